@@ -1,0 +1,60 @@
+"""What a stage hands to the store: a unit of work whose key is known before it runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from fsarctl.reporting import Reporter
+
+__all__ = ["JSON", "Build", "Files", "Unit"]
+
+
+JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files outside the store that a unit reads, by name; only their contents enter the key.
+
+    ``paths`` maps a name that is stable across machines (``"train/juggling/03.mp4"``) to where the
+    file is today. The names enter the key, the paths do not.
+    """
+
+    paths: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a unit's build function is given.
+
+    ``folder`` is private to this key and survives a crash: a rerun gets it back with whatever was
+    left in it and may go on from there. Everything in it when the function returns becomes the
+    artifact, so scratch files are removed before returning (or kept in ``scratch``, which survives
+    a crash likewise and is never published). ``inputs`` are the folders of the upstream artifacts.
+    ``record`` adds a fact (device, counts) to the manifest's provenance; it is not part of the key.
+    """
+
+    folder: Path
+    scratch: Path
+    inputs: Mapping[str, Path]
+    reporter: Reporter
+    record: Callable[[str, JSON], None]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One artifact that a stage can make.
+
+    key = hash(stage, version, config, digest of each input). ``slot`` names the question that the
+    artifact answers ("train shapes 1-shot"), so that an outdated answer can be compared with the
+    present one; ``command`` is what a user types to make it.
+    """
+
+    stage: str
+    version: int
+    slot: str
+    command: str
+    config: Mapping[str, JSON]
+    build: Callable[[Build], None]
+    inputs: Mapping[str, "Unit | Files"] = field(default_factory=dict)

@@ -1,0 +1,180 @@
+"""Every setting of fsarctl.toml: one frozen dataclass per table, each field documented once, here.
+
+The rule that keeps caching honest: a table holds what changes a result; what does not (workers,
+device, verbosity, where the cache is) is a flag. Reading the file, the environment and ``--set`` is
+``fsarctl.settings``; this module knows only what is valid.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fsarctl.errors import ConfigError
+
+__all__ = [
+    "Config",
+    "DatasetConfig",
+    "DescribeConfig",
+    "EvalConfig",
+    "ExtractConfig",
+    "ModelConfig",
+    "TrainConfig",
+    "setting",
+]
+
+SPLITS = ("train", "val", "test")
+
+
+def setting(default: Any, meaning: str) -> Any:
+    """A field with its default and its meaning; ``fsarctl config show`` and the README print both."""
+    if isinstance(default, (dict, list)):
+        return field(default_factory=lambda: type(default)(default), metadata={"meaning": meaning})
+    return field(default=default, metadata={"meaning": meaning})
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message, next_step="Correct it in fsarctl.toml, or override it with --set.")
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """[datasets.NAME]: where clips come from."""
+
+    kind: Literal["shapes", "folder"] = setting("folder", "shapes: rendered here; folder: root/<class>/<clip>")
+    root: str = setting("", "folder: the directory that holds one directory per class")
+    splits: Mapping[str, tuple[str, ...]] = setting(
+        {}, "folder: train, val and test, each a list of class names; without it every class is a test class"
+    )
+    clips_per_class: int = setting(20, "shapes: videos rendered for each class")
+    seed: int = setting(0, "shapes: every video is a pure function of this, its class and its number")
+
+    def __post_init__(self) -> None:
+        _require(self.kind != "folder" or bool(self.root), "a folder dataset needs root")
+        _require(
+            set(self.splits) <= set(SPLITS),
+            f"splits may name {', '.join(SPLITS)}, not {', '.join(sorted(set(self.splits) - set(SPLITS)))}",
+        )
+        _require(self.clips_per_class >= 1, f"clips_per_class is {self.clips_per_class}; it must be 1 or more")
+
+
+@dataclass(frozen=True)
+class DescribeConfig:
+    """[describe]: how a label becomes three sub-actions."""
+
+    source: Literal["corpus", "openai"] = setting(
+        "corpus", "corpus: written files; openai: any OpenAI-compatible server"
+    )
+    files: tuple[str, ...] = setting((), "corpus: your own JSON files, looked up before the shipped ones")
+    missing: Literal["error", "label"] = setting(
+        "error", "corpus: a label that no file describes is an error, or stands for all three stages itself"
+    )
+    model: str = setting("gpt-4o", "openai: the model's name on that server")
+    base_url: str = setting("", "openai: the server, e.g. http://localhost:8000/v1; empty means OpenAI's own")
+    template: str = setting("", "openai: your prompt template; empty means prompts/sub_actions.txt")
+    temperature: float = setting(0.0, "openai: sampling temperature")
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.temperature <= 2, f"temperature is {self.temperature}; it must be within 0 and 2")
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """[extract]: which frames are kept, and how large."""
+
+    frames: int = setting(8, "frames per clip, one from the middle of each of as many equal segments")
+    size: int = setting(0, "side of the stored square, pixels; 0 means 1.15 times what the backbone reads")
+
+    def __post_init__(self) -> None:
+        _require(2 <= self.frames <= 256, f"frames is {self.frames}; it must be within 2 and 256")
+        _require(self.size == 0 or self.size >= 16, f"size is {self.size}; it must be 0, or 16 or more")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """[model]: the frozen backbone, and where the adapters go."""
+
+    backbone: str = setting("ViT-B-16-quickgelu", "an open_clip ViT's name, or tiny for the shipped one")
+    weights: str = setting(
+        "openai", "an open_clip tag, a local file, random (for tests), or shipped (with backbone = tiny)"
+    )
+    formulation: Literal["paper", "released"] = setting(
+        "paper", "the paper's equations, or those of the authors' released code"
+    )
+    visual_layers: int = setting(2, "L: visual blocks with adapters, counted from the top")
+    text_layers: int = setting(8, "M: text blocks with adapters, counted from the top")
+    score: Literal["both", "video", "text"] = setting(
+        "both", "the video score, the video-text score, or their product (Eq. 18)"
+    )
+    logit_scale: float = setting(64.0, "the score is multiplied by this before the cross-entropy")
+
+    def __post_init__(self) -> None:
+        _require(self.visual_layers >= 1, f"visual_layers is {self.visual_layers}; it must be 1 or more")
+        _require(self.text_layers >= 1, f"text_layers is {self.text_layers}; it must be 1 or more")
+        _require(self.logit_scale > 0, f"logit_scale is {self.logit_scale}; it must be above 0")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """[train]: episodic training of the adapters, one set per shot."""
+
+    dataset: str = setting("", "which [datasets.NAME] the base and validation classes come from")
+    shots: tuple[int, ...] = setting((1, 3, 5), "K: one adapter set is trained for each")
+    way: int = setting(5, "C: classes in an episode")
+    query: int = setting(1, "query videos per class; in joint mode another number makes another task")
+    epochs: int = setting(10, "passes; the model is validated after each and the best one kept")
+    episodes: int = setting(1000, "episodes in an epoch, one optimiser step each")
+    val_episodes: int = setting(1000, "validation episodes after each epoch, the same ones every time")
+    lr: float = setting(1e-3, "learning rate of SGD")
+    momentum: float = setting(0.0, "momentum of SGD")
+    weight_decay: float = setting(0.0, "weight decay of SGD")
+    seed: int = setting(0, "episode i, its crops and the adapters' start are pure functions of this")
+
+    def __post_init__(self) -> None:
+        _check_episode_shape(self.way, self.query, self.shots)
+        for name in ("epochs", "episodes", "val_episodes"):
+            _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
+        _require(self.lr > 0, f"lr is {self.lr}; it must be above 0")
+        _require(0 <= self.momentum < 1, f"momentum is {self.momentum}; it must be 0 or more and below 1")
+        _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}; it must be 0 or more")
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """[eval]: C-way K-shot episodes of novel classes."""
+
+    dataset: str = setting("", "which [datasets.NAME] the novel classes come from")
+    split: Literal["test", "val"] = setting("test", "which classes; the test split is touched by eval alone")
+    shots: tuple[int, ...] = setting((1, 3, 5), "K: one row of the table each; --shots replaces it")
+    way: int = setting(5, "C: classes in an episode")
+    query: int = setting(1, "query videos per class; in joint mode another number makes another task")
+    query_mode: Literal["joint", "independent"] = setting(
+        "joint", "joint: queries of an episode see each other, as in the paper; independent: each alone"
+    )
+    episodes: int = setting(10000, "episodes per shot")
+    seed: int = setting(0, "episode i is a pure function of this and i")
+    frozen: bool = setting(True, "also evaluate the frozen backbone on the same episodes")
+
+    def __post_init__(self) -> None:
+        _check_episode_shape(self.way, self.query, self.shots)
+        _require(self.episodes >= 1, f"episodes is {self.episodes}; it must be 1 or more")
+
+
+def _check_episode_shape(way: int, query: int, shots: tuple[int, ...]) -> None:
+    _require(way >= 2, f"way is {way}; it must be 2 or more")
+    _require(query >= 1, f"query is {query}; it must be 1 or more")
+    _require(bool(shots), "shots is empty; name one or more")
+    _require(all(shot >= 1 for shot in shots), f"shots is {list(shots)}; each must be 1 or more")
+    _require(len(set(shots)) == len(shots), f"shots is {list(shots)}; each may stand there once")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole file."""
+
+    datasets: Mapping[str, DatasetConfig] = field(default_factory=dict)
+    describe: DescribeConfig = field(default_factory=DescribeConfig)
+    extract: ExtractConfig = field(default_factory=ExtractConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)

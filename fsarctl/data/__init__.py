@@ -1,0 +1,1 @@
+"""Clips, splits, decoders, the frame store and episodes."""

@@ -1,0 +1,1 @@
+"""Task-Adapter++: backbone, adapters, both branches, alignment and metrics."""

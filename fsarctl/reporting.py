@@ -1,0 +1,44 @@
+"""What long work says while it runs.
+
+Library code takes a ``Reporter`` and never prints. The command line passes one that draws progress
+bars on a terminal and single lines elsewhere; ``SILENT`` is for notebooks and tests.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+__all__ = ["SILENT", "Advance", "Reporter"]
+
+
+class Advance(Protocol):
+    """Moves a task's bar: ``advance(3)``, or ``advance(1, "loss 0.83")`` to say more."""
+
+    def __call__(self, amount: int = 1, detail: str = "") -> None: ...
+
+
+class Reporter(Protocol):
+    """Where progress and remarks go."""
+
+    def task(
+        self, description: str, total: int, unit: str, done: int = 0
+    ) -> AbstractContextManager[Advance]:
+        """A bar of ``total`` units of which ``done`` were finished before (a resumed run)."""
+        ...
+
+    def note(self, message: str) -> None:
+        """One remark on a line of its own: a warning, a summary, a path."""
+        ...
+
+
+class _Silent:
+    @contextmanager
+    def task(self, description: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        def advance(amount: int = 1, detail: str = "") -> None: ...
+
+        yield advance
+
+    def note(self, message: str) -> None: ...
+
+
+SILENT: Reporter = _Silent()

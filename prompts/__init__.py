@@ -1,0 +1,1 @@
+"""Prompt templates and sub-action descriptions, as editable data."""
