@@ -41,7 +41,9 @@ def _require(condition: bool, message: str) -> None:
 class DatasetConfig:
     """[datasets.NAME]: where clips come from."""
 
-    kind: Literal["shapes", "folder"] = setting("folder", "shapes: rendered here; folder: root/<class>/<clip>")
+    kind: Literal["shapes", "folder"] = setting(
+        "folder", "shapes: rendered here; folder: root/<class>/<clip>"
+    )
     root: str = setting("", "folder: the directory that holds one directory per class")
     splits: Mapping[str, tuple[str, ...]] = setting(
         {}, "folder: train, val and test, each a list of class names; without it every class is a test class"
@@ -55,7 +57,9 @@ class DatasetConfig:
             set(self.splits) <= set(SPLITS),
             f"splits may name {', '.join(SPLITS)}, not {', '.join(sorted(set(self.splits) - set(SPLITS)))}",
         )
-        _require(self.clips_per_class >= 1, f"clips_per_class is {self.clips_per_class}; it must be 1 or more")
+        _require(
+            self.clips_per_class >= 1, f"clips_per_class is {self.clips_per_class}; it must be 1 or more"
+        )
 
 
 @dataclass(frozen=True)

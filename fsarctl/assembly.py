@@ -1,0 +1,134 @@
+"""From the [model] table to a model: what of it enters a key, which files it reads, and the thing itself."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsarctl.artifacts import JSON, Files
+from fsarctl.config import ModelConfig
+from fsarctl.errors import ConfigError, InputError
+from fsarctl.models import tiny_clip
+from fsarctl.models.catalogue import TINY, architecture
+
+if TYPE_CHECKING:
+    import torch
+
+    from fsarctl.data.corpus import SubActions
+    from fsarctl.models.task_adapter import TaskAdapterPlusPlus
+
+__all__ = ["build_model", "choose_device", "model_key", "tokens_of", "weight_files"]
+
+# What a model without adapters does not depend on.
+ADAPTER_FIELDS = ("visual_layers", "text_layers", "logit_scale")
+
+
+def weight_files(model: ModelConfig, root: Path) -> dict[str, Path]:
+    """The weight files that ``model`` reads from this machine, by name; none for a hub tag or random.
+
+    Raises:
+        ConfigError: weights and backbone do not go together.
+        InputError: the local file does not exist.
+    """
+    if model.weights == "shipped":
+        if model.backbone != TINY:
+            raise ConfigError(
+                f"no weights ship for backbone {model.backbone!r}",
+                next_step='Set model.weights to an open_clip tag such as "openai", or to a local file.',
+            )
+        return {
+            "weights": Path(tiny_clip.WEIGHTS),
+            "bpe": Path(tiny_clip.BPE),
+            "config": Path(tiny_clip.CONFIG),
+        }
+    if model.backbone == TINY and model.weights == "openai":
+        raise ConfigError(
+            "there are no OpenAI weights for the tiny backbone", next_step='Set model.weights = "shipped".'
+        )
+    if "/" not in model.weights and "." not in model.weights:
+        return {}
+    path = (root / model.weights).expanduser()
+    if not path.is_file():
+        raise InputError(
+            f"model.weights names {model.weights}, and there is no such file",
+            next_step=f"Put the weights of {model.backbone} at {path}, or correct model.weights.",
+        )
+    return {"weights": path}
+
+
+def model_key(model: ModelConfig, root: Path, *, adapters: bool) -> tuple[dict[str, JSON], dict[str, Files]]:
+    """What of ``model`` enters a stage's key: plain settings, and files by content.
+
+    A local file's path never enters; its bytes do.
+    """
+    architecture(model.backbone)
+    settings: dict[str, JSON] = {
+        name: value
+        for name, value in vars(model).items()
+        if name != "weights" and (adapters or name not in ADAPTER_FIELDS)
+    }
+    files = weight_files(model, root)
+    if not files:
+        return {**settings, "weights": model.weights}, {}
+    return {**settings, "weights": "file"}, {"weights": Files(files)}
+
+
+def build_model(
+    model: ModelConfig, root: Path, *, frames: int, adapters: bool, seed: int, device: "torch.device"
+) -> "TaskAdapterPlusPlus":
+    """The model that the table describes, with fresh adapters (or none), on ``device``."""
+    import torch
+
+    from fsarctl.models.backbone import load_backbone
+    from fsarctl.models.task_adapter import TaskAdapterPlusPlus
+
+    files = weight_files(model, root)
+    backbone = load_backbone(
+        model.backbone, str(files["weights"]) if files and model.weights != "shipped" else model.weights
+    )
+    return TaskAdapterPlusPlus(
+        backbone,
+        visual_layers=model.visual_layers if adapters else 0,
+        text_layers=model.text_layers if adapters else 0,
+        frames=frames,
+        formulation=model.formulation,
+        score=model.score,
+        logit_scale=model.logit_scale,
+        generator=torch.Generator().manual_seed(seed),
+    ).to(device)
+
+
+def tokens_of(
+    model: "TaskAdapterPlusPlus", descriptions: Mapping[str, "SubActions"]
+) -> dict[str, "torch.Tensor"]:
+    """Label -> (3, context) tokens of its three prompts.
+
+    Raises:
+        InputError: a prompt is longer than the text encoder's context.
+    """
+    from fsarctl.data.corpus import action_prompts
+
+    return {
+        label: model.backbone.tokenize(action_prompts(label, sub_actions))
+        for label, sub_actions in descriptions.items()
+    }
+
+
+def choose_device(name: str) -> "torch.device":
+    """``auto`` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"there is no device {name!r} here: {str(error).splitlines()[0]}",
+            next_step="Use --device auto, cpu, or cuda:0 where there is a GPU.",
+        ) from None
+    return device

@@ -1,0 +1,35 @@
+"""The command line. It parses, calls a stage and prints; it holds no logic and never imports torch."""
+
+import os
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Entry point: run a command, and turn what went wrong into one message and an exit code."""
+    from fsarctl.cli.app import app
+    from fsarctl.cli.console import print_error, say
+    from fsarctl.errors import FsarctlError
+
+    debug = "--debug" in sys.argv or os.environ.get("FSARCTL_DEBUG", "") not in ("", "0")
+    try:
+        app()
+    except FsarctlError as error:
+        if debug:
+            raise
+        print_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say("interrupted; what is finished is kept, and the same command goes on from there")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone; the interpreter must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        say(f"error: {type(error).__name__}: {error}")
+        say("next:  this is a bug in fsarctl; run the command again with --debug and report what it prints")
+        sys.exit(1)

@@ -1,0 +1,197 @@
+"""The commands. Each one parses and hands over to the session; what is printed is in ``tables``."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fsarctl.cli.session import Session, command
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="fsarctl",
+    help="Few-shot action recognition: describe, extract, train, eval. Finished work is never done twice.",
+    epilog="Start with: fsarctl run",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cache = typer.Typer(help="Look into the artifact store, check it, and clear it.", no_args_is_help=True)
+config = typer.Typer(help="Settings: values, meanings, and where they come from.", no_args_is_help=True)
+app.add_typer(cache, name="cache")
+app.add_typer(config, name="config")
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+Dataset = Annotated[str | None, typer.Option("--dataset", help="A dataset of fsarctl.toml, by name.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", envvar="FSARCTL_DEVICE")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Do the work again even if it is done.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Shots = Annotated[
+    list[int] | None,
+    typer.Option("--shots", min=1, metavar="K [K ...]", help="Which shots, e.g. --shots 1 3 5."),
+]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Decoding processes; default: one a core.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Few-shot action recognition: describe, extract, train, eval."""
+    if version:
+        from fsarctl import __version__
+
+        typer.echo(f"fsarctl {__version__}")
+        raise typer.Exit
+
+
+@command(app, "describe", example="fsarctl describe --labels kinetics.txt")
+def describe(
+    session: Session,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="A text file, one action label a line; default: the datasets' labels."),
+    ] = None,
+    dataset: Dataset = None,
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Turn each label into three sub-actions: beginning, process, end."""
+    session.describe(session.pipeline(dataset=dataset), labels, dry_run=dry_run, force=force, as_json=as_json)
+
+
+@command(app, "extract", example="fsarctl extract --workers 4")
+def extract(
+    session: Session,
+    dataset: Dataset = None,
+    workers: Workers = CORES,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail if any video cannot be decoded.")] = False,
+    time_limit: Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")] = 60,
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Decode the frames of every clip into the frame store."""
+    pipeline = session.pipeline(dataset=dataset, workers=workers, strict=strict, time_limit_s=time_limit)
+    session.make(pipeline.extract(), dry_run=dry_run, force=force, as_json=as_json)
+
+
+@command(app, "train", example="fsarctl train --shots 1 3 5 --set train.lr=0.01")
+def train(
+    session: Session,
+    shots: Shots = None,
+    device: Device = "auto",
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train one set of adapters per shot on the base classes."""
+    units = session.pipeline(device=device).train(session.shots(shots, "train"))
+    session.make(units, dry_run=dry_run, force=force, as_json=as_json)
+
+
+@command(app, "eval", example="fsarctl eval --shots 1 3 5")
+def evaluate(
+    session: Session,
+    shots: Shots = None,
+    dataset: Dataset = None,
+    device: Device = "auto",
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Score episodes of novel classes, and print accuracy with its 95 % interval."""
+    units = session.pipeline(dataset=dataset, device=device).evaluate(session.shots(shots, "eval"))
+    session.make_results(units, units, upstream=False, dry_run=dry_run, force=force, as_json=as_json)
+
+
+@command(app, "run", example="fsarctl run --dry-run")
+def run(
+    session: Session,
+    shots: Shots = None,
+    dataset: Dataset = None,
+    workers: Workers = CORES,
+    device: Device = "auto",
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Do whatever is not done yet of describe, extract, train and eval, then print the results."""
+    pipeline = session.pipeline(dataset=dataset, workers=workers, device=device)
+    chosen = session.shots(shots, "eval")
+    session.make_results(
+        pipeline.everything(chosen),
+        pipeline.evaluate(chosen),
+        upstream=True,
+        dry_run=dry_run,
+        force=force,
+        as_json=as_json,
+    )
+
+
+@command(app, "status", example="fsarctl status --why --set train.lr=0.01")
+def status(
+    session: Session,
+    why: Annotated[bool, typer.Option("--why", help="Name each field that changed, old and new.")] = False,
+    shots: Shots = None,
+    dataset: Dataset = None,
+    as_json: Json = False,
+) -> None:
+    """Which artifacts are done, which are missing or stale, and why."""
+    units = session.pipeline(dataset=dataset).everything(session.shots(shots, "eval"))
+    session.status(units, why=why, as_json=as_json)
+
+
+@command(app, "doctor", example="fsarctl doctor --json")
+def doctor(session: Session, as_json: Json = False) -> None:
+    """What this machine and this project have: versions, devices, weights, keys."""
+    from fsarctl.cli.doctor import examine
+
+    examine(session, as_json=as_json)
+
+
+@command(config, "show", example="fsarctl config show --origin")
+def config_show(
+    session: Session,
+    origin: Annotated[bool, typer.Option("--origin", help="Also say where each value comes from.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every setting with its value and meaning."""
+    session.show_settings(origin=origin, as_json=as_json)
+
+
+@command(cache, "ls", example="fsarctl cache ls")
+def cache_ls(session: Session, as_json: Json = False) -> None:
+    """Every artifact: what it answers, its size and its age."""
+    session.list_artifacts(as_json=as_json)
+
+
+@command(cache, "show", example="fsarctl cache show 3f9c21")
+def cache_show(
+    session: Session,
+    key: Annotated[str, typer.Argument(help="The first characters of an artifact's key.")],
+) -> None:
+    """One artifact's manifest, as JSON."""
+    session.show_artifact(key)
+
+
+@command(cache, "verify", example="fsarctl cache verify")
+def cache_verify(session: Session, as_json: Json = False) -> None:
+    """Read every byte back and compare it with its digest; what is corrupt is moved to quarantine."""
+    session.verify(as_json=as_json)
+
+
+@command(cache, "gc", example="fsarctl cache gc --dry-run")
+def cache_gc(
+    session: Session,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove the artifacts that the present settings do not use. Paid descriptions are kept."""
+    units = session.pipeline().everything(session.shots(None, "eval"))
+    session.collect(units, dry_run=dry_run, yes=yes, as_json=as_json)

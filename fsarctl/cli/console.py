@@ -1,0 +1,132 @@
+"""How the command line talks: data on stdout, everything else on stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from fsarctl.errors import FsarctlError
+from fsarctl.reporting import Advance, Reporter
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["make_reporter", "print_error", "print_json", "print_table", "say", "stderr"]
+
+PLAIN_SECONDS = 10.0
+
+
+def stderr() -> "Console":
+    """The console for everything that is not data."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(message: str) -> None:
+    """One plain line on stderr; brackets in it are text, not markup."""
+    stderr().print(message, markup=False, soft_wrap=True)
+
+
+def print_error(error: FsarctlError) -> None:
+    """The message, and under it what to do."""
+    console = stderr()
+    console.print("error:", style="bold red", end=" ")
+    console.print(error.message, markup=False, soft_wrap=True)
+    if error.next_step:
+        console.print("next: ", style="bold", end=" ")
+        console.print(error.next_step, markup=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_table(table: "Table") -> None:
+    """A table on stdout; piped, it is as wide as it needs to be."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(console.width, 160))
+    console.print(table)
+
+
+def make_reporter() -> Reporter:
+    """Progress bars on a terminal; elsewhere a line every ten seconds and one at the end of each task."""
+    return _Bars() if stderr().is_terminal else _Lines()
+
+
+class _Bars:
+    def __init__(self) -> None:
+        self._console = stderr()
+
+    @contextmanager
+    def task(self, description: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
+        )
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            bar = progress.add_task(description, total=total, completed=done, rate="", detail="")
+            pace = _Pace(done)
+
+            def advance(amount: int = 1, detail: str = "") -> None:
+                pace.done += amount
+                fields = {"detail": detail} if detail else {}
+                progress.update(bar, advance=amount, rate=f"{pace.rate:.4g} {unit}/s", **fields)
+
+            yield advance
+        say(pace.summary(description, unit))
+
+    def note(self, message: str) -> None:
+        self._console.print(message, markup=False, soft_wrap=True)
+
+
+class _Lines:
+    @contextmanager
+    def task(self, description: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        pace = _Pace(done)
+        last = time.monotonic()
+
+        def advance(amount: int = 1, detail: str = "") -> None:
+            nonlocal last
+            pace.done += amount
+            if time.monotonic() - last >= PLAIN_SECONDS:
+                last = time.monotonic()
+                left = (total - pace.done) / pace.rate if pace.rate else 0.0
+                tail = f", {detail}" if detail else ""
+                say(f"{description}: {pace.done} of {total} {unit}, about {left:.0f} s left{tail}")
+
+        yield advance
+        say(pace.summary(description, unit))
+
+    def note(self, message: str) -> None:
+        say(message)
+
+
+class _Pace:
+    """How much was done in this process, and how fast."""
+
+    def __init__(self, done: int) -> None:
+        self._start, self._before, self.done = time.monotonic(), done, done
+
+    @property
+    def rate(self) -> float:
+        elapsed = time.monotonic() - self._start
+        return (self.done - self._before) / elapsed if elapsed > 0 else 0.0
+
+    def summary(self, description: str, unit: str) -> str:
+        return (
+            f"{description}: {self.done} {unit} in {time.monotonic() - self._start:.1f} s ({self.rate:.4g}/s)"
+        )

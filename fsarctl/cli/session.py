@@ -1,0 +1,263 @@
+"""One run of the command line: the project it is in, its store, and how it talks.
+
+``command`` gives a function its place in the command tree, a ``Session``, and the options that every
+command has (--project, --cache, --set, --debug).
+"""
+
+import inspect
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fsarctl.cli.console import make_reporter, print_json, say
+from fsarctl.cli.variadic import VariadicCommand
+from fsarctl.errors import InputError, IntegrityError
+
+if TYPE_CHECKING:
+    from fsarctl.artifacts import Outcome, Store, Unit
+    from fsarctl.reporting import Reporter
+    from fsarctl.settings import Settings
+    from stages.plan import Pipeline
+
+__all__ = ["Session", "command"]
+
+
+def command(group: typer.Typer, name: str, *, example: str) -> Callable[[Callable[..., None]], None]:
+    """Register a function whose first parameter is the session as ``group``'s command ``name``."""
+
+    def common(
+        project: Annotated[
+            Path | None,
+            typer.Option("--project", help="Where to look for fsarctl.toml; default: here and above."),
+        ] = None,
+        cache: Annotated[
+            Path | None, typer.Option("--cache", help="The artifact store; default: cache/ in the project.")
+        ] = None,
+        overrides: Annotated[
+            list[str] | None,
+            typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. train.lr=0.01."),
+        ] = None,
+        debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    ) -> None: ...
+
+    def register(function: Callable[..., None]) -> None:
+        own = list(inspect.signature(function).parameters.values())[1:]
+        shared = list(inspect.signature(common).parameters.values())
+
+        def run(**words: Any) -> None:
+            options = {each.name: words.pop(each.name) for each in shared}
+            function(Session.open(options["project"], options["cache"], options["overrides"] or []), **words)
+
+        # Typer reads a command's options off its signature.
+        run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in (*own, *shared)}
+        run.__doc__ = function.__doc__
+        group.command(name, cls=VariadicCommand, epilog=f"Example: {example}")(run)
+
+    return register
+
+
+@dataclass(frozen=True)
+class Session:
+    """What every command works on."""
+
+    settings: "Settings"
+    store: "Store"
+    reporter: "Reporter"
+    flags: str
+    """The words that name this project, store and overrides on any other command line."""
+
+    @classmethod
+    def open(cls, project: Path | None, cache: Path | None, overrides: Sequence[str]) -> "Session":
+        """The project that ``project``, $FSARCTL_PROJECT or the working directory is in.
+
+        Raises:
+            ConfigError: there is none, or its settings are wrong.
+        """
+        from fsarctl.artifacts import Store
+        from fsarctl.settings import load_settings
+
+        settings = load_settings(project or Path(os.environ.get("FSARCTL_PROJECT") or "."), overrides)
+        place = cache or Path(os.environ.get("FSARCTL_CACHE") or settings.root / "cache")
+        reporter = make_reporter()
+        words = [*(("--project", str(project)) if project else ()), *(("--cache", str(cache)) if cache else ())]
+        words += [word for each in overrides for word in ("--set", each)]
+        store = Store(place, reporter=reporter, project=settings.root)
+        return cls(settings, store, reporter, shlex.join(words))
+
+    def pipeline(self, *, dataset: str | None = None, workers: int = 1, **options: Any) -> "Pipeline":
+        """The project's units, for what the flags say to run."""
+        from stages.plan import Pipeline, RunOptions
+
+        run_options = RunOptions(workers=workers, flags=self.flags, **options)
+        return Pipeline(self.settings, self.store.records, run_options, dataset=dataset)
+
+    def shots(self, given: list[int] | None, table: str) -> list[int]:
+        """The shots of --shots, each once, or those of the file's ``table``."""
+        return list(dict.fromkeys(given or getattr(self.settings.config, table).shots))
+
+    def describe(self, pipeline: "Pipeline", labels: Path | None, *, as_json: bool, **how: bool) -> None:
+        """Make the descriptions of a label file, or of the datasets."""
+        if labels is None:
+            units = pipeline.describe()
+        else:
+            from fsarctl.data.labels import read_labels
+
+            listed = read_labels(labels)
+            for remark in listed.remarks:
+                say(f"{labels}: {remark}")
+            units = [pipeline.describe_labels(listed.labels, labels.name)]
+        self.make(units, as_json=as_json, **how)
+
+    def make(self, units: Sequence["Unit"], *, dry_run: bool, force: bool, as_json: bool) -> None:
+        """Make units, whose upstream must be done, and say where they are; or only what would be made."""
+        if dry_run:
+            self._say_states(units, as_json=as_json)
+            return
+        outcomes = self._make(units, force=force, upstream=False)
+        if as_json:
+            print_json({"schema": "fsarctl.make/1", "artifacts": [_summary(each) for each in outcomes]})
+            return
+        for each in outcomes:
+            typer.echo(f"{each.unit.slot}: {_relative(each.artifact.path)}")
+
+    def make_results(
+        self,
+        units: Sequence["Unit"],
+        results: Sequence["Unit"],
+        *,
+        upstream: bool,
+        dry_run: bool,
+        force: bool,
+        as_json: bool,
+    ) -> None:
+        """Make ``units`` (and with ``upstream`` what they need), then print the accuracies of ``results``."""
+        if dry_run:
+            self._say_states(units, as_json=as_json)
+            return
+        from fsarctl.cli.tables import print_results
+        from stages.evaluate import load_result
+
+        outcomes = self._make(units, force=force, upstream=upstream)
+        artifacts = {each.unit.slot: each.artifact for each in outcomes}
+        chosen = [artifacts[unit.slot] for unit in results]
+        print_results([(artifact, load_result(artifact)) for artifact in chosen], as_json=as_json)
+
+    def status(self, units: Sequence["Unit"], *, why: bool, as_json: bool) -> None:
+        """Print the state of each unit and of everything upstream."""
+        from fsarctl.cli.tables import print_states
+
+        print_states(self.store.plan(units), why=why, as_json=as_json)
+
+    def show_settings(self, *, origin: bool, as_json: bool) -> None:
+        """Print every setting."""
+        from fsarctl.cli.tables import print_settings
+        from fsarctl.settings import rows
+
+        print_settings(rows(self.settings), origin=origin, as_json=as_json)
+
+    def list_artifacts(self, *, as_json: bool) -> None:
+        """Print every artifact of the store."""
+        from fsarctl.cli.tables import print_artifacts
+
+        print_artifacts(self.store.artifacts(), as_json=as_json)
+
+    def show_artifact(self, key: str) -> None:
+        """Print the manifest of the artifact whose key begins like this.
+
+        Raises:
+            InputError: none does, or several do.
+        """
+        found = [each for each in self.store.artifacts() if each.manifest.key.startswith(key)]
+        if len(found) != 1:
+            raise InputError(
+                f"{len(found) or 'no'} artifacts have a key that begins with {key!r}",
+                next_step="`fsarctl cache ls` lists the keys.",
+            )
+        from fsarctl.artifacts.manifest import MANIFEST
+
+        typer.echo((found[0].path / MANIFEST).read_text(encoding="utf-8"), nl=False)
+
+    def verify(self, *, as_json: bool) -> None:
+        """Verify every artifact.
+
+        Raises:
+            IntegrityError: some are corrupt; they are in quarantine now.
+        """
+        from fsarctl.cli.tables import print_verdicts
+
+        artifacts = self.store.artifacts()
+        verdicts = []
+        with self.reporter.task("verify", len(artifacts), "artifacts") as advance:
+            for verdict in self.store.verify():
+                verdicts.append(verdict)
+                advance()
+        print_verdicts(verdicts, as_json=as_json)
+        corrupt = [each for each in verdicts if each.faults]
+        if corrupt:
+            raise IntegrityError(
+                f"{len(corrupt)} of {len(verdicts)} artifacts are corrupt and were moved to quarantine",
+                next_step="Run `fsarctl run` to make them again; then check this disk.",
+            )
+
+    def collect(self, units: Sequence["Unit"], *, dry_run: bool, yes: bool, as_json: bool) -> None:
+        """Remove what ``units`` have no use for, after asking."""
+        doomed = self.store.gc(units, dry_run=True)
+        size = sum(each.bytes for each in doomed)
+        listing = [{"what": each.what, "path": str(each.path), "bytes": each.bytes} for each in doomed]
+        if not as_json:
+            for each in doomed:
+                typer.echo(f"{each.bytes / 1e6:10.1f} MB  {each.what}")
+        if doomed and not dry_run:
+            if not yes:
+                typer.confirm(f"Remove {len(doomed)} folders, {size / 1e6:.1f} MB?", abort=True, err=True)
+            self.store.gc(units)
+        if as_json:
+            print_json({"schema": "fsarctl.gc/1", "removed": [] if dry_run else listing, "found": listing})
+        else:
+            say(f"{len(doomed)} folders, {size / 1e6:.1f} MB {'would be' if dry_run else 'were'} removed")
+
+    def _say_states(self, units: Sequence["Unit"], *, as_json: bool) -> None:
+        from fsarctl.cli.tables import print_states
+
+        print_states([self.store.state(unit) for unit in units], why=False, as_json=as_json)
+
+    def _make(self, units: Sequence["Unit"], *, force: bool, upstream: bool) -> list["Outcome"]:
+        if upstream:
+            outcomes = self.store.realise_all(units, force=force)
+        else:
+            outcomes = [self._make_one(unit, force) for unit in units]
+        new = sum(each.made for each in outcomes)
+        if new == 0:
+            say(f"nothing to do: all {len(outcomes)} artifacts are up to date")
+        else:
+            say(f"{new} artifacts made, {len(outcomes) - new} were up to date")
+        return outcomes
+
+    def _make_one(self, unit: "Unit", force: bool) -> "Outcome":
+        from fsarctl.artifacts import Outcome
+
+        known = None if force else self.store.find(unit)
+        return Outcome(unit, known or self.store.realise(unit, force=force), made=known is None)
+
+
+def _summary(outcome: "Outcome") -> dict[str, Any]:
+    manifest = outcome.artifact.manifest
+    return {
+        "slot": outcome.unit.slot,
+        "stage": manifest.stage,
+        "key": manifest.key,
+        "digest": manifest.digest,
+        "path": str(outcome.artifact.path),
+        "made": outcome.made,
+    }
+
+
+def _relative(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

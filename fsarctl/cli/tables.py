@@ -1,0 +1,191 @@
+"""What commands print on stdout: tables for people, one JSON document with --json."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fsarctl.cli.console import print_json, print_table, say
+from fsarctl.statistics import Estimate, estimate
+
+if TYPE_CHECKING:
+    from fsarctl.artifacts import Artifact, State, Verdict
+    from stages.evaluate import Result
+
+__all__ = ["print_artifacts", "print_results", "print_settings", "print_states", "print_verdicts"]
+
+TITLES = {"frozen": "frozen CLIP", "task-adapter++": "Task-Adapter++"}
+STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"}
+
+
+def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bool) -> None:
+    """Accuracy with its interval per shot, the models side by side, and their paired difference."""
+    shots = sorted({result.record["shot"] for _, result in results})
+    by_shot = {s: {r.record["model"]: r for _, r in results if r.record["shot"] == s} for s in shots}
+    differences = {shot: _difference(models) for shot, models in by_shot.items()}
+    if as_json:
+        rows = [{**r.record, "slot": a.manifest.slot, "key": a.manifest.key} for a, r in results]
+        gains = [
+            {"shot": s, "difference": d.mean, "half_width": d.half_width} for s, d in differences.items() if d
+        ]
+        print_json({"schema": "fsarctl.eval/1", "results": rows, "gains": gains})
+        return
+    from rich.table import Table
+
+    record = results[0][1].record
+    alone = "each query alone" if record["query_mode"] == "independent" else "queries seen together"
+    table = Table(
+        title=f"{record['way']}-way, {record['episodes']:,} episodes of {len(record['classes'])}"
+        f" {record['split']} classes ({record['clips']:,} clips), {record['query']} query per class, {alone}",
+        caption="accuracy in % with its 95 % interval; the gain is paired over the same episodes",
+        title_justify="left",
+        caption_justify="left",
+    )
+    models = [name for name in TITLES if any(name in each for each in by_shot.values())]
+    table.add_column("shots", justify="right")
+    table.add_column("chance", justify="right")
+    for name in models:
+        table.add_column(TITLES[name], justify="right")
+    if any(differences.values()):
+        table.add_column("gain", justify="right")
+    for shot, each in by_shot.items():
+        cells = [str(shot), f"{100 * record['chance']:.1f}"]
+        cells += [_accuracy(each[name].record) if name in each else "" for name in models]
+        gain = differences[shot]
+        table.add_row(*cells, *([f"{100 * gain.mean:+.1f} ± {100 * gain.half_width:.1f}"] if gain else []))
+    print_table(table)
+    failed = record["clips_failed"]
+    if failed:
+        say(f"{failed} clips of this split could not be decoded; see failures.json of its extract artifact")
+
+
+def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None:
+    """One line per unit: done, stale, missing or waiting; with ``why``, each changed field under it."""
+    if as_json:
+        rows = [
+            {
+                "slot": state.unit.slot,
+                "state": state.name,
+                "key": state.key,
+                "command": state.unit.command,
+                "why": [{"field": c.path, "old": c.old, "new": c.new} for c in state.why],
+            }
+            for state in states
+        ]
+        print_json({"schema": "fsarctl.status/1", "units": rows})
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
+    for heading in ("artifact", "state", "made by"):
+        table.add_column(heading, no_wrap=True)
+    for state in states:
+        command = "" if state.name == "done" else state.unit.command
+        table.add_row(Text(state.unit.slot), Text(state.name, STYLES[state.name]), Text(command, "dim"))
+        if why:
+            for change in state.why:
+                table.add_row(Text(f"  {change}", "yellow"), "", "")
+    print_table(table)
+    counts = {name: sum(state.name == name for state in states) for name in STYLES}
+    say(", ".join(f"{count} {name}" for name, count in counts.items() if count))
+
+
+def print_artifacts(artifacts: Sequence["Artifact"], *, as_json: bool) -> None:
+    """Every artifact: what it answers, its key, size and age."""
+    if as_json:
+        rows = [
+            {
+                "slot": each.manifest.slot,
+                "stage": each.manifest.stage,
+                "key": each.key,
+                "digest": each.digest,
+                "bytes": each.manifest.bytes,
+                "created": each.manifest.created,
+                "path": str(each.path),
+            }
+            for each in artifacts
+        ]
+        print_json({"schema": "fsarctl.cache/1", "artifacts": rows})
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("artifact", "key", "size", "made"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "size" else "left")
+    for each in artifacts:
+        size = f"{each.manifest.bytes / 1e6:.1f} MB"
+        table.add_row(Text(each.manifest.slot), Text(each.key[:12]), size, Text(each.manifest.created))
+    print_table(table)
+    total = sum(each.manifest.bytes for each in artifacts)
+    say(f"{len(artifacts)} artifacts, {total / 1e6:.1f} MB")
+
+
+def print_verdicts(verdicts: Sequence["Verdict"], *, as_json: bool) -> None:
+    """What verification found; artifacts that are whole are only counted."""
+    if as_json:
+        rows = [
+            {
+                "slot": each.slot,
+                "path": str(each.path),
+                "faults": list(each.faults),
+                "quarantined": each.quarantined and str(each.quarantined),
+            }
+            for each in verdicts
+        ]
+        print_json({"schema": "fsarctl.verify/1", "artifacts": rows})
+        return
+    for each in verdicts:
+        for fault in each.faults:
+            typer.echo(f"{each.slot}: {fault}")
+        if each.quarantined:
+            typer.echo(f"{each.slot}: moved to {each.quarantined}")
+    whole = sum(not each.faults for each in verdicts)
+    say(f"{whole} of {len(verdicts)} artifacts are whole")
+
+
+def print_settings(rows: Sequence[tuple[str, Any, str, str]], *, origin: bool, as_json: bool) -> None:
+    """Every setting: key, value, meaning, and with ``origin`` where the value comes from."""
+    if as_json:
+        print_json(
+            {
+                "schema": "fsarctl.config/1",
+                "settings": [
+                    {"key": key, "value": value, "origin": source, "meaning": meaning}
+                    for key, value, source, meaning in rows
+                ],
+            }
+        )
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("setting", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    if origin:
+        table.add_column("from", overflow="fold")
+    table.add_column("meaning", overflow="fold")
+    for key, value, source, meaning in rows:
+        middle = [Text(source, "dim" if source == "default" else "")] if origin else []
+        table.add_row(Text(key), Text(_short(value)), *middle, Text(meaning, "dim"))
+    print_table(table)
+
+
+def _difference(models: dict[str, "Result"]) -> Estimate | None:
+    if len(models) < 2:
+        return None
+    pairs = zip(models["task-adapter++"].episode_accuracies, models["frozen"].episode_accuracies, strict=True)
+    return estimate([adapted - frozen for adapted, frozen in pairs])
+
+
+def _accuracy(record: dict[str, Any]) -> str:
+    half = record["half_width"]
+    return f"{100 * record['accuracy']:.1f} ± {'?' if half is None else f'{100 * half:.1f}'}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,58 @@
+"""``--shots 1 3 5``: an option that takes every word up to the next option.
+
+Typer's own options take one value, or repeat. The command class here rewrites the words before they
+are parsed, so that ``--shots 1 3 5`` becomes ``--shots 1 --shots 3 --shots 5``; help, completion and
+type errors stay Typer's.
+"""
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+from fsarctl.errors import UsageError
+
+__all__ = ["VARIADIC", "VariadicCommand", "spread"]
+
+VARIADIC = ("--shots",)
+
+
+def spread(words: list[str]) -> list[str]:
+    """Rewrite the words after each variadic option into repeated options.
+
+    Raises:
+        UsageError: nothing follows the option.
+    """
+    rewritten: list[str] = []
+    position = 0
+    while position < len(words):
+        word = words[position]
+        position += 1
+        if word == "--":
+            return [*rewritten, word, *words[position:]]
+        if word not in VARIADIC:
+            rewritten.append(word)
+            continue
+        values = []
+        while position < len(words) and not _is_option(words[position]):
+            values.append(words[position])
+            position += 1
+        if not values:
+            raise UsageError(
+                f"{word} needs one or more numbers", next_step=f"For example: fsarctl eval {word} 1 3 5"
+            )
+        for value in values:
+            rewritten += [word, value]
+    return rewritten
+
+
+def _is_option(word: str) -> bool:
+    # A negative number is a value, to be refused as one rather than as an unknown option.
+    return word.startswith("-") and not word[1:2].isdigit()
+
+
+class VariadicCommand(TyperCommand):
+    """A command some of whose options are variadic."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Spread the variadic options, then parse as usual."""
+        return super().parse_args(ctx, spread(args))

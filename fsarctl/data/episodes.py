@@ -1,0 +1,93 @@
+"""Episodes: C-way K-shot tasks, each a pure function of (stream, seed, number).
+
+Nothing here holds state, so an episode is the same whichever worker, device or rerun asks for it, and
+in whatever order. The draws are raw words of Philox, a counter-based generator whose output is fixed by
+its definition, and do not depend on the sampling methods of a NumPy release.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fsarctl.errors import InputError
+
+__all__ = ["Episode", "check_episodes", "random_words", "sample_episode"]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One task. Rows are positions in a frame store.
+
+    ``classes`` (way,) are labels in the order of the score's columns. ``support`` (way, shot) is
+    class-major; ``query`` (way * query,) is shuffled, so that a query's place says nothing about its
+    class; ``targets`` (way * query,) are the columns of the queries' true classes.
+    """
+
+    number: int
+    classes: tuple[str, ...]
+    support: npt.NDArray[np.int64]
+    query: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
+
+
+def random_words(stream: str, seed: int, number: int, count: int) -> npt.NDArray[np.uint64]:
+    """``count`` uniform 64-bit words that depend on the three arguments and on nothing else."""
+    key = hashlib.sha256(f"{stream}/{seed}/{number}".encode()).digest()
+    return np.random.Philox(key=np.frombuffer(key[:16], dtype="<u8").copy()).random_raw(count)
+
+
+def sample_episode(
+    rows: Mapping[str, Sequence[int]], *, stream: str, seed: int, number: int, way: int, shot: int, query: int
+) -> Episode:
+    """Episode ``number`` over the classes of ``rows`` (label -> rows of its clips).
+
+    ``stream`` ("train", "val", "test") keeps the episodes of different purposes apart. Classes that
+    ``check_episodes`` would refuse are the caller's mistake.
+    """
+    labels = sorted(rows)
+    longest = max(len(rows[label]) for label in labels)
+    words = random_words(stream, seed, number, len(labels) + way * longest + way * query)
+    chosen = np.argsort(words[: len(labels)], kind="stable")[:way]
+    support = np.empty((way, shot), np.int64)
+    queries = np.empty((way, query), np.int64)
+    for column, index in enumerate(chosen):
+        start = len(labels) + column * longest
+        pool = np.asarray(rows[labels[index]], np.int64)
+        order = np.argsort(words[start : start + len(pool)], kind="stable")[: shot + query]
+        support[column] = pool[order[:shot]]
+        queries[column] = pool[order[shot:]]
+    shuffle = np.argsort(words[len(labels) + way * longest :], kind="stable")
+    return Episode(
+        number=number,
+        classes=tuple(labels[index] for index in chosen),
+        support=support,
+        query=queries.reshape(-1)[shuffle],
+        targets=np.repeat(np.arange(way), query)[shuffle],
+    )
+
+
+def check_episodes(
+    rows: Mapping[str, Sequence[int]], *, source: str, table: str, way: int, shot: int, query: int
+) -> None:
+    """Refuse episodes that these clips cannot make.
+
+    Raises:
+        InputError: fewer classes than ``way``, or a class with fewer clips than shot + query.
+    """
+    if way > len(rows):
+        raise InputError(
+            f"{source} has {len(rows)} classes, fewer than the {way} of a {way}-way episode",
+            next_step=f"Lower the way (--set {table}.way={max(len(rows), 2)}), or add classes.",
+        )
+    small = sorted((len(clips), label) for label, clips in rows.items() if len(clips) < shot + query)
+    if small:
+        has, label = small[0]
+        others = f" ({len(small) - 1} more classes are too small)" if len(small) > 1 else ""
+        raise InputError(
+            f"{source}: class {label!r} has {has} usable clips, and {shot} shot + {query} query"
+            f" need {shot + query}{others}",
+            next_step="Use fewer shots or queries, add clips, or leave the class out of the split.",
+        )

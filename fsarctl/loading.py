@@ -1,0 +1,149 @@
+"""Episodes as tensors: what training and evaluation feed to the model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fsarctl.data.crops import centre_offsets, crop_frames, random_offsets
+from fsarctl.data.episodes import Episode, sample_episode
+from fsarctl.data.frame_store import FrameStore
+from fsarctl.errors import InputError
+from fsarctl.models.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
+
+__all__ = ["Batch", "EpisodeLoader", "score_batch"]
+
+# Below this a split is held in memory, since reading clips one by one from shards costs milliseconds each.
+RESIDENT_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One episode. Frames are uint8; the model normalises them.
+
+    support (way * shot, T, side, side, 3), class-major; query (way * query, T, side, side, 3);
+    tokens (way, 3, context); targets (way * query,) columns of the true classes.
+    """
+
+    episode: Episode
+    support: Tensor
+    query: Tensor
+    tokens: Tensor
+    targets: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same episode on ``device``."""
+        return Batch(
+            self.episode,
+            self.support.to(device, non_blocking=True),
+            self.query.to(device, non_blocking=True),
+            self.tokens.to(device, non_blocking=True),
+            self.targets.to(device, non_blocking=True),
+        )
+
+
+@dataclass
+class EpisodeLoader:
+    """Samples, reads and crops the episodes of one split.
+
+    ``tokens`` maps a label to its (3, context) tokens. ``crop`` is "random" (one per clip), "frame"
+    (one per frame, as the released code does) or "centre".
+
+    Raises:
+        InputError: the stored frames are smaller than what the backbone reads, or a label has no tokens.
+    """
+
+    store: FrameStore
+    tokens: Mapping[str, Tensor]
+    stream: str
+    seed: int
+    way: int
+    shot: int
+    query: int
+    side: int
+    crop: str
+    _rows: Mapping[str, list[int]] = field(init=False)
+    _resident: npt.NDArray[np.uint8] | None = field(init=False, default=None)
+    _places: npt.NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.store.size < self.side:
+            raise InputError(
+                f"the stored frames are {self.store.size} pixels wide and the backbone reads {self.side}",
+                next_step="Leave extract.size at 0, or set it to that or more, and run `fsarctl extract`.",
+            )
+        missing = sorted(set(self.store.classes) - set(self.tokens))
+        if missing:
+            raise InputError(
+                f"{len(missing)} classes have no description, {missing[0]!r} among them",
+                next_step="Run `fsarctl describe`.",
+            )
+        self._rows = {label: self.store.rows_of(label) for label in self.store.classes}
+
+    @property
+    def rows(self) -> Mapping[str, list[int]]:
+        """Label -> rows of its usable clips."""
+        return self._rows
+
+    def load(self, number: int) -> Batch:
+        """Episode ``number`` of this loader's stream."""
+        episode = sample_episode(
+            self._rows,
+            stream=self.stream,
+            seed=self.seed,
+            number=number,
+            way=self.way,
+            shot=self.shot,
+            query=self.query,
+        )
+        support_rows = episode.support.reshape(-1)
+        rows = np.concatenate([support_rows, episode.query])
+        frames = self._read(rows)  # (videos, T, S, S, 3)
+        frames = torch.from_numpy(crop_frames(frames, self._offsets(len(rows), number), self.side))
+        return Batch(
+            episode=episode,
+            support=frames[: len(support_rows)],
+            query=frames[len(support_rows) :],
+            tokens=torch.stack([self.tokens[label] for label in episode.classes]),
+            targets=torch.from_numpy(episode.targets),
+        )
+
+    def _offsets(self, videos: int, number: int) -> npt.NDArray[np.int64]:
+        margin = self.store.size - self.side
+        if self.crop == "centre":
+            return centre_offsets(videos, self.store.frames, margin)
+        return random_offsets(
+            videos,
+            self.store.frames,
+            margin,
+            stream=self.stream,
+            seed=self.seed,
+            number=number,
+            per_frame=self.crop == "frame",
+        )
+
+    def _read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        clip_bytes = self.store.frames * self.store.size**2 * 3
+        if len(self.store) * clip_bytes > RESIDENT_BYTES:
+            return self.store.read(rows.tolist())
+        if self._resident is None:
+            usable = [row for rows in self._rows.values() for row in rows]
+            self._places = np.zeros(len(self.store), np.int64)
+            self._places[usable] = np.arange(len(usable))
+            self._resident = self.store.read(usable)
+        return self._resident[self._places[rows]]
+
+
+def score_batch(model: TaskAdapterPlusPlus, batch: Batch, query_mode: QueryMode = "joint") -> Scores:
+    """``model``'s scores of an episode whose frames are still uint8."""
+    scores: Scores = model(
+        model.normalise(batch.support),
+        model.normalise(batch.query),
+        batch.tokens,
+        way=len(batch.tokens),
+        query_mode=query_mode,
+    )
+    return scores

@@ -1,0 +1,55 @@
+"""Predictions of every episode, stored, so that any two results can be paired. Needs no torch to read."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
+
+__all__ = ["Predictions", "save_arrays"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said of every query of every episode.
+
+    ``classes`` (episodes, way) index ``labels``; ``query`` (episodes, queries) are rows of the frame
+    store; ``targets`` and the argmax of ``scores`` (episodes, queries, way) are columns.
+    """
+
+    labels: tuple[str, ...]
+    classes: npt.NDArray[np.int64]
+    query: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+
+    @property
+    def predictions(self) -> npt.NDArray[np.int64]:
+        """(episodes, queries) columns with the highest score."""
+        return self.scores.argmax(-1)
+
+    @property
+    def episode_accuracies(self) -> list[float]:
+        """One accuracy per episode, 0 to 1."""
+        means: list[float] = (self.predictions == self.targets).mean(1).tolist()
+        return means
+
+    def save(self, path: Path) -> None:
+        """Write everything but ``labels`` to a safetensors file."""
+        save_arrays(path, {name: getattr(self, name) for name in ("classes", "query", "targets", "scores")})
+
+    @classmethod
+    def load(cls, path: Path, labels: tuple[str, ...]) -> "Predictions":
+        """Read what ``save`` wrote."""
+        return cls(labels=labels, **load_file(path))
+
+
+def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write ``arrays`` to a safetensors file and wait until the disk has it."""
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,250 @@
+"""Where settings come from: flags (--set), then FSARCTL_* variables, then fsarctl.toml, then defaults.
+
+``load_settings`` finds fsarctl.toml upward from a directory, like git finds its root, merges the four
+sources, and remembers for each value which one it came from. Unknown keys are errors that name the
+nearest known one.
+"""
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fsarctl.config import (
+    Config,
+    DatasetConfig,
+    DescribeConfig,
+    EvalConfig,
+    ExtractConfig,
+    ModelConfig,
+    TrainConfig,
+)
+from fsarctl.errors import ConfigError
+
+__all__ = ["FILE_NAME", "Settings", "load_settings", "rows"]
+
+FILE_NAME = "fsarctl.toml"
+TABLES: Mapping[str, type[Any]] = {
+    "describe": DescribeConfig,
+    "extract": ExtractConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "eval": EvalConfig,
+}
+# Variables that name places or moods rather than settings; the command line reads them itself.
+NOT_SETTINGS = {"FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A project: where it is, what its file says, and where each value came from.
+
+    ``origins`` maps a dotted key ("train.lr") to its source; a key that is not there has its default.
+    """
+
+    root: Path
+    config: Config
+    origins: Mapping[str, str]
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """The [datasets.NAME] table.
+
+        Raises:
+            ConfigError: no such table; the nearest names are suggested.
+        """
+        try:
+            return self.config.datasets[name]
+        except KeyError:
+            known = ", ".join(sorted(self.config.datasets)) or "none"
+            raise ConfigError(
+                f"there is no dataset {name!r}; known: {known}",
+                next_step=f"Add [datasets.{name}] to {FILE_NAME}{_nearest(name, self.config.datasets)}.",
+            ) from None
+
+    def only_dataset(self, table: str) -> str:
+        """What ``train.dataset`` or ``eval.dataset`` names, or the only dataset there is."""
+        name: str = getattr(self.config, table).dataset
+        if name:
+            self.dataset(name)
+            return name
+        if len(self.config.datasets) == 1:
+            return next(iter(self.config.datasets))
+        raise ConfigError(
+            f"{table}.dataset is not set and there are {len(self.config.datasets)} datasets to choose from",
+            next_step=f"Name one in {FILE_NAME} ([{table}] dataset = ...) or with --dataset.",
+        )
+
+
+def load_settings(
+    start: Path, overrides: Sequence[str] = (), environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """The settings that hold in ``start``.
+
+    ``overrides`` are ``--set`` arguments, ``"train.lr=0.01"``: the value is TOML, or a plain string.
+
+    Raises:
+        ConfigError: no fsarctl.toml here or above, broken TOML, an unknown key, a value of the wrong
+            type or out of range.
+    """
+    path = _find(start)
+    try:
+        file = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", next_step="Correct that line.") from None
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    sources = [
+        (FILE_NAME, _flatten(file)),
+        *((variable, [item]) for variable, item in _from_environment(environment, file)),
+        *((f"--set {text}", [_from_override(text)]) for text in overrides),
+    ]
+    for origin, items in sources:
+        for key, value in items:
+            _check_known(key, origin)
+            # A table given whole (splits = {...}) replaces what was there; its parts are not merged.
+            values[key] = value
+            origins[key] = origin
+    return Settings(path.parent, _build(values, origins), origins)
+
+
+def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
+    """Every setting as (dotted key, value, origin, meaning), in the order of the tables."""
+    listed = []
+    tables: list[tuple[str, Any]] = [(f"datasets.{n}", t) for n, t in settings.config.datasets.items()]
+    tables += [(name, getattr(settings.config, name)) for name in TABLES]
+    for table, instance in tables:
+        for each in fields(instance):
+            key = f"{table}.{each.name}"
+            origin = settings.origins.get(key, "default")
+            listed.append((key, getattr(instance, each.name), origin, each.metadata["meaning"]))
+    return listed
+
+
+def _find(start: Path) -> Path:
+    for folder in (start, *start.resolve().parents):
+        if (folder / FILE_NAME).is_file():
+            return (folder / FILE_NAME).resolve()
+    raise ConfigError(
+        f"there is no {FILE_NAME} in {start} or above it",
+        next_step=f"Go to a project, name one with --project DIR, or write a {FILE_NAME} (README: your own folder).",
+    )
+
+
+def _flatten(file: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    items: list[tuple[str, Any]] = []
+    for table, content in file.items():
+        if not isinstance(content, dict):
+            raise ConfigError(
+                f"{FILE_NAME}: {table} stands outside any table", next_step="Put it under its [table]."
+            )
+        if table == "datasets":
+            for name, dataset in content.items():
+                if not isinstance(dataset, dict):
+                    raise ConfigError(
+                        f"{FILE_NAME}: datasets.{name} is not a table", next_step=f"Write [datasets.{name}]."
+                    )
+                items += [(f"datasets.{name}.{key}", value) for key, value in dataset.items()]
+                if not dataset:
+                    raise ConfigError(f"{FILE_NAME}: [datasets.{name}] is empty", next_step="Give it a kind.")
+        else:
+            items += [(f"{table}.{key}", value) for key, value in content.items()]
+            if not content:
+                _check_known(f"{table}.", FILE_NAME)
+    return items
+
+
+def _from_environment(
+    environment: Mapping[str, str], file: Mapping[str, Any]
+) -> list[tuple[str, tuple[str, Any]]]:
+    keys = {f"FSARCTL_{t}_{f.name}".upper(): f"{t}.{f.name}" for t, c in TABLES.items() for f in fields(c)}
+    for name in file.get("datasets", {}):
+        for each in fields(DatasetConfig):
+            keys[f"FSARCTL_DATASETS_{name}_{each.name}".upper()] = f"datasets.{name}.{each.name}"
+    found = []
+    for variable in sorted(environment):
+        if not variable.startswith("FSARCTL_") or variable in NOT_SETTINGS:
+            continue
+        if variable not in keys:
+            raise ConfigError(
+                f"the environment variable {variable} is no setting",
+                next_step=f"Unset it{_nearest(variable, keys)}.",
+            )
+        found.append((variable, (keys[variable], _parse(environment[variable]))))
+    return found
+
+
+def _from_override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(
+            f"--set {text!r} is not KEY=VALUE", next_step="Write, for example, --set train.lr=0.01"
+        )
+    return key.strip(), _parse(value.strip())
+
+
+def _parse(text: str) -> Any:
+    """A value as TOML where it is TOML, and otherwise the text itself, so that quotes are optional."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _check_known(key: str, origin: str) -> None:
+    table, _, name = key.rpartition(".")
+    if table.startswith("datasets."):
+        known = [f.name for f in fields(DatasetConfig)]
+    elif table in TABLES:
+        known = [f.name for f in fields(TABLES[table])]
+    else:
+        raise ConfigError(
+            f"{origin}: there is no table [{table or key}]",
+            next_step=f"Known tables: datasets.NAME, {', '.join(TABLES)}{_nearest(table, TABLES)}.",
+        )
+    if name and name not in known:
+        raise ConfigError(
+            f"{origin}: there is no setting {key}",
+            next_step=f"Known in [{table}]: {', '.join(known)}{_nearest(name, known)}.",
+        )
+
+
+def _build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
+    # Dataset names may hold dots when quoted in TOML, so a key is split at its last dot only.
+    content: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        table, _, name = key.rpartition(".")
+        content.setdefault(table, {})[name] = value
+    datasets = {
+        table.removeprefix("datasets."): _table(DatasetConfig, table, keys, origins)
+        for table, keys in content.items()
+        if table.startswith("datasets.")
+    }
+    tables = {name: _table(cls, name, content.get(name, {}), origins) for name, cls in TABLES.items()}
+    return Config(datasets=datasets, **tables)
+
+
+def _table(cls: type[Any], table: str, content: Mapping[str, Any], origins: Mapping[str, str]) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        # Strict JSON is the mode that takes lists for tuples and 1 for 1.0, but never "1" for 1.
+        return TypeAdapter(cls).validate_json(json.dumps(content, default=str), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = f"{table}.{first['loc'][0]}" if first["loc"] else table
+        value = json.dumps(first["input"], ensure_ascii=False, default=str)
+        raise ConfigError(
+            f"{origins.get(key, FILE_NAME)}: {key} = {value}: {first['msg'].lower()}",
+            next_step="`fsarctl config show` lists every setting with its meaning.",
+        ) from None
+    except ConfigError as error:
+        raise ConfigError(f"[{table}] {error.message}", next_step=error.next_step) from None
+
+
+def _nearest(word: str, known: Any) -> str:
+    matches = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""

@@ -1,0 +1,197 @@
+"""Episodic training of the adapters, chosen on validation, resumable to the bit.
+
+One optimiser step an episode (section 4.1: SGD). After each epoch the same validation episodes are
+scored and the best adapters so far are kept; the test split is never seen here.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fsarctl.errors import ConfigError, IntegrityError
+from fsarctl.loading import EpisodeLoader, score_batch
+from fsarctl.models.task_adapter import TaskAdapterPlusPlus
+from fsarctl.reporting import Reporter
+
+__all__ = ["Epoch", "Training", "train_adapters"]
+
+CHECKPOINT_EPISODES = 100
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to: mean training loss, and accuracies from 0 to 1."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_accuracy: float
+
+
+@dataclass
+class Training:
+    """The state of a training run, all of it in the checkpoint."""
+
+    step: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    epochs: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def best_val_accuracy(self) -> float:
+        """Validation accuracy of the adapters that are kept, 0 to 1."""
+        return self.epochs[self.best_epoch - 1].val_accuracy if self.best_epoch else -1.0
+
+
+def train_adapters(
+    model: TaskAdapterPlusPlus,
+    base: EpisodeLoader,
+    validation: EpisodeLoader,
+    *,
+    epochs: int,
+    episodes: int,
+    val_episodes: int,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    scratch: Path,
+    reporter: Reporter,
+    title: str,
+) -> Training:
+    """Train ``model``'s adapters in place and leave the best ones in it.
+
+    ``scratch`` holds the checkpoint; a rerun goes on from it and ends with the same bytes. ``episodes``
+    is per epoch; ``lr`` and the rest are SGD's.
+
+    Raises:
+        ConfigError: the loss is no longer finite (the checkpoint before it is kept).
+        IntegrityError: a frozen weight moved, which is a bug.
+    """
+    device = next(model.parameters()).device
+    frozen = model.frozen_digest()
+    optimiser = torch.optim.SGD(
+        model.trainable_parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay
+    )
+    checkpoint = scratch / "checkpoint.safetensors"
+    state = _load(checkpoint, model, optimiser) if checkpoint.exists() else Training()
+    if state.step:
+        reporter.note(f"{title}: going on from episode {state.step} of {epochs * episodes}")
+    with reporter.task(title, epochs * episodes, "episodes", done=state.step) as advance:
+        while state.step < epochs * episodes:
+            _step(model, optimiser, base, state, device)
+            since_epoch = state.step % episodes or episodes
+            advance(1, _detail(state, since_epoch))
+            if since_epoch == episodes:
+                _finish_epoch(model, validation, state, episodes, val_episodes, device)
+            if since_epoch == episodes or state.step % CHECKPOINT_EPISODES == 0:
+                _save(checkpoint, model, optimiser, state)
+    model.load_adapter_state(state.best)
+    if model.frozen_digest() != frozen:
+        raise IntegrityError(
+            "a frozen weight of the backbone moved during training",
+            next_step="This is a bug in fsarctl; please report it with --debug output.",
+        )
+    return state
+
+
+def _step(
+    model: TaskAdapterPlusPlus,
+    optimiser: torch.optim.Optimizer,
+    base: EpisodeLoader,
+    state: Training,
+    device: torch.device,
+) -> None:
+    batch = base.load(state.step).to(device)
+    scores = score_batch(model, batch)
+    loss = model.loss(scores, batch.targets)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise ConfigError(
+            f"the loss is {value} at training episode {state.step} (classes {', '.join(batch.episode.classes)})",
+            next_step="Lower train.lr or model.logit_scale; the last checkpoint before it is kept.",
+        )
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+    state.step += 1
+    state.loss_sum += value
+    state.correct += int((scores.score.argmax(1) == batch.targets).sum())
+
+
+def _finish_epoch(
+    model: TaskAdapterPlusPlus,
+    validation: EpisodeLoader,
+    state: Training,
+    episodes: int,
+    val_episodes: int,
+    device: torch.device,
+) -> None:
+    queries = validation.way * validation.query
+    correct = 0
+    with torch.inference_mode():
+        for number in range(val_episodes):
+            batch = validation.load(number).to(device)
+            scores = score_batch(model, batch)
+            correct += int((scores.score.argmax(1) == batch.targets).sum())
+    accuracy = correct / (val_episodes * queries)
+    number = state.step // episodes
+    # A tie keeps the earlier epoch, which is the less fitted one.
+    if accuracy > state.best_val_accuracy:
+        state.best_epoch = number
+        state.best = {name: tensor.detach().clone() for name, tensor in model.adapter_state().items()}
+    train_accuracy = state.correct / (episodes * queries)
+    state.epochs.append(Epoch(number, state.loss_sum / episodes, train_accuracy, accuracy))
+    state.loss_sum, state.correct = 0.0, 0
+
+
+def _detail(state: Training, since_epoch: int) -> str:
+    loss = f"loss {state.loss_sum / since_epoch:.3f}"
+    return f"{loss}, val {state.epochs[-1].val_accuracy:.1%}" if state.epochs else loss
+
+
+def _save(path: Path, model: TaskAdapterPlusPlus, optimiser: torch.optim.Optimizer, state: Training) -> None:
+    tensors = {f"adapters/{name}": tensor for name, tensor in model.adapter_state().items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
+    for index, buffers in optimiser.state_dict()["state"].items():
+        if buffers.get("momentum_buffer") is not None:
+            tensors[f"momentum/{index}"] = buffers["momentum_buffer"]
+    facts = {
+        "step": state.step,
+        "loss_sum": state.loss_sum,
+        "correct": state.correct,
+        "best_epoch": state.best_epoch,
+        "epochs": [asdict(epoch) for epoch in state.epochs],
+    }
+    partial = path.with_suffix(".partial")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, partial, metadata={"training": json.dumps(facts)})
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _load(path: Path, model: TaskAdapterPlusPlus, optimiser: torch.optim.SGD) -> Training:
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads(file.metadata()["training"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    model.load_adapter_state(_under("adapters/", tensors))
+    momentum = _under("momentum/", tensors)
+    restored = optimiser.state_dict()
+    restored["state"] = {int(index): {"momentum_buffer": tensor} for index, tensor in momentum.items()}
+    optimiser.load_state_dict(restored)
+    epochs = [Epoch(**epoch) for epoch in facts.pop("epochs")]
+    return Training(**facts, epochs=epochs, best=_under("best/", tensors))
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

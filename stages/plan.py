@@ -1,0 +1,206 @@
+"""The pipeline as units: which artifacts a command is about, and what each one reads.
+
+describe and extract make one unit per dataset split, so that a change of the test classes retrains
+nothing; train makes one per shot; evaluate one per shot and model.
+"""
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from fsarctl.artifacts import Unit
+from fsarctl.data.clips import Clip
+from fsarctl.errors import InputError
+from fsarctl.models.catalogue import stored_side
+from fsarctl.settings import Settings
+from stages import describe, evaluate, extract, render, train
+
+__all__ = ["Pipeline", "RunOptions"]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What does not change a result, and so enters no key.
+
+    ``flags`` are the words (--project, --cache, --set) that a command must carry to mean the same project.
+    """
+
+    workers: int
+    device: str = "auto"
+    strict: bool = False
+    time_limit_s: float = 60.0
+    flags: str = ""
+
+
+class Pipeline:
+    """All units of a project, each made once."""
+
+    def __init__(
+        self, settings: Settings, records: Path, options: RunOptions, dataset: str | None = None
+    ) -> None:
+        self._settings = settings
+        self._config = settings.config
+        self._records = records
+        self._options = options
+        self._asked = dataset
+        self._units: dict[str, Unit] = {}
+        self._folders: dict[str, dict[str, list[Clip]]] = {}
+
+    @cached_property
+    def base(self) -> str:
+        """The dataset whose base classes are trained on."""
+        return self._settings.only_dataset("train")
+
+    @cached_property
+    def novel(self) -> str:
+        """The dataset whose novel classes are evaluated: --dataset, or what the file says."""
+        if self._asked is None:
+            return self._settings.only_dataset("eval")
+        self._settings.dataset(self._asked)
+        return self._asked
+
+    def describe(self) -> list[Unit]:
+        """One unit per split that training or evaluation reads, or per split of --dataset."""
+        return [self._text(name, split) for name, split in self._splits()]
+
+    def describe_labels(self, labels: Sequence[str], source: str) -> Unit:
+        """The descriptions of a label list of the user's."""
+        return self._describe(labels, slot=f"describe {source}")
+
+    def extract(self) -> list[Unit]:
+        """Like describe; a dataset that is rendered here brings the unit that renders it."""
+        return self._with_videos(self._splits())
+
+    def train(self, shots: Iterable[int]) -> list[Unit]:
+        """One adapter set per shot."""
+        return [self._train(shot) for shot in shots]
+
+    def evaluate(self, shots: Iterable[int]) -> list[Unit]:
+        """For each shot the frozen backbone (if eval.frozen) and Task-Adapter++."""
+        names = [evaluate.FROZEN] if self._config.eval.frozen else []
+        names.append(evaluate.TASK_ADAPTER)
+        return [self._evaluate(shot, name) for shot in shots for name in names]
+
+    def everything(self, shots: Sequence[int]) -> list[Unit]:
+        """The whole pipeline for these shots, upstream first."""
+        final = self.evaluate(shots)
+        texts = [self._text(name, split) for name, split in self._needed()]
+        return [*texts, *self._with_videos(self._needed()), *self.train(shots), *final]
+
+    def _splits(self) -> list[tuple[str, str]]:
+        if self._asked is None:
+            return self._needed()
+        return [(self.novel, split) for split in ("train", "val", "test") if self._labels(self.novel, split)]
+
+    def _needed(self) -> list[tuple[str, str]]:
+        needed = [(self.base, "train"), (self.base, "val"), (self.novel, self._config.eval.split)]
+        return list(dict.fromkeys(needed))
+
+    def _with_videos(self, splits: list[tuple[str, str]]) -> list[Unit]:
+        frames = [self._frames(name, split) for name, split in splits]
+        videos = [unit.inputs["videos"] for unit in frames]
+        return [*(each for each in videos if isinstance(each, Unit)), *frames]
+
+    def _train(self, shot: int) -> Unit:
+        return self._once(
+            f"train {shot}",
+            lambda: train.unit(
+                self.base,
+                shot,
+                self._config.train,
+                self._config.model,
+                root=self._settings.root,
+                frames={split: self._frames(self.base, split) for split in ("train", "val")},
+                texts={split: self._text(self.base, split) for split in ("train", "val")},
+                device=self._options.device,
+            ),
+        )
+
+    def _evaluate(self, shot: int, name: str) -> Unit:
+        split = self._config.eval.split
+        return self._once(
+            f"evaluate {shot} {name}",
+            lambda: evaluate.unit(
+                self.novel,
+                shot,
+                self._config.eval,
+                self._config.model,
+                root=self._settings.root,
+                frames=self._frames(self.novel, split),
+                text=self._text(self.novel, split),
+                adapters=self._train(shot) if name == evaluate.TASK_ADAPTER else None,
+                device=self._options.device,
+            ),
+        )
+
+    def _text(self, name: str, split: str) -> Unit:
+        return self._once(
+            f"describe {name}/{split}",
+            lambda: self._describe(self._require_labels(name, split), slot=f"describe {name}/{split}"),
+        )
+
+    def _describe(self, labels: Sequence[str], slot: str) -> Unit:
+        return describe.unit(
+            labels, self._config.describe, slot=slot, records=self._records, root=self._settings.root
+        )
+
+    def _frames(self, name: str, split: str) -> Unit:
+        def make() -> Unit:
+            self._require_labels(name, split)
+            return extract.unit(
+                name,
+                split,
+                self._videos(name, split),
+                self._config.extract,
+                self._config.extract.size or stored_side(self._config.model.backbone),
+                workers=self._options.workers,
+                strict=self._options.strict,
+                time_limit_s=self._options.time_limit_s,
+            )
+
+        return self._once(f"extract {name}/{split}", make)
+
+    def _videos(self, name: str, split: str) -> Unit | list[Clip]:
+        dataset = self._settings.dataset(name)
+        if dataset.kind == "shapes":
+            return self._once(
+                f"render {name}/{split}",
+                lambda: render.unit(name, dataset, split, workers=self._options.workers),
+            )
+        return self._folder(name)[split]
+
+    def _labels(self, name: str, split: str) -> list[str]:
+        if self._settings.dataset(name).kind == "shapes":
+            from fsarctl.data.shapes import CLASSES
+
+            return [each.label for each in CLASSES if each.split == split]
+        return sorted({clip.label for clip in self._folder(name).get(split, [])})
+
+    def _require_labels(self, name: str, split: str) -> list[str]:
+        labels = self._labels(name, split)
+        if not labels:
+            raise InputError(
+                f"dataset {name!r} has no {split} classes",
+                next_step=f"List some in [datasets.{name}.splits] {split} = [...], or name another dataset.",
+            )
+        return labels
+
+    def _folder(self, name: str) -> dict[str, list[Clip]]:
+        from fsarctl.data.folder import scan
+
+        if name not in self._folders:
+            dataset = self._settings.dataset(name)
+            root = (self._settings.root / dataset.root).expanduser()
+            self._folders[name] = scan(name, root, dataset.splits)
+        return self._folders[name]
+
+    def _once(self, slot: str, make: Callable[[], Unit]) -> Unit:
+        if slot not in self._units:
+            unit = make()
+            words = [unit.command]
+            if self._asked is not None and unit.stage != train.STAGE:
+                words.append(f"--dataset {shlex.quote(self._asked)}")
+            self._units[slot] = replace(unit, command=" ".join(filter(None, [*words, self._options.flags])))
+        return self._units[slot]

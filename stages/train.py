@@ -1,0 +1,127 @@
+"""train: episodic training of one adapter set, for one shot."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from fsarctl.artifacts import JSON, Build, Unit
+from fsarctl.config import ModelConfig, TrainConfig
+
+__all__ = ["ADAPTERS", "unit"]
+
+STAGE = "train"
+VERSION = 1
+ADAPTERS = "adapters.safetensors"
+
+
+def unit(
+    dataset: str,
+    shot: int,
+    config: TrainConfig,
+    model: ModelConfig,
+    *,
+    root: Path,
+    frames: dict[str, Unit],
+    texts: dict[str, Unit],
+    device: str,
+) -> Unit:
+    """The adapters trained on ``dataset``'s base classes with ``shot`` support clips per class.
+
+    ``frames`` and ``texts`` hold the extract and describe units of the splits "train" and "val".
+    The artifact holds adapters.safetensors (the epoch best on validation) and training.json.
+    """
+    from fsarctl.assembly import model_key
+
+    settings, files = model_key(model, root, adapters=True)
+    key: dict[str, JSON] = {
+        name: value for name, value in vars(config).items() if name not in ("dataset", "shots")
+    }
+    inputs = {
+        f"{kind}_{split}": each[split] for kind, each in _kinds(frames, texts) for split in ("train", "val")
+    }
+
+    def build(build: Build) -> None:
+        _train(build, dataset, shot, config, model, root, device)
+
+    return Unit(
+        stage=STAGE,
+        version=VERSION,
+        slot=f"train {dataset} {shot}-shot",
+        command=f"fsarctl train --shots {shot}",
+        config={**key, "shot": shot, "model": settings},
+        inputs={**inputs, **files},
+        build=build,
+    )
+
+
+def _kinds(frames: dict[str, Unit], texts: dict[str, Unit]) -> tuple[tuple[str, dict[str, Unit]], ...]:
+    return (("frames", frames), ("text", texts))
+
+
+def _train(
+    build: Build, dataset: str, shot: int, config: TrainConfig, model: ModelConfig, root: Path, device: str
+) -> None:
+    from safetensors.torch import save_file
+
+    from fsarctl.assembly import build_model, choose_device, tokens_of
+    from fsarctl.data.corpus import load_descriptions
+    from fsarctl.data.episodes import check_episodes
+    from fsarctl.data.frame_store import FrameStore
+    from fsarctl.loading import EpisodeLoader
+    from fsarctl.training import train_adapters
+
+    stores = {split: FrameStore(build.inputs[f"frames_{split}"]) for split in ("train", "val")}
+    for split, store in stores.items():
+        rows = {label: store.rows_of(label) for label in store.classes}
+        check_episodes(
+            rows, source=f"{dataset}/{split}", table="train", way=config.way, shot=shot, query=config.query
+        )
+    chosen = choose_device(device)
+    build.record("device", str(chosen))
+    adapted = build_model(
+        model, root, frames=stores["train"].frames, adapters=True, seed=config.seed, device=chosen
+    )
+
+    def loader(split: str, crop: str) -> EpisodeLoader:
+        return EpisodeLoader(
+            store=stores[split],
+            tokens=tokens_of(adapted, load_descriptions(build.inputs[f"text_{split}"])),
+            stream=split,
+            seed=config.seed,
+            way=config.way,
+            shot=shot,
+            query=config.query,
+            side=adapted.backbone.image_size,
+            crop=crop,
+        )
+
+    training = train_adapters(
+        adapted,
+        loader("train", adapted.formulation.crop),
+        loader("val", "centre"),
+        epochs=config.epochs,
+        episodes=config.episodes,
+        val_episodes=config.val_episodes,
+        lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        scratch=build.scratch,
+        reporter=build.reporter,
+        title=f"train {dataset} {shot}-shot",
+    )
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in adapted.adapter_state().items()},
+        build.folder / ADAPTERS,
+    )
+    report = {
+        "shot": shot,
+        "trainable_parameters": sum(p.numel() for p in adapted.trainable_parameters()),
+        "best_epoch": training.best_epoch,
+        "best_val_accuracy": training.best_val_accuracy,
+        "epochs": [asdict(epoch) for epoch in training.epochs],
+    }
+    (build.folder / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    build.reporter.note(
+        f"train {dataset} {shot}-shot: kept epoch {training.best_epoch},"
+        f" {training.best_val_accuracy:.1%} on validation"
+    )

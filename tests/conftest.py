@@ -1,0 +1,68 @@
+"""Fixtures for tests that need a model or clips: both tiny, both made here."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+# Several test processes share the cores; OpenMP threads on top of them make each other slower, not faster.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Callable[..., object]:
+    """Write a frame store whose class ``i`` gets brighter over time by its own amount; noise tells clips apart."""
+
+    def make(classes: int, clips: int, *, size: int = 18, frames: int = 4, name: str = "store") -> object:
+        from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
+
+        random = np.random.default_rng(0)
+        folder = tmp_path / name
+        folder.mkdir()
+        labels = [f"class {i}" for i in range(classes) for _ in range(clips)]
+        time = np.linspace(0, 1, frames).reshape(1, frames, 1, 1, 1)
+        slope = np.repeat(np.linspace(-80, 80, classes), clips).reshape(-1, 1, 1, 1, 1)
+        pixels = 128 + slope * time + random.normal(0, 20, (len(labels), frames, size, size, 3))
+        pixels = pixels.clip(0, 255).astype(np.uint8)
+        writer = FrameWriter(folder, len(labels), frames, size)
+        for shard in range(writer.shards):
+            rows = writer.rows(shard)
+            writer.write(shard, pixels[rows.start : rows.stop])
+        facts = [
+            ClipRow(f"{label}/{row}", label, True, "made", frames, tuple(range(frames)), ())
+            for row, label in enumerate(labels)
+        ]
+        write_rows(folder, facts)
+        return FrameStore(folder)
+
+    return make
+
+
+@pytest.fixture
+def make_model() -> Callable[..., object]:
+    """A Task-Adapter++ over a CLIP of random weights, 16 pixels wide, that runs in milliseconds."""
+
+    def make(frames: int = 4, **options: object) -> object:
+        import torch
+
+        from fsarctl.models.backbone import build_backbone
+        from fsarctl.models.task_adapter import TaskAdapterPlusPlus
+
+        configuration = {
+            "embed_dim": 16,
+            "quick_gelu": True,
+            "vision_cfg": {"image_size": 16, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+            "text_cfg": {"context_length": 40, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
+        }
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            backbone = build_backbone("small", configuration, None)
+        options = {"visual_layers": 1, "text_layers": 1, **options}
+        return TaskAdapterPlusPlus(
+            backbone, frames=frames, generator=torch.Generator().manual_seed(0), **options
+        )
+
+    return make

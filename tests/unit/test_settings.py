@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+
+from fsarctl.errors import ConfigError
+from fsarctl.settings import Settings, load_settings, rows
+
+FILE = """
+[datasets.shapes]
+kind = "shapes"
+[train]
+dataset = "shapes"
+lr = 1
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "fsarctl.toml").write_text(FILE)
+    return tmp_path
+
+
+def load(project: Path, *overrides: str, **environment: str) -> Settings:
+    return load_settings(project, overrides, environment)
+
+
+def test_the_file_is_found_upward(project: Path) -> None:
+    inner = project / "a" / "b"
+    inner.mkdir(parents=True)
+    assert load(inner).root == project
+
+
+def test_no_file_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no fsarctl\.toml"):
+        load(tmp_path)
+
+
+def test_precedence_is_flag_then_environment_then_file_then_default(project: Path) -> None:
+    assert load(project).config.train.lr == 1.0
+    assert load(project, FSARCTL_TRAIN_LR="0.5").config.train.lr == 0.5
+    assert load(project, "train.lr=0.25", FSARCTL_TRAIN_LR="0.5").config.train.lr == 0.25
+    assert load(project).config.train.momentum == 0.0
+
+
+def test_every_value_knows_where_it_comes_from(project: Path) -> None:
+    settings = load(project, "train.epochs=2", FSARCTL_TRAIN_LR="0.5")
+    origins = {key: origin for key, _, origin, _ in rows(settings)}
+    assert origins["train.epochs"] == "--set train.epochs=2"
+    assert origins["train.lr"] == "FSARCTL_TRAIN_LR"
+    assert origins["train.dataset"] == "fsarctl.toml"
+    assert origins["train.momentum"] == "default"
+
+
+def test_every_setting_has_a_meaning(project: Path) -> None:
+    assert all(meaning for *_, meaning in rows(load(project)))
+
+
+@pytest.mark.parametrize(
+    ("override", "message", "step"),
+    [
+        ("train.lrr=1", "no setting train.lrr", "did you mean lr?"),
+        ("trian.lr=1", r"no table \[trian\]", "did you mean train?"),
+        ("datasets.shapes.knd=folder", "no setting datasets.shapes.knd", "did you mean kind?"),
+        ("train.lr", "not KEY=VALUE", "--set train.lr=0.01"),
+        ("=3", "not KEY=VALUE", "--set"),
+        ("train.lr=fast", "valid number", "config show"),
+        ("train.epochs=2.5", "valid integer", "config show"),
+        ('train.lr="1"', "valid number", "config show"),
+        ("model.score=sound", "'both', 'video' or 'text'", "config show"),
+        ("train.lr=0", "above 0", "fsarctl.toml"),
+        ("train.lr=nan", "above 0", "fsarctl.toml"),
+        ("train.shots=[]", "empty", "fsarctl.toml"),
+        ("train.shots=[1, 1]", "may stand there once", "fsarctl.toml"),
+        ("eval.way=1", "2 or more", "fsarctl.toml"),
+        ("datasets.mine.kind=folder", "needs root", "fsarctl.toml"),
+    ],
+)
+def test_a_wrong_override_names_itself_and_the_way_out(
+    project: Path, override: str, message: str, step: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(project, override)
+    assert step in caught.value.next_step
+    assert caught.value.exit_code == 3
+
+
+def test_an_unknown_variable_is_refused(project: Path) -> None:
+    with pytest.raises(ConfigError, match="FSARCTL_TRIAN_LR") as caught:
+        load(project, FSARCTL_TRIAN_LR="1")
+    assert "FSARCTL_TRAIN_LR" in caught.value.next_step
+
+
+def test_broken_toml_names_the_file(project: Path) -> None:
+    (project / "fsarctl.toml").write_text("[train\nlr = 1")
+    with pytest.raises(ConfigError, match=r"fsarctl\.toml is not valid TOML"):
+        load(project)
+
+
+def test_text_needs_no_quotes_and_numbers_keep_their_type(project: Path) -> None:
+    config = load(project, "model.weights=my/file.pt", "eval.shots=[2, 4]", "eval.frozen=false").config
+    assert config.model.weights == "my/file.pt"
+    assert config.eval.shots == (2, 4)
+    assert config.eval.frozen is False
+
+
+def test_the_only_dataset_needs_no_name(project: Path) -> None:
+    settings = load(project)
+    assert settings.only_dataset("eval") == "shapes"
+    two = load(project, "datasets.mine.kind=folder", "datasets.mine.root=clips")
+    with pytest.raises(ConfigError, match=r"eval\.dataset is not set"):
+        two.only_dataset("eval")
+    with pytest.raises(ConfigError, match="no dataset 'shpes'"):
+        settings.dataset("shpes")

@@ -1,0 +1,142 @@
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fsarctl.assembly import tokens_of
+from fsarctl.errors import ConfigError, InputError
+from fsarctl.evaluation import evaluate_episodes
+from fsarctl.loading import EpisodeLoader
+from fsarctl.reporting import SILENT
+from fsarctl.training import train_adapters
+
+HOW = {"epochs": 3, "episodes": 40, "val_episodes": 10, "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
+
+
+class StopAt:
+    """A reporter that presses Ctrl-C at one advance of the bar."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    @contextmanager
+    def task(self, *_: object, done: int = 0, **__: object) -> Iterator[Any]:
+        count = done
+
+        def advance(amount: int = 1, detail: str = "") -> None:
+            nonlocal count
+            count += amount
+            if count >= self.step:
+                raise KeyboardInterrupt
+
+        yield advance
+
+    def note(self, message: str) -> None: ...
+
+
+@pytest.fixture
+def loaders(make_store: Callable[..., Any], make_model: Callable[..., Any]) -> tuple[Any, Any, Any]:
+    model = make_model()
+    made = []
+    for split, crop in (("train", "clip"), ("val", "centre")):
+        store = make_store(4, 6, name=split)
+        tokens = tokens_of(model, {label: ("It starts.", "It goes on.", "It ends.") for label in store.classes})
+        made.append(
+            EpisodeLoader(store, tokens, split, seed=0, way=3, shot=1, query=2, side=16, crop=crop)
+        )
+    return model, made[0], made[1]
+
+
+def train(loaders: tuple[Any, Any, Any], scratch: Path, reporter: Any = SILENT, **how: Any) -> Any:
+    model, base, validation = loaders
+    scratch.mkdir(exist_ok=True)
+    return train_adapters(
+        model, base, validation, scratch=scratch, reporter=reporter, title="train", **{**HOW, **how}
+    )
+
+
+def test_only_adapters_move_and_the_best_epoch_on_validation_is_kept(
+    loaders: tuple[Any, Any, Any], tmp_path: Path
+) -> None:
+    model, _, validation = loaders
+    frozen, start = model.frozen_digest(), model.adapter_state()
+    training = train(loaders, tmp_path / "scratch")
+    assert model.frozen_digest() == frozen
+    kept = model.adapter_state()
+    assert any(not torch.equal(kept[name], start[name]) for name in start)
+    accuracies = [epoch.val_accuracy for epoch in training.epochs]
+    assert len(accuracies) == HOW["epochs"]
+    assert training.best_epoch == 1 + accuracies.index(max(accuracies))
+    # What is in the model is what was measured: scoring validation again gives the kept accuracy.
+    (tmp_path / "eval").mkdir()
+    again = evaluate_episodes(
+        model, validation, episodes=10, query_mode="joint", scratch=tmp_path / "eval", reporter=SILENT, title=""
+    )
+    assert sum(again.episode_accuracies) / 10 == pytest.approx(max(accuracies))
+
+
+@pytest.mark.parametrize("step", [15, 55, 100, 119])
+def test_an_interrupted_run_ends_with_the_same_bits(
+    loaders: tuple[Any, Any, Any], tmp_path: Path, step: int
+) -> None:
+    model, *_ = loaders
+    start = model.adapter_state()
+    whole = train(loaders, tmp_path / "whole")
+    expected = model.adapter_state()
+    model.load_adapter_state(start)
+    with pytest.raises(KeyboardInterrupt):
+        train(loaders, tmp_path / "broken", StopAt(step))
+    model.load_adapter_state(start)
+    resumed = train(loaders, tmp_path / "broken")
+    assert resumed.epochs == whole.epochs
+    assert resumed.best_epoch == whole.best_epoch
+    state = model.adapter_state()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+def test_training_learns_what_the_frozen_model_does_not_know(
+    loaders: tuple[Any, Any, Any], tmp_path: Path
+) -> None:
+    training = train(loaders, tmp_path / "scratch", lr=0.02, epochs=3)
+    assert training.epochs[-1].loss < training.epochs[0].loss
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_episode(
+    loaders: tuple[Any, Any, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="training episode [0-9]+ .*class ") as caught:
+        train(loaders, tmp_path / "scratch", lr=1e30)
+    assert "train.lr" in caught.value.next_step
+
+
+def test_evaluation_resumes_by_blocks(loaders: tuple[Any, Any, Any], tmp_path: Path) -> None:
+    model, _, validation = loaders
+    how = {"episodes": 250, "query_mode": "joint", "title": "eval"}
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+    whole = evaluate_episodes(model, validation, scratch=tmp_path / "whole", reporter=SILENT, **how)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_episodes(model, validation, scratch=tmp_path / "broken", reporter=StopAt(150), **how)
+    blocks = sorted(path.name for path in (tmp_path / "broken").iterdir())
+    assert blocks == ["block-00000000.safetensors"]
+    resumed = evaluate_episodes(model, validation, scratch=tmp_path / "broken", reporter=SILENT, **how)
+    assert (resumed.scores == whole.scores).all()
+    assert resumed.scores.shape == (250, 6, 3)
+    assert (resumed.query == whole.query).all()
+
+
+def test_frames_smaller_than_the_backbone_reads_are_refused(
+    make_store: Callable[..., Any], make_model: Callable[..., Any]
+) -> None:
+    store = make_store(3, 3, size=12)
+    with pytest.raises(InputError, match="12 pixels wide and the backbone reads 16"):
+        EpisodeLoader(store, dict.fromkeys(store.classes), "val", 0, 3, 1, 1, side=16, crop="centre")
+
+
+def test_classes_without_description_are_refused(make_store: Callable[..., Any]) -> None:
+    with pytest.raises(InputError, match="3 classes have no description") as caught:
+        EpisodeLoader(make_store(3, 3), {}, "val", 0, 3, 1, 1, side=16, crop="centre")
+    assert "fsarctl describe" in caught.value.next_step
