@@ -101,8 +101,8 @@ class EpisodeLoader:
         )
         support_rows = episode.support.reshape(-1)
         rows = np.concatenate([support_rows, episode.query])
-        frames = self._read(rows)  # (videos, T, S, S, 3)
-        frames = torch.from_numpy(crop_frames(frames, self._offsets(len(rows), number), self.side))
+        stored = self._read(rows)  # (videos, T, S, S, 3)
+        frames = torch.from_numpy(crop_frames(stored, self._offsets(len(rows), number), self.side))
         return Batch(
             episode=episode,
             support=frames[: len(support_rows)],

@@ -30,7 +30,8 @@ class Predictions:
     @property
     def predictions(self) -> npt.NDArray[np.int64]:
         """(episodes, queries) columns with the highest score."""
-        return self.scores.argmax(-1)
+        columns: npt.NDArray[np.int64] = self.scores.argmax(-1)
+        return columns
 
     @property
     def episode_accuracies(self) -> list[float]:

@@ -117,11 +117,12 @@ def _step(
     value = float(loss.detach())
     if not math.isfinite(value):
         raise ConfigError(
-            f"the loss is {value} at training episode {state.step} (classes {', '.join(batch.episode.classes)})",
+            f"the loss is {value} at training episode {state.step}"
+            f" (classes {', '.join(batch.episode.classes)})",
             next_step="Lower train.lr or model.logit_scale; the last checkpoint before it is kept.",
         )
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     state.step += 1
     state.loss_sum += value

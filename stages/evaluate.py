@@ -51,7 +51,7 @@ def unit(
     key: dict[str, JSON] = {
         field: getattr(config, field) for field in ("way", "query", "query_mode", "episodes", "seed", "split")
     }
-    upstream: dict[str, Unit] = {"frames": frames, "text": text}
+    upstream: dict[str, Unit] = {"text": text, "frames": frames}
     if adapters:
         upstream["adapters"] = adapters
 

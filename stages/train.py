@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from fsarctl.artifacts import JSON, Build, Unit
+from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.config import ModelConfig, TrainConfig
 
 __all__ = ["ADAPTERS", "unit"]
@@ -36,9 +36,8 @@ def unit(
     key: dict[str, JSON] = {
         name: value for name, value in vars(config).items() if name not in ("dataset", "shots")
     }
-    inputs = {
-        f"{kind}_{split}": each[split] for kind, each in _kinds(frames, texts) for split in ("train", "val")
-    }
+    inputs: dict[str, Unit | Files] = {f"text_{split}": texts[split] for split in ("train", "val")}
+    inputs |= {f"frames_{split}": frames[split] for split in ("train", "val")}
 
     def build(build: Build) -> None:
         _train(build, dataset, shot, config, model, root, device)
@@ -52,10 +51,6 @@ def unit(
         inputs={**inputs, **files},
         build=build,
     )
-
-
-def _kinds(frames: dict[str, Unit], texts: dict[str, Unit]) -> tuple[tuple[str, dict[str, Unit]], ...]:
-    return (("frames", frames), ("text", texts))
 
 
 def _train(

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-
 # Several test processes share the cores; OpenMP threads on top of them make each other slower, not faster.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> Callable[..., object]:
-    """Write a frame store whose class ``i`` gets brighter over time by its own amount; noise tells clips apart."""
+    """Write a frame store whose classes get brighter over time by amounts of their own, under noise."""
 
     def make(classes: int, clips: int, *, size: int = 18, frames: int = 4, name: str = "store") -> object:
         from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows

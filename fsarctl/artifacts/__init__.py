@@ -1,5 +1,22 @@
 """The content-addressed store: keys, manifests, locks, publishing, verification."""
 
+from fsarctl.artifacts.manifest import Artifact, Manifest
+from fsarctl.artifacts.shelf import Verdict
+from fsarctl.artifacts.store import Outcome, Removal, State, Store
 from fsarctl.artifacts.unit import JSON, Build, Files, Unit
+from fsarctl.artifacts.why import Change
 
-__all__ = ["JSON", "Build", "Files", "Unit"]
+__all__ = [
+    "JSON",
+    "Artifact",
+    "Build",
+    "Change",
+    "Files",
+    "Manifest",
+    "Outcome",
+    "Removal",
+    "State",
+    "Store",
+    "Unit",
+    "Verdict",
+]

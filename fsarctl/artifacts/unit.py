@@ -10,7 +10,7 @@ from fsarctl.reporting import Reporter
 __all__ = ["JSON", "Build", "Files", "Unit"]
 
 
-JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 
 @dataclass(frozen=True)

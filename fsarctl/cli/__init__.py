@@ -20,9 +20,6 @@ def main() -> None:
             raise
         print_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say("interrupted; what is finished is kept, and the same command goes on from there")
-        sys.exit(130)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone; the interpreter must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -83,8 +83,8 @@ class _Bars:
 
             def advance(amount: int = 1, detail: str = "") -> None:
                 pace.done += amount
-                fields = {"detail": detail} if detail else {}
-                progress.update(bar, advance=amount, rate=f"{pace.rate:.4g} {unit}/s", **fields)
+                pace.detail = detail or pace.detail
+                progress.update(bar, advance=amount, rate=f"{pace.rate:.4g} {unit}/s", detail=pace.detail)
 
             yield advance
         say(pace.summary(description, unit))
@@ -120,6 +120,7 @@ class _Pace:
 
     def __init__(self, done: int) -> None:
         self._start, self._before, self.done = time.monotonic(), done, done
+        self.detail = ""
 
     @property
     def rate(self) -> float:

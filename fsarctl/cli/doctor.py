@@ -39,7 +39,9 @@ def examine(session: "Session", *, as_json: bool) -> None:
     }
     try:
         files = weight_files(settings.config.model, settings.root)
-        findings["weights"] += "".join(f" ({path.stat().st_size / 1e6:.1f} MB)" for path in [*files.values()][:1])
+        findings["weights"] += "".join(
+            f" ({path.stat().st_size / 1e6:.1f} MB)" for path in [*files.values()][:1]
+        )
     except FsarctlError as error:
         findings["weights"] += f": {error.message}"
     if as_json:

@@ -51,7 +51,13 @@ def command(group: typer.Typer, name: str, *, example: str) -> Callable[[Callabl
 
         def run(**words: Any) -> None:
             options = {each.name: words.pop(each.name) for each in shared}
-            function(Session.open(options["project"], options["cache"], options["overrides"] or []), **words)
+            try:
+                function(
+                    Session.open(options["project"], options["cache"], options["overrides"] or []), **words
+                )
+            except KeyboardInterrupt:
+                say("interrupted: what is finished is kept, and the same command goes on from there")
+                raise typer.Exit(130) from None
 
         # Typer reads a command's options off its signature.
         run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
@@ -85,7 +91,10 @@ class Session:
         settings = load_settings(project or Path(os.environ.get("FSARCTL_PROJECT") or "."), overrides)
         place = cache or Path(os.environ.get("FSARCTL_CACHE") or settings.root / "cache")
         reporter = make_reporter()
-        words = [*(("--project", str(project)) if project else ()), *(("--cache", str(cache)) if cache else ())]
+        words = [
+            *(("--project", str(project)) if project else ()),
+            *(("--cache", str(cache)) if cache else ()),
+        ]
         words += [word for each in overrides for word in ("--set", each)]
         store = Store(place, reporter=reporter, project=settings.root)
         return cls(settings, store, reporter, shlex.join(words))
@@ -228,22 +237,13 @@ class Session:
         print_states([self.store.state(unit) for unit in units], why=False, as_json=as_json)
 
     def _make(self, units: Sequence["Unit"], *, force: bool, upstream: bool) -> list["Outcome"]:
-        if upstream:
-            outcomes = self.store.realise_all(units, force=force)
-        else:
-            outcomes = [self._make_one(unit, force) for unit in units]
+        outcomes = self.store.realise_all(units, force=force, upstream=upstream)
         new = sum(each.made for each in outcomes)
         if new == 0:
             say(f"nothing to do: all {len(outcomes)} artifacts are up to date")
         else:
             say(f"{new} artifacts made, {len(outcomes) - new} were up to date")
         return outcomes
-
-    def _make_one(self, unit: "Unit", force: bool) -> "Outcome":
-        from fsarctl.artifacts import Outcome
-
-        known = None if force else self.store.find(unit)
-        return Outcome(unit, known or self.store.realise(unit, force=force), made=known is None)
 
 
 def _summary(outcome: "Outcome") -> dict[str, Any]:

@@ -69,7 +69,7 @@ def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None
                 "state": state.name,
                 "key": state.key,
                 "command": state.unit.command,
-                "why": [{"field": c.path, "old": c.old, "new": c.new} for c in state.why],
+                "why": [{"field": c.field, "old": c.old, "new": c.new} for c in state.why],
             }
             for state in states
         ]

@@ -86,7 +86,11 @@ def test_a_variadic_option_without_words_is_refused() -> None:
         ("fsarctl train --set datasets.mine.root=nowhere --set train.dataset=mine", 3, "nowhere"),
         ("fsarctl describe --labels nowhere.txt", 3, "nowhere.txt"),
         ("fsarctl cache show ffff", 3, "no artifacts"),
-        ("fsarctl eval --shots 1 3 5", 4, "fsarctl train"),
+        (
+            "fsarctl eval --shots 1 3 5",
+            4,
+            "fsarctl describe && fsarctl extract && fsarctl train --shots 1 3 5",
+        ),
         ("fsarctl eval --shots=1", 4, "fsarctl extract"),
         ("fsarctl eval --shots 1 --shots 3", 4, "fsarctl describe"),
         ("fsarctl train", 4, "fsarctl extract"),

@@ -43,10 +43,8 @@ def loaders(make_store: Callable[..., Any], make_model: Callable[..., Any]) -> t
     made = []
     for split, crop in (("train", "clip"), ("val", "centre")):
         store = make_store(4, 6, name=split)
-        tokens = tokens_of(model, {label: ("It starts.", "It goes on.", "It ends.") for label in store.classes})
-        made.append(
-            EpisodeLoader(store, tokens, split, seed=0, way=3, shot=1, query=2, side=16, crop=crop)
-        )
+        tokens = tokens_of(model, dict.fromkeys(store.classes, ("It starts.", "It goes on.", "It ends.")))
+        made.append(EpisodeLoader(store, tokens, split, seed=0, way=3, shot=1, query=2, side=16, crop=crop))
     return model, made[0], made[1]
 
 
@@ -73,7 +71,13 @@ def test_only_adapters_move_and_the_best_epoch_on_validation_is_kept(
     # What is in the model is what was measured: scoring validation again gives the kept accuracy.
     (tmp_path / "eval").mkdir()
     again = evaluate_episodes(
-        model, validation, episodes=10, query_mode="joint", scratch=tmp_path / "eval", reporter=SILENT, title=""
+        model,
+        validation,
+        episodes=10,
+        query_mode="joint",
+        scratch=tmp_path / "eval",
+        reporter=SILENT,
+        title="",
     )
     assert sum(again.episode_accuracies) / 10 == pytest.approx(max(accuracies))
 
@@ -107,7 +111,7 @@ def test_training_learns_what_the_frozen_model_does_not_know(
 def test_a_loss_that_is_not_finite_stops_and_names_the_episode(
     loaders: tuple[Any, Any, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="training episode [0-9]+ .*class ") as caught:
+    with pytest.raises(ConfigError, match=r"training episode [0-9]+ .*class ") as caught:
         train(loaders, tmp_path / "scratch", lr=1e30)
     assert "train.lr" in caught.value.next_step
 
@@ -129,7 +133,7 @@ def test_evaluation_resumes_by_blocks(loaders: tuple[Any, Any, Any], tmp_path: P
 
 
 def test_frames_smaller_than_the_backbone_reads_are_refused(
-    make_store: Callable[..., Any], make_model: Callable[..., Any]
+    make_store: Callable[..., Any],
 ) -> None:
     store = make_store(3, 3, size=12)
     with pytest.raises(InputError, match="12 pixels wide and the backbone reads 16"):

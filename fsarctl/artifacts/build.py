@@ -1,0 +1,192 @@
+"""Making one artifact: private folder, build, check, seal, rename."""
+
+import os
+import time
+from pathlib import Path
+
+from fsarctl.artifacts.durable import sync_file, sync_folder, write_synced
+from fsarctl.artifacts.hashes import BAR_BYTES, HashMemory
+from fsarctl.artifacts.keys import canonical, digest_of, file_sha256
+from fsarctl.artifacts.manifest import (
+    MANIFEST,
+    RESERVED,
+    SOURCES,
+    Artifact,
+    Manifest,
+    Source,
+    Stored,
+    parse_manifest,
+    render_manifest,
+    render_sources,
+)
+from fsarctl.artifacts.provenance import provenance
+from fsarctl.artifacts.shelf import Shelf, files_of
+from fsarctl.artifacts.snapshot import Snapshot
+from fsarctl.artifacts.unit import JSON, Build, Files, Unit
+from fsarctl.errors import FsarctlError, IntegrityError
+from fsarctl.reporting import SILENT, Reporter
+
+__all__ = ["make", "recover"]
+
+NAMED = 5  # changed inputs named in an error
+
+
+def make(unit: Unit, key: str, look: Snapshot, shelf: Shelf, hashes: HashMemory, project: Path) -> Artifact:
+    """Builds a unit and publishes the result under ``key``, whose lock the caller holds.
+
+    Whatever interrupts it, nothing is published and the work folder stays for the next attempt; only
+    when an input changed meanwhile is the work thrown away, for it mixes the old and the new.
+
+    Raises:
+        IntegrityError: an input file changed while the build ran.
+        FsarctlError: the build left a link, or a file with a reserved name.
+    """
+    work = shelf.work(unit.stage, key)
+    folder, scratch = work / "folder", work / "scratch"
+    resumed = _open_work(shelf, work)
+    if resumed:
+        shelf.reporter.note(f"Resuming {unit.slot}, which was interrupted.")
+
+    facts: dict[str, JSON] = {}
+
+    def record(name: str, value: JSON) -> None:
+        canonical(value, name)  # refuses now what the manifest could not hold
+        facts[name] = value
+
+    upstream = {
+        name: _upstream(look, source) for name, source in unit.inputs.items() if isinstance(source, Unit)
+    }
+    inputs = {name: artifact.path for name, artifact in upstream.items()}
+    started = time.monotonic()
+    unit.build(Build(folder, scratch, inputs, shelf.reporter, record))
+    seconds = round(time.monotonic() - started, 3)
+
+    try:
+        _check_inputs(unit, look, hashes)
+    except IntegrityError:
+        shelf.discard(work)
+        raise
+
+    files = _seal_files(unit, folder, shelf.reporter)
+    listings = look.listings(unit)
+    sources = None
+    if listings:
+        content = render_sources(listings)
+        write_synced(folder / SOURCES, content)
+        sources = Stored(len(content), file_sha256(folder / SOURCES))
+    made: dict[str, JSON] = {"seconds": seconds, "resumed": resumed, "facts": facts}
+    manifest = Manifest(
+        stage=unit.stage,
+        version=unit.version,
+        slot=unit.slot,
+        key=key,
+        digest=digest_of({name: stored.sha256 for name, stored in files.items()}),
+        command=unit.command,
+        config=unit.config,
+        inputs={name: _source(look, source) for name, source in unit.inputs.items()},
+        files=files,
+        sources=sources,
+        provenance=provenance(project) | made,
+    )
+    rendered = render_manifest(manifest)
+    published = parse_manifest(
+        rendered
+    )  # what the next reader sees; a manifest it would refuse is never written
+    write_synced(folder / MANIFEST, rendered)
+    _sync_folders(folder)
+    home = _publish(shelf, unit.stage, key)
+    return Artifact(home, published)
+
+
+def recover(shelf: Shelf, stage: str, key: str) -> None:
+    """Puts back the artifact that a killed replacement had just moved aside; the caller holds the lock."""
+    home, replaced = shelf.home(stage, key), shelf.work(stage, key) / "replaced"
+    if replaced.is_dir() and not home.exists():
+        replaced.rename(home)
+    shelf.discard(replaced)
+
+
+def _open_work(shelf: Shelf, work: Path) -> bool:
+    """Readies the work folder; True when an interrupted build left something in it."""
+    folder, scratch = work / "folder", work / "scratch"
+    if not folder.is_dir():
+        # Publishing moved `folder` away, or it never was: what scratch says of it is void.
+        shelf.discard(scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    for name in RESERVED:
+        (folder / name).unlink(missing_ok=True)
+    return any(folder.iterdir()) or any(scratch.iterdir())
+
+
+def _upstream(look: Snapshot, unit: Unit) -> Artifact:
+    artifact = look.artifact(unit)
+    assert artifact is not None, "the caller has a key, so every upstream is made"
+    return artifact
+
+
+def _check_inputs(unit: Unit, look: Snapshot, hashes: HashMemory) -> None:
+    changed: list[str] = []
+    for source in unit.inputs.values():
+        if isinstance(source, Files):
+            before = look.listing(source)
+            left = {name: str(path) for name, path in source.paths.items() if path.is_file()}
+            after = hashes.sha256(left.values())
+            changed += [
+                name for name in source.paths if name not in left or after[left[name]] != before[name]
+            ]
+    if changed:
+        more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+        first = ", ".join(sorted(changed)[:NAMED])
+        raise IntegrityError(
+            f"Input files changed while {unit.slot} was being made: {first}{more}. Nothing was published.",
+            next_step=f"Wait until nothing writes to them, then run: {unit.command}",
+        )
+
+
+def _seal_files(unit: Unit, folder: Path, reporter: Reporter) -> dict[str, Stored]:
+    try:
+        paths = files_of(folder)
+    except ValueError as error:
+        raise FsarctlError(f"The {unit.stage} stage left something that cannot be kept: {error}.") from error
+    if taken := [name for name in RESERVED if name in paths]:
+        raise FsarctlError(
+            f"The {unit.stage} stage wrote {taken[0]}, a name that the store keeps for itself."
+        )
+    files: dict[str, Stored] = {}
+    sizes = {name: path.stat().st_size for name, path in paths.items()}
+    shown = reporter if sum(sizes.values()) >= BAR_BYTES else SILENT
+    with shown.task("seal", len(paths), "file") as advance:
+        for name, path in paths.items():
+            files[name] = Stored(sizes[name], file_sha256(path))
+            sync_file(path)
+            advance()
+    return files
+
+
+def _source(look: Snapshot, source: Unit | Files) -> Source:
+    if isinstance(source, Files):
+        return Source(look.files_digest(source), files=len(source.paths))
+    artifact = _upstream(look, source)
+    return Source(artifact.digest, stage=source.stage, slot=source.slot, key=artifact.key)
+
+
+def _sync_folders(folder: Path) -> None:
+    for parent, _, _ in os.walk(folder, topdown=False):
+        sync_folder(Path(parent))
+
+
+def _publish(shelf: Shelf, stage: str, key: str) -> Path:
+    """One rename; the artifact that it replaces (``force``) is kept until it has happened."""
+    home, work = shelf.home(stage, key), shelf.work(stage, key)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    if home.exists():
+        home.rename(work / "replaced")
+    (work / "folder").rename(home)
+    for folder in (home.parent, home.parent.parent, work):
+        sync_folder(folder)
+    # Against writes by accident; the folders stay writable, so that removing needs no chmod.
+    for path in files_of(home).values():
+        path.chmod(path.stat().st_mode & ~0o222)
+    shelf.discard(work)
+    return home

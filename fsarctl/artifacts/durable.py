@@ -1,0 +1,79 @@
+"""Writing so that a power cut cannot halve it, and saying plainly when the disk refuses."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fsarctl.errors import FsarctlError, InputError
+
+__all__ = ["storage_errors", "sync_file", "sync_folder", "write_synced"]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def sync_file(path: Path) -> None:
+    """Forces a file's bytes to the disk."""
+    _sync(path, os.O_RDONLY)
+
+
+def sync_folder(path: Path) -> None:
+    """Forces a folder's list of names to the disk."""
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Writes a file and forces it to the disk."""
+    path.write_bytes(content)
+    sync_file(path)
+
+
+@contextmanager
+def storage_errors(root: Path) -> Iterator[None]:
+    """Turns "disk full" and "read-only" into an error for the user; everything else passes through.
+
+    Raises:
+        InputError: the cache's disk is full, or the cache at ``root`` cannot be written.
+    """
+    try:
+        yield
+    except FsarctlError:
+        raise
+    except Exception as error:
+        if reason := _full(error):
+            raise InputError(
+                f"The disk is full: {reason} (the cache is {root}).",
+                next_step="Free some space (`fsarctl cache gc` removes outdated artifacts), then run the same"
+                " command again: it goes on where it stopped.",
+            ) from error
+        if isinstance(error, OSError) and error.errno in _DENIED and _is_within(error.filename, root):
+            raise InputError(
+                f"The cache cannot be written: {error.strerror}: {error.filename}.",
+                next_step=f"Make {root} writable, or choose another cache folder.",
+            ) from error
+        raise
+
+
+def _full(error: BaseException | None) -> str:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return error.strerror or "no space left on device"
+        # Libraries written in another language (safetensors) keep the words and lose the number.
+        if "No space left on device" in str(error):
+            return "No space left on device"
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def _is_within(filename: object, root: Path) -> bool:
+    return isinstance(filename, (str, bytes)) and Path(os.fsdecode(filename)).is_relative_to(root)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

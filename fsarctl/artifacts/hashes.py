@@ -1,0 +1,164 @@
+"""The memory of input hashes: a file is read once, then recognised by (path, size, mtime)."""
+
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from fsarctl.artifacts.keys import file_sha256
+from fsarctl.errors import InputError, IntegrityError
+from fsarctl.reporting import SILENT, Reporter
+
+__all__ = ["BAR_BYTES", "HashMemory"]
+
+Item = TypeVar("Item")
+
+# A file written within the tick of its file system's clock (2 s on FAT) can change again without a
+# new mtime. Such a file is hashed every time until it has rested.
+RESTED_NS = 2_000_000_000
+RECALL_BATCH = 10_000  # below SQLite's limit of 32,766 parameters
+REMEMBER_BATCH = 256  # files hashed between two commits: what a kill can cost
+BAR_BYTES = 256 * 2**20  # roughly a second of hashing: below it, a bar would only flicker
+
+
+class HashMemory:
+    """sha256 of files outside the store, remembered in one SQLite file.
+
+    The memory is an optimisation: when it is lost, damaged, locked or read-only the files are read
+    again. ``rehash`` reads every file whatever is remembered.
+    """
+
+    def __init__(self, database: Path, reporter: Reporter, *, rehash: bool = False) -> None:
+        self._database = database
+        self._reporter = reporter
+        self._rehash = rehash
+
+    def sha256(self, paths: Iterable[str]) -> dict[str, str]:
+        """The sha256 of the content of each path.
+
+        Raises:
+            InputError: a path is missing, unreadable or not a file.
+            IntegrityError: a file changed while it was being read.
+        """
+        stats = {path: _stat(path) for path in paths}
+        now = time.time_ns()
+        remembered = {} if self._rehash else self._recall(list(stats))
+        found = {
+            path: remembered[path][2]
+            for path, seen in stats.items()
+            if path in remembered and remembered[path][:2] == (seen.st_size, seen.st_mtime_ns)
+        }
+        unknown = [path for path in stats if path not in found]
+        reporter = self._reporter if sum(stats[path].st_size for path in unknown) >= BAR_BYTES else SILENT
+        with reporter.task("hash inputs", len(stats), "file", done=len(found)) as advance:
+            for batch in self._hash(unknown, stats, now):
+                found.update(batch)
+                advance(len(batch))
+        return found
+
+    def _hash(self, paths: list[str], stats: dict[str, os.stat_result], now: int) -> Iterator[dict[str, str]]:
+        if not paths:
+            return
+        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+            for batch in _batched(paths, REMEMBER_BATCH):
+                hashed = dict(
+                    zip(batch, pool.map(_read, batch, [stats[path] for path in batch]), strict=True)
+                )
+                self._remember(
+                    [
+                        (os.fsencode(_absolute(path)), stats[path].st_size, stats[path].st_mtime_ns, sha256)
+                        for path, sha256 in hashed.items()
+                        if abs(now - stats[path].st_mtime_ns) > RESTED_NS
+                    ]
+                )
+                yield hashed
+
+    def _recall(self, paths: list[str]) -> dict[str, tuple[int, int, str]]:
+        by_name = {os.fsencode(_absolute(path)): path for path in paths}
+        remembered: dict[str, tuple[int, int, str]] = {}
+        if not self._database.exists():
+            return remembered
+        try:
+            with closing(self._connect()) as connection:
+                for batch in _batched(list(by_name), RECALL_BATCH):
+                    marks = ",".join("?" * len(batch))
+                    rows = connection.execute(
+                        f"SELECT path, size, mtime_ns, sha256 FROM files WHERE path IN ({marks})", batch
+                    )
+                    remembered.update({by_name[name]: (size, mtime, sha) for name, size, mtime, sha in rows})
+        except sqlite3.OperationalError:
+            pass
+        except sqlite3.DatabaseError:
+            self._forget()
+        return remembered
+
+    def _remember(self, rows: list[tuple[bytes, int, int, str]]) -> None:
+        if not rows:
+            return
+        try:
+            self._database.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._connect()) as connection, connection:
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER NOT NULL,"
+                    " mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID"
+                )
+                connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+        except (OSError, sqlite3.OperationalError):
+            pass
+        except sqlite3.DatabaseError:
+            self._forget()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._database, timeout=10)
+
+    def _forget(self) -> None:
+        self._reporter.note(f"The hash memory {self._database} is damaged; inputs are hashed again.")
+        try:
+            self._database.unlink(missing_ok=True)
+        except OSError:
+            return
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("/") else os.path.abspath(path)  # noqa: PTH100 - os.path is 20 x faster
+
+
+def _stat(path: str) -> os.stat_result:
+    try:
+        seen = os.stat(path)  # noqa: PTH116
+    except OSError as error:
+        raise InputError(
+            f"The input file {path} cannot be read: {error.strerror}.",
+            next_step="Put it back or make it readable, or correct the dataset's root in fsarctl.toml.",
+        ) from error
+    if not stat.S_ISREG(seen.st_mode):
+        raise InputError(f"The input {path} is not a regular file.", next_step="Name a file in its place.")
+    return seen
+
+
+def _read(path: str, before: os.stat_result) -> str:
+    try:
+        sha256 = file_sha256(path)
+    except OSError as error:
+        raise InputError(
+            f"The input file {path} cannot be read: {error.strerror}.", next_step="Make it readable."
+        ) from error
+    after = _stat(path)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise IntegrityError(
+            f"The input file {path} changed while it was being read.",
+            next_step="Wait until nothing writes to it, then run the same command again.",
+        )
+    return sha256
+
+
+def _batched(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
+    source = iter(items)
+    while batch := list(islice(source, size)):
+        yield batch

@@ -1,0 +1,231 @@
+"""The store's folders on disk: what stands where, and whether it is whole.
+
+    artifacts/<stage>/<key[:20]>/   finished artifacts: the stage's files, sources.json, manifest.json
+    work/<stage>/<key[:20]>/        unfinished ones: folder/ and scratch/, handed back after a crash
+    locks/  quarantine/  trash/     one lock per key; damaged artifacts; what is being removed
+    records/  hashes.sqlite         paid answers, item by item; the memory of input hashes
+
+``Shelf`` knows folders and manifests; what they mean to a unit is ``store.py``.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fsarctl.artifacts.keys import file_sha256
+from fsarctl.artifacts.locks import hold
+from fsarctl.artifacts.manifest import (
+    RESERVED,
+    SOURCES,
+    Artifact,
+    ManifestError,
+    Stored,
+    read_manifest,
+)
+from fsarctl.reporting import Reporter
+
+__all__ = ["Shelf", "Verdict", "files_of"]
+
+KEY_DIGITS = 20  # 80 bits in a folder's name; the manifest has all of them
+_FOREIGN = {".DS_Store"}  # left by a file browser, read by no stage
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verification found: no ``faults`` means every byte is as written.
+
+    ``quarantined`` is where a damaged artifact was moved, None where it is whole or could not be moved.
+    """
+
+    path: Path
+    stage: str
+    slot: str
+    faults: tuple[str, ...]
+    quarantined: Path | None
+
+
+class Shelf:
+    """The folders beneath ``root``; see the module."""
+
+    def __init__(self, root: Path, reporter: Reporter) -> None:
+        self.root = root
+        self.reporter = reporter
+
+    def home(self, stage: str, key: str) -> Path:
+        """Where the finished artifact of a key stands."""
+        return self.root / "artifacts" / stage / key[:KEY_DIGITS]
+
+    def work(self, stage: str, key: str) -> Path:
+        """Where the artifact of a key is made."""
+        return self.root / "work" / stage / key[:KEY_DIGITS]
+
+    def lock(self, stage: str, key: str, what: str, patience_s: float = -1.0) -> AbstractContextManager[None]:
+        """The lock of a key; see ``hold``."""
+        path = self.root / "locks" / f"{stage}-{key[:KEY_DIGITS]}.lock"
+        return hold(path, what, self.reporter, patience_s)
+
+    def get(self, stage: str, key: str) -> Artifact | None:
+        """The artifact of a key if it is there and whole as far as names and sizes tell.
+
+        A damaged one is moved to quarantine with a note, and counts as missing.
+        """
+        home = self.home(stage, key)
+        for last_look in (False, True):  # twice: another process may be replacing it right now
+            if not home.is_dir():
+                return None
+            try:
+                artifact = Artifact(home, read_manifest(home))
+                fault = next(_faults(artifact, key), "")
+            except ManifestError as error:
+                fault = str(error)
+            if not fault:
+                return artifact
+            if last_look:
+                self.quarantine(home, fault)
+        return None
+
+    def newest(self, stage: str, slot: str) -> Artifact | None:
+        """The artifact that last answered a slot's question, whatever its key."""
+        answers = [artifact for artifact in self.all(stage) if artifact.manifest.slot == slot]
+        return max(answers, key=lambda artifact: artifact.manifest.created, default=None)
+
+    def all(self, stage: str = "*") -> list[Artifact]:
+        """Every artifact with a readable manifest, by stage, slot and age."""
+        artifacts = []
+        for folder in self._homes(stage):
+            try:
+                artifacts.append(Artifact(folder, read_manifest(folder)))
+            except ManifestError:
+                continue  # `get` and `verify` deal with it
+        return sorted(
+            artifacts, key=lambda found: (found.manifest.stage, found.manifest.slot, found.manifest.created)
+        )
+
+    def unfinished(self) -> list[Path]:
+        """The work folders that an interrupted or running build has left."""
+        return sorted((self.root / "work").glob("*/*"))
+
+    def verify(self, stage: str = "*") -> Iterator[Verdict]:
+        """Reads every byte of every artifact, and moves the damaged ones to quarantine with a note."""
+        homes = self._homes(stage)
+        with self.reporter.task("verify", len(homes), "artifact") as advance:
+            for home in homes:
+                verdict = self._verify(home)
+                if verdict is not None:
+                    yield verdict
+                advance(1)
+
+    def quarantine(self, folder: Path, fault: str) -> Path | None:
+        """Moves a damaged artifact away, loudly; its new place, None if it cannot be moved."""
+        stage, key = folder.parent.name, folder.name
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        place = self.root / "quarantine" / f"{stage}-{key}-{moment}"
+        named = f"DAMAGED: the {stage} artifact {key}: {fault}."
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(place)
+        except FileNotFoundError:
+            return None  # another process was faster
+        except OSError as error:
+            self.reporter.note(f"{named} It is not used, but it could not be moved away: {error.strerror}.")
+            return None
+        self.reporter.note(f"{named} It was moved to {place} and will be made again when it is needed.")
+        return place
+
+    def discard(self, folder: Path) -> None:
+        """Removes a folder at one stroke: a kill halfway leaves rubbish in trash/, never half a folder."""
+        if folder.exists():
+            trash = self.root / "trash"
+            trash.mkdir(parents=True, exist_ok=True)
+            doomed = trash / uuid.uuid4().hex
+            folder.rename(doomed)
+            shutil.rmtree(doomed)
+
+    def empty_trash(self) -> None:
+        """Removes what an interrupted removal has left."""
+        for doomed in (self.root / "trash").glob("*"):
+            shutil.rmtree(doomed, ignore_errors=True)
+
+    def _homes(self, stage: str) -> list[Path]:
+        return sorted(folder for folder in (self.root / "artifacts").glob(f"{stage}/*") if folder.is_dir())
+
+    def _verify(self, home: Path) -> Verdict | None:
+        for last_look in (False, True):
+            if not home.is_dir():
+                return None  # removed or replaced since it was listed
+            slot = ""
+            try:
+                artifact = Artifact(home, read_manifest(home))
+                slot = artifact.manifest.slot
+                faults = tuple(_faults(artifact, artifact.key, contents=True))
+            except ManifestError as error:
+                faults = (str(error),)
+            if not faults:
+                return Verdict(home, home.parent.name, slot, (), None)
+            if last_look:
+                more = f", and {len(faults) - 1} more faults" if len(faults) > 1 else ""
+                place = self.quarantine(home, faults[0] + more)
+                return Verdict(home, home.parent.name, slot, faults, place)
+        return None
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """Every file below a folder by its relative path, "/" between the parts, in order.
+
+    Raises:
+        ValueError: there is something that is neither a file nor a folder, such as a link.
+        OSError: a folder cannot be listed.
+    """
+    found: dict[str, Path] = {}
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        for name in [*folders, *names]:
+            path = Path(parent, name)
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                raise ValueError(f"{path.relative_to(folder)} is neither a file nor a folder")
+            if name in names:
+                found[path.relative_to(folder).as_posix()] = path
+    return dict(sorted(found.items()))
+
+
+def _faults(artifact: Artifact, key: str, *, contents: bool = False) -> Iterator[str]:
+    """What is wrong with an artifact: names and sizes, and with ``contents`` every byte and stray file."""
+    folder, manifest = artifact.path, artifact.manifest
+    if manifest.key != key or folder.name != key[:KEY_DIGITS] or folder.parent.name != manifest.stage:
+        yield "it stands in the place of another key"
+    base = f"{folder}{os.sep}"
+    for name, stored in manifest.files.items():
+        yield from _file_faults(base + name, name, stored, contents=contents)
+    if manifest.sources:
+        yield from _file_faults(base + SOURCES, SOURCES, manifest.sources, contents=contents)
+    if contents:
+        expected = {*manifest.files, *RESERVED}
+        try:
+            present = files_of(folder)
+        except (OSError, ValueError) as error:
+            yield str(error)
+            return
+        for name, path in present.items():
+            if name not in expected and path.name not in _FOREIGN:
+                yield f"{name} does not belong to it"
+
+
+def _file_faults(path: str, name: str, stored: Stored, *, contents: bool) -> Iterator[str]:
+    try:
+        size = os.stat(path).st_size  # noqa: PTH116 - one call per file on every hit
+        if size != stored.bytes:
+            yield f"{name} has {size} bytes instead of {stored.bytes}"
+        elif contents and file_sha256(path) != stored.sha256:
+            yield f"{name} has other bytes than were written"
+    except FileNotFoundError:
+        yield f"{name} is missing"
+    except OSError as error:
+        yield f"{name} cannot be read ({error.strerror})"

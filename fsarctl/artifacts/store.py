@@ -1,0 +1,290 @@
+"""The artifact store: finds, explains and makes what units describe."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fsarctl.artifacts.build import make, recover
+from fsarctl.artifacts.durable import storage_errors
+from fsarctl.artifacts.hashes import HashMemory
+from fsarctl.artifacts.manifest import Artifact, read_sources
+from fsarctl.artifacts.shelf import Shelf, Verdict
+from fsarctl.artifacts.snapshot import Snapshot
+from fsarctl.artifacts.unit import Unit
+from fsarctl.artifacts.why import Change, changes
+from fsarctl.errors import LockError, UpstreamError
+from fsarctl.reporting import SILENT, Reporter
+
+__all__ = ["Outcome", "Removal", "State", "Store", "joined_commands"]
+
+NAMED = 3  # undone units named in an error
+
+StateName = Literal["done", "stale", "missing", "waiting"]
+
+
+@dataclass(frozen=True)
+class State:
+    """Where one unit stands.
+
+    done: its artifact is there. stale: its slot has another answer. missing: its slot has none.
+    waiting: something upstream is not done, so its key is not known yet. ``artifact`` is the answer
+    itself, or the newest other answer of the slot, and ``why`` tells how that differs.
+    """
+
+    unit: Unit
+    name: StateName
+    key: str | None
+    artifact: Artifact | None
+    why: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One unit of a run: its artifact, and whether it was made now or found."""
+
+    unit: Unit
+    artifact: Artifact
+    made: bool
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A folder that `gc` removes: what it is, where, and its size in bytes."""
+
+    what: str
+    path: Path
+    bytes: int
+
+
+class Store:
+    """Everything below one project's cache folder.
+
+    ``reporter`` hears of waiting, resuming and damage. ``rehash`` reads every input file again instead
+    of trusting (path, size, mtime). ``project`` is the folder whose git commit manifests name, the
+    parent of ``root`` unless given. ``patience_s`` is how long to wait for another process that makes
+    the same thing, negative for ever.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        reporter: Reporter = SILENT,
+        rehash: bool = False,
+        project: Path | None = None,
+        patience_s: float = -1.0,
+    ) -> None:
+        self.root = root.absolute()
+        self._reporter = reporter
+        self._project = project or self.root.parent
+        self._patience_s = patience_s
+        self._shelf = Shelf(self.root, reporter)
+        self._hashes = HashMemory(self.root / "hashes.sqlite", reporter, rehash=rehash)
+
+    @property
+    def records(self) -> Path:
+        """The folder where stages keep paid answers, item by item; no gc touches it.
+
+        Raises:
+            InputError: it cannot be made.
+        """
+        folder = self.root / "records"
+        with storage_errors(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def find(self, unit: Unit) -> Artifact | None:
+        """The unit's artifact, whole as far as names and sizes tell; None if it is to be made.
+
+        A damaged artifact is moved to quarantine with a note and counts as missing.
+
+        Raises:
+            InputError: an input file is missing or unreadable.
+        """
+        return self._look().artifact(unit)
+
+    def state(self, unit: Unit) -> State:
+        """Where one unit stands; see ``plan``."""
+        return self._state(unit, self._look())
+
+    def plan(self, units: Iterable[Unit]) -> list[State]:
+        """Where the units and everything upstream of them stand, each once, upstream first.
+
+        Raises:
+            InputError: an input file is missing or unreadable.
+        """
+        look = self._look()
+        return [self._state(unit, look) for unit in look.order(units)]
+
+    def realise(self, unit: Unit, *, force: bool = False) -> Artifact:
+        """Finds or makes one unit, whose upstream must be done; ``force`` makes it again.
+
+        Raises:
+            UpstreamError: something upstream is not done; the next step names the commands.
+            IntegrityError: an input file changed during the build; nothing was published.
+            InputError: an input file is unreadable, or the cache's disk is full or read-only.
+            LockError: another process kept working on it for longer than ``patience_s``.
+        """
+        return self._realise(unit, self._look(), force=force).artifact
+
+    def realise_all(
+        self, units: Iterable[Unit], *, force: bool = False, upstream: bool = True
+    ) -> list[Outcome]:
+        """Finds or makes the units and everything upstream, each once, upstream first.
+
+        ``force`` makes the given units again, and of their upstream only what is not done. With
+        ``upstream`` False only the given units are made, and what they read must be done or among them.
+
+        Raises:
+            UpstreamError: with ``upstream`` False, something is not done; nothing was made then.
+            IntegrityError, InputError, LockError: see ``realise``; what was made before is kept.
+        """
+        wanted = list(units)
+        look = self._look()
+        given = {look.identity(unit) for unit in wanted}
+        ordered = look.order(wanted)
+        if not upstream:
+            undone = [u for u in ordered if look.identity(u) not in given and look.artifact(u) is None]
+            if undone:
+                first = next(u for u in ordered if look.identity(u) in given and look.artifact(u) is None)
+                raise self._upstream_error(first, undone, look)
+            ordered = [unit for unit in ordered if look.identity(unit) in given]
+        return [self._realise(unit, look, force=force and look.identity(unit) in given) for unit in ordered]
+
+    def artifacts(self) -> list[Artifact]:
+        """Every artifact, by stage, slot and age."""
+        return self._shelf.all()
+
+    def verify(self) -> Iterator[Verdict]:
+        """Reads every byte of every artifact; damaged ones go to quarantine with a note."""
+        return self._shelf.verify()
+
+    def gc(self, units: Iterable[Unit], *, dry_run: bool = False) -> list[Removal]:
+        """Removes artifacts and unfinished work that the units and their upstream have no use for.
+
+        Quarantine and records stay. While a unit's upstream is not done its key is unknown, and the
+        newest answer of its slot stays: it may be the right one again.
+
+        Raises:
+            InputError: the cache cannot be written.
+        """
+        look = self._look()
+        kept: set[Path] = set()
+        for unit in look.order(units):
+            if (key := look.key(unit)) is not None:
+                kept |= {self._shelf.home(unit.stage, key)}
+                if look.artifact(unit) is None:
+                    kept |= {self._shelf.work(unit.stage, key)}
+            elif newest := self._shelf.newest(unit.stage, unit.slot):
+                kept |= {newest.path}
+        doomed = [
+            Removal(f"{found.manifest.stage} {found.manifest.slot}", found.path, found.manifest.bytes)
+            for found in self._shelf.all()
+        ]
+        doomed += [
+            Removal(f"unfinished {work.parent.name}", work, _size(work)) for work in self._shelf.unfinished()
+        ]
+        doomed = [removal for removal in doomed if removal.path not in kept]
+        if dry_run:
+            return doomed
+        with storage_errors(self.root):
+            removed = [removal for removal in doomed if self._remove(removal)]
+            self._shelf.empty_trash()
+        return removed
+
+    def _look(self) -> Snapshot:
+        return Snapshot(self._hashes, self._shelf.get)
+
+    def _state(self, unit: Unit, look: Snapshot) -> State:
+        key, artifact = look.key(unit), look.artifact(unit)
+        if artifact is not None:
+            return State(unit, "done", key, artifact, ())
+        answer = self._shelf.newest(unit.stage, unit.slot)
+        name: StateName = "waiting" if key is None else "stale" if answer else "missing"
+        if answer is None:
+            return State(unit, name, key, None, ())
+        listings = look.listings(unit)
+        why = changes(
+            unit, look.digests(unit), listings, answer.manifest, read_sources(answer) if listings else {}
+        )
+        return State(unit, name, key, answer, why)
+
+    def _realise(self, unit: Unit, look: Snapshot, *, force: bool) -> Outcome:
+        key = look.key(unit)
+        if key is None:
+            undone = [each for each in look.order([unit])[:-1] if look.artifact(each) is None]
+            raise self._upstream_error(unit, undone, look)
+        if not force and (found := look.artifact(unit)):
+            return Outcome(unit, found, made=False)
+        with (
+            storage_errors(self.root),
+            self._shelf.lock(unit.stage, key, unit.slot, self._patience_s),
+        ):
+            recover(self._shelf, unit.stage, key)
+            before = self._shelf.get(unit.stage, key)
+            if before is None or force:
+                artifact = make(unit, key, look, self._shelf, self._hashes, self._project)
+            else:
+                artifact = before  # another process made it while this one waited
+        if before is not None and artifact.digest != before.digest:
+            self._note_difference(unit, before, artifact)
+        look.learn(unit, artifact)
+        return Outcome(unit, artifact, made=artifact is not before)
+
+    def _upstream_error(self, unit: Unit, undone: list[Unit], look: Snapshot) -> UpstreamError:
+        states = [self._state(each, look) for each in undone]
+        reasons = [
+            f"{state.unit.slot} is out of date ({state.why[0]})"
+            for state in states
+            if state.name == "stale" and state.why
+        ]
+        because = f": {'; '.join(reasons)}" if reasons else ""
+        slots = [each.slot for each in undone]
+        more = f" and {len(slots) - NAMED} more" if len(slots) > NAMED else ""
+        return UpstreamError(
+            f"{unit.slot} needs {', '.join(slots[:NAMED])}{more},"
+            f" which {'is' if len(slots) == 1 else 'are'} not done{because}",
+            next_step=f"Run: {' && '.join(joined_commands(each.command for each in undone))}",
+        )
+
+    def _note_difference(self, unit: Unit, before: Artifact, after: Artifact) -> None:
+        old, new = before.manifest.files, after.manifest.files
+        names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+        self._reporter.note(
+            f"{unit.slot} came out with other bytes than before in {len(names)} files ({names[0]}): "
+            "what depends on it will be made again."
+        )
+
+    def _remove(self, removal: Removal) -> bool:
+        stage, key = removal.path.parent.name, removal.path.name
+        try:
+            with self._shelf.lock(stage, key, removal.what, patience_s=0):
+                self._shelf.discard(removal.path)
+        except LockError:
+            self._reporter.note(f"{removal.what} is being made by another process; it stays.")
+            return False
+        return True
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a build may be at work in it
+            total += path.lstat().st_size if not path.is_dir() else 0
+    return total
+
+
+def joined_commands(commands: Iterable[str]) -> list[str]:
+    """Each command once; those that differ only in the values of ``--shots`` become one.
+
+    >>> joined_commands(["fsarctl train --shots 1 --set a=b", "fsarctl train --shots 3 --set a=b"])
+    ['fsarctl train --shots 1 3 --set a=b']
+    """
+    joined: dict[tuple[str, str], list[str]] = {}
+    for command in dict.fromkeys(commands):
+        before, option, rest = command.partition(" --shots ")
+        value, space, after = rest.partition(" ")
+        joined.setdefault((before + option, space + after), []).append(value)
+    return [f"{before}{' '.join(values)}{after}" for (before, after), values in joined.items()]

@@ -1,0 +1,125 @@
+"""Label lists: one action label per line, cleaned in the open. Labels are data, never paths."""
+
+import codecs
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsarctl.errors import InputError
+
+__all__ = ["LabelList", "read_labels"]
+
+LONGEST_LABEL = 300
+_FORMAT = "A label list is UTF-8 text with one action label per line, such as: juggling balls"
+_LINES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class LabelList:
+    """The labels in the order of the file, each once, and what was cleaned, with line numbers."""
+
+    labels: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def read_labels(path: Path) -> LabelList:
+    """The labels of a text file.
+
+    A byte order mark, Windows line ends, blank lines, surrounding spaces and repeated labels are
+    dropped and reported as remarks.
+
+    Raises:
+        InputError: the file cannot be read, is not UTF-8 text, holds no label, or a line cannot be
+            a label (control characters, or more than 300 characters). Line numbers are named.
+    """
+    content = _read(path)
+    marked = content.startswith(codecs.BOM_UTF8)
+    text = _decode(path, content.removeprefix(codecs.BOM_UTF8))
+    lines = re.split(r"\r\n|\n|\r", text)
+    if lines[-1] == "":
+        lines.pop()
+    _refuse_lines(path, lines)
+
+    first_line: dict[str, int] = {}
+    blank, padded, repeated = [], [], []
+    for number, line in enumerate(lines, start=1):
+        label = line.strip()
+        if not label:
+            blank.append(number)
+            continue
+        if label != line:
+            padded.append(number)
+        if label in first_line:
+            repeated.append(f"{number} (as {first_line[label]})")
+        else:
+            first_line[label] = number
+    if not first_line:
+        raise InputError(f"{path} holds no label", next_step=_FORMAT)
+
+    remarks = ["dropped the byte order mark"] if marked else []
+    if "\r" in text:
+        remarks.append("read Windows line ends as line ends")
+    remarks += _remark("blank", blank, "dropped")
+    remarks += _remark("padded", padded, "stripped of surrounding spaces")
+    remarks += _remark("repeated", repeated, "dropped")
+    return LabelList(tuple(first_line), tuple(remarks))
+
+
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        raise InputError(f"{path} is a directory, not a label list", next_step=_FORMAT)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no label list {path}", next_step=f"Write it, or correct the path. {_FORMAT}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the label list {path}: {error}", next_step=_FORMAT) from None
+
+
+def _decode(path: Path, content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(
+            f"{path} is UTF-16, not UTF-8 (line 1)",
+            next_step=f"Save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name} > labels.txt",
+        )
+    if b"\0" in content:
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise InputError(f"{path} is a binary file (a zero byte on line {line})", next_step=_FORMAT)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path} is not UTF-8: byte 0x{content[error.start]:02x} on line {line}",
+            next_step=f"Save it as UTF-8; from Latin-1: iconv -f LATIN1 -t UTF-8 {path.name} > labels.txt",
+        ) from None
+
+
+def _refuse_lines(path: Path, lines: Sequence[str]) -> None:
+    unprintable = [n for n, line in enumerate(lines, 1) if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", line)]
+    if unprintable:
+        raise InputError(
+            f"{path} has control characters on {_lines(unprintable)}", next_step=f"Remove them. {_FORMAT}"
+        )
+    long = [n for n, line in enumerate(lines, 1) if len(line.strip()) > LONGEST_LABEL]
+    if long:
+        raise InputError(
+            f"{path} has more than {LONGEST_LABEL} characters on {_lines(long)}",
+            next_step=f"Is it the right file? {_FORMAT}",
+        )
+
+
+def _remark(kind: str, numbers: Sequence[int | str], what: str) -> list[str]:
+    if not numbers:
+        return []
+    plural = "" if len(numbers) == 1 else "s"
+    return [f"{len(numbers)} {kind} line{plural} {what}: {_lines(numbers)}"]
+
+
+def _lines(numbers: Sequence[int | str]) -> str:
+    shown: Iterable[str] = map(str, numbers[:_LINES_SHOWN])
+    more = f" and {len(numbers) - _LINES_SHOWN} more" if len(numbers) > _LINES_SHOWN else ""
+    return f"{'line' if len(numbers) == 1 else 'lines'} {', '.join(shown)}{more}"

@@ -1,0 +1,319 @@
+"""*shapes*: a synthetic few-shot action benchmark, rendered on the spot.
+
+Clips show simple shapes that move, grow, fade or change places. Most classes come in pairs that differ
+in temporal order alone: the second is rendered as the exact time reverse of the first, so that a single
+frame, or the average of all, says nothing about which of the two it is. Everything else (kind, colour,
+size, place, speed, background, noise, shapes at rest) is nuisance, drawn alike for every class.
+Clip number i of a class is a pure function of (seed, label, i).
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from fsarctl.data.shapes_motion import (
+    Motion,
+    Pose,
+    approach,
+    circle,
+    fade,
+    grow,
+    join,
+    light,
+    shade,
+    travel,
+    visit,
+)
+from fsarctl.drawing import BACKDROPS, COLOURS, KINDS, Backdrop, Sprite, draw, paint
+from fsarctl.reporting import Reporter
+
+__all__ = ["CLASSES", "Nuisance", "ShapeClass", "draw_nuisance", "render", "render_clip", "render_split"]
+
+SIDE = 112
+FRAMES_PER_SECOND = 15
+
+
+@dataclass(frozen=True)
+class ShapeClass:
+    """One action: a label, the split it belongs to, and a motion, which ``backwards`` plays in reverse."""
+
+    label: str
+    split: str
+    motion: Motion
+    backwards: bool = False
+
+
+def _pair(split: str, motion: Motion, forwards: str, backwards: str) -> tuple[ShapeClass, ShapeClass]:
+    return ShapeClass(forwards, split, motion), ShapeClass(backwards, split, motion, backwards=True)
+
+
+def _visits(split: str, first: str, second: str, third: str) -> tuple[ShapeClass, ShapeClass]:
+    def label(a: str, b: str, c: str) -> str:
+        return f"a shape visits the {a}, then the {b}, then the {c}"
+
+    return _pair(split, visit(first, second, third), label(first, second, third), label(third, second, first))
+
+
+def _travels(split: str, first: str, second: str) -> tuple[ShapeClass, ShapeClass]:
+    def label(a: str, b: str) -> str:
+        return "a shape moves from " + " to ".join(
+            place if place in ("left", "right") else f"the {place}" for place in (a, b)
+        )
+
+    return _pair(split, travel(first, second), label(first, second), label(second, first))
+
+
+CLASSES: tuple[ShapeClass, ...] = (
+    *_travels("train", "left", "right"),
+    *_travels("train", "top left", "bottom right"),
+    *_travels("train", "middle", "top"),
+    *_pair(
+        "train",
+        travel("top left", "top right", "bottom right", "bottom left"),
+        "a shape moves right, then down, then left",
+        "a shape moves right, then up, then left",
+    ),
+    *_pair(
+        "train",
+        circle(),
+        "a shape circles clockwise from the top",
+        "a shape circles counterclockwise from the top",
+    ),
+    *_visits("train", "top", "left", "bottom"),
+    *_visits("train", "left", "bottom", "top"),
+    *_visits("train", "top left", "bottom right", "top right"),
+    *_pair("train", grow(), "a shape grows", "a shape shrinks"),
+    *_pair("train", fade(), "a shape slowly appears", "a shape slowly fades away"),
+    *_pair(
+        "train",
+        light(),
+        "the background turns from dark to bright",
+        "the background turns from bright to dark",
+    ),
+    *_pair("train", approach("left", "right"), "two shapes come together", "two shapes move apart"),
+    *_travels("val", "bottom left", "top right"),
+    *_visits("val", "left", "bottom", "right"),
+    *_pair(
+        "val",
+        travel("top right", "top left", "bottom left", "bottom right"),
+        "a shape moves left, then down, then right",
+        "a shape moves left, then up, then right",
+    ),
+    *_pair(
+        "val",
+        approach("top", "bottom"),
+        "two shapes meet from above and below",
+        "two shapes part upwards and downwards",
+    ),
+    *_travels("test", "bottom", "top"),
+    *_visits("test", "left", "top", "right"),
+    *_visits("test", "top", "right", "left"),
+    *_pair(
+        "test",
+        travel("bottom left", "top left", "top right", "bottom right"),
+        "a shape moves up, then right, then down",
+        "a shape moves up, then left, then down",
+    ),
+    *_pair("test", join("bottom left", "top right"), "one shape joins another", "one shape leaves another"),
+    *_pair("test", shade(), "a shape turns from dark to bright", "a shape turns from bright to dark"),
+)
+_BY_LABEL = {one.label: one for one in CLASSES}
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """Everything about a clip that its class does not decide.
+
+    ``progress`` is 0 at the first frame and 1 at the last, one number a frame; ``shift`` and ``anchor``
+    are fractions of the side; ``grain`` is the sensor noise's deviation in grey levels.
+    """
+
+    progress: tuple[float, ...]
+    actors: tuple[Sprite, ...]
+    bystanders: tuple[Sprite, ...]
+    backdrop: Backdrop
+    shift: tuple[float, float]
+    stretch: float
+    anchor: tuple[float, float]
+    grain: float
+    grain_seed: int
+
+
+def draw_nuisance(label: str, number: int, seed: int) -> Nuisance:
+    """The nuisance of clip ``number`` of a class: a pure function of the three."""
+    generator = _generator(label, number, seed)
+    uniform = generator.uniform
+
+    backdrop = Backdrop(
+        pattern=BACKDROPS[generator.integers(len(BACKDROPS))],
+        first=(first := tuple(uniform(0.1, 0.9, 3))),
+        second=tuple(np.clip(np.asarray(first) + uniform(-0.15, 0.15, 3), 0, 1)),
+        angle=uniform(0, np.pi),
+        period=uniform(0.12, 0.4),
+    )
+
+    def sprite(radius: float, x: float = 0.5, y: float = 0.5) -> Sprite:
+        while True:
+            name = list(COLOURS)[generator.integers(len(COLOURS))]
+            colour = np.clip(np.asarray(COLOURS[name]) + uniform(-0.06, 0.06, 3), 0, 1)
+            if min(abs(colour - end).sum() for end in (backdrop.first, backdrop.second)) > 0.8:
+                break
+        kind = list(KINDS)[generator.integers(len(KINDS))]
+        return Sprite(kind, tuple(colour), x, y, radius, angle=uniform(-0.5, 0.5))
+
+    frames = int(generator.integers(20, 41))
+    start, end, bend = uniform(0, 0.2), uniform(0, 0.2), uniform(0.75, 1.35)
+    steps = np.clip((np.linspace(0, 1, frames) - start) / (1 - start - end), 0, 1) ** bend
+    return Nuisance(
+        progress=tuple(steps.tolist()),
+        actors=(sprite(uniform(0.08, 0.15)), sprite(uniform(0.08, 0.15))),
+        bystanders=tuple(
+            sprite(uniform(0.05, 0.10), *uniform(0.08, 0.92, 2)) for _ in range(generator.integers(0, 4))
+        ),
+        backdrop=backdrop,
+        shift=(uniform(-0.07, 0.07), uniform(-0.07, 0.07)),
+        stretch=uniform(0.8, 1.1),
+        anchor=(uniform(0.3, 0.7), uniform(0.3, 0.7)),
+        grain=uniform(0, 12),
+        grain_seed=int(generator.integers(2**63)),
+    )
+
+
+def render(label: str, nuisance: Nuisance) -> NDArray[np.float32]:
+    """The clip without its grain: (frames, SIDE, SIDE, 3), 0 to 1.
+
+    Under one nuisance, the two classes of a pair give the same frames in opposite order.
+
+    Raises:
+        KeyError: no class has this label.
+    """
+    action = _BY_LABEL[label]
+    background = paint(nuisance.backdrop, SIDE)
+    frames = np.empty((len(nuisance.progress), SIDE, SIDE, 3), np.float32)
+    for frame, progress in zip(frames, nuisance.progress, strict=True):
+        moment = action.motion(progress)
+        goal = np.float32(moment.light > 0)
+        lit = background + (goal - background) * np.float32(0.75 * abs(moment.light))
+        actors = [
+            _dress(actor, pose, nuisance) for actor, pose in zip(nuisance.actors, moment.poses, strict=False)
+        ]
+        frame[:] = draw(lit, [*nuisance.bystanders, *actors])
+    return frames[::-1] if action.backwards else frames
+
+
+def render_clip(label: str, number: int, seed: int) -> NDArray[np.uint8]:
+    """Clip ``number`` of a class as its video shows it: (frames, SIDE, SIDE, 3), before compression."""
+    nuisance = draw_nuisance(label, number, seed)
+    frames = render(label, nuisance)
+    generator = np.random.default_rng(nuisance.grain_seed)
+    # One sheet of grain a clip, seen through a window that jumps: a tenth of the cost of new grain a frame.
+    sheet = generator.normal(0, nuisance.grain / 255, (2 * SIDE, 2 * SIDE, 3)).astype(np.float32)
+    for frame in frames:
+        y, x = generator.integers(0, SIDE, 2)
+        frame += sheet[y : y + SIDE, x : x + SIDE]
+    return (np.clip(frames, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _generator(label: str, number: int, seed: int) -> np.random.Generator:
+    digest = hashlib.sha256(json.dumps([seed, label, number]).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest))
+
+
+def _dress(actor: Sprite, pose: Pose, nuisance: Nuisance) -> Sprite:
+    if pose.x is None or pose.y is None:
+        x, y = nuisance.anchor
+    else:
+        x = 0.5 + (pose.x - 0.5) * nuisance.stretch + nuisance.shift[0]
+        y = 0.5 + (pose.y - 0.5) * nuisance.stretch + nuisance.shift[1]
+    goal = float(pose.tone > 0)
+    red, green, blue = (part + (goal - part) * 0.85 * abs(pose.tone) for part in actor.colour)
+    return Sprite(actor.kind, (red, green, blue), x, y, actor.radius * pose.scale, actor.angle, pose.opacity)
+
+
+def render_split(
+    folder: Path, split: str, clips_per_class: int, seed: int, workers: int, reporter: Reporter
+) -> None:
+    """Write a split's clips as H.264 videos, and clips.json: [{"name", "label", "file"}], into ``folder``.
+
+    Each video appears under its name when it is whole, so that a rerun goes on where the last one stopped.
+    ``file`` is relative to ``folder``.
+    """
+    rows = [
+        {"name": (name := f"{split}/{_slug(one.label)}/{number:02d}.mp4"), "label": one.label, "file": name}
+        for one in CLASSES
+        if one.split == split
+        for number in range(clips_per_class)
+    ]
+    for torn in folder.rglob("*.partial"):
+        torn.unlink()
+    jobs = [
+        (folder / row["file"], row["label"], index % clips_per_class)
+        for index, row in enumerate(rows)
+        if not (folder / row["file"]).exists()
+    ]
+    for parent in {path.parent for path, _, _ in jobs}:
+        parent.mkdir(parents=True, exist_ok=True)
+    with reporter.task(f"render {split}", len(rows), "clip", done=len(rows) - len(jobs)) as advance:
+        for finished in _run(jobs, seed, workers):
+            advance(finished)
+    _publish(folder / "clips.json", json.dumps(rows, indent=1).encode())
+
+
+def _run(jobs: list[tuple[Path, str, int]], seed: int, workers: int) -> Iterable[int]:
+    batches = [jobs[start : start + 8] for start in range(0, len(jobs), 8)]
+    if workers <= 1 or len(batches) <= 1:
+        yield from map(partial(_write_clips, seed=seed), batches)
+        return
+    # Spawned, not forked: the caller may hold threads (torch) that a fork would leave in pieces.
+    pool = ProcessPoolExecutor(min(workers, len(batches)), mp_context=multiprocessing.get_context("spawn"))
+    try:
+        for done in as_completed([pool.submit(_write_clips, batch, seed) for batch in batches]):
+            yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_clips(jobs: list[tuple[Path, str, int]], seed: int) -> int:
+    for path, label, number in jobs:
+        _write_video(path, render_clip(label, number, seed))
+    return len(jobs)
+
+
+def _write_video(path: Path, frames: NDArray[np.uint8]) -> None:
+    partial_path = path.with_suffix(".partial")
+    options = {"preset": "veryfast", "crf": "20", "bf": "0", "threads": "1"}
+    with av.open(str(partial_path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=options)
+        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        stream.gop_size = 12
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    _settle(partial_path, path)
+
+
+def _publish(path: Path, content: bytes) -> None:
+    partial_path = path.with_suffix(".partial")
+    partial_path.write_bytes(content)
+    _settle(partial_path, path)
+
+
+def _settle(partial_path: Path, path: Path) -> None:
+    with partial_path.open("rb") as file:
+        os.fsync(file.fileno())
+    partial_path.replace(path)
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^a-z]+", "-", label)

@@ -1,0 +1,48 @@
+"""The adapter: the only thing that is trained, a bottleneck behind a frozen attention or MLP."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Adapter"]
+
+
+class Adapter(nn.Module):
+    """A(x) = W2·GELU(W1·x), hidden width a quarter of ``width``, biases on (Fig. 4c).
+
+    Shapes: (..., width) -> (..., width), float32.
+
+    Args:
+        width: of the transformer block that it adapts.
+        skip: A(x) = x + W2·GELU(W1·x) instead. Only the S-MSA adapter has it: it sits in the path of the
+            frozen attention itself, which a zero output would delete.
+        zero: W2 and its bias start at zero, so that the adapter starts as nothing; else as any linear layer.
+        generator: of the random start; the global one by default.
+    """
+
+    def __init__(
+        self, width: int, *, skip: bool = False, zero: bool = True, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.skip = skip
+        self.down = nn.Linear(width, width // 4, dtype=torch.float32)
+        self.up = nn.Linear(width // 4, width, dtype=torch.float32)
+        _start(self.down, generator)
+        if zero:
+            nn.init.zeros_(self.up.weight)
+            nn.init.zeros_(self.up.bias)
+        else:
+            _start(self.up, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        change: Tensor = self.up(F.gelu(self.down(x)))
+        return x + change if self.skip else change
+
+
+def _start(layer: nn.Linear, generator: torch.Generator | None) -> None:
+    # The distribution of torch's own default start, which takes no generator.
+    bound = 1 / math.sqrt(layer.in_features)
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

@@ -1,0 +1,55 @@
+"""Semantic branch: CLIP's frozen text encoder with order adapters in its last M layers (section 3.5)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fsarctl.models.adapters import Adapter
+from fsarctl.models.attention import attend, frozen_block
+
+__all__ = ["SemanticBranch"]
+
+
+class SemanticBranch(nn.Module):
+    """From the captions of a class's sub-actions to one feature each, aware of their order (Eq. 12-14).
+
+    Args:
+        clip: open_clip's CLIP (untyped there), already frozen; only its text encoder is used.
+        layers: M, how many layers at the top carry an adapter; 0 is frozen CLIP.
+        generator: of the adapters' random start.
+    """
+
+    def __init__(self, clip: Any, *, layers: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.token_embedding = clip.token_embedding
+        self.positional_embedding = clip.positional_embedding
+        self.transformer = clip.transformer
+        self.ln_final = clip.ln_final
+        self.text_projection = clip.text_projection
+        blocks, width = len(clip.transformer.resblocks), clip.token_embedding.embedding_dim
+        self.adapters = nn.ModuleDict(
+            {str(i): Adapter(width, generator=generator) for i in range(blocks - layers, blocks)}
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Features at the end-of-text token, the largest id of a caption.
+
+        Shapes: (..., sub-actions, context) -> (..., sub-actions, embed); integer in, float32 out.
+        """
+        ends = tokens.argmax(dim=-1)  # (..., 3)
+        # Attention is causal, so what lies behind the last end-of-text of all captions is never read.
+        length = int(ends.max()) + 1
+        x = self.token_embedding(tokens[..., :length]) + self.positional_embedding[:length]
+        # x: (..., 3, length, width)
+        for i, block in enumerate(self.transformer.resblocks):
+            if str(i) not in self.adapters:
+                x = frozen_block(block, x, causal=True)
+                continue
+            x = x + attend(block.attn, block.ln_1(x), causal=True)
+            over_order = attend(block.attn, block.ln_1(x).transpose(-3, -2))  # (..., length, 3, width)
+            x = x + self.adapters[str(i)](over_order).transpose(-3, -2)
+            x = x + block.mlp(block.ln_2(x))
+        ended = x.take_along_dim(ends[..., None, None], dim=-2).squeeze(-2)  # (..., 3, width)
+        features: Tensor = self.ln_final(ended) @ self.text_projection
+        return features

@@ -1,0 +1,318 @@
+"""Task-Adapter++: both branches, alignment and scores, as one trainable module."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fsarctl.errors import ConfigError, InputError
+from fsarctl.models.alignment import Alignment, text_scores
+from fsarctl.models.backbone import Backbone
+from fsarctl.models.formulation import formulation_of
+from fsarctl.models.metrics import METRICS
+from fsarctl.models.semantic import SemanticBranch
+from fsarctl.models.visual import VisualBranch
+
+__all__ = ["QueryMode", "ScoreKind", "Scores", "TaskAdapterPlusPlus"]
+
+ScoreKind = Literal["both", "video", "text"]
+QueryMode = Literal["joint", "independent"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one episode gives; scores are (..., queries, way) everywhere. What was not needed is None."""
+
+    score: Tensor
+    """(..., queries, way): what is argmaxed; by default the product of the next two (Eq. 18)."""
+    video: Tensor | None
+    """(..., queries, way): query against prototypes (Eq. 11)."""
+    text: Tensor | None
+    """(..., queries, way): aligned query against sub-actions (Eq. 17)."""
+    query_features: Tensor
+    """(..., queries, T, embed)."""
+    support_features: Tensor | None
+    """(..., way*shot, T, embed)."""
+    prototypes: Tensor | None
+    """(..., way, T, embed): means over shots (Eq. 10)."""
+    aligned_query_features: Tensor | None
+    """(..., queries, T-1, embed) (Eq. 15)."""
+    text_features: Tensor | None
+    """(..., way, 3, embed)."""
+
+
+class TaskAdapterPlusPlus(nn.Module):
+    """Few-shot action recognition by adapters in a frozen CLIP.
+
+    Args:
+        backbone: the frozen CLIP.
+        visual_layers: L, blocks of the ViT with Task-Adapters, counted from the top.
+        text_layers: M, layers of the text encoder with order adapters, counted from the top.
+            With both 0 the model is frozen CLIP with the same scores, and nothing is trainable.
+        frames: T, frames of every clip.
+        formulation: "paper" or "released"; sets every option of
+            :class:`~fsarctl.models.formulation.Formulation`, and ``overrides`` replace single ones.
+        score: the product of video and text score (Eq. 18), or one of them; "video" has no text encoder.
+        logit_scale: :meth:`loss` multiplies scores by this before the cross-entropy. The paper says 1,
+            but cosines are too close to each other to train on as they are; the released code says 64.
+        generator: of the adapters' random start; the same state gives the same adapters.
+        overrides: options of the formulation by name.
+
+    Raises:
+        ConfigError: an option or its value is unknown, or there are fewer blocks than layers to adapt.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        visual_layers: int = 2,
+        text_layers: int = 8,
+        frames: int = 8,
+        formulation: str = "paper",
+        score: ScoreKind = "both",
+        logit_scale: float = 64.0,
+        generator: torch.Generator | None = None,
+        **overrides: object,
+    ) -> None:
+        super().__init__()
+        _check_layers("visual_layers", visual_layers, backbone.visual_blocks, backbone.name)
+        _check_layers("text_layers", text_layers, backbone.text_blocks, backbone.name)
+        if frames < 2:
+            raise ConfigError(
+                f"frames is {frames}; the alignment needs 2 or more", next_step="Set extract.frames."
+            )
+        if score not in ("both", "video", "text"):
+            raise ConfigError(
+                f"score is {score!r}; it must be both, video or text", next_step="Set model.score."
+            )
+        self._mean: Tensor
+        self._std: Tensor
+        self.formulation = formulation_of(formulation, overrides)
+        self.frames = frames
+        self.score_kind = score
+        self.logit_scale = logit_scale
+        self.backbone = backbone
+        shape = (3, 1, 1)
+        self.register_buffer("_mean", 255 * torch.tensor(backbone.mean).view(shape), persistent=False)
+        self.register_buffer("_std", 255 * torch.tensor(backbone.std).view(shape), persistent=False)
+        self.visual = VisualBranch(
+            backbone.clip.visual,
+            layers=visual_layers,
+            frames=frames,
+            temporal_embedding=self.formulation.temporal_embedding,
+            zero_task=self.formulation.task_adapter_start == "zero",
+            generator=generator,
+        )
+        self.semantic: SemanticBranch | None = None
+        self.alignment: Alignment | None = None
+        if score != "video":
+            self.semantic = SemanticBranch(backbone.clip, layers=text_layers, generator=generator)
+            self.alignment = Alignment(
+                backbone.embed_dim,
+                residual=self.formulation.alignment_residual,
+                norm=self.formulation.alignment_norm,
+            )
+
+    def forward(
+        self,
+        support: Tensor,
+        query: Tensor,
+        tokens: Tensor | None = None,
+        *,
+        way: int | None = None,
+        query_mode: QueryMode = "joint",
+    ) -> Scores:
+        """Scores of an episode, or of several alike at once along the leading axes.
+
+        Shapes: support (..., way*shot, T, 3, H, W), class-major; query (..., queries, T, 3, H, W);
+        tokens (..., way, 3, context).
+
+        Args:
+            tokens: of the classes' captions, from :meth:`Backbone.tokenize`; not needed for score "video".
+            way: the number of classes, where there are no tokens to tell it.
+            query_mode: "joint": all queries of an episode are one set, as in the paper (transductive);
+                "independent": each query is a set of its own, and its scores depend on no other query.
+
+        Raises:
+            InputError: shapes do not fit the model or each other.
+        """
+        self._check_frames("support", support)
+        self._check_frames("query", query)
+        needs_support = self.score_kind != "text"
+        return self.score_features(
+            self.support_features(self.visual.prefix(support)) if needs_support else None,
+            self.query_features(self.visual.prefix(query), query_mode=query_mode),
+            self.text_features(tokens),
+            way=way if tokens is None else tokens.shape[-3],
+            query_mode=query_mode,
+        )
+
+    def normalise(self, frames: Tensor) -> Tensor:
+        """Pixels as the backbone reads them. Shapes: uint8 (..., H, W, 3) -> float32 (..., 3, H, W)."""
+        return (frames.movedim(-1, -3).float() - self._mean) / self._std
+
+    def support_features(self, tokens: Tensor) -> Tensor:
+        """Support videos as one set, from their ``visual.prefix``.
+
+        Shapes: (..., videos, T, N+1, width) -> (..., videos, T, embed).
+        """
+        return self.visual.adapted(tokens)
+
+    def query_features(self, tokens: Tensor, *, query_mode: QueryMode = "joint") -> Tensor:
+        """Query videos as one set or as many. Shapes: as :meth:`support_features`."""
+        if _is_joint(query_mode):
+            return self.visual.adapted(tokens)
+        return self.visual.adapted(tokens.unsqueeze(-4)).squeeze(-3)
+
+    def text_features(self, tokens: Tensor | None) -> Tensor | None:
+        """Sub-actions of each class, in their order; None for score "video".
+
+        Shapes: (..., way, 3, context) -> (..., way, 3, embed).
+
+        Raises:
+            InputError: there are no tokens, but the score needs them.
+        """
+        if self.semantic is None:
+            return None
+        if tokens is None:
+            raise InputError(
+                f"score {self.score_kind!r} needs the tokens of every class's sub-actions",
+                next_step="Pass tokens, or build the model with score='video'.",
+            )
+        features: Tensor = self.semantic(tokens)
+        return features
+
+    def score_features(
+        self,
+        support: Tensor | None,
+        query: Tensor,
+        text: Tensor | None,
+        *,
+        way: int | None = None,
+        query_mode: QueryMode = "joint",
+    ) -> Scores:
+        """Scores from features, wherever they come from (Eq. 10-11, 15-18).
+
+        Shapes: support (..., way*shot, T, embed), query (..., queries, T, embed), text (..., way, 3, embed).
+
+        Raises:
+            InputError: the support videos cannot be divided among the classes.
+        """
+        prototypes = video = aligned = text_score = None
+        if support is not None:
+            prototypes = _prototypes(support, way if text is None else text.shape[-3])
+            video = METRICS[self.formulation.video_metric](query, prototypes)
+        if self.alignment is not None and text is not None:
+            joint = _is_joint(query_mode)
+            aligned = self.alignment(query) if joint else self.alignment(query.unsqueeze(-3)).squeeze(-3)
+            text_score = text_scores(aligned, text, reading=self.formulation.segments)
+        match video, text_score:
+            case Tensor(), Tensor():
+                score = video * text_score
+            case Tensor(), None:
+                score = video
+            case None, Tensor():
+                score = text_score
+            case _:
+                raise InputError("neither support features nor text features", next_step="Pass at least one.")
+        return Scores(
+            score=score,
+            video=video,
+            text=text_score,
+            query_features=query,
+            support_features=support,
+            prototypes=prototypes,
+            aligned_query_features=aligned,
+            text_features=text,
+        )
+
+    def loss(self, scores: Scores, labels: Tensor) -> Tensor:
+        """Cross-entropy of ``logit_scale`` times the score, mean over queries (section 3.7).
+
+        Shapes: labels (..., queries), the index of each query's class -> ().
+        """
+        return F.cross_entropy((self.logit_scale * scores.score).flatten(0, -2), labels.flatten())
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """What training moves: adapters and, where the formulation has them, embedding and norm."""
+        return list(self._trainable().values())
+
+    def adapter_state(self) -> dict[str, Tensor]:
+        """A copy of everything trainable, by name: what a checkpoint holds."""
+        return {name: p.detach().clone() for name, p in self._trainable().items()}
+
+    @torch.no_grad()
+    def load_adapter_state(self, state: Mapping[str, Tensor]) -> None:
+        """Replaces everything trainable.
+
+        Raises:
+            InputError: a name is unknown or missing, or a shape differs; nothing was changed then.
+        """
+        parameters = self._trainable()
+        problems = [f"{name} is unknown" for name in sorted(state.keys() - parameters.keys())]
+        problems += [f"{name} is missing" for name in sorted(parameters.keys() - state.keys())]
+        problems += [
+            f"{name} is {tuple(state[name].shape)}, not {tuple(parameter.shape)}"
+            for name, parameter in parameters.items()
+            if name in state and state[name].shape != parameter.shape
+        ]
+        if problems:
+            raise InputError(
+                f"these adapters are not of this model: {', '.join(problems[:4])}"
+                + (f" and {len(problems) - 4} more" if len(problems) > 4 else ""),
+                next_step="Use the backbone, layers, score and formulation that they were trained with.",
+            )
+        for name, parameter in parameters.items():
+            parameter.copy_(state[name])
+
+    def frozen_digest(self) -> str:
+        """SHA-256 over names and bytes of every frozen weight; take it before and after training."""
+        digest = hashlib.sha256()
+        for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                digest.update(name.encode())
+                digest.update(parameter.detach().cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def _trainable(self) -> dict[str, nn.Parameter]:
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def _check_frames(self, role: str, videos: Tensor) -> None:
+        size = self.backbone.image_size
+        if videos.dim() < 5 or videos.shape[-4:] != (self.frames, 3, size, size):
+            raise InputError(
+                f"{role} is {tuple(videos.shape)}; this model reads (..., {self.frames}, 3, {size}, {size})",
+                next_step=f"Extract {self.frames} frames a clip and crop them to {size} x {size}, "
+                "or build the model for other clips.",
+            )
+
+
+def _prototypes(support: Tensor, way: int | None) -> Tensor:
+    """Mean over a class's shots (Eq. 10). Shapes: (..., way*shot, T, embed) -> (..., way, T, embed)."""
+    if way is None or way < 1 or support.shape[-3] % way:
+        raise InputError(
+            f"{support.shape[-3]} support videos cannot be divided among {way or 'unknown'} classes",
+            next_step="Give way (or tokens of every class), and as many support videos for each class.",
+        )
+    return support.reshape(*support.shape[:-3], way, -1, *support.shape[-2:]).mean(dim=-3)
+
+
+def _is_joint(query_mode: str) -> bool:
+    if query_mode not in ("joint", "independent"):
+        raise ConfigError(
+            f"query_mode is {query_mode!r}; it must be joint or independent", next_step="Set eval.query_mode."
+        )
+    return query_mode == "joint"
+
+
+def _check_layers(name: str, layers: int, blocks: int, backbone: str) -> None:
+    if not 0 <= layers <= blocks:
+        raise ConfigError(
+            f"{name} is {layers}; backbone {backbone} has {blocks} blocks to adapt",
+            next_step=f"Set model.{name} to {blocks} or less.",
+        )

@@ -1,0 +1,241 @@
+"""The whole pipeline on the embedded default, made small: four commands, as a user types them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FSARCTL = Path(sys.executable).with_name("fsarctl")
+FILE = """
+[datasets.shapes]
+kind = "shapes"
+clips_per_class = 6
+[datasets.mine]
+kind = "folder"
+root = "clips"
+[describe]
+missing = "label"
+[model]
+backbone = "tiny"
+weights = "shipped"
+visual_layers = 1
+text_layers = 1
+[train]
+dataset = "shapes"
+epochs = 1
+episodes = 2
+val_episodes = 2
+[eval]
+dataset = "shapes"
+episodes = 3
+"""
+
+
+def type_in(project: Path, line: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command line in ``project`` and check its exit code."""
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("FSARCTL_", "OPENAI_"))}
+    done = subprocess.run(
+        [str(FSARCTL), *line.split()[1:]],
+        cwd=project,
+        env=plain,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == expect, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def published(project: Path) -> dict[str, float]:
+    """Manifest -> when it was written."""
+    return {
+        str(path): path.stat().st_mtime for path in (project / "cache").glob("artifacts/*/*/manifest.json")
+    }
+
+
+def states(project: Path, flags: str = "") -> dict[str, str]:
+    units = json.loads(type_in(project, f"fsarctl status --json {flags}").stdout)["units"]
+    return {unit["slot"]: unit["state"] for unit in units}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose four commands have run once."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "fsarctl.toml").write_text(FILE)
+    type_in(folder, "fsarctl describe")
+    type_in(folder, "fsarctl extract")
+    type_in(folder, "fsarctl train")
+    type_in(folder, "fsarctl eval --shots 1 3 5")
+    return folder
+
+
+def test_eval_prints_a_table_and_json(project: Path) -> None:
+    table = type_in(project, "fsarctl eval --shots 1 3 5").stdout
+    for word in ("shots", "chance", "frozen CLIP", "Task-Adapter++", "gain", "20.0", "±"):
+        assert word in table
+    answer = json.loads(type_in(project, "fsarctl eval --shots 1 3 5 --json").stdout)
+    assert answer["schema"] == "fsarctl.eval/1"
+    assert [(row["shot"], row["model"]) for row in answer["results"]] == [
+        (shot, model) for shot in (1, 3, 5) for model in ("frozen", "task-adapter++")
+    ]
+    assert all(0 <= row["accuracy"] <= 1 and row["episodes"] == 3 for row in answer["results"])
+    assert [gain["shot"] for gain in answer["gains"]] == [1, 3, 5]
+
+
+@pytest.mark.parametrize(
+    "command", ["describe", "extract", "train", "eval --shots 1 3 5", "run", "describe --dataset shapes"]
+)
+def test_the_second_time_nothing_is_computed(project: Path, command: str) -> None:
+    before = published(project)
+    assert "nothing to do" in type_in(project, f"fsarctl {command}").stderr
+    assert published(project) == before
+
+
+def test_frozen_and_adapted_score_the_same_episodes(project: Path) -> None:
+    from fsarctl.predictions import Predictions
+
+    rows = json.loads(type_in(project, "fsarctl eval --json --shots 3").stdout)["results"]
+    frozen, adapted = (
+        Predictions.load(
+            next((project / "cache" / "artifacts" / "evaluate").glob(f"{row['key'][:20]}*"))
+            / "episodes.safetensors",
+            tuple(row["classes"]),
+        )
+        for row in rows
+    )
+    assert (frozen.query == adapted.query).all()
+    assert (frozen.targets == adapted.targets).all()
+    assert frozen.episode_accuracies == [
+        pytest.approx(float((s.argmax(-1) == t).mean()))
+        for s, t in zip(frozen.scores, frozen.targets, strict=True)
+    ]
+
+
+def test_a_changed_setting_redoes_what_depends_on_it_and_says_so_before(
+    project: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    flags = "--set train.lr=0.002 --shots 1"
+    why = type_in(copy, f"fsarctl status --why {flags}").stdout
+    assert "config.lr: 0.001 -> 0.002" in why
+    expected = states(copy, flags)
+    assert {slot for slot, state in expected.items() if state != "done"} == {
+        "train shapes 1-shot",
+        "eval shapes 1-shot task-adapter++",
+    }
+    before = published(copy)
+    error = type_in(copy, f"fsarctl eval {flags}", expect=4).stderr
+    assert "fsarctl train --shots 1 --set train.lr=0.002" in error
+    type_in(copy, f"fsarctl run {flags}")
+    made = published(copy).keys() - before.keys()
+    assert sorted(Path(path).parent.parent.name for path in made) == ["evaluate", "train"]
+    assert set(states(copy, flags).values()) == {"done"}
+    # The old answers are still there, and going back costs nothing.
+    assert "nothing to do" in type_in(copy, "fsarctl run").stderr
+
+
+def test_a_corrupt_artifact_is_found_quarantined_and_made_again(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    adapters = next((copy / "cache" / "artifacts" / "train").glob("*/adapters.safetensors"))
+    adapters.chmod(0o644)
+    content = bytearray(adapters.read_bytes())
+    content[-1] ^= 1
+    adapters.write_bytes(content)
+    done = type_in(copy, "fsarctl cache verify", expect=5)
+    assert "adapters.safetensors" in done.stdout
+    assert list((copy / "cache" / "quarantine").iterdir())
+    type_in(copy, "fsarctl run")
+    type_in(copy, "fsarctl cache verify")
+
+
+def test_a_folder_with_a_truncated_video_is_evaluated_without_it(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    videos = next((copy / "cache" / "artifacts" / "render").glob("*/test"))
+    for number, source in enumerate(sorted(videos.iterdir())[:3]):
+        target = copy / "clips" / f"action {number}"
+        target.mkdir(parents=True)
+        for clip in source.iterdir():
+            shutil.copy(clip, target)
+    broken = sorted((copy / "clips" / "action 1").iterdir())[2]
+    broken.chmod(0o644)
+    broken.write_bytes(broken.read_bytes()[:300])
+    flags = "--dataset mine --set eval.way=3"
+    assert "1 of 18" in type_in(copy, f"fsarctl extract {flags}").stderr
+    type_in(copy, f"fsarctl describe {flags}")
+    done = type_in(copy, f"fsarctl eval {flags} --shots 1 3 --json")
+    rows = json.loads(done.stdout)["results"]
+    assert {(row["clips"], row["clips_failed"]) for row in rows} == {(17, 1)}
+    assert {row["chance"] for row in rows} == {1 / 3}
+    # 5 shots and a query need six clips, and one class has five.
+    error = type_in(copy, f"fsarctl eval {flags} --shots 5", expect=3).stderr
+    assert "'action 1' has 5 usable clips" in error
+    assert "need 6" in error
+    strict = type_in(copy, f"fsarctl extract {flags} --strict --force", expect=3).stderr
+    assert broken.name in strict
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(project: Path, tmp_path: Path) -> None:
+    flags = ["--shots", "1", "--set", "train.episodes=130", "--set", "train.seed=5"]
+    files: dict[str, bytes] = {}
+    for name in ("whole", "killed"):
+        copy = tmp_path / name
+        shutil.copytree(project, copy, symlinks=True)
+        if name == "killed":
+            process = subprocess.Popen([str(FSARCTL), "train", *flags], cwd=copy, stderr=subprocess.DEVNULL)
+            _wait_for(lambda copy=copy: [*copy.glob("cache/work/**/checkpoint.safetensors")])
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        done = type_in(copy, f"fsarctl train {' '.join(flags)}")
+        assert ("going on from episode 100" in done.stderr) == (name == "killed")
+        path = Path(done.stdout.split(": ")[1].strip())
+        files |= {f"{name}/{each.name}": each.read_bytes() for each in (copy / path).iterdir()}
+    for each in ("adapters.safetensors", "training.json"):
+        assert files[f"whole/{each}"] == files[f"killed/{each}"]
+
+
+def test_ctrl_c_leaves_a_state_to_go_on_from(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    words = [str(FSARCTL), "train", "--shots", "1", "--set", "train.episodes=100000"]
+    process = subprocess.Popen(words, cwd=copy, stderr=subprocess.PIPE, text=True)
+    _wait_for(lambda: [*copy.glob("cache/work/**/checkpoint.safetensors")])
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert set(states(copy).values()) == {"done"}
+
+
+def test_gc_removes_what_the_settings_do_not_use(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    type_in(copy, "fsarctl run --shots 1 --set eval.seed=9")
+    type_in(copy, "fsarctl cache gc", expect=1)  # nobody is there to answer the question
+    listing: Any = json.loads(type_in(copy, "fsarctl cache gc --yes --json").stdout)
+    assert sorted(each["what"] for each in listing["removed"]) == [
+        "evaluate eval shapes 1-shot frozen",
+        "evaluate eval shapes 1-shot task-adapter++",
+    ]
+    assert "nothing to do" in type_in(copy, "fsarctl run").stderr
+
+
+def _wait_for(condition: Any, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)

@@ -1,0 +1,145 @@
+"""Damage on disk is found, said aloud, moved to quarantine, and never used."""
+
+import errno
+import os
+import shutil
+
+import pytest
+
+from fsarctl.artifacts import Files, Store, Unit
+from fsarctl.artifacts.manifest import ManifestError, parse_manifest
+from fsarctl.reporting import SILENT
+
+
+class Notes:
+    """A reporter that keeps the remarks."""
+
+    def __init__(self):
+        self.lines = []
+        self.task = SILENT.task
+
+    def note(self, message):
+        self.lines.append(message)
+
+
+@pytest.fixture
+def notes():
+    return Notes()
+
+
+@pytest.fixture
+def store(tmp_path, notes):
+    return Store(tmp_path / "cache", reporter=notes)
+
+
+@pytest.fixture
+def unit(tmp_path):
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"clip")
+
+    def build(given):
+        (given.folder / "frames.zarr").mkdir()
+        (given.folder / "frames.zarr" / "0").write_bytes(bytes(range(256)))
+        (given.folder / "clips.json").write_text("[]")
+
+    return Unit("extract", 1, "extract k100", "fsarctl extract", {}, build, {"videos": Files({"clip": clip})})
+
+
+def writable(path):
+    path.chmod(0o644)
+    return path
+
+
+def test_every_flipped_bit_is_found_by_verify(store, unit, notes):
+    """One bit at a time, in every file of the artifact, its manifest and its sources included."""
+    pristine = store.realise(unit).path
+    copy = store.root / "copy"
+    shutil.copytree(pristine, copy)
+    names = ["clips.json", "frames.zarr/0", "manifest.json", "sources.json"]
+    for name in names:
+        content = (copy / name).read_bytes()
+        for position in range(0, len(content), max(1, len(content) // 16)):
+            damaged = bytearray(content)
+            damaged[position] ^= 1 << position % 8
+            shutil.copytree(copy, pristine) if not pristine.exists() else None
+            writable(pristine / name).write_bytes(damaged)
+            (verdict,) = store.verify()
+            assert verdict.faults, (name, position)
+            assert verdict.quarantined is not None
+            assert verdict.quarantined.parent == store.root / "quarantine"
+            assert (verdict.quarantined / name).read_bytes() == damaged, "kept, not deleted"
+            assert notes.lines.pop().startswith("DAMAGED: the extract artifact")
+    assert store.find(unit) is None
+    shutil.copytree(copy, pristine)
+    assert [verdict.faults for verdict in store.verify()] == [()]
+    assert notes.lines == []
+
+
+def test_every_bit_of_a_manifest_counts(store, unit):
+    raw = (store.realise(unit).path / "manifest.json").read_bytes()
+    parse_manifest(raw)
+    for position in range(len(raw)):
+        damaged = bytearray(raw)
+        damaged[position] ^= 1 << position % 8
+        with pytest.raises(ManifestError):
+            parse_manifest(bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    "damage", ["missing file", "size", "no manifest", "manifest", "missing sources", "swapped"]
+)
+def test_what_a_hit_can_see_counts_as_a_miss_and_is_made_again(store, unit, notes, damage):
+    artifact = store.realise(unit)
+    path = artifact.path
+    if damage == "missing file":
+        (path / "frames.zarr" / "0").unlink()
+    elif damage == "size":
+        writable(path / "clips.json").write_text("[1]")
+    elif damage == "no manifest":
+        (path / "manifest.json").unlink()
+    elif damage == "manifest":
+        writable(path / "manifest.json").write_text("{")
+    elif damage == "missing sources":
+        (path / "sources.json").unlink()
+    else:  # a whole artifact, but of another key
+        other = Unit("extract", 2, "extract k100", "fsarctl extract", {}, unit.build)
+        shutil.rmtree(path)
+        store.realise(other).path.rename(path)
+    assert store.find(unit) is None
+    assert store.state(unit).name == "missing"
+    (note,) = notes.lines
+    assert note.startswith("DAMAGED")
+    (quarantined,) = (store.root / "quarantine").iterdir()
+    assert str(quarantined) in note
+    again = store.realise(unit)
+    assert again.digest == artifact.digest
+    assert store.find(unit) == again
+
+
+def test_a_stray_file_is_found_by_verify_but_a_file_browsers_is_not(store, unit):
+    path = store.realise(unit).path
+    (path / "frames.zarr" / ".DS_Store").write_text("")
+    assert [verdict.faults for verdict in store.verify()] == [()]
+    (path / "frames.zarr" / "1").write_text("a chunk that nobody wrote")
+    assert [verdict.faults for verdict in store.verify()] == [("frames.zarr/1 does not belong to it",)]
+
+
+def test_a_file_replaced_by_a_link_is_found_by_verify(store, unit, tmp_path):
+    chunk = store.realise(unit).path / "frames.zarr" / "0"
+    chunk.rename(tmp_path / "0")
+    chunk.symlink_to(tmp_path / "0")
+    (verdict,) = store.verify()
+    assert "frames.zarr/0 is neither a file nor a folder" in verdict.faults
+
+
+def test_damage_that_cannot_be_moved_is_still_not_used(store, unit, notes, monkeypatch):
+    artifact = store.realise(unit)
+    (artifact.path / "clips.json").unlink()
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "rename", refuse)
+    assert store.find(unit) is None
+    assert "could not be moved away: Read-only file system" in notes.lines[0]
+    assert artifact.path.is_dir()

@@ -1,0 +1,121 @@
+"""Files that cannot give frames end in a reason; the reason never holds a path."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from fsarctl.data.decoders import UnreadableVideoError, decode_clip
+from fsarctl.data.sampling import segment_centres
+
+FRAMES = 120
+
+
+def whole(path: Path, codec: str = "libx264", count: int = FRAMES, movflags: str = "+faststart") -> bytes:
+    noise = np.random.default_rng(0)
+    options = {"movflags": movflags} if movflags and path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=options) as output:
+        stream = output.add_stream(codec, rate=25, options={"bf": "0", "g": "12"})
+        stream.width, stream.height = 160, 96
+        stream.pix_fmt = "yuv420p"
+        for number in range(count):
+            picture = noise.integers(0, 255, (96, 160, 3), np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = number
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def half(path: Path, codec: str = "libx264", movflags: str = "+faststart") -> None:
+    content = whole(path, codec, movflags=movflags)
+    path.write_bytes(content[: len(content) // 2])
+
+
+def audio_only(path: Path) -> None:
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("aac", rate=16000)
+        for number in range(20):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate = 16000
+            frame.pts = number * 1024
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+def without_pictures(path: Path) -> None:
+    """The first half of the pictures' bytes is zeros, the first key frame among them."""
+    content = bytearray(whole(path))
+    begin = content.index(b"mdat") + 4
+    content[begin : (begin + len(content)) // 2] = bytes((begin + len(content)) // 2 - begin)
+    path.write_bytes(content)
+
+
+BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "empty": ("v.mp4", lambda path: path.write_bytes(b""), "the file is empty"),
+    "text": ("v.mp4", lambda path: path.write_text("hello\n" * 400), "not a video of a known format"),
+    "noise": (
+        "v.mp4",
+        lambda path: path.write_bytes(np.random.default_rng(0).bytes(50_000)),
+        "not a video of a known format",
+    ),
+    "audio only": ("v.mp4", audio_only, "no video stream"),
+    "no moov": ("v.mp4", lambda path: half(path, movflags=""), r"index \(moov\) is missing"),
+    "truncated MP4": ("v.mp4", half, r"truncated: \d+ frames, \d\.\d\d s, are there of 4\.80 s declared"),
+    "truncated Matroska": ("v.mkv", half, r"truncated: .* of 4\.80 s declared"),
+    "truncated AVI": ("v.avi", lambda path: half(path, "mpeg4"), "truncated: .* of 120 frames declared"),
+    "corrupt pictures": ("v.mp4", without_pictures, "frames are damaged"),
+    "missing": ("v.mp4", lambda _: None, "No such file"),
+    "directory": ("v.mp4", lambda path: path.mkdir(), "cannot be opened"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_file_ends_in_its_reason(tmp_path: Path, kind: str) -> None:
+    name, make, reason = BAD[kind]
+    make(tmp_path / name)
+    with pytest.raises(UnreadableVideoError, match=reason) as caught:
+        decode_clip(tmp_path / name, 8, 64)
+    assert str(tmp_path) not in caught.value.message
+
+
+def test_a_little_damage_is_recorded_and_survived(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    content = bytearray(whole(path))
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux() if packet.size][segment_centres(FRAMES, 8)[-1]]
+        position, size = packet.pos, packet.size
+    assert position is not None
+    content[position : position + size] = b"\xff" * size
+    path.write_bytes(content)
+    clip = decode_clip(path, 8, 64)
+    assert clip.decoder == "pyav"
+    assert any("damaged" in problem for problem in clip.problems)
+
+
+def test_losing_the_very_end_is_survived(tmp_path: Path) -> None:
+    path = tmp_path / "v.mkv"
+    content = whole(path)
+    path.write_bytes(content[: int(len(content) * 0.96)])
+    clip = decode_clip(path, 8, 64)
+    assert 0.9 * FRAMES < clip.frame_count < FRAMES
+
+
+def test_a_cover_picture_is_not_a_video(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as output:
+        sound = output.add_stream("aac", rate=16000)
+        cover = output.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+        output.mux(cover.encode(picture.reformat(format="yuvj420p")))
+        output.mux(cover.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        output.mux(sound.encode(frame))
+        output.mux(sound.encode(None))
+    with pytest.raises(UnreadableVideoError, match="cover picture"):
+        decode_clip(path, 8, 64)

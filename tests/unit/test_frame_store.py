@@ -1,0 +1,143 @@
+"""What is written comes back, and what is gone or changed is an error that names the clip."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fsarctl.data.frame_store import CLIPS_PER_SHARD, ClipRow, FrameStore, FrameWriter, write_rows
+from fsarctl.errors import IntegrityError
+
+T, S = 3, 20
+
+
+def row(number: int, label: str = "waving", valid: bool = True) -> ClipRow:
+    if not valid:
+        return ClipRow(f"{label}/{number}.mp4", label, False, "", 0, (), ("the file is empty",))
+    return ClipRow(f"{label}/{number}.mp4", label, True, "decord", 30, (5, 15, 25), ())
+
+
+def fill(folder: Path, rows: list[ClipRow], pictures: NDArray[np.uint8]) -> Path:
+    writer = FrameWriter(folder, len(rows), T, S)
+    for shard in range(writer.shards):
+        held = writer.rows(shard)
+        writer.write(shard, pictures[held.start : held.stop])
+    write_rows(folder, rows)
+    return folder
+
+
+def pictures(clips: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(clips).integers(0, 256, (clips, T, S, S, 3), np.uint8)
+
+
+@pytest.mark.parametrize("clips", [1, CLIPS_PER_SHARD, CLIPS_PER_SHARD + 1, 40])
+def test_frames_come_back_in_the_order_asked(tmp_path: Path, clips: int) -> None:
+    given = pictures(clips)
+    store = FrameStore(fill(tmp_path, [row(i) for i in range(clips)], given))
+    order = [*np.random.default_rng(0).permutation(clips).tolist(), 0]
+    assert np.array_equal(store.read(order), given[order])
+    assert store.read([]).shape == (0, T, S, S, 3)
+    assert (store.frames, store.size, len(store)) == (T, S, clips)
+    assert len(list((tmp_path / "frames.zarr").glob("c.*"))) == -(-clips // CLIPS_PER_SHARD)
+
+
+def test_rows_know_their_labels(tmp_path: Path) -> None:
+    rows = [row(0, "b"), row(1, "a"), row(2, "b", valid=False), row(3, "b"), row(4, "né 🕺 'x'", valid=False)]
+    store = FrameStore(fill(tmp_path, rows, pictures(5)))
+    assert store.classes == ("a", "b", "né 🕺 'x'")
+    assert store.labels == ("b", "a", "b", "b", "né 🕺 'x'")
+    assert store.names[1] == "a/1.mp4"
+    assert store.valid == (True, True, False, True, False)
+    assert [store.rows_of(label) for label in store.classes] == [[1], [0, 3], []]
+    with pytest.raises(KeyError):
+        store.rows_of("c")
+    failures = json.loads((tmp_path / "failures.json").read_text(encoding="utf-8"))
+    assert failures == [
+        {"name": "b/2.mp4", "label": "b", "reason": "the file is empty"},
+        {"name": "né 🕺 'x'/4.mp4", "label": "né 🕺 'x'", "reason": "the file is empty"},
+    ]
+
+
+@pytest.mark.parametrize("wrong", [2, 5, -1])
+def test_a_row_without_frames_is_never_read(tmp_path: Path, wrong: int) -> None:
+    store = FrameStore(fill(tmp_path, [row(0), row(1), row(2, valid=False)], pictures(3)))
+    with pytest.raises(ValueError, match="has no frames"):
+        store.read([0, wrong])
+
+
+def test_a_black_clip_is_written_and_read(tmp_path: Path) -> None:
+    store = FrameStore(fill(tmp_path, [row(0), row(1)], np.zeros((2, T, S, S, 3), np.uint8)))
+    assert not store.read([0, 1]).any()
+
+
+def test_a_missing_shard_is_not_black_frames(tmp_path: Path) -> None:
+    clips = CLIPS_PER_SHARD + 2
+    store = FrameStore(fill(tmp_path, [row(i) for i in range(clips)], pictures(clips)))
+    (tmp_path / "frames.zarr" / "c.1.0.0.0.0").unlink()
+    store.read([0, CLIPS_PER_SHARD - 1])
+    with pytest.raises(IntegrityError, match=r"waving/17\.mp4.* are gone") as caught:
+        store.read([0, 17])
+    assert str(tmp_path) in caught.value.message
+    assert caught.value.next_step
+
+
+def test_a_flipped_bit_names_its_clip_and_spares_the_others(tmp_path: Path) -> None:
+    given = pictures(4)
+    store = FrameStore(fill(tmp_path, [row(i) for i in range(4)], given))
+    shard = tmp_path / "frames.zarr" / "c.0.0.0.0.0"
+    content = bytearray(shard.read_bytes())
+    content[content.index(given[2].tobytes()) + 100] ^= 1
+    shard.write_bytes(content)
+    assert np.array_equal(store.read([0, 1, 3]), given[[0, 1, 3]])
+    with pytest.raises(IntegrityError, match=r"waving/2\.mp4.* are damaged"):
+        store.read([2])
+
+
+@pytest.mark.parametrize("length", [0, 100, 2000])
+def test_a_shortened_shard_is_found(tmp_path: Path, length: int) -> None:
+    store = FrameStore(fill(tmp_path, [row(0)], pictures(1)))
+    shard = tmp_path / "frames.zarr" / "c.0.0.0.0.0"
+    shard.write_bytes(shard.read_bytes()[:length])
+    with pytest.raises(IntegrityError):
+        store.read([0])
+
+
+@pytest.mark.parametrize("gone", ["clips.json", "frames.zarr/zarr.json"])
+def test_half_an_artifact_does_not_open(tmp_path: Path, gone: str) -> None:
+    fill(tmp_path, [row(0)], pictures(1))
+    (tmp_path / gone).unlink()
+    with pytest.raises(IntegrityError, match="cannot be opened"):
+        FrameStore(tmp_path)
+
+
+def test_rows_and_frames_must_agree(tmp_path: Path) -> None:
+    fill(tmp_path, [row(0), row(1)], pictures(2))
+    write_rows(tmp_path, [row(0)])
+    with pytest.raises(IntegrityError, match=r"frames of 2 clips, but clips\.json names 1"):
+        FrameStore(tmp_path)
+
+
+def test_a_writer_goes_on_where_another_stopped(tmp_path: Path) -> None:
+    given = pictures(20)
+    first = FrameWriter(tmp_path, 20, T, S)
+    digest = first.write(0, given[:16])
+    (tmp_path / "frames.zarr" / "c.1.0.0.0.0.abc.partial").write_bytes(b"half")
+    second = FrameWriter(tmp_path, 20, T, S)
+    second.sweep([0])
+    assert (second.digest(0), second.digest(1)) == (digest, "")
+    second.write(1, given[16:])
+    write_rows(tmp_path, [row(i) for i in range(20)])
+    assert np.array_equal(FrameStore(tmp_path).read(range(20)), given)
+    assert sorted(p.name for p in (tmp_path / "frames.zarr").iterdir()) == [
+        "c.0.0.0.0.0",
+        "c.1.0.0.0.0",
+        "zarr.json",
+    ]
+
+
+def test_a_writer_of_another_shape_begins_anew(tmp_path: Path) -> None:
+    FrameWriter(tmp_path, 20, T, S).write(1, pictures(4))
+    writer = FrameWriter(tmp_path, 20, T, S + 1)
+    assert writer.digest(1) == ""
