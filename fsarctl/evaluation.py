@@ -27,7 +27,7 @@ def evaluate_episodes(
     reporter: Reporter,
     title: str,
 ) -> Predictions:
-    """Score episodes 0 to ``episodes`` - 1 of ``loader``; finished blocks in ``scratch`` are not done again."""
+    """Score episodes 0 to ``episodes`` - 1; blocks that are finished in ``scratch`` are not done again."""
     device = next(model.parameters()).device
     labels = tuple(sorted(loader.rows))
     blocks = []

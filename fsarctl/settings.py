@@ -130,7 +130,7 @@ def _find(start: Path) -> Path:
             return (folder / FILE_NAME).resolve()
     raise ConfigError(
         f"there is no {FILE_NAME} in {start} or above it",
-        next_step=f"Go to a project, name one with --project, or write a {FILE_NAME} (README: your own folder).",
+        next_step="Go to a project, name one with --project, or write one (README: your own folder).",
     )
 
 

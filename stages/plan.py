@@ -16,6 +16,7 @@ from fsarctl.errors import InputError
 from fsarctl.models.catalogue import stored_side
 from fsarctl.settings import Settings
 from stages import describe, evaluate, extract, render, train
+from stages.describe import Plan
 
 __all__ = ["Pipeline", "RunOptions"]
 
@@ -30,6 +31,7 @@ class RunOptions:
     workers: int
     device: str = "auto"
     strict: bool = False
+    concurrency: int = 4
     time_limit_s: float = 60.0
     flags: str = ""
 
@@ -64,6 +66,12 @@ class Pipeline:
     def describe(self) -> list[Unit]:
         """One unit per split that training or evaluation reads, or per split of --dataset."""
         return [self._text(name, split) for name, split in self._splits()]
+
+    def describe_calls(self, labels: Sequence[str] | None) -> Plan:
+        """What describing these labels, or those of the datasets, would ask of the language model."""
+        if labels is None:
+            labels = [label for name, split in self._splits() for label in self._require_labels(name, split)]
+        return describe.plan(labels, self._config.describe, records=self._records, root=self._settings.root)
 
     def describe_labels(self, labels: Sequence[str], source: str) -> Unit:
         """The descriptions of a label list of the user's."""
@@ -143,7 +151,12 @@ class Pipeline:
 
     def _describe(self, labels: Sequence[str], slot: str) -> Unit:
         return describe.unit(
-            labels, self._config.describe, slot=slot, records=self._records, root=self._settings.root
+            labels,
+            self._config.describe,
+            slot=slot,
+            records=self._records,
+            root=self._settings.root,
+            concurrency=self._options.concurrency,
         )
 
     def _frames(self, name: str, split: str) -> Unit:

@@ -56,12 +56,16 @@ def describe(
         typer.Option("--labels", help="A text file, one action label a line; default: the datasets' labels."),
     ] = None,
     dataset: Dataset = None,
-    dry_run: DryRun = False,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, help="Questions under way at once.")
+    ] = 4,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the prompts that would be sent.")] = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Turn each label into three sub-actions: beginning, process, end."""
-    session.describe(session.pipeline(dataset=dataset), labels, dry_run=dry_run, force=force, as_json=as_json)
+    pipeline = session.pipeline(dataset=dataset, concurrency=concurrency)
+    session.describe(pipeline, labels, dry_run=dry_run, force=force, as_json=as_json)
 
 
 @command(app, "extract", example="fsarctl extract --workers 4")

@@ -110,18 +110,25 @@ class Session:
         """The shots of --shots, each once, or those of the file's ``table``."""
         return list(dict.fromkeys(given or getattr(self.settings.config, table).shots))
 
-    def describe(self, pipeline: "Pipeline", labels: Path | None, *, as_json: bool, **how: bool) -> None:
-        """Make the descriptions of a label file, or of the datasets."""
-        if labels is None:
-            units = pipeline.describe()
-        else:
+    def describe(
+        self, pipeline: "Pipeline", file: Path | None, *, dry_run: bool, force: bool, as_json: bool
+    ) -> None:
+        """Make the descriptions of a label file, or of the datasets; or say what would be asked."""
+        labels = None
+        if file is not None:
             from fsarctl.data.labels import read_labels
 
-            listed = read_labels(labels)
+            listed = read_labels(file)
             for remark in listed.remarks:
-                say(f"{labels}: {remark}")
-            units = [pipeline.describe_labels(listed.labels, labels.name)]
-        self.make(units, as_json=as_json, **how)
+                say(f"{file}: {remark}")
+            labels = listed.labels
+        if dry_run:
+            from fsarctl.cli.tables import print_calls
+
+            print_calls(pipeline.describe_calls(labels), as_json=as_json)
+            return
+        units = pipeline.describe() if file is None else [pipeline.describe_labels(labels or (), file.name)]
+        self.make(units, dry_run=False, force=force, as_json=as_json)
 
     def make(self, units: Sequence["Unit"], *, dry_run: bool, force: bool, as_json: bool) -> None:
         """Make units, whose upstream must be done, and say where they are; or only what would be made."""

@@ -11,9 +11,17 @@ from fsarctl.statistics import Estimate, estimate
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, State, Verdict
+    from stages.describe import Plan
     from stages.evaluate import Result
 
-__all__ = ["print_artifacts", "print_results", "print_settings", "print_states", "print_verdicts"]
+__all__ = [
+    "print_calls",
+    "print_artifacts",
+    "print_results",
+    "print_settings",
+    "print_states",
+    "print_verdicts",
+]
 
 TITLES = {"frozen": "frozen CLIP", "task-adapter++": "Task-Adapter++"}
 STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"}
@@ -90,6 +98,23 @@ def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None
     print_table(table)
     counts = {name: sum(state.name == name for state in states) for name in STYLES}
     say(", ".join(f"{count} {name}" for name, count in counts.items() if count))
+
+
+def print_calls(plan: "Plan", *, as_json: bool) -> None:
+    """What a language model would be asked: every prompt, and how many answers are there already."""
+    if as_json:
+        print_json(
+            {
+                "schema": "fsarctl.describe-plan/1",
+                "calls": len(plan.calls),
+                "kept": plan.kept,
+                "prompts": dict(plan.calls),
+            }
+        )
+        return
+    for label, prompt in plan.calls.items():
+        typer.echo(f"--- {label}\n{prompt}\n")
+    say(f"{len(plan.calls)} calls would be made; {plan.kept} descriptions are there already")
 
 
 def print_artifacts(artifacts: Sequence["Artifact"], *, as_json: bool) -> None:

@@ -3,6 +3,8 @@
 A corpus file is a JSON object of lists of three sentences::
 
     {"long jump": ["Run up for momentum.", "Take off with a powerful leap.", "Land and keep balance."]}
+
+A user's own file may be the same in YAML (.yaml, .yml), which is easier to write by hand.
 """
 
 import json
@@ -13,6 +15,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TypeAlias
+
+import yaml
 
 from fsarctl.errors import ConfigError, InputError, IntegrityError
 
@@ -151,14 +155,20 @@ def _normalised(label: str) -> str:
 
 def _parse(name: str, content: bytes) -> dict[str, SubActions]:
     shape = 'A corpus file reads {"label": ["beginning.", "process.", "end."], ...}, in UTF-8.'
+    is_yaml = name.endswith((".yaml", ".yml"))
+    kind = "YAML" if is_yaml else "JSON"
     try:
-        pairs = json.loads(content.decode("utf-8-sig"), object_pairs_hook=tuple)
+        text = content.decode("utf-8-sig")
+        pairs = _yaml_pairs(text) if is_yaml else json.loads(text, object_pairs_hook=tuple)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{name} is not JSON: {error.msg} on line {error.lineno}, column {error.colno}", next_step=shape
         ) from None
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise InputError(f"{name} is not YAML: {where}", next_step=shape) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON in UTF-8: {type(error).__name__}", next_step=shape) from None
+        raise InputError(f"{name} is not {kind} in UTF-8: {type(error).__name__}", next_step=shape) from None
     if not isinstance(pairs, tuple):
         raise InputError(f"{name} is not a JSON object of labels", next_step=shape)
 
@@ -173,3 +183,15 @@ def _parse(name: str, content: bytes) -> dict[str, SubActions]:
         except ValueError as error:
             raise InputError(f"{name}: the description of {label!r} {error}", next_step=shape) from None
     return descriptions
+
+
+def _yaml_pairs(text: str) -> object:
+    """Like ``object_pairs_hook=tuple`` of JSON: a label that stands twice is seen twice."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            return node
+        return tuple((key.value, loader.construct_object(value, deep=True)) for key, value in node.value)
+    finally:
+        loader.dispose()

@@ -22,18 +22,16 @@ def architecture(backbone: str) -> dict[str, Any]:
     Raises:
         ConfigError: no such backbone; the nearest names are suggested.
     """
-    if backbone == TINY:
-        path = Path(tiny_clip.CONFIG)
-    else:
-        path = _configurations() / f"{backbone}.json"
-    if path.parent == _configurations() and not path.is_file():
-        known = [TINY, *sorted(file.stem for file in _configurations().glob("*.json"))]
-        nearest = difflib.get_close_matches(backbone, known, n=3) or [TINY, "ViT-B-16-quickgelu"]
+    files = {TINY: Path(tiny_clip.CONFIG)}
+    if backbone != TINY:
+        files |= {file.stem: file for file in _configurations().glob("*.json")}
+    if backbone not in files:
+        nearest = difflib.get_close_matches(backbone, files, n=3) or [TINY, "ViT-B-16-quickgelu"]
         raise ConfigError(
             f"there is no backbone {backbone!r}",
             next_step=f"Set model.backbone to an open_clip ViT, for example {', '.join(nearest)}.",
         )
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(files[backbone].read_text(encoding="utf-8"))
     return content
 
 

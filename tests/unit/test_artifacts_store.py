@@ -159,7 +159,9 @@ def test_an_upstream_that_is_not_done_is_named_with_the_commands_that_make_it(st
     with pytest.raises(UpstreamError, match="train shapes needs extract shapes, which is not done") as error:
         store.realise(pipeline.train())
     assert error.value.next_step == "Run: fsarctl extract"
-    with pytest.raises(UpstreamError, match="eval shapes needs train shapes") as error:
+    with pytest.raises(
+        UpstreamError, match="eval shapes needs extract shapes, train shapes, which are not done"
+    ) as error:
         store.realise(pipeline.evaluate())
     assert error.value.next_step == "Run: fsarctl extract && fsarctl train"
     store.realise_all([pipeline.train()])

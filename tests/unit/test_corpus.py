@@ -119,3 +119,28 @@ def test_a_damaged_artifact_is_an_integrity_error(tmp_path: Path, content: str |
         (tmp_path / "descriptions.json").write_text(content)
     with pytest.raises(IntegrityError, match=r"descriptions\.json"):
         load_descriptions(tmp_path)
+
+
+def test_a_yaml_file_says_the_same_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("long jump:\n  - Run up.\n  - Take off.\n  - Land.\n", encoding="utf-8")
+    assert load_corpus([path]).find(["long jump"]) == {"long jump": ("Run up.", "Take off.", "Land.")}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [one, two, three]\na: [four, five, six]\n", "'a' twice"),
+        ("a: [one, two\n", "mine.yml is not YAML"),
+        ("- one\n- two\n", "mine.yml is not"),
+        ("a: [one, two]\n", "2 stages instead of 3"),
+        ("a: !!python/object/apply:os.getcwd []\n", "mine.yml"),
+        ("", "mine.yml is not"),
+    ],
+)
+def test_a_wrong_yaml_file_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_corpus([path])
+    assert says in caught.value.message

@@ -1,8 +1,8 @@
 """Make the tiny CLIP again: ``python -m fsarctl.models.tiny_clip.pretrain --seed 0 --out FILE``.
 
 Writes the weights to FILE, and the tokenizer's merges and the model configuration beside it. Training
-sees still pictures and sentences about them (``scenes``), never a clip and never a label; of the
-benchmark's labels and descriptions only the spelling of their words is used, to give each one token.
+sees still pictures and sentences about them (``scenes``), easy ones first, never a clip and never a label;
+of the benchmark's labels and descriptions only the spelling of their words is used, to give each one token.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def pretrain(seed: int, out: Path, steps: int = STEPS) -> None:
         (Path(folder) / CONFIG.name).write_text(json.dumps(shape), encoding="utf-8")
         open_clip.add_model_config(folder)
         model = open_clip.create_model(NAME)
-    # open_clip's start makes a patch's place a sixth as loud as its colours, and places are half of what there is to learn.
+    # open_clip's start makes a patch's place a sixth as loud as its colours; places are half of the matter.
     nn.init.normal_(model.visual.positional_embedding, std=0.5)
     _train(model, tokenizer, shape["vision_cfg"]["image_size"], seed, steps)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, out)
@@ -132,11 +132,10 @@ def _train(model: Any, tokenizer: SimpleTokenizer, side: int, seed: int, steps: 
         # Where the shapes are, asked outright, is learnt in minutes; from sentences alone, hardly in an hour.
         cover = torch.from_numpy(np.stack([scene.cover for scene in scenes])).float()
         cover = functional.avg_pool2d(cover, patch).flatten(1)  # (scenes, patches)
-        found = sum(
-            functional.binary_cross_entropy_with_logits(guess, cover)
-            for guess in (finders[0](patches).squeeze(-1), finders[1](pooled))
-        )
-        (loss + found).backward()
+        of_patches, of_picture = finders[0](patches).squeeze(-1), finders[1](pooled)
+        found = functional.binary_cross_entropy_with_logits(of_patches, cover)
+        found = found + functional.binary_cross_entropy_with_logits(of_picture, cover)
+        torch.autograd.backward(loss + found)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()

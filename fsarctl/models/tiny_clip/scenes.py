@@ -83,7 +83,7 @@ class Caption:
 
 
 def draw_scene(generator: np.random.Generator, side: int, ease: float = 0.0) -> Scene:
-    """A random still picture; with probability ``ease`` it is an easy one: one solid shape on a dark plain."""
+    """A random still picture; with probability ``ease`` an easy one: one solid shape on a dark plain."""
     easy = generator.uniform() < ease
     uniform = generator.uniform
     level = 0.12 if easy else generator.choice([0.0, 0.12, 0.5, 0.9], p=[0.4, 0.2, 0.2, 0.2])
@@ -271,7 +271,7 @@ def _finish(
     second: NDArray[np.int64] | None = None,
     scene: list[int] | None = None,
 ) -> Caption:
-    """Half of the sentences stand after a colon and a topic of no meaning, which the text tower must overhear."""
+    """Half of the sentences stand after a colon and a topic of no meaning, for the text tower to overlook."""
     if generator.uniform() < 0.5:
         topic = generator.choice(TOPIC_WORDS, size=int(generator.integers(2, 10)))
         nonsense = ["".join(generator.choice(_SYLLABLES, size=int(generator.integers(1, 4)))) for _ in topic]
