@@ -1,6 +1,6 @@
 """Episodes as tensors: what training and evaluation feed to the model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,9 +88,9 @@ class EpisodeLoader:
         """Label -> rows of its usable clips."""
         return self._rows
 
-    def load(self, number: int) -> Batch:
-        """Episode ``number`` of this loader's stream."""
-        episode = sample_episode(
+    def episode(self, number: int) -> Episode:
+        """Which clips make episode ``number`` of this loader's stream."""
+        return sample_episode(
             self._rows,
             stream=self.stream,
             seed=self.seed,
@@ -99,6 +99,10 @@ class EpisodeLoader:
             shot=self.shot,
             query=self.query,
         )
+
+    def load(self, number: int) -> Batch:
+        """Episode ``number`` with its frames."""
+        episode = self.episode(number)
         support_rows = episode.support.reshape(-1)
         rows = np.concatenate([support_rows, episode.query])
         stored = self._read(rows)  # (videos, T, S, S, 3)
@@ -110,6 +114,11 @@ class EpisodeLoader:
             tokens=torch.stack([self.tokens[label] for label in episode.classes]),
             targets=torch.from_numpy(episode.targets),
         )
+
+    def central_frames(self, rows: Sequence[int]) -> Tensor:
+        """The middle of these clips' frames, (videos, T, side, side, 3) uint8."""
+        offsets = centre_offsets(len(rows), self.store.frames, self.store.size - self.side)
+        return torch.from_numpy(crop_frames(self.store.read(rows), offsets, self.side))
 
     def _offsets(self, videos: int, number: int) -> npt.NDArray[np.int64]:
         margin = self.store.size - self.side

@@ -20,6 +20,7 @@ from fsarctl.errors import ConfigError, IntegrityError
 from fsarctl.loading import EpisodeLoader, score_batch
 from fsarctl.models.task_adapter import TaskAdapterPlusPlus
 from fsarctl.reporting import Reporter
+from fsarctl.scoring import Scorer
 
 __all__ = ["Epoch", "Training", "train_adapters"]
 
@@ -79,6 +80,7 @@ def train_adapters(
     """
     device = next(model.parameters()).device
     frozen = model.frozen_digest()
+    scorer = Scorer(model, validation)
     optimiser = torch.optim.SGD(
         model.trainable_parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay
     )
@@ -92,7 +94,7 @@ def train_adapters(
             since_epoch = state.step % episodes or episodes
             advance(1, _detail(state, since_epoch))
             if since_epoch == episodes:
-                _finish_epoch(model, validation, state, episodes, val_episodes, device)
+                _finish_epoch(model, scorer, state, episodes, val_episodes, base.way * base.query)
             if since_epoch == episodes or state.step % CHECKPOINT_EPISODES == 0:
                 _save(checkpoint, model, optimiser, state)
     model.load_adapter_state(state.best)
@@ -131,19 +133,17 @@ def _step(
 
 def _finish_epoch(
     model: TaskAdapterPlusPlus,
-    validation: EpisodeLoader,
+    scorer: Scorer,
     state: Training,
     episodes: int,
     val_episodes: int,
-    device: torch.device,
+    queries: int,
 ) -> None:
-    queries = validation.way * validation.query
+    scorer.forget_adapters()
     correct = 0
-    with torch.inference_mode():
-        for number in range(val_episodes):
-            batch = validation.load(number).to(device)
-            scores = score_batch(model, batch)
-            correct += int((scores.score.argmax(1) == batch.targets).sum())
+    for number in range(val_episodes):
+        episode, scores = scorer.score(number)
+        correct += int((scores.score.argmax(1).cpu() == torch.from_numpy(episode.targets)).sum())
     accuracy = correct / (val_episodes * queries)
     number = state.step // episodes
     # A tie keeps the earlier epoch, which is the less fitted one.

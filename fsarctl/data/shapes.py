@@ -173,17 +173,17 @@ def draw_nuisance(label: str, number: int, seed: int) -> Nuisance:
         return Sprite(kind, tuple(colour), x, y, radius, angle=uniform(-0.5, 0.5))
 
     frames = int(generator.integers(20, 41))
-    start, end, bend = uniform(0, 0.2), uniform(0, 0.2), uniform(0.75, 1.35)
+    start, end, bend = uniform(0, 0.25), uniform(0, 0.25), uniform(0.65, 1.55)
     steps = np.clip((np.linspace(0, 1, frames) - start) / (1 - start - end), 0, 1) ** bend
     return Nuisance(
         progress=tuple(steps.tolist()),
         actors=(sprite(uniform(0.08, 0.15)), sprite(uniform(0.08, 0.15))),
         bystanders=tuple(
-            sprite(uniform(0.05, 0.10), *uniform(0.08, 0.92, 2)) for _ in range(generator.integers(0, 4))
+            sprite(uniform(0.06, 0.14), *uniform(0.08, 0.92, 2)) for _ in range(generator.integers(1, 5))
         ),
         backdrop=backdrop,
-        shift=(uniform(-0.07, 0.07), uniform(-0.07, 0.07)),
-        stretch=uniform(0.8, 1.1),
+        shift=(uniform(-0.1, 0.1), uniform(-0.1, 0.1)),
+        stretch=uniform(0.7, 1.1),
         anchor=(uniform(0.3, 0.7), uniform(0.3, 0.7)),
         grain=uniform(0, 12),
         grain_seed=int(generator.integers(2**63)),

@@ -9,8 +9,9 @@ import torch
 from fsarctl.assembly import tokens_of
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.evaluation import evaluate_episodes
-from fsarctl.loading import EpisodeLoader
+from fsarctl.loading import EpisodeLoader, score_batch
 from fsarctl.reporting import SILENT
+from fsarctl.scoring import Scorer
 from fsarctl.training import train_adapters
 
 HOW = {"epochs": 3, "episodes": 40, "val_episodes": 10, "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
@@ -130,6 +131,39 @@ def test_evaluation_resumes_by_blocks(loaders: tuple[Any, Any, Any], tmp_path: P
     assert (resumed.scores == whole.scores).all()
     assert resumed.scores.shape == (250, 6, 3)
     assert (resumed.query == whole.query).all()
+
+
+@pytest.mark.parametrize("mode", ["joint", "independent"])
+@pytest.mark.parametrize("kept", [0, 2**30])
+def test_what_is_kept_changes_no_score(
+    loaders: tuple[Any, Any, Any], monkeypatch: pytest.MonkeyPatch, mode: Any, kept: int
+) -> None:
+    model, _, validation = loaders
+    with torch.no_grad():
+        for parameter in model.trainable_parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
+    monkeypatch.setattr("fsarctl.scoring.PREFIX_BYTES", kept)
+    scorer = Scorer(model, validation, mode)
+    for number in (0, 1, 2, 0):
+        episode, scores = scorer.score(number)
+        batch = validation.load(number)
+        with torch.inference_mode():
+            plain = score_batch(model, batch, mode)
+        assert (episode.query == batch.episode.query).all()
+        torch.testing.assert_close(scores.score, plain.score, rtol=0, atol=1e-5)
+    with torch.no_grad():
+        for parameter in model.trainable_parameters():
+            parameter.mul_(-1)
+    scorer.forget_adapters()
+    with torch.inference_mode():
+        plain = score_batch(model, validation.load(1), mode)
+    torch.testing.assert_close(scorer.score(1)[1].score, plain.score, rtol=0, atol=1e-5)
+
+
+def test_a_scorer_needs_central_crops(loaders: tuple[Any, Any, Any]) -> None:
+    model, base, _ = loaders
+    with pytest.raises(ValueError, match="crops must be central"):
+        Scorer(model, base)
 
 
 def test_frames_smaller_than_the_backbone_reads_are_refused(
