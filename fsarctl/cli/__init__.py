@@ -8,6 +8,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point: run a command, and turn what went wrong into one message and an exit code."""
+    # Threads that spin while they wait make a busy machine several times slower; read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
     from fsarctl.cli.app import app
     from fsarctl.cli.console import print_error, say
     from fsarctl.errors import FsarctlError

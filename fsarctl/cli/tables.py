@@ -43,13 +43,11 @@ def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bo
 
     record = results[0][1].record
     alone = "each query alone" if record["query_mode"] == "independent" else "queries seen together"
-    table = Table(
-        title=f"{record['way']}-way, {record['episodes']:,} episodes of {len(record['classes'])}"
-        f" {record['split']} classes ({record['clips']:,} clips), {record['query']} query per class, {alone}",
-        caption="accuracy in % with its 95 % interval; the gain is paired over the same episodes",
-        title_justify="left",
-        caption_justify="left",
+    typer.echo(
+        f"{record['way']}-way, {record['episodes']:,} episodes of {len(record['classes'])}"
+        f" {record['split']} classes ({record['clips']:,} clips), {record['query']} query per class, {alone}"
     )
+    table = Table()
     models = [name for name in TITLES if any(name in each for each in by_shot.values())]
     table.add_column("shots", justify="right")
     table.add_column("chance", justify="right")
@@ -63,6 +61,7 @@ def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bo
         gain = differences[shot]
         table.add_row(*cells, *([f"{100 * gain.mean:+.1f} ± {100 * gain.half_width:.1f}"] if gain else []))
     print_table(table)
+    typer.echo("accuracy in % with its 95 % interval; the gain is paired over the same episodes")
     failed = record["clips_failed"]
     if failed:
         say(f"{failed} clips of this split could not be decoded; see failures.json of its extract artifact")

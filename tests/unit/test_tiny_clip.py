@@ -143,10 +143,10 @@ def test_it_tells_true_sentences_from_false_ones():
 
 
 def test_averaged_frames_cannot_tell_a_class_from_its_reverse():
-    """2-way 1-shot between each test class and its reverse, every query against every pair of supports."""
+    """2-way episodes between each test class and its reverse, every clip against the prototypes of the rest."""
     backbone = load_backbone("tiny", "shipped")
     mean, std = (torch.tensor(numbers).view(3, 1, 1) for numbers in (backbone.mean, backbone.std))
-    clips = 8
+    clips = 16
 
     def features(label: str) -> torch.Tensor:
         videos = []
@@ -158,15 +158,18 @@ def test_averaged_frames_cannot_tell_a_class_from_its_reverse():
             videos.append(functional.interpolate(frames.float(), size=64, mode="bilinear", antialias=True))
         with torch.inference_mode():
             encoded = backbone.clip.encode_image((torch.cat(videos) / 255 - mean) / std)
-        return functional.normalize(encoded, dim=-1).unflatten(0, (clips, 8))
+        return functional.normalize(encoded, dim=-1).unflatten(0, (clips, 8))  # (clips, frames, embed)
 
     def accuracy(one: torch.Tensor, other: torch.Tensor) -> float:
         right = []
         for own, foreign in ((one, other), (other, one)):
-            same, different = (own.flatten(1) @ supports.flatten(1).T for supports in (own, foreign))
-            wins = (same[:, :, None] > different[:, None, :]).float()  # (query, own support, foreign support)
-            right.append(wins[~torch.eye(clips, dtype=torch.bool)].mean())
-        return float(sum(right) / 2)
+            for query in range(clips):
+                rest = [number for number in range(clips) if number != query]
+                prototypes = torch.stack([own[rest].mean(0), foreign[rest].mean(0)])
+                likeness = functional.cosine_similarity(own[query], prototypes, dim=-1)
+                likeness = likeness.flatten(1).mean(1) if likeness.ndim > 1 else likeness
+                right.append(float(likeness[0] > likeness[1]))
+        return float(np.mean(right))
 
     in_order, averaged = [], []
     tests = [one for one in CLASSES if one.split == "test"]
@@ -175,6 +178,6 @@ def test_averaged_frames_cannot_tell_a_class_from_its_reverse():
         assert backwards.motion is forwards.motion
         one, other = features(forwards.label), features(backwards.label)
         in_order.append(accuracy(one, other))
-        averaged.append(accuracy(*(functional.normalize(x.mean(1), dim=-1) for x in (one, other))))
-    assert abs(np.mean(averaged) - 0.5) < 0.06, averaged
+        averaged.append(accuracy(one.mean(1), other.mean(1)))
+    assert abs(np.mean(averaged) - 0.5) < 0.08, averaged
     assert np.mean(in_order) > 0.65, in_order
