@@ -143,7 +143,7 @@ def test_it_tells_true_sentences_from_false_ones():
 
 
 def test_averaged_frames_cannot_tell_a_class_from_its_reverse():
-    """2-way episodes between each test class and its reverse, every clip against the prototypes of the rest."""
+    """2-way episodes of a test class and its reverse, every clip against the prototypes of the rest."""
     backbone = load_backbone("tiny", "shipped")
     mean, std = (torch.tensor(numbers).view(3, 1, 1) for numbers in (backbone.mean, backbone.std))
     clips = 16

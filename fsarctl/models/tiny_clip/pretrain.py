@@ -30,7 +30,7 @@ from fsarctl.models.tiny_clip.scenes import WORDS, agreement, atoms, describe, d
 
 __all__ = ["encode_words", "learn_merges", "pretrain"]
 
-STEPS = 1600
+STEPS = 1200
 BATCH = 128
 POOL = 4096  # scenes at hand; some are replaced at every step, so that drawing costs less than learning
 FRESH = 64
@@ -84,6 +84,10 @@ def pretrain(seed: int, out: Path, steps: int = STEPS) -> None:
     shape["text_cfg"]["vocab_size"] = tokenizer.vocab_size
     config.write_text(json.dumps(shape, indent=4) + "\n", encoding="utf-8")
 
+    torch.set_num_threads(
+        1
+    )  # more threads add up in another order, and cost more than they save at this size
+    torch.set_flush_denormal(True)
     torch.manual_seed(seed)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / CONFIG.name).write_text(json.dumps(shape), encoding="utf-8")
