@@ -1,0 +1,40 @@
+"""What the README shows works: its configurations load, its notebook runs, its commands exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fsarctl.settings import load_settings
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+FSARCTL = Path(sys.executable).with_name("fsarctl")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", blocks("toml"))
+def test_configurations_load(block: str, tmp_path: Path) -> None:
+    (tmp_path / "fsarctl.toml").write_text(block)
+    load_settings(tmp_path, environment={})
+
+
+def test_the_embedded_default_loads() -> None:
+    settings = load_settings(Path(__file__).parents[2], environment={})
+    assert settings.config.model.backbone == "tiny"
+
+
+def test_the_notebook_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks("python")
+    exec(block, {})
+    assert "[4, 3]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`?fsarctl ((?:cache |config )?[a-z]+)", README))))
+def test_commands_exist(command: str) -> None:
+    done = subprocess.run([FSARCTL, *command.split(), "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
