@@ -13,8 +13,9 @@ from fsarctl.reporting import Advance, Reporter
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-__all__ = ["make_reporter", "print_error", "print_json", "print_table", "say", "stderr"]
+__all__ = ["make_reporter", "print_error", "print_json", "print_line", "print_table", "say", "stderr"]
 
 PLAIN_SECONDS = 10.0
 
@@ -44,6 +45,13 @@ def print_error(error: FsarctlError) -> None:
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_line(text: "Text") -> None:
+    """One styled line on stdout, never cut."""
+    from rich.console import Console
+
+    Console(highlight=False).print(text, soft_wrap=True)
 
 
 def print_table(table: "Table") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fsarctl.cli.console import print_json, print_table, say
+from fsarctl.cli.console import print_json, print_line, print_table, say
 from fsarctl.statistics import Estimate, estimate
 
 if TYPE_CHECKING:
@@ -82,19 +82,17 @@ def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None
         ]
         print_json({"schema": "fsarctl.status/1", "units": rows})
         return
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
-    for heading in ("artifact", "state", "made by"):
-        table.add_column(heading, no_wrap=True)
+    width = max(len(state.unit.slot) for state in states)
     for state in states:
-        command = "" if state.name == "done" else state.unit.command
-        table.add_row(Text(state.unit.slot), Text(state.name, STYLES[state.name]), Text(command, "dim"))
+        line = Text(f"{state.name:<8}", STYLES[state.name]).append(f" {state.unit.slot:<{width}}", "default")
+        if state.name != "done":
+            line.append(f"  {state.unit.command}", "dim")
+        print_line(line)
         if why:
             for change in state.why:
-                table.add_row(Text(f"  {change}", "yellow"), "", "")
-    print_table(table)
+                print_line(Text(f"           {change}", "yellow"))
     counts = {name: sum(state.name == name for state in states) for name in STYLES}
     say(", ".join(f"{count} {name}" for name, count in counts.items() if count))
 
@@ -133,18 +131,13 @@ def print_artifacts(artifacts: Sequence["Artifact"], *, as_json: bool) -> None:
         ]
         print_json({"schema": "fsarctl.cache/1", "artifacts": rows})
         return
-    from rich.table import Table
-    from rich.text import Text
+    from rich.filesize import decimal
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("artifact", "key", "size", "made"):
-        table.add_column(heading, no_wrap=True, justify="right" if heading == "size" else "left")
     for each in artifacts:
-        size = f"{each.manifest.bytes / 1e6:.1f} MB"
-        table.add_row(Text(each.manifest.slot), Text(each.key[:12]), size, Text(each.manifest.created))
-    print_table(table)
+        made = each.manifest.created[:16].replace("T", " ")
+        typer.echo(f"{each.key[:12]}  {made}  {decimal(each.manifest.bytes):>9}  {each.manifest.slot}")
     total = sum(each.manifest.bytes for each in artifacts)
-    say(f"{len(artifacts)} artifacts, {total / 1e6:.1f} MB")
+    say(f"{len(artifacts)} artifacts, {decimal(total)}; keys are shortened, times are UTC")
 
 
 def print_verdicts(verdicts: Sequence["Verdict"], *, as_json: bool) -> None:
