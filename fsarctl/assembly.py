@@ -25,6 +25,8 @@ ADAPTER_FIELDS = ("visual_layers", "text_layers", "logit_scale")
 def weight_files(model: ModelConfig, root: Path) -> dict[str, Path]:
     """The weight files that ``model`` reads from this machine, by name; none for a hub tag or random.
 
+    A file of that name in the project wins over a hub tag.
+
     Raises:
         ConfigError: weights and backbone do not go together.
         InputError: the local file does not exist.
@@ -44,15 +46,17 @@ def weight_files(model: ModelConfig, root: Path) -> dict[str, Path]:
         raise ConfigError(
             "there are no OpenAI weights for the tiny backbone", next_step='Set model.weights = "shipped".'
         )
-    if "/" not in model.weights and "." not in model.weights:
+    if model.weights == "random":
         return {}
-    path = (root / model.weights).expanduser()
-    if not path.is_file():
+    path = root / Path(model.weights).expanduser()
+    if path.is_file():
+        return {"weights": path}
+    if "/" in model.weights or "." in model.weights:
         raise InputError(
             f"model.weights names {model.weights}, and there is no such file",
             next_step=f"Put the weights of {model.backbone} at {path}, or correct model.weights.",
         )
-    return {"weights": path}
+    return {}
 
 
 def model_key(model: ModelConfig, root: Path, *, adapters: bool) -> tuple[dict[str, JSON], dict[str, Files]]:
@@ -78,10 +82,12 @@ def build_model(
     """The model that the table describes, with fresh adapters (or none), on ``device``."""
     import torch
 
-    from fsarctl.models.backbone import load_backbone
+    from fsarctl.models.backbone import load_backbone, require_tag
     from fsarctl.models.task_adapter import TaskAdapterPlusPlus
 
     files = weight_files(model, root)
+    if not files and model.weights != "random":
+        require_tag(model.backbone, model.weights)
     backbone = load_backbone(
         model.backbone, str(files["weights"]) if files and model.weights != "shipped" else model.weights
     )
@@ -125,10 +131,11 @@ def choose_device(name: str) -> "torch.device":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0][:120]
         raise ConfigError(
-            f"there is no device {name!r} here: {str(error).splitlines()[0]}",
+            f"device {name!r} cannot be used here: {reason}",
             next_step="Use --device auto, cpu, or cuda:0 where there is a GPU.",
         ) from None
     return device

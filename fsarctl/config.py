@@ -138,6 +138,7 @@ class TrainConfig:
         _check_episode_shape(self.way, self.query, self.shots)
         for name in ("epochs", "episodes", "val_episodes"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
+        _check_seed(self.seed)
         _require(self.lr > 0, f"lr is {self.lr}; it must be above 0")
         _require(0 <= self.momentum < 1, f"momentum is {self.momentum}; it must be 0 or more and below 1")
         _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}; it must be 0 or more")
@@ -161,7 +162,12 @@ class EvalConfig:
 
     def __post_init__(self) -> None:
         _check_episode_shape(self.way, self.query, self.shots)
+        _check_seed(self.seed)
         _require(self.episodes >= 1, f"episodes is {self.episodes}; it must be 1 or more")
+
+
+def _check_seed(seed: int) -> None:
+    _require(0 <= seed < 2**63, f"seed is {seed}; it must be 0 or more and below 2^63")
 
 
 def _check_episode_shape(way: int, query: int, shots: tuple[int, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -49,8 +50,8 @@ class Batch:
 class EpisodeLoader:
     """Samples, reads and crops the episodes of one split.
 
-    ``tokens`` maps a label to its (3, context) tokens. ``crop`` is "random" (one per clip), "frame"
-    (one per frame, as the released code does) or "centre".
+    ``tokens`` maps a label to its (3, context) tokens. ``crop`` is "clip" (random, one per
+    clip), "frame" (random, one per frame, as the released code does) or "centre".
 
     Raises:
         InputError: the stored frames are smaller than what the backbone reads, or a label has no tokens.
@@ -64,7 +65,7 @@ class EpisodeLoader:
     shot: int
     query: int
     side: int
-    crop: str
+    crop: Literal["clip", "frame", "centre"]
     _rows: Mapping[str, list[int]] = field(init=False)
     _resident: npt.NDArray[np.uint8] | None = field(init=False, default=None)
     _places: npt.NDArray[np.int64] = field(init=False)

@@ -22,6 +22,9 @@ class Scorer:
     """Scores the episodes of a loader whose crops are central.
 
     ``query_mode``: "joint", queries of an episode see each other as in the paper, or "independent".
+
+    Raises:
+        ValueError: the loader's crops are random.
     """
 
     def __init__(
@@ -38,8 +41,12 @@ class Scorer:
         self._kept_bytes = 0
 
     def forget_adapters(self) -> None:
-        """Drop what depends on adapters; call it when they have moved."""
+        """Drop what depends on what is trained; call it when that has moved."""
         self._texts.clear()
+        # A learned temporal embedding is added before the frozen blocks, so their output moves with it.
+        if self._model.visual.temporal_embedding is not None:
+            self._prefixes.clear()
+            self._kept_bytes = 0
 
     @torch.inference_mode()
     def score(self, number: int) -> tuple[Episode, Scores]:

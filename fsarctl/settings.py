@@ -66,7 +66,11 @@ class Settings:
             ) from None
 
     def only_dataset(self, table: str) -> str:
-        """What ``train.dataset`` or ``eval.dataset`` names, or the only dataset there is."""
+        """What ``train.dataset`` or ``eval.dataset`` names, or the only dataset there is.
+
+        Raises:
+            ConfigError: it names none that is there, or there are several to choose from.
+        """
         name: str = getattr(self.config, table).dataset
         if name:
             self.dataset(name)
@@ -75,7 +79,7 @@ class Settings:
             return next(iter(self.config.datasets))
         raise ConfigError(
             f"{table}.dataset is not set and there are {len(self.config.datasets)} datasets to choose from",
-            next_step=f"Name one in {FILE_NAME} ([{table}] dataset = ...) or with --dataset.",
+            next_step=f"Name one in {FILE_NAME}: [{table}] dataset = ... (or --set {table}.dataset=NAME).",
         )
 
 
@@ -93,6 +97,8 @@ def load_settings(
     path = _find(start)
     try:
         file = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", next_step="Make it readable.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}", next_step="Correct that line.") from None
     values: dict[str, Any] = {}
@@ -125,6 +131,8 @@ def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
 
 
 def _find(start: Path) -> Path:
+    if not start.is_dir():
+        raise ConfigError(f"there is no directory {start}", next_step="Correct --project.")
     for folder in (start, *start.resolve().parents):
         if (folder / FILE_NAME).is_file():
             return (folder / FILE_NAME).resolve()

@@ -19,7 +19,7 @@ from torch import Tensor
 from fsarctl.errors import ConfigError, IntegrityError
 from fsarctl.loading import EpisodeLoader, score_batch
 from fsarctl.models.task_adapter import TaskAdapterPlusPlus
-from fsarctl.reporting import Reporter
+from fsarctl.reporting import Advance, Reporter
 from fsarctl.scoring import Scorer
 
 __all__ = ["Epoch", "Training", "train_adapters"]
@@ -89,13 +89,15 @@ def train_adapters(
     if state.step:
         reporter.note(f"{title}: going on from episode {state.step} of {epochs * episodes}")
     with reporter.task(title, epochs * episodes, "episodes", done=state.step) as advance:
-        while state.step < epochs * episodes:
-            _step(model, optimiser, base, state, device)
-            since_epoch = state.step % episodes or episodes
-            advance(1, _detail(state, since_epoch))
-            if since_epoch == episodes:
-                _finish_epoch(model, scorer, state, episodes, val_episodes, base.way * base.query)
-            if since_epoch == episodes or state.step % CHECKPOINT_EPISODES == 0:
+        while len(state.epochs) < epochs:
+            if state.step == (len(state.epochs) + 1) * episodes:
+                # The steps are in the checkpoint already: a kill while validating costs no training.
+                accuracy = _validate(scorer, val_episodes, advance)
+                _finish_epoch(model, state, accuracy, episodes, base.way * base.query)
+            else:
+                _step(model, optimiser, base, state, device)
+                advance(1, _detail(state, state.step % episodes or episodes))
+            if state.step % episodes == 0 or state.step % CHECKPOINT_EPISODES == 0:
                 _save(checkpoint, model, optimiser, state)
     model.load_adapter_state(state.best)
     if model.frozen_digest() != frozen:
@@ -131,20 +133,21 @@ def _step(
     state.correct += int((scores.score.argmax(1) == batch.targets).sum())
 
 
-def _finish_epoch(
-    model: TaskAdapterPlusPlus,
-    scorer: Scorer,
-    state: Training,
-    episodes: int,
-    val_episodes: int,
-    queries: int,
-) -> None:
+def _validate(scorer: Scorer, val_episodes: int, advance: Advance) -> float:
+    """Accuracy over the validation episodes, the same ones every time."""
     scorer.forget_adapters()
-    correct = 0
+    correct = queries = 0
     for number in range(val_episodes):
         episode, scores = scorer.score(number)
         correct += int((scores.score.argmax(1).cpu() == torch.from_numpy(episode.targets)).sum())
-    accuracy = correct / (val_episodes * queries)
+        queries += len(episode.targets)
+        advance(0, f"validating, {number + 1} of {val_episodes}")
+    return correct / queries
+
+
+def _finish_epoch(
+    model: TaskAdapterPlusPlus, state: Training, accuracy: float, episodes: int, queries: int
+) -> None:
     number = state.step // episodes
     # A tie keeps the earlier epoch, which is the less fitted one.
     if accuracy > state.best_val_accuracy:

@@ -1,6 +1,7 @@
 """evaluate: C-way K-shot episodes of novel classes, with adapters or with the frozen backbone."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,14 @@ def unit(
     frames: Unit,
     text: Unit,
     adapters: Unit | None,
+    seen: Sequence[str],
     device: str,
 ) -> Unit:
     """The episodes of ``dataset`` scored with ``adapters``, or with the frozen backbone when None.
 
-    Both score the same episodes, so they can be paired. The artifact holds result.json and
-    episodes.safetensors (classes, queries, targets and scores of every episode).
+    ``seen`` are classes that the adapters were trained or chosen on; the result names them, since they
+    are not novel. Both models score the same episodes, so they can be paired. The artifact holds
+    result.json and episodes.safetensors (classes, queries, targets and scores of every episode).
     """
     from fsarctl.assembly import model_key
 
@@ -56,14 +59,14 @@ def unit(
         upstream["adapters"] = adapters
 
     def build(build: Build) -> None:
-        _evaluate(build, dataset, shot, config, model, root, name, device)
+        _evaluate(build, dataset, shot, config, model, root, name, list(seen), device)
 
     return Unit(
         stage=STAGE,
         version=VERSION,
         slot=f"eval {dataset} {shot}-shot {name}",
         command=f"fsarctl eval --shots {shot}",
-        config={**key, "shot": shot, "model": settings, "adapted": adapters is not None},
+        config={**key, "shot": shot, "model": settings, "adapted": adapters is not None, "seen": list(seen)},
         inputs={**upstream, **files},
         build=build,
     )
@@ -86,6 +89,7 @@ def _evaluate(
     model: ModelConfig,
     root: Path,
     name: str,
+    seen: list[str],
     device: str,
 ) -> None:
     from safetensors.torch import load_file
@@ -148,6 +152,7 @@ def _evaluate(
         "clips": sum(len(clips) for clips in rows.values()),
         "clips_failed": len(store.names) - sum(len(clips) for clips in rows.values()),
         "classes": list(predictions.labels),
+        "classes_seen_in_training": seen,
     }
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
     (build.folder / RESULT).write_text(text + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsarctl.artifacts.unit import JSON, Build, Files, Unit
+from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
 from fsarctl.config import ExtractConfig
 from fsarctl.data.clips import Clip
 from fsarctl.errors import InputError
@@ -15,13 +15,14 @@ from fsarctl.errors import InputError
 if TYPE_CHECKING:
     from fsarctl.data.frame_store import ClipRow
 
-__all__ = ["STAGE", "VERSION", "unit"]
+__all__ = ["STAGE", "VERSION", "require_no_failures", "unit"]
 
 STAGE = "extract"
 VERSION = 1
 
 RESIZE = "squash"
 NAMED_FAILURES = 3
+STRICT_STEP = "Repair or remove them, or leave out --strict: they are then skipped and listed."
 
 
 def unit(
@@ -74,7 +75,7 @@ def unit(
         if failed and strict:
             raise InputError(
                 _summary(dataset, split, failed, len(rows)),
-                next_step="Repair or remove them, or leave out --strict: they are then skipped and listed.",
+                next_step=STRICT_STEP,
             )
         if failed:
             build.reporter.note(f"{_summary(dataset, split, failed, len(rows))}. failures.json lists them.")
@@ -88,6 +89,22 @@ def unit(
         build=fill,
         inputs={"videos": videos},
     )
+
+
+def require_no_failures(artifact: Artifact) -> None:
+    """What ``strict`` asks of an artifact that was made without it.
+
+    Raises:
+        InputError: some clips have no frames.
+    """
+    path = artifact.path / "failures.json"
+    failures = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    if failures:
+        raise InputError(
+            f"{artifact.manifest.slot}: {len(failures)} clips could not be decoded,"
+            f" {failures[0]['name']} ({failures[0]['reason']}) among them",
+            next_step=STRICT_STEP,
+        )
 
 
 def _rendered(folder: Path) -> list[Clip]:

@@ -73,9 +73,10 @@ class Pipeline:
             labels = [label for name, split in self._splits() for label in self._require_labels(name, split)]
         return describe.plan(labels, self._config.describe, records=self._records, root=self._settings.root)
 
-    def describe_labels(self, labels: Sequence[str], source: str) -> Unit:
+    def describe_labels(self, labels: Sequence[str], file: Path) -> Unit:
         """The descriptions of a label list of the user's."""
-        return self._describe(labels, slot=f"describe {source}")
+        unit = self._describe(labels, slot=f"describe {file.name}")
+        return self._with_words(unit, f"--labels {shlex.quote(str(file))}")
 
     def extract(self) -> list[Unit]:
         """Like describe; a dataset that is rendered here brings the unit that renders it."""
@@ -96,6 +97,12 @@ class Pipeline:
         final = self.evaluate(shots)
         texts = [self._text(name, split) for name, split in self._needed()]
         return [*texts, *self._with_videos(self._needed()), *self.train(shots), *final]
+
+    def used(self, shots: Sequence[int]) -> list[Unit]:
+        """Every unit that the present settings have a use for, with this dataset as the novel one."""
+        tested = self._labels(self.novel, self._config.eval.split)
+        final = self.evaluate(shots) if tested else []
+        return [*self.describe(), *self.extract(), *self.train(shots), *final]
 
     def _splits(self) -> list[tuple[str, str]]:
         if self._asked is None:
@@ -139,14 +146,22 @@ class Pipeline:
                 frames=self._frames(self.novel, split),
                 text=self._text(self.novel, split),
                 adapters=self._train(shot) if name == evaluate.TASK_ADAPTER else None,
+                seen=self._seen() if name == evaluate.TASK_ADAPTER else [],
                 device=self._options.device,
             ),
+            self.novel,
         )
+
+    def _seen(self) -> list[str]:
+        """Novel labels that are base or validation labels as well, which is possible across datasets."""
+        base = {label for split in ("train", "val") for label in self._labels(self.base, split)}
+        return sorted(base & set(self._labels(self.novel, self._config.eval.split)))
 
     def _text(self, name: str, split: str) -> Unit:
         return self._once(
             f"describe {name}/{split}",
             lambda: self._describe(self._require_labels(name, split), slot=f"describe {name}/{split}"),
+            name,
         )
 
     def _describe(self, labels: Sequence[str], slot: str) -> Unit:
@@ -173,7 +188,7 @@ class Pipeline:
                 time_limit_s=self._options.time_limit_s,
             )
 
-        return self._once(f"extract {name}/{split}", make)
+        return self._once(f"extract {name}/{split}", make, name)
 
     def _videos(self, name: str, split: str) -> Unit | list[Clip]:
         dataset = self._settings.dataset(name)
@@ -181,6 +196,7 @@ class Pipeline:
             return self._once(
                 f"render {name}/{split}",
                 lambda: render.unit(name, dataset, split, workers=self._options.workers),
+                name,
             )
         return self._folder(name)[split]
 
@@ -209,11 +225,12 @@ class Pipeline:
             self._folders[name] = scan(name, root, dataset.splits)
         return self._folders[name]
 
-    def _once(self, slot: str, make: Callable[[], Unit]) -> Unit:
+    def _once(self, slot: str, make: Callable[[], Unit], dataset: str | None = None) -> Unit:
         if slot not in self._units:
-            unit = make()
-            words = [unit.command]
-            if self._asked is not None and unit.stage != train.STAGE:
-                words.append(f"--dataset {shlex.quote(self._asked)}")
-            self._units[slot] = replace(unit, command=" ".join(filter(None, [*words, self._options.flags])))
+            asked = dataset is not None and dataset == self._asked
+            words = f"--dataset {shlex.quote(self._asked)}" if asked and self._asked else ""
+            self._units[slot] = self._with_words(make(), words)
         return self._units[slot]
+
+    def _with_words(self, unit: Unit, *words: str) -> Unit:
+        return replace(unit, command=" ".join(filter(None, [unit.command, *words, self._options.flags])))

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.config import ModelConfig, TrainConfig
@@ -77,7 +78,7 @@ def _train(
         model, root, frames=stores["train"].frames, adapters=True, seed=config.seed, device=chosen
     )
 
-    def loader(split: str, crop: str) -> EpisodeLoader:
+    def loader(split: str, crop: Literal["clip", "frame", "centre"]) -> EpisodeLoader:
         return EpisodeLoader(
             store=stores[split],
             tokens=tokens_of(adapted, load_descriptions(build.inputs[f"text_{split}"])),

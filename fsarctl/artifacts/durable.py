@@ -11,7 +11,7 @@ from fsarctl.errors import FsarctlError, InputError
 __all__ = ["storage_errors", "sync_file", "sync_folder", "write_synced"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_DENIED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_DENIED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 
 
 def sync_file(path: Path) -> None:

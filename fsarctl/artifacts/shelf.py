@@ -10,6 +10,7 @@
 
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -32,6 +33,7 @@ from fsarctl.reporting import Reporter
 __all__ = ["Shelf", "Verdict", "files_of"]
 
 KEY_DIGITS = 20  # 80 bits in a folder's name; the manifest has all of them
+READ_ON_HIT = 2**20  # bytes; files up to this size are read again on every hit
 _FOREIGN = {".DS_Store"}  # left by a file browser, read by no stage
 
 
@@ -70,8 +72,9 @@ class Shelf:
         return hold(path, what, self.reporter, patience_s)
 
     def get(self, stage: str, key: str) -> Artifact | None:
-        """The artifact of a key if it is there and whole as far as names and sizes tell.
+        """The artifact of a key if it is there and whole: names, sizes, and the bytes of small files.
 
+        Large files are frames, whose every chunk has a checksum of its own; ``verify`` reads them too.
         A damaged one is moved to quarantine with a note, and counts as missing.
         """
         home = self.home(stage, key)
@@ -80,7 +83,7 @@ class Shelf:
                 return None
             try:
                 artifact = Artifact(home, read_manifest(home))
-                fault = next(_faults(artifact, key), "")
+                fault = next(_faults(artifact, key, read_up_to=READ_ON_HIT), "")
             except ManifestError as error:
                 fault = str(error)
             if not fault:
@@ -162,7 +165,7 @@ class Shelf:
             try:
                 artifact = Artifact(home, read_manifest(home))
                 slot = artifact.manifest.slot
-                faults = tuple(_faults(artifact, artifact.key, contents=True))
+                faults = tuple(_faults(artifact, artifact.key, read_up_to=sys.maxsize, strays=True))
             except ManifestError as error:
                 faults = (str(error),)
             if not faults:
@@ -196,17 +199,17 @@ def files_of(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _faults(artifact: Artifact, key: str, *, contents: bool = False) -> Iterator[str]:
-    """What is wrong with an artifact: names and sizes, and with ``contents`` every byte and stray file."""
+def _faults(artifact: Artifact, key: str, *, read_up_to: int, strays: bool = False) -> Iterator[str]:
+    """What is wrong with names, sizes, the bytes of files up to a size, and stray files if asked."""
     folder, manifest = artifact.path, artifact.manifest
     if manifest.key != key or folder.name != key[:KEY_DIGITS] or folder.parent.name != manifest.stage:
         yield "it stands in the place of another key"
     base = f"{folder}{os.sep}"
     for name, stored in manifest.files.items():
-        yield from _file_faults(base + name, name, stored, contents=contents)
+        yield from _file_faults(base + name, name, stored, read_up_to)
     if manifest.sources:
-        yield from _file_faults(base + SOURCES, SOURCES, manifest.sources, contents=contents)
-    if contents:
+        yield from _file_faults(base + SOURCES, SOURCES, manifest.sources, read_up_to)
+    if strays:
         expected = {*manifest.files, *RESERVED}
         try:
             present = files_of(folder)
@@ -218,12 +221,12 @@ def _faults(artifact: Artifact, key: str, *, contents: bool = False) -> Iterator
                 yield f"{name} does not belong to it"
 
 
-def _file_faults(path: str, name: str, stored: Stored, *, contents: bool) -> Iterator[str]:
+def _file_faults(path: str, name: str, stored: Stored, read_up_to: int) -> Iterator[str]:
     try:
         size = os.stat(path).st_size  # noqa: PTH116 - one call per file on every hit
         if size != stored.bytes:
             yield f"{name} has {size} bytes instead of {stored.bytes}"
-        elif contents and file_sha256(path) != stored.sha256:
+        elif size <= read_up_to and file_sha256(path) != stored.sha256:
             yield f"{name} has other bytes than were written"
     except FileNotFoundError:
         yield f"{name} is missing"

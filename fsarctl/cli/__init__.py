@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 
 __all__ = ["main"]
 
@@ -20,7 +21,7 @@ def main() -> None:
         app()
     except FsarctlError as error:
         if debug:
-            raise
+            traceback.print_exc()
         print_error(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
@@ -29,7 +30,7 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         say(f"error: {type(error).__name__}: {error}")
         say("next:  this is a bug in fsarctl; run the command again with --debug and report what it prints")
         sys.exit(1)

@@ -81,7 +81,7 @@ def extract(
 ) -> None:
     """Decode the frames of every clip into the frame store."""
     pipeline = session.pipeline(dataset=dataset, workers=workers, strict=strict, time_limit_s=time_limit)
-    session.make(pipeline.extract(), dry_run=dry_run, force=force, as_json=as_json)
+    session.extract(pipeline.extract(), strict=strict, dry_run=dry_run, force=force, as_json=as_json)
 
 
 @command(app, "train", example="fsarctl train --shots 1 3 5 --set train.lr=0.01")
@@ -197,5 +197,4 @@ def cache_gc(
     as_json: Json = False,
 ) -> None:
     """Remove the artifacts that the present settings do not use. Paid descriptions are kept."""
-    units = session.pipeline().everything(session.shots(None, "eval"))
-    session.collect(units, dry_run=dry_run, yes=yes, as_json=as_json)
+    session.collect(dry_run=dry_run, yes=yes, as_json=as_json)

@@ -7,6 +7,7 @@ command has (--project, --cache, --set, --debug).
 import inspect
 import os
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 
 from fsarctl.cli.console import make_reporter, print_json, say
 from fsarctl.cli.variadic import VariadicCommand
-from fsarctl.errors import InputError, IntegrityError
+from fsarctl.errors import InputError, IntegrityError, UsageError
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Outcome, Store, Unit
@@ -127,8 +128,18 @@ class Session:
 
             print_calls(pipeline.describe_calls(labels), as_json=as_json)
             return
-        units = pipeline.describe() if file is None else [pipeline.describe_labels(labels or (), file.name)]
+        units = pipeline.describe() if file is None else [pipeline.describe_labels(labels or (), file)]
         self.make(units, dry_run=False, force=force, as_json=as_json)
+
+    def extract(self, units: Sequence["Unit"], *, strict: bool, **how: bool) -> None:
+        """Make units; with ``strict``, a finished artifact with failures is refused like a new one."""
+        from stages.extract import require_no_failures
+
+        for unit in units:
+            known = self.store.find(unit) if strict else None
+            if known is not None:
+                require_no_failures(known)
+        self.make(units, **how)
 
     def make(self, units: Sequence["Unit"], *, dry_run: bool, force: bool, as_json: bool) -> None:
         """Make units, whose upstream must be done, and say where they are; or only what would be made."""
@@ -207,12 +218,7 @@ class Session:
         """
         from fsarctl.cli.tables import print_verdicts
 
-        artifacts = self.store.artifacts()
-        verdicts = []
-        with self.reporter.task("verify", len(artifacts), "artifacts") as advance:
-            for verdict in self.store.verify():
-                verdicts.append(verdict)
-                advance()
+        verdicts = list(self.store.verify())
         print_verdicts(verdicts, as_json=as_json)
         corrupt = [each for each in verdicts if each.faults]
         if corrupt:
@@ -221,8 +227,10 @@ class Session:
                 next_step="Run `fsarctl run` to make them again; then check this disk.",
             )
 
-    def collect(self, units: Sequence["Unit"], *, dry_run: bool, yes: bool, as_json: bool) -> None:
-        """Remove what ``units`` have no use for, after asking."""
+    def collect(self, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+        """Remove what no dataset and no shot of the present settings has a use for, after asking."""
+        shots = sorted({*self.settings.config.train.shots, *self.settings.config.eval.shots})
+        units = [u for name in self.settings.config.datasets for u in self.pipeline(dataset=name).used(shots)]
         doomed = self.store.gc(units, dry_run=True)
         size = sum(each.bytes for each in doomed)
         listing = [{"what": each.what, "path": str(each.path), "bytes": each.bytes} for each in doomed]
@@ -231,7 +239,12 @@ class Session:
                 typer.echo(f"{each.bytes / 1e6:10.1f} MB  {each.what}")
         if doomed and not dry_run:
             if not yes:
-                typer.confirm(f"Remove {len(doomed)} folders, {size / 1e6:.1f} MB?", abort=True, err=True)
+                question = f"Remove {len(doomed)} folders, {size / 1e6:.1f} MB?"
+                if not sys.stdin.isatty():
+                    raise UsageError(f"nobody is there to answer: {question}", next_step="Add --yes.")
+                if not typer.confirm(question, err=True):
+                    say("nothing was removed")
+                    return
             self.store.gc(units)
         if as_json:
             print_json({"schema": "fsarctl.gc/1", "removed": [] if dry_run else listing, "found": listing})

@@ -1,6 +1,7 @@
 """What commands print on stdout: tables for people, one JSON document with --json."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,13 @@ def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bo
     if as_json:
         rows = [{**r.record, "slot": a.manifest.slot, "key": a.manifest.key} for a, r in results]
         gains = [
-            {"shot": s, "difference": d.mean, "half_width": d.half_width} for s, d in differences.items() if d
+            {
+                "shot": s,
+                "difference": d.mean,
+                "half_width": None if math.isinf(d.half_width) else d.half_width,
+            }
+            for s, d in differences.items()
+            if d
         ]
         print_json({"schema": "fsarctl.eval/1", "results": rows, "gains": gains})
         return
@@ -59,9 +66,12 @@ def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bo
         cells = [str(shot), f"{100 * record['chance']:.1f}"]
         cells += [_accuracy(each[name].record) if name in each else "" for name in models]
         gain = differences[shot]
-        table.add_row(*cells, *([f"{100 * gain.mean:+.1f} ± {100 * gain.half_width:.1f}"] if gain else []))
+        table.add_row(*cells, *([f"{100 * gain.mean:+.1f} ± {_half(gain.half_width)}"] if gain else []))
     print_table(table)
     typer.echo("accuracy in % with its 95 % interval; the gain is paired over the same episodes")
+    seen = max((r.record["classes_seen_in_training"] for _, r in results), key=len)
+    if seen:
+        say(f"warning: {len(seen)} of these classes are not novel, but base classes: {', '.join(seen)}")
     failed = record["clips_failed"]
     if failed:
         say(f"{failed} clips of this split could not be decoded; see failures.json of its extract artifact")
@@ -199,8 +209,12 @@ def _difference(models: dict[str, "Result"]) -> Estimate | None:
 
 
 def _accuracy(record: dict[str, Any]) -> str:
-    half = record["half_width"]
-    return f"{100 * record['accuracy']:.1f} ± {'?' if half is None else f'{100 * half:.1f}'}"
+    return f"{100 * record['accuracy']:.1f} ± {_half(record['half_width'])}"
+
+
+def _half(width: float | None) -> str:
+    """A half-width in points; one episode has none."""
+    return "?" if width is None or math.isinf(width) else f"{100 * width:.1f}"
 
 
 def _short(value: Any) -> str:

@@ -192,6 +192,6 @@ def _yaml_pairs(text: str) -> object:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             return node
-        return tuple((key.value, loader.construct_object(value, deep=True)) for key, value in node.value)
+        return tuple((str(key.value), loader.construct_object(value, deep=True)) for key, value in node.value)
     finally:
         loader.dispose()

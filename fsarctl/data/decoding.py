@@ -70,7 +70,7 @@ def decode_all(
                 if not under_way:
                     return
                 row, future = under_way.popleft()
-                answer = _answer(future, time_limit_s)
+                answer = _answer(future)
             except RuntimeError as error:  # a broken pool; workers that die idle break it
                 raise FsarctlError(
                     f"the decoding processes could not be kept alive ({error})",
@@ -79,11 +79,11 @@ def decode_all(
             yield row, answer
 
 
-def _answer(future: Any, time_limit_s: float) -> DecodedClip | Failure:
+def _answer(future: Any) -> DecodedClip | Failure:
     try:
         answer: DecodedClip | Failure = future.result()
     except TimeoutError:
-        return Failure(f"no answer within {time_limit_s:g} s", retry=True)
+        return Failure("no answer within the time limit", retry=True)
     except ProcessExpired as error:
         return Failure(f"the decoder crashed ({_exit_name(error.exitcode)})", retry=True)
     return answer

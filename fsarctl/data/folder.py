@@ -48,6 +48,16 @@ def _classes(name: str, root: Path) -> dict[str, list[Clip]]:
             f"dataset {name!r}: {root} is {'not a directory' if root.exists() else 'not there'}",
             next_step=f"Set {setting} to the directory that holds one directory per class.",
         )
+    try:
+        return _scan_classes(name, root, setting)
+    except PermissionError as error:
+        raise InputError(
+            f"dataset {name!r}: {error.filename} cannot be read: {error.strerror}",
+            next_step="Make it readable, or move it out of the dataset.",
+        ) from None
+
+
+def _scan_classes(name: str, root: Path, setting: str) -> dict[str, list[Clip]]:
     found: dict[str, list[Clip]] = {}
     loose = 0
     with os.scandir(root) as entries:

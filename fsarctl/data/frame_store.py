@@ -141,7 +141,10 @@ class FrameWriter:
         """Whether an interrupted run left an array of this shape."""
         if not (self._path / "zarr.json").exists():
             return False
-        return zarr.open_array(self._path, mode="r").shape == self._shape
+        try:
+            return zarr.open_array(self._path, mode="r").shape == self._shape
+        except ValueError:  # a power cut can leave zarr.json empty
+            return False
 
     def rows(self, shard: int) -> range:
         """The rows that a shard holds."""

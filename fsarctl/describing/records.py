@@ -56,7 +56,12 @@ class Records:
             record = json.loads(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, RecursionError) as error:
+        except OSError as error:
+            raise InputError(
+                f"a kept answer cannot be read: {error.strerror}: {path}",
+                next_step="Make it readable: what was paid for once is not asked again.",
+            ) from None
+        except (ValueError, RecursionError) as error:
             raise CorruptRecordError(path, f"not readable as JSON ({type(error).__name__})") from None
         try:
             asked = (record["model"], record["prompt_digest"], record["temperature"])

@@ -19,7 +19,7 @@ from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import TINY, architecture
 
-__all__ = ["Backbone", "Tokenizer", "build_backbone", "load_backbone"]
+__all__ = ["Backbone", "Tokenizer", "build_backbone", "load_backbone", "require_tag"]
 
 
 class Tokenizer(Protocol):
@@ -115,11 +115,7 @@ def load_backbone(name: str, weights: str, *, seed: int = 0) -> Backbone:
         return build_backbone(name, configuration, state, mean=tag.get("mean"), std=tag.get("std"))
     path = Path(weights).expanduser()
     if not path.is_file():
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-        raise InputError(
-            f"weights {weights!r} is neither a file nor a tag of backbone {name} (tags: {tags})",
-            next_step=f"Put the file at {path.absolute()}, or set model.weights to where it is.",
-        )
+        require_tag(name, weights)
     state = _read_state(path)
     if OPENAI_ONLY & state.keys():
         _require_activation(name, configuration, True, str(path))
@@ -128,6 +124,20 @@ def load_backbone(name: str, weights: str, *, seed: int = 0) -> Backbone:
 
 # OpenAI's archives keep three sizes as if they were weights; nobody else's do.
 OPENAI_ONLY = {"input_resolution", "context_length", "vocab_size"}
+
+
+def require_tag(name: str, weights: str) -> None:
+    """Refuse weights that are no tag of open_clip's hub.
+
+    Raises:
+        InputError: it is none; the message lists the tags of ``name``.
+    """
+    if not open_clip.get_pretrained_cfg(name, weights):
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+        raise InputError(
+            f"weights {weights!r} is neither a file nor a tag of backbone {name} (tags: {tags})",
+            next_step=f"Put the file at {Path(weights).absolute()}, or set model.weights to where it is.",
+        )
 
 
 def build_backbone(

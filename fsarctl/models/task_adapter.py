@@ -204,7 +204,7 @@ class TaskAdapterPlusPlus(nn.Module):
             InputError: the support videos cannot be divided among the classes.
         """
         prototypes = video = aligned = text_score = None
-        if support is not None:
+        if support is not None and self.score_kind != "text":
             prototypes = _prototypes(support, way if text is None else text.shape[-3])
             video = METRICS[self.formulation.video_metric](query, prototypes)
         if self.alignment is not None and text is not None:

@@ -85,6 +85,10 @@ def test_a_variadic_option_without_words_is_refused() -> None:
         ("fsarctl eval --set model.weights=none.pt", 3, "no such file"),
         ("fsarctl train --set datasets.mine.root=nowhere --set train.dataset=mine", 3, "nowhere"),
         ("fsarctl describe --labels nowhere.txt", 3, "nowhere.txt"),
+        ("fsarctl run --project nowhere", 3, "no directory nowhere"),
+        ("fsarctl run --set train.seed=99999999999999999999", 3, "below 2^63"),
+        ("fsarctl run --set train.seed=-1", 3, "0 or more"),
+        ("fsarctl describe --cache fsarctl.toml/cache", 3, "cannot be written"),
         ("fsarctl cache show ffff", 3, "no artifacts"),
         (
             "fsarctl eval --shots 1 3 5",
@@ -207,8 +211,7 @@ def test_planning_imports_no_torch(project: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
     )
-    assert done.stderr.split()[-1:] != ["torch"]
-    assert "torch" not in done.stderr
+    assert not {"torch", "open_clip", "openai"} & set(done.stderr.split())
 
 
 def test_a_pipe_that_closes_early_is_no_crash(project: Path) -> None:

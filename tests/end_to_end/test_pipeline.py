@@ -161,6 +161,61 @@ def test_a_corrupt_artifact_is_found_quarantined_and_made_again(project: Path, t
     type_in(copy, "fsarctl cache verify")
 
 
+def test_a_changed_byte_of_a_result_is_never_shown(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    for path in (copy / "cache" / "artifacts" / "evaluate").glob("*/result.json"):
+        path.chmod(0o644)
+        text = path.read_text()
+        path.write_text(text.replace('"accuracy": 0', '"accuracy": 9'))
+    done = type_in(copy, "fsarctl run --json")
+    assert "DAMAGED" in done.stderr
+    assert all(row["accuracy"] <= 1 for row in json.loads(done.stdout)["results"])
+
+
+def test_adapters_change_the_scores(project: Path) -> None:
+    from fsarctl.predictions import Predictions
+
+    rows = json.loads(type_in(project, "fsarctl eval --json --shots 1 --set eval.seed=0").stdout)["results"]
+    scores = [
+        Predictions.load(
+            next((project / "cache" / "artifacts" / "evaluate").glob(f"{row['key'][:20]}*"))
+            / "episodes.safetensors",
+            tuple(row["classes"]),
+        ).scores
+        for row in rows
+    ]
+    assert abs(scores[0] - scores[1]).max() > 1e-6
+
+
+def test_base_classes_are_not_passed_off_as_novel(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    videos = next((copy / "cache" / "artifacts" / "render").glob("*/train"))
+    from fsarctl.data.shapes import CLASSES
+
+    base = [each.label for each in CLASSES if each.split == "train"]
+    labels = [*base[:2], "another action"]
+    for label, source in zip(labels, sorted(videos.iterdir()), strict=False):
+        shutil.copytree(source, copy / "clips" / label)
+    done = type_in(copy, "fsarctl run --dataset mine --set eval.way=3 --shots 1")
+    assert "2 of these classes are not novel" in done.stderr
+
+
+def test_the_commands_of_an_error_make_what_is_missing(project: Path, tmp_path: Path) -> None:
+    videos = next((project / "cache" / "artifacts" / "render").glob("*/test"))
+    (tmp_path / "fsarctl.toml").write_text(FILE)
+    for number, source in enumerate(sorted(videos.iterdir())[:3]):
+        shutil.copytree(source, tmp_path / "clips" / f"action {number}")
+    line = "fsarctl eval --dataset mine --shots 1 --set eval.way=3"
+    error = type_in(tmp_path, line, expect=4).stderr
+    commands = error.split("Run: ")[1].strip().split(" && ")
+    assert len(commands) >= 3
+    for command in commands:
+        type_in(tmp_path, command)
+    type_in(tmp_path, line)
+
+
 def test_a_folder_with_a_truncated_video_is_evaluated_without_it(project: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(project, copy, symlinks=True)
@@ -184,8 +239,9 @@ def test_a_folder_with_a_truncated_video_is_evaluated_without_it(project: Path, 
     error = type_in(copy, f"fsarctl eval {flags} --shots 5", expect=3).stderr
     assert "'action 1' has 5 usable clips" in error
     assert "need 6" in error
-    strict = type_in(copy, f"fsarctl extract {flags} --strict --force", expect=3).stderr
-    assert broken.name in strict
+    for force in ("", "--force"):
+        strict = type_in(copy, f"fsarctl extract {flags} --strict {force}", expect=3).stderr
+        assert broken.name in strict
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(project: Path, tmp_path: Path) -> None:
@@ -219,13 +275,20 @@ def test_ctrl_c_leaves_a_state_to_go_on_from(project: Path, tmp_path: Path) -> N
     assert "interrupted" in said
     assert "Traceback" not in said
     assert set(states(copy).values()) == {"done"}
+    # What was done is gone on with.
+    process = subprocess.Popen(words, cwd=copy, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    said = process.stderr.readline() + process.stderr.readline()
+    process.kill()
+    process.communicate()
+    assert "going on from episode" in said
 
 
 def test_gc_removes_what_the_settings_do_not_use(project: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(project, copy, symlinks=True)
     type_in(copy, "fsarctl run --shots 1 --set eval.seed=9")
-    type_in(copy, "fsarctl cache gc", expect=1)  # nobody is there to answer the question
+    type_in(copy, "fsarctl cache gc", expect=2)  # nobody is there to answer the question
     listing: Any = json.loads(type_in(copy, "fsarctl cache gc --yes --json").stdout)
     assert sorted(each["what"] for each in listing["removed"]) == [
         "evaluate eval shapes 1-shot frozen",

@@ -89,5 +89,5 @@ def test_a_model_without_adapters_has_nothing_to_train(tmp_path: Path) -> None:
 
 
 def test_an_unknown_device_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no device 'abacus'"):
+    with pytest.raises(ConfigError, match="device 'abacus' cannot be used"):
         choose_device("abacus")

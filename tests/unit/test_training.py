@@ -83,10 +83,17 @@ def test_only_adapters_move_and_the_best_epoch_on_validation_is_kept(
     assert sum(again.episode_accuracies) / 10 == pytest.approx(max(accuracies))
 
 
-@pytest.mark.parametrize("step", [15, 55, 100, 119])
+@pytest.mark.parametrize(
+    ("step", "formulation"), [(15, "paper"), (55, "paper"), (119, "paper"), (100, "released")]
+)
 def test_an_interrupted_run_ends_with_the_same_bits(
-    loaders: tuple[Any, Any, Any], tmp_path: Path, step: int
+    loaders: tuple[Any, Any, Any],
+    make_model: Callable[..., Any],
+    tmp_path: Path,
+    step: int,
+    formulation: str,
 ) -> None:
+    loaders = (make_model(formulation=formulation), *loaders[1:])
     model, *_ = loaders
     start = model.adapter_state()
     whole = train(loaders, tmp_path / "whole")
@@ -100,6 +107,92 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     assert resumed.best_epoch == whole.best_epoch
     state = model.adapter_state()
     assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+def test_a_run_killed_while_validating_keeps_its_steps(loaders: tuple[Any, Any, Any], tmp_path: Path) -> None:
+    # The bar advances by 0 while validating: 40 training steps and 3 validation episodes.
+    class StopWhileValidating(StopAt):
+        @contextmanager
+        def task(self, *_: object, done: int = 0, **__: object) -> Iterator[Any]:
+            validated = 0
+
+            def advance(amount: int = 1, detail: str = "") -> None:
+                nonlocal validated
+                validated += amount == 0
+                if validated == self.step:
+                    raise KeyboardInterrupt
+
+            yield advance
+
+    with pytest.raises(KeyboardInterrupt):
+        train(loaders, tmp_path / "scratch", StopWhileValidating(3))
+    steps: list[int] = []
+
+    class Count(StopAt):
+        @contextmanager
+        def task(self, *_: object, done: int = 0, **__: object) -> Iterator[Any]:
+            steps.append(done)
+            yield lambda amount=1, detail="": None
+
+    train(loaders, tmp_path / "scratch", Count(0))
+    assert steps == [HOW["episodes"]]
+
+
+def test_the_first_of_equally_good_epochs_is_kept(loaders: tuple[Any, Any, Any], tmp_path: Path) -> None:
+    training = train(loaders, tmp_path / "scratch", lr=1e-12)
+    assert len({epoch.val_accuracy for epoch in training.epochs}) == 1
+    assert training.best_epoch == 1
+
+
+def test_the_best_epoch_is_in_the_model_and_not_the_last(
+    loaders: tuple[Any, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = iter([0.5, 0.9, 0.7])
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def validate(*_: object) -> float:
+        seen.append(loaders[0].adapter_state())
+        return next(accuracies)
+
+    monkeypatch.setattr("fsarctl.training._validate", validate)
+    training = train(loaders, tmp_path / "scratch")
+    assert training.best_epoch == 2
+    state = loaders[0].adapter_state()
+    assert all(torch.equal(state[name], seen[1][name]) for name in state)
+    assert any(not torch.equal(state[name], seen[2][name]) for name in state)
+
+
+def test_crops_are_drawn_as_asked(make_store: Callable[..., Any]) -> None:
+    store = make_store(3, 4, size=40)
+    tokens = {label: torch.zeros(3, 4) for label in store.classes}
+    batches = {}
+    for crop in ("clip", "frame", "centre"):
+        loader = EpisodeLoader(store, tokens, "train", 0, 3, 1, 1, side=16, crop=crop)
+        batches[crop] = loader.load(0)
+        whole = store.read(loader.episode(0).support.reshape(-1).tolist())
+        offsets = [
+            _offset_of(clip[frame], batches[crop].support[video, frame].numpy())
+            for video, clip in enumerate(whole)
+            for frame in range(4)
+        ]
+        per_clip = [set(offsets[4 * video : 4 * video + 4]) for video in range(3)]
+        if crop == "centre":
+            assert set(offsets) == {(12, 12)}
+        elif crop == "clip":
+            assert all(len(each) == 1 for each in per_clip)
+            assert len(set(offsets)) > 1
+        else:
+            assert all(len(each) > 1 for each in per_clip)
+
+
+def _offset_of(frame: Any, cut: Any) -> tuple[int, int]:
+    """Where the noisy ``cut`` stands in ``frame``."""
+    side = cut.shape[0]
+    for top in range(frame.shape[0] - side + 1):
+        for left in range(frame.shape[1] - side + 1):
+            if (frame[top : top + side, left : left + side] == cut).all():
+                return top, left
+    raise AssertionError("the crop is not a part of the frame")
 
 
 def test_training_learns_what_the_frozen_model_does_not_know(
@@ -133,12 +226,20 @@ def test_evaluation_resumes_by_blocks(loaders: tuple[Any, Any, Any], tmp_path: P
     assert (resumed.query == whole.query).all()
 
 
-@pytest.mark.parametrize("mode", ["joint", "independent"])
-@pytest.mark.parametrize("kept", [0, 2**30])
+@pytest.mark.parametrize("formulation", ["paper", "released"])
+@pytest.mark.parametrize("score", ["both", "video", "text"])
+@pytest.mark.parametrize(("mode", "kept"), [("joint", 2**30), ("joint", 0), ("independent", 2**30)])
 def test_what_is_kept_changes_no_score(
-    loaders: tuple[Any, Any, Any], monkeypatch: pytest.MonkeyPatch, mode: Any, kept: int
+    loaders: tuple[Any, Any, Any],
+    make_model: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    mode: Any,
+    kept: int,
+    score: str,
+    formulation: str,
 ) -> None:
-    model, _, validation = loaders
+    _, _, validation = loaders
+    model = make_model(score=score, formulation=formulation)
     with torch.no_grad():
         for parameter in model.trainable_parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
@@ -153,7 +254,7 @@ def test_what_is_kept_changes_no_score(
         torch.testing.assert_close(scores.score, plain.score, rtol=0, atol=1e-5)
     with torch.no_grad():
         for parameter in model.trainable_parameters():
-            parameter.mul_(-1)
+            parameter.mul_(-2)
     scorer.forget_adapters()
     with torch.inference_mode():
         plain = score_batch(model, validation.load(1), mode)

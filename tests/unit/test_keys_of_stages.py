@@ -1,0 +1,111 @@
+"""Each setting that changes a result changes the key of the stage that it belongs to, and no other."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsarctl.config import EvalConfig, ExtractConfig, ModelConfig, TrainConfig
+from fsarctl.settings import load_settings
+from stages.plan import Pipeline, RunOptions
+
+FILE = """
+[datasets.shapes]
+kind = "shapes"
+[model]
+backbone = "tiny"
+weights = "random"
+"""
+# A valid value that is not the default, for each setting; a new setting without one fails the test below.
+OTHER: dict[str, dict[str, Any]] = {
+    "extract": {"frames": 6, "size": 90},
+    "model": {
+        "backbone": "ViT-B-32",
+        "weights": "laion2b_s34b_b79k",
+        "formulation": "released",
+        "visual_layers": 1,
+        "text_layers": 1,
+        "score": "video",
+        "logit_scale": 32.0,
+    },
+    "train": {
+        "way": 4,
+        "query": 2,
+        "epochs": 3,
+        "episodes": 7,
+        "val_episodes": 9,
+        "lr": 0.5,
+        "momentum": 0.5,
+        "weight_decay": 0.5,
+        "seed": 3,
+    },
+    "eval": {
+        "split": "val",
+        "way": 4,
+        "query": 2,
+        "query_mode": "independent",
+        "episodes": 7,
+        "seed": 3,
+    },
+}
+NAMES_ONLY = {"dataset", "shots", "frozen"}  # what to run, not what it is
+AFFECTED = {"train": {"train"}, "eval": {"evaluate"}, "extract": {"extract"}}
+
+
+def pipeline(folder: Path, table: str = "", **changes: Any) -> Pipeline:
+    (folder / "fsarctl.toml").write_text(FILE)
+    settings = load_settings(folder, environment={})
+    if table:
+        changed = replace(getattr(settings.config, table), **changes)
+        settings = replace(settings, config=replace(settings.config, **{table: changed}))
+    return Pipeline(settings, folder / "records", RunOptions(workers=1))
+
+
+def configurations(made: Pipeline) -> dict[str, Any]:
+    """Slot -> what of the settings enters its key."""
+    return {unit.slot: (unit.stage, dict(unit.config)) for unit in made.everything([1, 3])}
+
+
+@pytest.mark.parametrize(
+    ("table", "cls"),
+    [("extract", ExtractConfig), ("model", ModelConfig), ("train", TrainConfig), ("eval", EvalConfig)],
+)
+def test_every_setting_is_covered(table: str, cls: type[Any]) -> None:
+    assert {each.name for each in fields(cls)} - NAMES_ONLY == OTHER[table].keys()
+
+
+@pytest.mark.parametrize(
+    ("table", "name"), [(table, name) for table, names in OTHER.items() for name in names]
+)
+def test_a_setting_changes_the_keys_of_its_stage_alone(tmp_path: Path, table: str, name: str) -> None:
+    before = configurations(pipeline(tmp_path))
+    after = configurations(pipeline(tmp_path, table, **{name: OTHER[table][name]}))
+    changed = {before[slot][0] for slot in before.keys() & after.keys() if before[slot] != after[slot]}
+    unchanged = {before[slot][0] for slot in before.keys() & after.keys() if before[slot] == after[slot]}
+    if table == "model":
+        assert "train" in changed
+        assert "evaluate" in changed
+        assert "render" not in changed
+    else:
+        assert changed == AFFECTED[table]
+        assert not unchanged & AFFECTED[table]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"workers": 7}, {"device": "cpu"}, {"strict": True}, {"time_limit_s": 1.0}, {"flags": "--cache x"}],
+)
+def test_what_changes_no_result_is_in_no_key(tmp_path: Path, options: dict[str, Any]) -> None:
+    before = pipeline(tmp_path)
+    after = Pipeline(before._settings, tmp_path / "elsewhere", RunOptions(**{"workers": 1, **options}))
+    assert configurations(after) == configurations(before)
+
+
+def test_where_the_project_is_enters_no_key(tmp_path: Path) -> None:
+    made = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        made.append(configurations(pipeline(tmp_path / name)))
+    assert made[0] == made[1]
+    assert str(tmp_path) not in str(made[0])
