@@ -288,6 +288,10 @@ def test_gc_removes_what_the_settings_do_not_use(project: Path, tmp_path: Path) 
     copy = tmp_path / "copy"
     shutil.copytree(project, copy, symlinks=True)
     type_in(copy, "fsarctl run --shots 1 --set eval.seed=9")
+    # A dataset that is not there now (a disk that is not mounted) may still need its results.
+    assert "clips is not there" in type_in(copy, "fsarctl cache gc --yes", expect=3).stderr
+    (copy / "clips" / "a").mkdir(parents=True)
+    (copy / "clips" / "a" / "1.mp4").write_bytes(b"")
     type_in(copy, "fsarctl cache gc", expect=2)  # nobody is there to answer the question
     listing: Any = json.loads(type_in(copy, "fsarctl cache gc --yes --json").stdout)
     assert sorted(each["what"] for each in listing["removed"]) == [
