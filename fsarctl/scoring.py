@@ -48,8 +48,9 @@ class Scorer:
         model = self._model
         texts = [self._text(label) for label in episode.classes]
         features = [text for text in texts if text is not None]
+        support = self._prefix(episode.support.reshape(-1).tolist()) if model.needs_support else None
         scores = model.score_features(
-            model.support_features(self._prefix(episode.support.reshape(-1).tolist())),
+            None if support is None else model.support_features(support),
             model.query_features(self._prefix(episode.query.tolist()), query_mode=self._query_mode),
             torch.stack(features) if features else None,
             way=len(episode.classes),

@@ -13,8 +13,9 @@ from fsarctl.errors import ConfigError, InputError
 from fsarctl.models.alignment import Alignment, text_scores
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.formulation import formulation_of
-from fsarctl.models.metrics import METRICS
+from fsarctl.models.metrics import Metric, metric_of
 from fsarctl.models.semantic import SemanticBranch
+from fsarctl.models.trx import TRX
 from fsarctl.models.visual import VisualBranch
 
 __all__ = ["QueryMode", "ScoreKind", "Scores", "TaskAdapterPlusPlus"]
@@ -57,6 +58,7 @@ class TaskAdapterPlusPlus(nn.Module):
         formulation: "paper" or "released"; sets every option of
             :class:`~fsarctl.models.formulation.Formulation`, and ``overrides`` replace single ones.
         score: the product of video and text score (Eq. 18), or one of them; "video" has no text encoder.
+        trx_shots: metric "trx" compares with "prototypes" (Eq. 11) or with all shots of a class, "pooled".
         logit_scale: :meth:`loss` multiplies scores by this before the cross-entropy. The paper says 1,
             but cosines are too close to each other to train on as they are; the released code says 64.
         generator: of the adapters' random start; the same state gives the same adapters.
@@ -75,6 +77,7 @@ class TaskAdapterPlusPlus(nn.Module):
         frames: int = 8,
         formulation: str = "paper",
         score: ScoreKind = "both",
+        trx_shots: Literal["prototypes", "pooled"] = "prototypes",
         logit_scale: float = 64.0,
         generator: torch.Generator | None = None,
         **overrides: object,
@@ -118,6 +121,16 @@ class TaskAdapterPlusPlus(nn.Module):
                 norm=self.formulation.alignment_norm,
             )
 
+        self.metric: Metric | None = None
+        if score != "text":
+            self.metric = metric_of(
+                self.formulation.video_metric,
+                backbone.embed_dim,
+                frames,
+                pooled=trx_shots == "pooled",
+                generator=generator,
+            )
+
     def forward(
         self,
         support: Tensor,
@@ -143,14 +156,18 @@ class TaskAdapterPlusPlus(nn.Module):
         """
         self._check_frames("support", support)
         self._check_frames("query", query)
-        needs_support = self.score_kind != "text"
         return self.score_features(
-            self.support_features(self.visual.prefix(support)) if needs_support else None,
+            self.support_features(self.visual.prefix(support)) if self.needs_support else None,
             self.query_features(self.visual.prefix(query), query_mode=query_mode),
             self.text_features(tokens),
             way=way if tokens is None else tokens.shape[-3],
             query_mode=query_mode,
         )
+
+    @property
+    def needs_support(self) -> bool:
+        """Whether support videos have a part in the score."""
+        return self.metric is not None
 
     def normalise(self, frames: Tensor) -> Tensor:
         """Pixels as the backbone reads them. Shapes: uint8 (..., H, W, 3) -> float32 (..., 3, H, W)."""
@@ -204,9 +221,13 @@ class TaskAdapterPlusPlus(nn.Module):
             InputError: the support videos cannot be divided among the classes.
         """
         prototypes = video = aligned = text_score = None
-        if support is not None:
-            prototypes = _prototypes(support, way if text is None else text.shape[-3])
-            video = METRICS[self.formulation.video_metric](query, prototypes)
+        if support is not None and self.metric is not None:
+            shots = _by_class(support, way if text is None else text.shape[-3])
+            prototypes = shots.mean(dim=-3)  # (..., way, T, embed)
+            if isinstance(self.metric, TRX) and self.metric.pooled:
+                video = self.metric.of_shots(query, shots)
+            else:
+                video = self.metric(query, prototypes)
         if self.alignment is not None and text is not None:
             joint = _is_joint(query_mode)
             aligned = self.alignment(query) if joint else self.alignment(query.unsqueeze(-3)).squeeze(-3)
@@ -292,14 +313,14 @@ class TaskAdapterPlusPlus(nn.Module):
             )
 
 
-def _prototypes(support: Tensor, way: int | None) -> Tensor:
-    """Mean over a class's shots (Eq. 10). Shapes: (..., way*shot, T, embed) -> (..., way, T, embed)."""
+def _by_class(support: Tensor, way: int | None) -> Tensor:
+    """Shapes: (..., way*shot, T, embed) -> (..., way, shot, T, embed)."""
     if way is None or way < 1 or support.shape[-3] % way:
         raise InputError(
             f"{support.shape[-3]} support videos cannot be divided among {way or 'unknown'} classes",
             next_step="Give way (or tokens of every class), and as many support videos for each class.",
         )
-    return support.reshape(*support.shape[:-3], way, -1, *support.shape[-2:]).mean(dim=-3)
+    return support.reshape(*support.shape[:-3], way, -1, *support.shape[-2:])
 
 
 def _is_joint(query_mode: str) -> bool:
