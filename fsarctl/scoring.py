@@ -38,8 +38,11 @@ class Scorer:
         self._kept_bytes = 0
 
     def forget_adapters(self) -> None:
-        """Drop what depends on adapters; call it when they have moved."""
+        """Drop what depends on trained weights; call it when they have moved."""
         self._texts.clear()
+        if not self._model.visual.prefix_is_constant:
+            self._prefixes.clear()
+            self._kept_bytes = 0
 
     @torch.inference_mode()
     def score(self, number: int) -> tuple[Episode, Scores]:

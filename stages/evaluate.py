@@ -1,4 +1,4 @@
-"""evaluate: C-way K-shot episodes of novel classes, with adapters or with the frozen backbone."""
+"""evaluate: C-way K-shot episodes of novel classes, with what was trained or with the frozen backbone."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from fsarctl.artifacts import JSON, Artifact, Build, Unit
 from fsarctl.config import EvalConfig, ModelConfig
 
-__all__ = ["FROZEN", "TASK_ADAPTER", "Result", "load_result", "unit"]
+__all__ = ["FROZEN", "Result", "load_result", "unit"]
 
 STAGE = "evaluate"
 VERSION = 1
@@ -16,7 +16,6 @@ ADAPTERS = "adapters.safetensors"
 PREDICTIONS = "episodes.safetensors"
 RESULT = "result.json"
 FROZEN = "frozen"
-TASK_ADAPTER = "task-adapter++"
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def unit(
     from fsarctl.assembly import model_key
 
     settings, files = model_key(model, root, adapters=adapters is not None)
-    name = TASK_ADAPTER if adapters else FROZEN
+    name: str = model.strategy if adapters else FROZEN
     key: dict[str, JSON] = {
         field: getattr(config, field) for field in ("way", "query", "query_mode", "episodes", "seed", "split")
     }
@@ -105,10 +104,8 @@ def _evaluate(
     )
     chosen = choose_device(device)
     build.record("device", str(chosen))
-    scorer = build_model(
-        model, root, frames=store.frames, adapters=name == TASK_ADAPTER, seed=0, device=chosen
-    )
-    if name == TASK_ADAPTER:
+    scorer = build_model(model, root, frames=store.frames, adapters=name != FROZEN, seed=0, device=chosen)
+    if name != FROZEN:
         scorer.load_adapter_state(load_file(build.inputs["adapters"] / ADAPTERS))
     loader = EpisodeLoader(
         store=store,
