@@ -19,7 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["build_model", "choose_device", "model_key", "tokens_of", "weight_files"]
 
 # What a model without adapters does not depend on.
-ADAPTER_FIELDS = ("visual_layers", "text_layers", "logit_scale")
+ADAPTER_FIELDS = (
+    "strategy",
+    "adapters",
+    "visual_layers",
+    "visual_position",
+    "task_position",
+    "text_layers",
+    "text_position",
+    "order_position",
+    "logit_scale",
+    "temporal_embedding",
+    "task_adapter_start",
+    "crop",
+)
 
 
 def weight_files(model: ModelConfig, root: Path) -> dict[str, Path]:
@@ -93,28 +106,39 @@ def build_model(
     )
     return TaskAdapterPlusPlus(
         backbone,
-        visual_layers=model.visual_layers if adapters else 0,
-        text_layers=model.text_layers if adapters else 0,
+        strategy=model.strategy if adapters else "frozen",
+        adapters=model.adapters or None if adapters else None,
+        visual_layers=model.visual_layers,
+        visual_position=model.visual_position,
+        task_position=model.task_position,
+        text_layers=model.text_layers,
+        text_position=model.text_position,
+        order_position=model.order_position,
+        sub_actions=model.sub_actions,
+        alignment=model.alignment,
+        alignment_layers=model.alignment_layers,
         frames=frames,
         formulation=model.formulation,
         score=model.score,
+        trx_shots=model.trx_shots,
         logit_scale=model.logit_scale,
         generator=torch.Generator().manual_seed(seed),
+        **model.overrides(),
     ).to(device)
 
 
 def tokens_of(
     model: "TaskAdapterPlusPlus", descriptions: Mapping[str, "SubActions"]
 ) -> dict[str, "torch.Tensor"]:
-    """Label -> (3, context) tokens of its three prompts.
+    """Label -> (prompts, context) tokens of its prompts: three, or one if sub-actions are not used apart.
 
     Raises:
         InputError: a prompt is longer than the text encoder's context.
     """
-    from fsarctl.data.corpus import action_prompts
+    from fsarctl.data.corpus import prompts_of
 
     return {
-        label: model.backbone.tokenize(action_prompts(label, sub_actions))
+        label: model.backbone.tokenize(prompts_of(model.sub_actions, label, sub_actions))
         for label, sub_actions in descriptions.items()
     }
 

@@ -24,6 +24,18 @@ __all__ = [
 
 SPLITS = ("train", "val", "test")
 
+Strategy = Literal["frozen", "full", "aim", "task-adapter", "task-adapter++"]
+AdapterKind = Literal["temporal", "spatial", "task", "joint", "order"]
+Position = Literal["top", "bottom", "all"]
+TaskPosition = Literal["before", "between", "after"]
+OrderPosition = Literal["before", "after"]
+SubActionUse = Literal["none", "average", "concatenate", "stages"]
+AlignmentKind = Literal["none", "attention", "conv1d"]
+MetricName = Literal[
+    "protonet", "protonet_frames", "protonet_means", "protonet_sequence", "bi_mhm", "otam", "trx"
+]
+TrxShots = Literal["prototypes", "pooled"]
+
 
 def setting(default: Any, meaning: str) -> Any:
     """A field with its default and its meaning; ``fsarctl config show`` and the README print both."""
@@ -94,6 +106,16 @@ class ExtractConfig:
         _require(self.size == 0 or self.size >= 16, f"size is {self.size}; it must be 0, or 16 or more")
 
 
+FORMULATION_OPTIONS = (
+    "alignment_residual",
+    "alignment_norm",
+    "segments",
+    "temporal_embedding",
+    "task_adapter_start",
+    "crop",
+)
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """[model]: the frozen backbone, and where the adapters go."""
@@ -105,14 +127,90 @@ class ModelConfig:
     formulation: Literal["paper", "released"] = setting(
         "paper", "the paper's equations, or those of the authors' released code"
     )
-    visual_layers: int = setting(2, "L: visual blocks with adapters, counted from the top")
-    text_layers: int = setting(8, "M: text blocks with adapters, counted from the top")
+    strategy: Strategy = setting(
+        "task-adapter++",
+        "what is trained: nothing (frozen), the whole CLIP (full), or adapters: aim (T, S, joint), "
+        "task-adapter (also Task), task-adapter++ (also order)",
+    )
+    adapters: tuple[AdapterKind, ...] = setting(
+        (), "these adapters instead of the strategy's, e.g. task alone; empty means the strategy's"
+    )
+    visual_layers: int = setting(
+        2, "L: visual blocks with adapters; without effect if visual_position is all"
+    )
+    visual_position: Position = setting("top", "which end of the ViT the L blocks are at, or all of them")
+    task_position: TaskPosition = setting("after", "Task-MSA before, between or after T-MSA and S-MSA")
+    text_layers: int = setting(8, "M: text blocks with adapters; without effect if text_position is all")
+    text_position: Position = setting(
+        "top", "which end of the text encoder the M blocks are at, or all of them"
+    )
+    order_position: OrderPosition = setting("after", "O-MSA before or after a text block's own attention")
+    sub_actions: SubActionUse = setting(
+        "stages",
+        "none: the label alone; average: mean of the three features; concatenate: one prompt; "
+        "stages: each matched with its segment. All but stages match the mean over frames",
+    )
+    alignment: AlignmentKind = setting(
+        "attention", "of query frames with text: none, attention to the next frame, or a 1-D convolution"
+    )
+    alignment_layers: int = setting(1, "attention: layers, 1 to 3; each makes the video one frame shorter")
+    metric: MetricName = setting(
+        "protonet", "the video score; protonet is the reading that the formulation says"
+    )
+    trx_shots: TrxShots = setting(
+        "prototypes", "trx: a query meets class prototypes (Eq. 11), or the tuples of all shots, pooled"
+    )
     score: Literal["both", "video", "text"] = setting(
         "both", "the video score, the video-text score, or their product (Eq. 18)"
     )
     logit_scale: float = setting(64.0, "the score is multiplied by this before the cross-entropy")
+    alignment_residual: Literal["", "query", "key"] = setting(
+        "", "Eq. 15 adds the frame that asks or the one that answers; empty: as the formulation"
+    )
+    alignment_norm: Literal["", True, False] = setting(
+        "", "a LayerNorm on the alignment attention's output; empty: as the formulation"
+    )
+    segments: Literal["", "cosine_of_mean", "mean_of_cosines"] = setting(
+        "", "Eq. 16-17: cosine of a segment's mean, or mean of its cosines; empty: as the formulation"
+    )
+    temporal_embedding: Literal["", True, False] = setting(
+        "", "a learned offset for each frame before ln_pre; empty: as the formulation"
+    )
+    task_adapter_start: Literal["", "zero", "default"] = setting(
+        "", "W2 of the Task adapter starts at zero or like any layer; empty: as the formulation"
+    )
+    crop: Literal["", "clip", "frame"] = setting(
+        "", "training crops are drawn once for a clip or for each frame; empty: as the formulation"
+    )
+
+    def overrides(self) -> dict[str, object]:
+        """The formulation's options that this table sets itself, by the formulation's names."""
+        values = {name: getattr(self, name) for name in FORMULATION_OPTIONS}
+        options = {name: value for name, value in values.items() if value != ""}
+        return options if self.metric == "protonet" else {**options, "video_metric": self.metric}
 
     def __post_init__(self) -> None:
+        has_adapters = self.strategy not in ("frozen", "full")
+        _require(
+            has_adapters or not self.adapters, f"strategy is {self.strategy}, which has no adapters to choose"
+        )
+        _require(
+            len(set(self.adapters)) == len(self.adapters),
+            f"adapters is {list(self.adapters)}; each may stand there once",
+        )
+        _require(
+            1 <= self.alignment_layers <= 3,
+            f"alignment_layers is {self.alignment_layers}; it must be within 1 and 3",
+        )
+        for name, default in (("alignment_layers", 1), ("alignment_residual", ""), ("alignment_norm", "")):
+            _require(
+                self.alignment == "attention" or getattr(self, name) == default,
+                f"{name} is for alignment = attention, and alignment is {self.alignment}",
+            )
+        _require(
+            self.metric == "trx" or self.trx_shots == "prototypes",
+            f"trx_shots is for metric = trx, and metric is {self.metric}",
+        )
         _require(self.visual_layers >= 1, f"visual_layers is {self.visual_layers}; it must be 1 or more")
         _require(self.text_layers >= 1, f"text_layers is {self.text_layers}; it must be 1 or more")
         _require(self.logit_scale > 0, f"logit_scale is {self.logit_scale}; it must be above 0")

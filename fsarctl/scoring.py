@@ -41,10 +41,9 @@ class Scorer:
         self._kept_bytes = 0
 
     def forget_adapters(self) -> None:
-        """Drop what depends on what is trained; call it when that has moved."""
+        """Drop what depends on trained weights; call it when they have moved."""
         self._texts.clear()
-        # A learned temporal embedding is added before the frozen blocks, so their output moves with it.
-        if self._model.visual.temporal_embedding is not None:
+        if not self._model.visual.prefix_is_constant:
             self._prefixes.clear()
             self._kept_bytes = 0
 
@@ -55,8 +54,9 @@ class Scorer:
         model = self._model
         texts = [self._text(label) for label in episode.classes]
         features = [text for text in texts if text is not None]
+        support = self._prefix(episode.support.reshape(-1).tolist()) if model.needs_support else None
         scores = model.score_features(
-            model.support_features(self._prefix(episode.support.reshape(-1).tolist())),
+            None if support is None else model.support_features(support),
             model.query_features(self._prefix(episode.query.tolist()), query_mode=self._query_mode),
             torch.stack(features) if features else None,
             way=len(episode.classes),

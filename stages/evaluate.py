@@ -1,4 +1,4 @@
-"""evaluate: C-way K-shot episodes of novel classes, with adapters or with the frozen backbone."""
+"""evaluate: C-way K-shot episodes of novel classes, with what was trained or with the frozen backbone."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from fsarctl.artifacts import JSON, Artifact, Build, Unit
 from fsarctl.config import EvalConfig, ModelConfig
 
-__all__ = ["FROZEN", "TASK_ADAPTER", "Result", "load_result", "unit"]
+__all__ = ["FROZEN", "Result", "load_result", "unit"]
 
 STAGE = "evaluate"
 VERSION = 1
@@ -17,7 +17,6 @@ ADAPTERS = "adapters.safetensors"
 PREDICTIONS = "episodes.safetensors"
 RESULT = "result.json"
 FROZEN = "frozen"
-TASK_ADAPTER = "task-adapter++"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def unit(
     from fsarctl.assembly import model_key
 
     settings, files = model_key(model, root, adapters=adapters is not None)
-    name = TASK_ADAPTER if adapters else FROZEN
+    name: str = model.strategy if adapters else FROZEN
     key: dict[str, JSON] = {
         field: getattr(config, field) for field in ("way", "query", "query_mode", "episodes", "seed", "split")
     }
@@ -109,10 +108,8 @@ def _evaluate(
     )
     chosen = choose_device(device)
     build.record("device", str(chosen))
-    scorer = build_model(
-        model, root, frames=store.frames, adapters=name == TASK_ADAPTER, seed=0, device=chosen
-    )
-    if name == TASK_ADAPTER:
+    scorer = build_model(model, root, frames=store.frames, adapters=name != FROZEN, seed=0, device=chosen)
+    if name != FROZEN:
         scorer.load_adapter_state(load_file(build.inputs["adapters"] / ADAPTERS))
     loader = EpisodeLoader(
         store=store,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fsarctl.artifacts import Unit
 from fsarctl.data.clips import Clip
-from fsarctl.errors import InputError
+from fsarctl.errors import ConfigError, InputError
 from fsarctl.models.catalogue import stored_side
 from fsarctl.settings import Settings
 from stages import describe, evaluate, extract, render, train
@@ -83,26 +83,38 @@ class Pipeline:
         return self._with_videos(self._splits())
 
     def train(self, shots: Iterable[int]) -> list[Unit]:
-        """One adapter set per shot."""
+        """One adapter set per shot.
+
+        Raises:
+            ConfigError: the strategy trains nothing.
+        """
+        if self._config.model.strategy == evaluate.FROZEN:
+            raise ConfigError(
+                "model.strategy is frozen, so there is nothing to train",
+                next_step="Run `fsarctl eval`, or set another model.strategy.",
+            )
         return [self._train(shot) for shot in shots]
 
     def evaluate(self, shots: Iterable[int]) -> list[Unit]:
-        """For each shot the frozen backbone (if eval.frozen) and Task-Adapter++."""
+        """For each shot the frozen backbone (if eval.frozen) and the strategy's model."""
         names = [evaluate.FROZEN] if self._config.eval.frozen else []
-        names.append(evaluate.TASK_ADAPTER)
-        return [self._evaluate(shot, name) for shot in shots for name in names]
+        names += [self._config.model.strategy]
+        return [self._evaluate(shot, name) for shot in shots for name in dict.fromkeys(names)]
 
     def everything(self, shots: Sequence[int]) -> list[Unit]:
         """The whole pipeline for these shots, upstream first."""
         final = self.evaluate(shots)
         texts = [self._text(name, split) for name, split in self._needed()]
-        return [*texts, *self._with_videos(self._needed()), *self.train(shots), *final]
+        trains = self._config.model.strategy != evaluate.FROZEN
+        training = self.train(shots) if trains else []
+        return [*texts, *self._with_videos(self._needed()), *training, *final]
 
     def used(self, shots: Sequence[int]) -> list[Unit]:
         """Every unit that the present settings have a use for, with this dataset as the novel one."""
         tested = self._labels(self.novel, self._config.eval.split)
         final = self.evaluate(shots) if tested else []
-        return [*self.describe(), *self.extract(), *self.train(shots), *final]
+        trains = self._config.model.strategy != evaluate.FROZEN
+        return [*self.describe(), *self.extract(), *(self.train(shots) if trains else []), *final]
 
     def _splits(self) -> list[tuple[str, str]]:
         if self._asked is None:
@@ -145,8 +157,8 @@ class Pipeline:
                 root=self._settings.root,
                 frames=self._frames(self.novel, split),
                 text=self._text(self.novel, split),
-                adapters=self._train(shot) if name == evaluate.TASK_ADAPTER else None,
-                seen=self._seen() if name == evaluate.TASK_ADAPTER else [],
+                adapters=self._train(shot) if name != evaluate.FROZEN else None,
+                seen=self._seen() if name != evaluate.FROZEN else [],
                 device=self._options.device,
             ),
             self.novel,

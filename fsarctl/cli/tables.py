@@ -24,7 +24,13 @@ __all__ = [
     "print_verdicts",
 ]
 
-TITLES = {"frozen": "frozen CLIP", "task-adapter++": "Task-Adapter++"}
+TITLES = {
+    "frozen": "frozen CLIP",
+    "full": "full fine-tuning",
+    "aim": "AIM",
+    "task-adapter": "Task-Adapter",
+    "task-adapter++": "Task-Adapter++",
+}
 STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"}
 
 
@@ -204,7 +210,8 @@ def print_settings(rows: Sequence[tuple[str, Any, str, str]], *, origin: bool, a
 def _difference(models: dict[str, "Result"]) -> Estimate | None:
     if len(models) < 2:
         return None
-    pairs = zip(models["task-adapter++"].episode_accuracies, models["frozen"].episode_accuracies, strict=True)
+    trained = next(result for name, result in models.items() if name != "frozen")
+    pairs = zip(trained.episode_accuracies, models["frozen"].episode_accuracies, strict=True)
     return estimate([adapted - frozen for adapted, frozen in pairs])
 
 

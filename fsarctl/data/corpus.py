@@ -10,7 +10,7 @@ A user's own file may be the same in YAML (.yaml, .yml), which is easier to writ
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -26,6 +26,7 @@ __all__ = [
     "Corpus",
     "SubActions",
     "action_prompts",
+    "prompts_of",
     "load_corpus",
     "load_descriptions",
     "sub_actions_from",
@@ -71,10 +72,22 @@ def sub_actions_from(sentences: Sequence[object]) -> SubActions:
     return checked[0], checked[1], checked[2]
 
 
-def action_prompts(label: str, sub_actions: SubActions) -> tuple[str, str, str]:
+def action_prompts(label: str, sub_actions: SubActions) -> tuple[str, ...]:
     """The text encoder's three prompts of one class, beginning to end (section 3.5 of the paper)."""
-    beginning, process, end = (f"A video of action about {label}: {sentence}" for sentence in sub_actions)
-    return beginning, process, end
+    return tuple(f"A video of action about {label}: {sentence}" for sentence in sub_actions)
+
+
+def prompts_of(use: str, label: str, sub_actions: SubActions) -> tuple[str, ...]:
+    """A class's prompts for one use of its sub-actions, a key of ``PROMPT_MAKERS`` (Table 6)."""
+    return PROMPT_MAKERS[use](label, sub_actions)
+
+
+PROMPT_MAKERS: Mapping[str, Callable[[str, SubActions], tuple[str, ...]]] = {
+    "none": lambda label, sub_actions: (f"A video of action about {label}",),
+    "average": action_prompts,
+    "concatenate": lambda label, sub_actions: (f"A video of action about {label}: {' '.join(sub_actions)}",),
+    "stages": action_prompts,
+}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Adapter"]
+__all__ = ["Adapter", "start"]
 
 
 class Adapter(nn.Module):
@@ -29,20 +29,21 @@ class Adapter(nn.Module):
         self.skip = skip
         self.down = nn.Linear(width, width // 4, dtype=torch.float32)
         self.up = nn.Linear(width // 4, width, dtype=torch.float32)
-        _start(self.down, generator)
+        start(self.down, generator)
         if zero:
             nn.init.zeros_(self.up.weight)
             nn.init.zeros_(self.up.bias)
         else:
-            _start(self.up, generator)
+            start(self.up, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         change: Tensor = self.up(F.gelu(self.down(x)))
         return x + change if self.skip else change
 
 
-def _start(layer: nn.Linear, generator: torch.Generator | None) -> None:
-    # The distribution of torch's own default start, which takes no generator.
-    bound = 1 / math.sqrt(layer.in_features)
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+def start(layer: nn.Linear | nn.Conv1d, generator: torch.Generator | None) -> None:
+    """Fill ``layer`` from the distribution of torch's own default start, which takes no generator."""
+    bound = 1 / math.sqrt(layer.weight[0].numel())
+    for parameter in (layer.weight, layer.bias):
+        if parameter is not None:
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)

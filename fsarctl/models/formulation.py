@@ -23,8 +23,8 @@ class Formulation:
     """Eq. 15 adds the frame that asks, i-1 ("query"), or the one that answers, i ("key")."""
     segments: SegmentReading
     """Eq. 16-17: the cosine of a segment's mean, or the mean of its frames' cosines."""
-    video_metric: Literal["protonet_frames", "protonet_means", "protonet_sequence"]
-    """The video score (section 3.4), a name in :data:`fsarctl.models.metrics.METRICS`."""
+    video_metric: Literal["protonet_frames", "protonet_means", "protonet_sequence", "bi_mhm", "otam", "trx"]
+    """The video score (section 3.4), a name that :func:`fsarctl.models.metrics.metric_of` knows."""
     temporal_embedding: bool
     """A learned offset for each frame, zero at the start, added before ``ln_pre``."""
     task_adapter_start: Literal["zero", "default"]

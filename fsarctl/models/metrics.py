@@ -1,17 +1,35 @@
 """Metrics: how alike a query video and a class's prototype are (Eq. 11).
 
 Each takes queries (..., Q, T, D) and prototypes (..., C, T, D) and gives scores (..., Q, C), larger
-where more alike, batched over the leading axes and differentiable. ``METRICS`` names them.
+where more alike, batched over the leading axes and differentiable. ``METRICS`` names those without
+weights of their own, ``metric_of`` makes any of them. A distance d becomes a score by softmax over the
+classes of -d, so that the product of Eq. 18 stays defined; it is computed in float32.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["METRICS", "Metric", "protonet_frames", "protonet_means", "protonet_sequence"]
+from fsarctl.models.trx import TRX
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "bi_mhm",
+    "metric_of",
+    "otam",
+    "protonet_frames",
+    "protonet_means",
+    "protonet_sequence",
+]
 
 Metric = Callable[[Tensor, Tensor], Tensor]
+
+OTAM_SMOOTHING = 0.1
+"""Lambda: how soft OTAM's minimum is."""
 
 
 def protonet_frames(queries: Tensor, prototypes: Tensor) -> Tensor:
@@ -34,6 +52,58 @@ def protonet_sequence(queries: Tensor, prototypes: Tensor) -> Tensor:
     return _cosines(queries.flatten(-2), prototypes.flatten(-2))
 
 
+def bi_mhm(queries: Tensor, prototypes: Tensor) -> Tensor:
+    """Bidirectional mean Hausdorff metric, the distance of two sets of frames: blind to order.
+
+    d = sum_l min_m D[l,m] + sum_m min_l D[l,m] with D = 1 - cos.
+
+    Shapes: (..., Q, T, D), (..., C, T, D) -> (..., Q, C).
+    """
+    distances = _frame_distances(queries, prototypes)
+    return distances.amin(dim=-1).sum(dim=-1) + distances.amin(dim=-2).sum(dim=-1)
+
+
+def otam(queries: Tensor, prototypes: Tensor) -> Tensor:
+    """Ordered temporal alignment: the soft cost of the cheapest monotone path, from either side.
+
+    Shapes: (..., Q, T, D), (..., C, T, D) -> (..., Q, C).
+    """
+    distances = _frame_distances(queries, prototypes)
+    return _soft_path_cost(distances) + _soft_path_cost(distances.mT)
+
+
+def _soft_path_cost(distances: Tensor) -> Tensor:
+    """-lambda logsumexp(-cost / lambda) over all paths through ``distances`` with a zero column at both ends.
+
+    A path goes through every row and may wait in either zero column. From one row down to the next it moves
+    one column right, except that it may enter the first column, or reach the last one, straight from above.
+    Working on -cost / lambda keeps every sum a logsumexp, which cannot overflow, and a whole row of the
+    recurrence x[m] = e[m] + logaddexp(enter[m], x[m-1]) is one cumulative logsumexp.
+
+    Shapes: (..., L, M) -> (...).
+    """
+    evidence = F.pad(distances, (1, 1)) / -OTAM_SMOOTHING  # (..., L, M+2)
+    reach = evidence.cumsum(dim=-1)  # what a path along one row collects up to a column
+    row = reach[..., 0, :]
+    for step in reach.unbind(dim=-2)[1:]:
+        first = torch.logaddexp(row[..., :1], row[..., 1:2])
+        last = torch.logaddexp(row[..., -2:-1], row[..., -1:])
+        enter = torch.cat([first, row[..., 1:-2], last], dim=-1)  # into columns 1 to M+1, from above
+        entered = F.pad(enter - step[..., :-1], (1, 0))  # a path may have waited in column 0 at no cost
+        row = step + entered.logcumsumexp(dim=-1)
+    return -OTAM_SMOOTHING * row[..., -1]
+
+
+def _probabilities(distance: Metric, queries: Tensor, prototypes: Tensor) -> Tensor:
+    return F.softmax(-distance(queries, prototypes), dim=-1)
+
+
+def _frame_distances(queries: Tensor, prototypes: Tensor) -> Tensor:
+    """1 - cos of every pair of frames. Shapes: -> (..., Q, C, T, T), float32."""
+    queries, prototypes = queries.float().unsqueeze(-3), prototypes.float().unsqueeze(-4)
+    return 1 - _cosines(queries, prototypes).float()
+
+
 def _cosines(queries: Tensor, prototypes: Tensor) -> Tensor:
     return F.normalize(queries, dim=-1) @ F.normalize(prototypes, dim=-1).mT
 
@@ -42,4 +112,18 @@ METRICS: Mapping[str, Metric] = {
     "protonet_frames": protonet_frames,
     "protonet_means": protonet_means,
     "protonet_sequence": protonet_sequence,
+    "bi_mhm": partial(_probabilities, bi_mhm),
+    "otam": partial(_probabilities, otam),
 }
+
+
+def metric_of(
+    name: str, embed: int, frames: int, *, pooled: bool = False, generator: torch.Generator | None = None
+) -> Metric:
+    """The metric ``name``: one of ``METRICS``, or a fresh :class:`TRX`, the only one with weights.
+
+    ``embed``, ``frames``, ``pooled`` and ``generator`` are for TRX.
+    """
+    if name == "trx":
+        return TRX(embed, frames, pooled=pooled, generator=generator)
+    return METRICS[name]

@@ -1,5 +1,6 @@
-"""Semantic branch: CLIP's frozen text encoder with order adapters in its last M layers (section 3.5)."""
+"""Semantic branch: CLIP's frozen text encoder with order adapters in some of its layers (section 3.5)."""
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -16,21 +17,28 @@ class SemanticBranch(nn.Module):
 
     Args:
         clip: open_clip's CLIP (untyped there), already frozen; only its text encoder is used.
-        layers: M, how many layers at the top carry an adapter; 0 is frozen CLIP.
+        blocks: numbers of the layers that carry an adapter; none is CLIP itself.
+        order_first: O-MSA before the layer's own attention rather than after it.
         generator: of the adapters' random start.
     """
 
-    def __init__(self, clip: Any, *, layers: int, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        clip: Any,
+        *,
+        blocks: Collection[int],
+        order_first: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.token_embedding = clip.token_embedding
         self.positional_embedding = clip.positional_embedding
         self.transformer = clip.transformer
         self.ln_final = clip.ln_final
         self.text_projection = clip.text_projection
-        blocks, width = len(clip.transformer.resblocks), clip.token_embedding.embedding_dim
-        self.adapters = nn.ModuleDict(
-            {str(i): Adapter(width, generator=generator) for i in range(blocks - layers, blocks)}
-        )
+        self.order_first = order_first
+        width = clip.token_embedding.embedding_dim
+        self.adapters = nn.ModuleDict({str(i): Adapter(width, generator=generator) for i in blocks})
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Features at the end-of-text token, the largest id of a caption.
@@ -46,10 +54,18 @@ class SemanticBranch(nn.Module):
             if str(i) not in self.adapters:
                 x = frozen_block(block, x, causal=True)
                 continue
+            if self.order_first:
+                x = x + self._order(i, block, x)
             x = x + attend(block.attn, block.ln_1(x), causal=True)
-            over_order = attend(block.attn, block.ln_1(x).transpose(-3, -2))  # (..., length, 3, width)
-            x = x + self.adapters[str(i)](over_order).transpose(-3, -2)
+            if not self.order_first:
+                x = x + self._order(i, block, x)
             x = x + block.mlp(block.ln_2(x))
         ended = x.take_along_dim(ends[..., None, None], dim=-2).squeeze(-2)  # (..., 3, width)
         features: Tensor = self.ln_final(ended) @ self.text_projection
         return features
+
+    def _order(self, number: int, block: Any, x: Tensor) -> Tensor:
+        """O-MSA over the sub-actions at each token position (Eq. 13). Shapes: as ``x``."""
+        over_order = attend(block.attn, block.ln_1(x).transpose(-3, -2))  # (..., length, 3, width)
+        change: Tensor = self.adapters[str(number)](over_order).transpose(-3, -2)
+        return change

@@ -1,8 +1,9 @@
 """Task-Adapter++: both branches, alignment and scores, as one trainable module."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -10,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.models.alignment import Alignment, text_scores
+from fsarctl.models.alignment import alignment_of, text_scores
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.formulation import formulation_of
-from fsarctl.models.metrics import METRICS
+from fsarctl.models.metrics import Metric, metric_of
 from fsarctl.models.semantic import SemanticBranch
+from fsarctl.models.strategies import ORDER_FIRST, POSITIONS, PROMPTS, VISUAL_STEPS, adapters_of, chosen
+from fsarctl.models.trx import TRX
 from fsarctl.models.visual import VisualBranch
 
 __all__ = ["QueryMode", "ScoreKind", "Scores", "TaskAdapterPlusPlus"]
@@ -50,13 +53,24 @@ class TaskAdapterPlusPlus(nn.Module):
 
     Args:
         backbone: the frozen CLIP.
-        visual_layers: L, blocks of the ViT with Task-Adapters, counted from the top.
-        text_layers: M, layers of the text encoder with order adapters, counted from the top.
-            With both 0 the model is frozen CLIP with the same scores, and nothing is trainable.
+        strategy: what is trained, a name in ``STRATEGIES``: nothing ("frozen"), a copy of the whole
+            CLIP ("full"), or adapters ("aim", "task-adapter", "task-adapter++").
+        adapters: these kinds instead of the strategy's: temporal, spatial, task, joint, order.
+        visual_layers: L, blocks of the ViT with Task-Adapters.
+        visual_position: where they are: "top", "bottom", or in "all" blocks, whatever L.
+        task_position: Task-MSA "before", "between" or "after" T-MSA and S-MSA.
+        text_layers: M, layers of the text encoder with order adapters. With L and M 0 the model is frozen
+            CLIP with the same scores.
+        text_position: where they are, likewise.
+        order_position: O-MSA "before" or "after" a layer's own attention.
+        sub_actions: "stages" matches each sub-action with its segment, "average" their mean feature with the
+            whole video; "none" and "concatenate" make one prompt of a class, see ``PROMPTS``.
+        alignment: "attention" (Eq. 15), of ``alignment_layers`` layers, "conv1d" or "none".
         frames: T, frames of every clip.
         formulation: "paper" or "released"; sets every option of
             :class:`~fsarctl.models.formulation.Formulation`, and ``overrides`` replace single ones.
         score: the product of video and text score (Eq. 18), or one of them; "video" has no text encoder.
+        trx_shots: metric "trx" compares with "prototypes" (Eq. 11) or with all shots of a class, "pooled".
         logit_scale: :meth:`loss` multiplies scores by this before the cross-entropy. The paper says 1,
             but cosines are too close to each other to train on as they are; the released code says 64.
         generator: of the adapters' random start; the same state gives the same adapters.
@@ -70,22 +84,35 @@ class TaskAdapterPlusPlus(nn.Module):
         self,
         backbone: Backbone,
         *,
+        strategy: str = "task-adapter++",
+        adapters: Sequence[str] | None = None,
         visual_layers: int = 2,
+        visual_position: str = "top",
+        task_position: str = "after",
         text_layers: int = 8,
+        text_position: str = "top",
+        order_position: str = "after",
+        sub_actions: str = "stages",
+        alignment: str = "attention",
+        alignment_layers: int = 1,
         frames: int = 8,
         formulation: str = "paper",
         score: ScoreKind = "both",
+        trx_shots: Literal["prototypes", "pooled"] = "prototypes",
         logit_scale: float = 64.0,
         generator: torch.Generator | None = None,
         **overrides: object,
     ) -> None:
         super().__init__()
-        _check_layers("visual_layers", visual_layers, backbone.visual_blocks, backbone.name)
-        _check_layers("text_layers", text_layers, backbone.text_blocks, backbone.name)
-        if frames < 2:
+        shortest = 1 + (alignment_layers if alignment == "attention" else 1)
+        if frames < shortest:
             raise ConfigError(
-                f"frames is {frames}; the alignment needs 2 or more", next_step="Set extract.frames."
+                f"frames is {frames}; the alignment needs {shortest} or more", next_step="Set extract.frames."
             )
+        kinds = adapters_of(strategy, adapters)
+        if strategy == "full":
+            # Training moves these weights, and whoever else shares the backbone must not see it.
+            backbone = replace(backbone, clip=deepcopy(backbone.clip).requires_grad_(True))
         if score not in ("both", "video", "text"):
             raise ConfigError(
                 f"score is {score!r}; it must be both, video or text", next_step="Set model.score."
@@ -100,23 +127,51 @@ class TaskAdapterPlusPlus(nn.Module):
         shape = (3, 1, 1)
         self.register_buffer("_mean", 255 * torch.tensor(backbone.mean).view(shape), persistent=False)
         self.register_buffer("_std", 255 * torch.tensor(backbone.std).view(shape), persistent=False)
+        self.sub_actions = sub_actions
+        self.prompts = chosen("sub_actions", sub_actions, PROMPTS)
+        visual_kinds = set(kinds) - {"order"}
         self.visual = VisualBranch(
             backbone.clip.visual,
-            layers=visual_layers,
+            blocks=_adapted("visual", visual_position, visual_layers, backbone.visual_blocks)
+            if visual_kinds
+            else (),
+            kinds=visual_kinds,
+            steps=chosen("task_position", task_position, VISUAL_STEPS),
             frames=frames,
             temporal_embedding=self.formulation.temporal_embedding,
             zero_task=self.formulation.task_adapter_start == "zero",
             generator=generator,
         )
         self.semantic: SemanticBranch | None = None
-        self.alignment: Alignment | None = None
+        self.alignment: nn.Module | None = None
         if score != "video":
-            self.semantic = SemanticBranch(backbone.clip, layers=text_layers, generator=generator)
-            self.alignment = Alignment(
+            self.semantic = SemanticBranch(
+                backbone.clip,
+                blocks=_adapted("text", text_position, text_layers, backbone.text_blocks)
+                if "order" in kinds
+                else (),
+                order_first=chosen("order_position", order_position, ORDER_FIRST),
+                generator=generator,
+            )
+            self.alignment = alignment_of(
+                alignment,
                 backbone.embed_dim,
+                layers=alignment_layers,
                 residual=self.formulation.alignment_residual,
                 norm=self.formulation.alignment_norm,
+                generator=generator,
             )
+        self.metric: Metric | None = None
+        if score != "text":
+            self.metric = metric_of(
+                self.formulation.video_metric,
+                backbone.embed_dim,
+                frames,
+                pooled=trx_shots == "pooled",
+                generator=generator,
+            )
+        if strategy == "frozen":
+            self.requires_grad_(False)
 
     def forward(
         self,
@@ -143,14 +198,18 @@ class TaskAdapterPlusPlus(nn.Module):
         """
         self._check_frames("support", support)
         self._check_frames("query", query)
-        needs_support = self.score_kind != "text"
         return self.score_features(
-            self.support_features(self.visual.prefix(support)) if needs_support else None,
+            self.support_features(self.visual.prefix(support)) if self.needs_support else None,
             self.query_features(self.visual.prefix(query), query_mode=query_mode),
             self.text_features(tokens),
             way=way if tokens is None else tokens.shape[-3],
             query_mode=query_mode,
         )
+
+    @property
+    def needs_support(self) -> bool:
+        """Whether support videos have a part in the score."""
+        return self.metric is not None
 
     def normalise(self, frames: Tensor) -> Tensor:
         """Pixels as the backbone reads them. Shapes: uint8 (..., H, W, 3) -> float32 (..., 3, H, W)."""
@@ -170,12 +229,13 @@ class TaskAdapterPlusPlus(nn.Module):
         return self.visual.adapted(tokens.unsqueeze(-4)).squeeze(-3)
 
     def text_features(self, tokens: Tensor | None) -> Tensor | None:
-        """Sub-actions of each class, in their order; None for score "video".
+        """What is matched of each class, sub-actions in their order; None for score "video".
 
-        Shapes: (..., way, 3, context) -> (..., way, 3, embed).
+        Shapes: (..., way, prompts, context) -> (..., way, 3, embed), or (..., way, 1, embed) for every
+        ``sub_actions`` but "stages".
 
         Raises:
-            InputError: there are no tokens, but the score needs them.
+            InputError: there are no tokens, but the score needs them, or not as many a class.
         """
         if self.semantic is None:
             return None
@@ -184,8 +244,13 @@ class TaskAdapterPlusPlus(nn.Module):
                 f"score {self.score_kind!r} needs the tokens of every class's sub-actions",
                 next_step="Pass tokens, or build the model with score='video'.",
             )
+        if tokens.shape[-2] != self.prompts:
+            raise InputError(
+                f"{tokens.shape[-2]} prompts a class; sub_actions {self.sub_actions!r} needs {self.prompts}",
+                next_step="Make the prompts with fsarctl.data.corpus.prompts_of.",
+            )
         features: Tensor = self.semantic(tokens)
-        return features
+        return features.mean(dim=-2, keepdim=True) if self.sub_actions == "average" else features
 
     def score_features(
         self,
@@ -204,9 +269,13 @@ class TaskAdapterPlusPlus(nn.Module):
             InputError: the support videos cannot be divided among the classes.
         """
         prototypes = video = aligned = text_score = None
-        if support is not None and self.score_kind != "text":
-            prototypes = _prototypes(support, way if text is None else text.shape[-3])
-            video = METRICS[self.formulation.video_metric](query, prototypes)
+        if support is not None and self.metric is not None and self.score_kind != "text":
+            shots = _by_class(support, way if text is None else text.shape[-3])
+            prototypes = shots.mean(dim=-3)  # (..., way, T, embed)
+            if isinstance(self.metric, TRX) and self.metric.pooled:
+                video = self.metric.of_shots(query, shots)
+            else:
+                video = self.metric(query, prototypes)
         if self.alignment is not None and text is not None:
             joint = _is_joint(query_mode)
             aligned = self.alignment(query) if joint else self.alignment(query.unsqueeze(-3)).squeeze(-3)
@@ -292,14 +361,25 @@ class TaskAdapterPlusPlus(nn.Module):
             )
 
 
-def _prototypes(support: Tensor, way: int | None) -> Tensor:
-    """Mean over a class's shots (Eq. 10). Shapes: (..., way*shot, T, embed) -> (..., way, T, embed)."""
+def _by_class(support: Tensor, way: int | None) -> Tensor:
+    """Shapes: (..., way*shot, T, embed) -> (..., way, shot, T, embed)."""
     if way is None or way < 1 or support.shape[-3] % way:
         raise InputError(
             f"{support.shape[-3]} support videos cannot be divided among {way or 'unknown'} classes",
             next_step="Give way (or tokens of every class), and as many support videos for each class.",
         )
-    return support.reshape(*support.shape[:-3], way, -1, *support.shape[-2:]).mean(dim=-3)
+    return support.reshape(*support.shape[:-3], way, -1, *support.shape[-2:])
+
+
+def _adapted(branch: str, position: str, layers: int, blocks: int) -> range:
+    """Numbers of a branch's blocks that carry adapters."""
+    where = chosen(f"{branch}_position", position, POSITIONS)
+    if position != "all" and not 0 <= layers <= blocks:
+        raise ConfigError(
+            f"{branch}_layers is {layers}; the backbone has {blocks} blocks to adapt",
+            next_step=f"Set model.{branch}_layers to {blocks} or less.",
+        )
+    return where(blocks, layers)
 
 
 def _is_joint(query_mode: str) -> bool:
@@ -308,11 +388,3 @@ def _is_joint(query_mode: str) -> bool:
             f"query_mode is {query_mode!r}; it must be joint or independent", next_step="Set eval.query_mode."
         )
     return query_mode == "joint"
-
-
-def _check_layers(name: str, layers: int, blocks: int, backbone: str) -> None:
-    if not 0 <= layers <= blocks:
-        raise ConfigError(
-            f"{name} is {layers}; backbone {backbone} has {blocks} blocks to adapt",
-            next_step=f"Set model.{name} to {blocks} or less.",
-        )

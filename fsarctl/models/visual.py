@@ -1,5 +1,6 @@
-"""Visual branch: CLIP's frozen ViT with Task-Adapters in its last L blocks (section 3.4, Eq. 6-9)."""
+"""Visual branch: CLIP's frozen ViT with Task-Adapters in some of its blocks (section 3.4, Eq. 6-9)."""
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from fsarctl.models.adapters import Adapter
 from fsarctl.models.attention import attend, frozen_block
+from fsarctl.models.strategies import STRATEGIES, VISUAL_STEPS
 
 __all__ = ["VisualBranch"]
 
@@ -19,7 +21,9 @@ class VisualBranch(nn.Module):
 
     Args:
         vit: open_clip's ViT (untyped there), already frozen.
-        layers: L, how many blocks at the top carry adapters; 0 is frozen CLIP.
+        blocks: numbers of the blocks that carry adapters; none is CLIP itself.
+        kinds: which adapters each of them carries.
+        steps: the order of a block's attentions, a value of ``VISUAL_STEPS``.
         frames: T, needed by the temporal embedding alone.
         temporal_embedding: a learned offset for each frame, zero at the start, added before ``ln_pre``.
         zero_task: the Task-MSA adapter starts as nothing, like the others.
@@ -30,22 +34,24 @@ class VisualBranch(nn.Module):
         self,
         vit: Any,
         *,
-        layers: int,
+        blocks: Collection[int],
         frames: int,
+        kinds: Collection[str] = STRATEGIES["task-adapter"],
+        steps: tuple[str, ...] = VISUAL_STEPS["after"],
         temporal_embedding: bool = False,
         zero_task: bool = True,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.vit = vit
-        blocks, width = len(vit.transformer.resblocks), vit.conv1.out_channels
-        self.first_adapted = blocks - layers
+        width = vit.conv1.out_channels
+        self.first_adapted = min(blocks, default=len(vit.transformer.resblocks))
         self.temporal_embedding = nn.Parameter(torch.zeros(1, frames, width)) if temporal_embedding else None
         # Keyed by the block's own number, so that a state saved with another L cannot be mistaken.
         self.adapters = nn.ModuleDict(
             {
-                str(i): BlockAdapters(width, zero_task=zero_task, generator=generator)
-                for i in range(self.first_adapted, blocks)
+                str(i): BlockAdapters(width, kinds, steps, zero_task=zero_task, generator=generator)
+                for i in blocks
             }
         )
 
@@ -56,10 +62,15 @@ class VisualBranch(nn.Module):
         """
         return self.adapted(self.prefix(frames))
 
+    @property
+    def prefix_is_constant(self) -> bool:
+        """Whether training leaves what :meth:`prefix` gives as it is."""
+        return self.temporal_embedding is None and not self.vit.conv1.weight.requires_grad
+
     def prefix(self, frames: Tensor) -> Tensor:
         """Tokens after the frozen blocks below the first adapted one: a constant of each frame.
 
-        Nothing here is trainable (unless there is a temporal embedding), so autograd keeps no activation.
+        Unless something here is trained (:attr:`prefix_is_constant`), autograd keeps no activation.
 
         Shapes: (..., T, 3, H, W) -> (..., T, N+1, width), the class token first.
         """
@@ -85,53 +96,89 @@ class VisualBranch(nn.Module):
         vit, x = self.vit, tokens
         last = len(vit.transformer.resblocks) - 1
         for i, block in enumerate(vit.transformer.resblocks[self.first_adapted :], start=self.first_adapted):
+            if str(i) not in self.adapters:
+                x = frozen_block(block, x)
+                continue
             # After the last S-MSA nothing but the class token is read, so nothing else is computed.
             x = self.adapters[str(i)](block, x, class_only=i == last)
         features: Tensor = vit.ln_post(x[..., 0, :]) @ vit.proj
         return features
 
 
-class BlockAdapters(nn.Module):
-    """The four adapters of one block, and the block with them (Eq. 6-9); attention and LN1 are reused."""
+AXES = {"temporal": -3, "task": -4}
+"""What T-MSA and Task-MSA attend over, in (..., videos, T, tokens, width): frames (Eq. 6), videos (Eq. 8)."""
 
-    def __init__(self, width: int, *, zero_task: bool, generator: torch.Generator | None) -> None:
+
+class BlockAdapters(nn.Module):
+    """The adapters of one block, and the block with them (Eq. 6-9); attention and LN1 are reused.
+
+    An attention whose adapter is missing is left out; S-MSA, which is the block's own, is then plain.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        kinds: Collection[str],
+        steps: tuple[str, ...],
+        *,
+        zero_task: bool,
+        generator: torch.Generator | None,
+    ) -> None:
         super().__init__()
-        self.temporal = Adapter(width, generator=generator)
-        self.spatial = Adapter(width, skip=True, generator=generator)
-        self.task = Adapter(width, zero=zero_task, generator=generator)
-        self.joint = Adapter(width, generator=generator)
+
+        def adapter(kind: str, *, skip: bool = False, zero: bool = True) -> Adapter | None:
+            return Adapter(width, skip=skip, zero=zero, generator=generator) if kind in kinds else None
+
+        self.temporal = adapter("temporal")
+        self.spatial = adapter("spatial", skip=True)
+        self.task = adapter("task", zero=zero_task)
+        self.joint = adapter("joint")
+        present = [step for step in steps if step == "spatial" or step in kinds]
+        # Up to Task-MSA a video depends on itself alone.
+        first = present.index("task") if "task" in present else len(present)
+        self.steps_alone, self.steps_together = present[:first], present[first:]
 
     def forward(self, block: Any, x: Tensor, *, class_only: bool = False) -> Tensor:
         """The whole block.
 
         Shapes: (..., videos, T, N+1, width) -> the same, or (..., videos, T, 1, width) with ``class_only``.
         """
-        return self.together(block, self.alone(block, x, class_only=class_only))
+        return self.together(block, self.alone(block, x, class_only=class_only), class_only=class_only)
 
     def alone(self, block: Any, x: Tensor, *, class_only: bool = False) -> Tensor:
-        """T-MSA and S-MSA (Eq. 6, 7): what depends on one video alone.
+        """The attentions before Task-MSA, by default T-MSA and S-MSA: what depends on one video alone.
 
-        Shapes: (..., T, N+1, width) -> the same, or (..., T, 1, width) with ``class_only``.
+        Shapes: (..., T, N+1, width) -> the same, or (..., T, 1, width) with ``class_only`` after S-MSA.
         """
-        over_time = attend(block.attn, block.ln_1(x).transpose(-3, -2))  # (..., N+1, T, width)
-        change: Tensor = self.temporal(over_time).transpose(-3, -2)
-        x = x + change
+        return self._attentions(self.steps_alone, block, x, class_only=class_only)
+
+    def together(self, block: Any, x: Tensor, *, class_only: bool = False) -> Tensor:
+        """Task-MSA, what comes after it, and the MLP (Eq. 9): where the videos of a set look at each other.
+
+        Shapes: (..., videos, T, n, width) -> the same, or (..., videos, T, 1, width) with ``class_only``.
+        """
+        x = self._attentions(self.steps_together, block, x, class_only=class_only)
+        y = block.ln_2(x)
+        change: Tensor = block.mlp(y)
+        if self.joint is not None:
+            change = change + self.joint(y)
+        return x + change
+
+    def _attentions(self, steps: Collection[str], block: Any, x: Tensor, *, class_only: bool) -> Tensor:
+        for step in steps:
+            if step == "spatial":
+                x = self._spatial(block, x, class_only=class_only)
+            else:
+                attended = attend(block.attn, block.ln_1(x).movedim(AXES[step], -2))
+                x = x + self.get_submodule(step)(attended).movedim(-2, AXES[step])
+        return x
+
+    def _spatial(self, block: Any, x: Tensor, *, class_only: bool) -> Tensor:
+        """S-MSA (Eq. 7)."""
         y = block.ln_1(x)
         if class_only:
             x = x[..., :1, :]
-            change = self.spatial(attend(block.attn, y, queries=y[..., :1, :]))
+            attended = attend(block.attn, y, queries=y[..., :1, :])
         else:
-            change = self.spatial(attend(block.attn, y))
-        return x + change
-
-    def together(self, block: Any, x: Tensor) -> Tensor:
-        """Task-MSA and the MLP (Eq. 8, 9): where the videos of a set look at each other.
-
-        Shapes: (..., videos, T, n, width) -> the same.
-        """
-        over_videos = attend(block.attn, block.ln_1(x).movedim(-4, -2))  # (..., T, n, videos, width)
-        change: Tensor = self.task(over_videos).movedim(-2, -4)
-        x = x + change
-        y = block.ln_2(x)
-        change = block.mlp(y) + self.joint(y)
-        return x + change
+            attended = attend(block.attn, y)
+        return x + (attended if self.spatial is None else self.spatial(attended))

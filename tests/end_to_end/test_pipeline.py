@@ -301,6 +301,19 @@ def test_gc_removes_what_the_settings_do_not_use(project: Path, tmp_path: Path) 
     assert "nothing to do" in type_in(copy, "fsarctl run").stderr
 
 
+def test_a_strategy_is_a_row_of_the_table(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    said = type_in(copy, "fsarctl run --shots 1 --set model.strategy=full --set model.metric=trx").stdout
+    assert "full fine-tuning" in said
+    assert "gain" in said
+    said = type_in(copy, "fsarctl run --shots 1 --set model.strategy=frozen").stdout
+    assert "frozen CLIP" in said
+    assert "Task-Adapter++" not in said
+    refused = type_in(copy, "fsarctl train --set model.strategy=frozen", expect=3).stderr
+    assert "nothing to train" in refused
+
+
 def _wait_for(condition: Any, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cosine_similarity, layer_norm
 from torch.testing import assert_close
 
-from fsarctl.models.alignment import Alignment, segment_weights, text_scores
+from fsarctl.models.alignment import Alignment, ConvAlignment, alignment_of, segment_weights, text_scores
 
 
 def looped_alignment(features, residual, norm):
@@ -86,3 +86,51 @@ def test_text_scores_are_equation_17(reading):
                     cosine = sum(cosine_similarity(part, text[c, s], dim=0) for part in parts) / 3
                 expected[q, c] += cosine / 3
     assert_close(text_scores(aligned, text, reading=reading), expected)
+
+
+@pytest.mark.parametrize("reading", ["cosine_of_mean", "mean_of_cosines"])
+def test_one_text_feature_is_matched_with_the_whole_video(reading):
+    torch.manual_seed(1)
+    aligned, text = torch.randn(4, 7, 6), torch.randn(5, 1, 6)
+    expected = torch.zeros(4, 5)
+    for q in range(4):
+        for c in range(5):
+            if reading == "cosine_of_mean":
+                expected[q, c] = cosine_similarity(aligned[q].mean(0), text[c, 0], dim=0)
+            else:
+                expected[q, c] = cosine_similarity(aligned[q], text[c], dim=1).mean()
+    assert_close(text_scores(aligned, text, reading=reading), expected)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_layers_of_attention_are_stacked(layers):
+    torch.manual_seed(0)
+    features = torch.randn(4, 8, 6)
+    expected = features
+    for _ in range(layers):
+        expected = looped_alignment(expected, "key", None)
+    aligned = alignment_of("attention", 6, layers=layers, residual="key")(features)
+    assert aligned.shape == (4, 8 - layers, 6)
+    assert_close(aligned, expected)
+
+
+@pytest.mark.parametrize("frames", [2, 8])
+def test_the_convolution_sees_a_frame_and_its_neighbours(frames):
+    torch.manual_seed(0)
+    features = torch.randn(3, 4, frames, 6)
+    alignment = ConvAlignment(6, generator=torch.Generator().manual_seed(0))
+    weight, bias = alignment.conv.weight, alignment.conv.bias
+    padded = torch.cat([torch.zeros(3, 4, 1, 6), features, torch.zeros(3, 4, 1, 6)], dim=2)
+    expected = torch.stack(
+        [sum(padded[:, :, t + k] @ weight[:, :, k].T for k in range(3)) + bias for t in range(frames)],
+        dim=2,
+    )
+    assert weight.abs().max() <= 1 / math.sqrt(18)
+    assert_close(alignment(features), expected)
+    again = ConvAlignment(6, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again.conv.weight, weight)
+
+
+def test_no_alignment_is_the_features():
+    features = torch.randn(4, 8, 6)
+    assert alignment_of("none", 6)(features) is features

@@ -207,3 +207,13 @@ def test_two_models_can_share_a_backbone():
     support, query, tokens = episode()
     assert frozen.trainable_parameters() == []
     assert_close(frozen(support, query, tokens).score, adapted(support, query, tokens).score)
+
+
+def test_a_text_model_ignores_support_features():
+    model = small_model(score="text")
+    support, query, tokens = episode()
+    expected = model(support, query, tokens)
+    features = model.support_features(model.visual.prefix(support))
+    scores = model.score_features(features, expected.query_features, expected.text_features)
+    assert scores.video is None
+    assert_close(scores.score, expected.score)

@@ -67,6 +67,9 @@ def test_every_setting_has_a_meaning(project: Path) -> None:
         ("train.epochs=2.5", "valid integer", "config show"),
         ('train.lr="1"', "valid number", "config show"),
         ("model.score=sound", "'both', 'video' or 'text'", "config show"),
+        ("model.strategy=lora", "'task-adapter' or 'task-adapter\\+\\+'", "config show"),
+        ('model.adapters=["tusk"]', "'temporal'", "config show"),
+        ("model.trx_shots=pooled", "for metric = trx", "fsarctl.toml"),
         ("train.lr=0", "above 0", "fsarctl.toml"),
         ("train.lr=nan", "above 0", "fsarctl.toml"),
         ("train.shots=[]", "empty", "fsarctl.toml"),
@@ -101,6 +104,16 @@ def test_text_needs_no_quotes_and_numbers_keep_their_type(project: Path) -> None
     assert config.model.weights == "my/file.pt"
     assert config.eval.shots == (2, 4)
     assert config.eval.frozen is False
+
+
+def test_options_of_the_formulation_are_empty_or_their_own_kind(project: Path) -> None:
+    assert load(project).config.model.overrides() == {}
+    model = load(project, "model.alignment_norm=true", "model.segments=mean_of_cosines").config.model
+    assert model.overrides() == {"alignment_norm": True, "segments": "mean_of_cosines"}
+    assert load(project, "model.temporal_embedding=false").config.model.temporal_embedding is False
+    model = load(project, 'model.adapters=["task", "order"]', "model.metric=otam").config.model
+    assert model.adapters == ("task", "order")
+    assert model.overrides() == {"video_metric": "otam"}
 
 
 def test_the_only_dataset_needs_no_name(project: Path) -> None:

@@ -261,6 +261,33 @@ def test_what_is_kept_changes_no_score(
     torch.testing.assert_close(scorer.score(1)[1].score, plain.score, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"score": "text"},
+        {"score": "video", "video_metric": "trx"},
+        {"temporal_embedding": True},
+        {"strategy": "full"},
+        {"visual_position": "bottom"},
+    ],
+)
+def test_what_is_kept_changes_no_score_of_other_models(
+    make_store: Callable[..., Any], make_model: Callable[..., Any], options: dict[str, Any]
+) -> None:
+    model, store = make_model(**options), make_store(4, 6, name="val")
+    tokens = tokens_of(model, dict.fromkeys(store.classes, ("It starts.", "It goes on.", "It ends.")))
+    loader = EpisodeLoader(store, tokens, "val", seed=0, way=3, shot=1, query=2, side=16, crop="centre")
+    scorer = Scorer(model, loader)
+    for _ in range(2):
+        with torch.inference_mode():
+            plain = score_batch(model, loader.load(1))
+        torch.testing.assert_close(scorer.score(1)[1].score, plain.score, rtol=0, atol=1e-5)
+        with torch.no_grad():
+            for parameter in model.trainable_parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
+        scorer.forget_adapters()
+
+
 def test_a_scorer_needs_central_crops(loaders: tuple[Any, Any, Any]) -> None:
     model, base, _ = loaders
     with pytest.raises(ValueError, match="crops must be central"):
