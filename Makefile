@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: setup
-	$(BIN)/fsarctl run
+	$(BIN)/fsarctl run --jobs 2
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow" -n auto

@@ -35,6 +35,7 @@ Shots = Annotated[
     list[int] | None,
     typer.Option("--shots", min=1, metavar="K [K ...]", help="Which shots, e.g. --shots 1 3 5."),
 ]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Shots at once, one core each.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Decoding processes; default: one a core.")]
 
 
@@ -119,6 +120,7 @@ def run(
     shots: Shots = None,
     dataset: Dataset = None,
     workers: Workers = CORES,
+    jobs: Jobs = 1,
     device: Device = "auto",
     dry_run: DryRun = False,
     force: Force = False,
@@ -131,6 +133,7 @@ def run(
         pipeline.everything(chosen),
         pipeline.evaluate(chosen),
         upstream=True,
+        jobs=jobs,
         dry_run=dry_run,
         force=force,
         as_json=as_json,

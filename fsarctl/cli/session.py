@@ -159,6 +159,7 @@ class Session:
         results: Sequence["Unit"],
         *,
         upstream: bool,
+        jobs: int = 1,
         dry_run: bool,
         force: bool,
         as_json: bool,
@@ -170,7 +171,7 @@ class Session:
         from fsarctl.cli.tables import print_results
         from stages.evaluate import load_result
 
-        outcomes = self._make(units, force=force, upstream=upstream)
+        outcomes = self._make(units, force=force, upstream=upstream, jobs=jobs)
         artifacts = {each.unit.slot: each.artifact for each in outcomes}
         chosen = [artifacts[unit.slot] for unit in results]
         print_results([(artifact, load_result(artifact)) for artifact in chosen], as_json=as_json)
@@ -256,14 +257,31 @@ class Session:
 
         print_states([self.store.state(unit) for unit in units], why=False, as_json=as_json)
 
-    def _make(self, units: Sequence["Unit"], *, force: bool, upstream: bool) -> list["Outcome"]:
+    def _make(
+        self, units: Sequence["Unit"], *, force: bool, upstream: bool, jobs: int = 1
+    ) -> list["Outcome"]:
+        waiting = {state.unit.slot for state in self.store.plan(units) if state.name != "done"}
+        if jobs > 1 and waiting and not force:
+            self._make_beside_each_other(units, jobs)
         outcomes = self.store.realise_all(units, force=force, upstream=upstream)
-        new = sum(each.made for each in outcomes)
+        new = sum(each.made or each.unit.slot in waiting for each in outcomes)
         if new == 0:
             say(f"nothing to do: all {len(outcomes)} artifacts are up to date")
         else:
             say(f"{new} artifacts made, {len(outcomes) - new} were up to date")
         return outcomes
+
+    def _make_beside_each_other(self, units: Sequence["Unit"], jobs: int) -> None:
+        """Make what the shots share here, then each shot's training and evaluation in its own process."""
+        from fsarctl.executor import run_commands
+
+        apart = ("train", "evaluate")
+        self.store.realise_all([unit for unit in units if unit.stage not in apart])
+        for stage in apart:
+            todo = [s.unit for s in self.store.plan(units) if s.unit.stage == stage and s.name != "done"]
+            # The last shots take the longest and so start first.
+            commands = list(dict.fromkeys(unit.command for unit in reversed(todo)))
+            run_commands(commands, jobs, self.reporter)
 
 
 def _summary(outcome: "Outcome") -> dict[str, Any]:

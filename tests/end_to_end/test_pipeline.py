@@ -173,6 +173,28 @@ def test_a_changed_byte_of_a_result_is_never_shown(project: Path, tmp_path: Path
     assert all(row["accuracy"] <= 1 for row in json.loads(done.stdout)["results"])
 
 
+def test_shots_beside_each_other_come_out_the_same(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    for stage in ("train", "evaluate"):
+        shutil.rmtree(copy / "cache" / "artifacts" / stage)
+    done = type_in(copy, "fsarctl run --jobs 2")
+    assert "9 artifacts made, 9 were up to date" in done.stderr
+    assert "train shapes 5-shot" in done.stderr
+    digests = []
+    for folder in (project, copy):
+        listed = json.loads(type_in(folder, "fsarctl cache ls --json").stdout)["artifacts"]
+        digests.append({each["key"]: each["digest"] for each in listed if each["stage"] == "train"})
+    assert digests[0] == digests[1]
+
+
+def test_a_failure_beside_others_has_its_exit_code(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    error = type_in(copy, "fsarctl run --jobs 2 --shots 1 3 --set train.lr=1e30", expect=3).stderr
+    assert "the loss is" in error or "training episode" in error
+
+
 def test_adapters_change_the_scores(project: Path) -> None:
     from fsarctl.predictions import Predictions
 

@@ -1,0 +1,59 @@
+"""Runs commands beside each other, each in a process of its own; the store's locks keep them apart.
+
+A unit of work is named by the command that makes it, so a process needs nothing but that command.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from fsarctl.errors import FsarctlError
+from fsarctl.reporting import Reporter
+
+__all__ = ["run_commands"]
+
+CALL = "from fsarctl.cli import main; main()"
+
+
+class _CommandError(FsarctlError):
+    """A command failed; it has said why itself."""
+
+    def __init__(self, command: str, exit_code: int) -> None:
+        super().__init__(f"{command} ended with exit code {exit_code}", next_step="See what it said above.")
+        self.exit_code = exit_code
+
+
+def run_commands(commands: Sequence[str], jobs: int, reporter: Reporter) -> None:
+    """Run ``fsarctl ...`` command lines, ``jobs`` at a time; what they say is passed on line by line.
+
+    Each process computes with one thread, since together they use ``jobs`` cores.
+
+    Raises:
+        FsarctlError: a command failed; its exit code is the error's, and the others were finished.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        codes = list(pool.map(lambda command: _run(command, reporter), commands))
+    for command, code in zip(commands, codes, strict=True):
+        if code == 128 + 2:
+            raise KeyboardInterrupt
+        if code != 0:
+            raise _CommandError(command, code)
+
+
+def _run(command: str, reporter: Reporter) -> int:
+    words = shlex.split(command)[1:]
+    with subprocess.Popen(
+        [sys.executable, "-c", CALL, *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            reporter.note(line.rstrip("\n"))
+    return process.returncode
