@@ -103,7 +103,9 @@ def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None
     width = max(len(state.unit.slot) for state in states)
     for state in states:
         line = Text(f"{state.name:<8}", STYLES[state.name]).append(f" {state.unit.slot:<{width}}", "default")
-        if state.name != "done":
+        if state.name == "done":
+            line.rstrip()
+        else:
             line.append(f"  {state.unit.command}", "dim")
         print_line(line)
         if why:
