@@ -5,6 +5,7 @@ device, verbosity, where the cache is) is a flag. Reading the file, the environm
 ``fsarctl.settings``; this module knows only what is valid.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -213,7 +214,7 @@ class ModelConfig:
         )
         _require(self.visual_layers >= 1, f"visual_layers is {self.visual_layers}; it must be 1 or more")
         _require(self.text_layers >= 1, f"text_layers is {self.text_layers}; it must be 1 or more")
-        _require(self.logit_scale > 0, f"logit_scale is {self.logit_scale}; it must be above 0")
+        _require(0 < self.logit_scale < math.inf, f"logit_scale is {self.logit_scale}; it must be above 0")
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ class TrainConfig:
         for name in ("epochs", "episodes", "val_episodes"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
         _check_seed(self.seed)
-        _require(self.lr > 0, f"lr is {self.lr}; it must be above 0")
+        _require(0 < self.lr < math.inf, f"lr is {self.lr}; it must be above 0")
         _require(0 <= self.momentum < 1, f"momentum is {self.momentum}; it must be 0 or more and below 1")
         _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}; it must be 0 or more")
 

@@ -7,6 +7,7 @@ scored and the best adapters so far are kept; the test split is never seen here.
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from fsarctl.scoring import Scorer
 __all__ = ["Epoch", "Training", "train_adapters"]
 
 CHECKPOINT_EPISODES = 100
+CHECKPOINT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ def train_adapters(
     state = _load(checkpoint, model, optimiser) if checkpoint.exists() else Training()
     if state.step:
         reporter.note(f"{title}: going on from episode {state.step} of {epochs * episodes}")
+    saved = time.monotonic()
     with reporter.task(title, epochs * episodes, "episodes", done=state.step) as advance:
         while len(state.epochs) < epochs:
             if state.step == (len(state.epochs) + 1) * episodes:
@@ -97,8 +100,10 @@ def train_adapters(
             else:
                 _step(model, optimiser, base, state, device)
                 advance(1, _detail(state, state.step % episodes or episodes))
-            if state.step % episodes == 0 or state.step % CHECKPOINT_EPISODES == 0:
+            due = state.step % CHECKPOINT_EPISODES == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS
+            if state.step % episodes == 0 or due:
                 _save(checkpoint, model, optimiser, state)
+                saved = time.monotonic()
     model.load_adapter_state(state.best)
     if model.frozen_digest() != frozen:
         raise IntegrityError(

@@ -1,5 +1,6 @@
 """The command line. It parses, calls a stage and prints; it holds no logic and never imports torch."""
 
+import io
 import os
 import sys
 import traceback
@@ -16,6 +17,10 @@ def main() -> None:
     from fsarctl.cli.console import print_error, say
     from fsarctl.errors import FsarctlError
 
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a letter shows a question mark; it is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     debug = "--debug" in sys.argv or os.environ.get("FSARCTL_DEBUG", "") not in ("", "0")
     try:
         app()

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from pebble import ProcessExpired, ProcessPool
 
 from fsarctl.data.decoders import DecodedClip, UnreadableVideoError
+from fsarctl.data.workers import leave_with_parent
 from fsarctl.errors import FsarctlError
 
 __all__ = ["Decode", "Failure", "decode_all"]
@@ -122,14 +122,7 @@ def _start_worker() -> None:
     # Native decoders write to standard error past Python; reasons come back as values instead.
     with open(os.devnull, "wb") as null:  # noqa: PTH123
         os.dup2(null.fileno(), 2)
-    parent = multiprocessing.parent_process()
-
-    def leave_with_parent() -> None:
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    leave_with_parent()
 
 
 def _attempt(decode: Decode, path: Path, frames: int, size: int) -> DecodedClip | Failure:

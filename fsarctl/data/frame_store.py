@@ -208,4 +208,6 @@ def _sync(path: Path) -> None:
 
 
 def _damaged(message: str) -> IntegrityError:
-    return IntegrityError(message, next_step="Make them again: fsarctl extract --force")
+    return IntegrityError(
+        message, next_step="Run `fsarctl cache verify`, which moves them away, then `fsarctl run`."
+    )

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,9 @@ from fsarctl.data.shapes_motion import (
     travel,
     visit,
 )
+from fsarctl.data.workers import start_worker
 from fsarctl.drawing import BACKDROPS, COLOURS, KINDS, Backdrop, Sprite, draw, paint
+from fsarctl.errors import FsarctlError
 from fsarctl.reporting import Reporter
 
 __all__ = ["CLASSES", "Nuisance", "ShapeClass", "draw_nuisance", "render", "render_clip", "render_split"]
@@ -276,10 +279,19 @@ def _run(jobs: list[tuple[Path, str, int]], seed: int, workers: int) -> Iterable
         yield from map(partial(_write_clips, seed=seed), batches)
         return
     # Spawned, not forked: the caller may hold threads (torch) that a fork would leave in pieces.
-    pool = ProcessPoolExecutor(min(workers, len(batches)), mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        min(workers, len(batches)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=start_worker,
+    )
     try:
         for done in as_completed([pool.submit(_write_clips, batch, seed) for batch in batches]):
             yield done.result()
+    except BrokenProcessPool as error:
+        raise FsarctlError(
+            "a process that renders videos was killed",
+            next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

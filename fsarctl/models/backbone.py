@@ -224,7 +224,11 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # What torch says of unsafe pickles ends in advice that must not be followed.
+        unsafe = isinstance(error, pickle.UnpicklingError)
+        reason = (
+            "it holds more than tensors" if unsafe else (str(error) or type(error).__name__).splitlines()[0]
+        )
         raise InputError(
             f"{path} cannot be read as weights: {reason}",
             next_step="Fetch it again, or convert it to .safetensors: only tensors are read.",

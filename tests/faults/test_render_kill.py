@@ -1,0 +1,63 @@
+"""Rendering processes end with the process that started them, and a kill of one is no bug report."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CODE = """
+import sys
+from pathlib import Path
+from fsarctl.data.shapes import render_split
+from fsarctl.errors import FsarctlError
+from fsarctl.reporting import SILENT
+if __name__ == "__main__":
+    try:
+        render_split(Path(sys.argv[1]), "test", 200, 0, 2, SILENT)
+    except FsarctlError as error:
+        sys.exit(error.message)
+"""
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def rendering(tmp_path: Path) -> subprocess.Popen[str]:
+    script = tmp_path / "render.py"
+    script.write_text(CODE)
+    (tmp_path / "out").mkdir()
+    words = [sys.executable, str(script), str(tmp_path / "out")]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: [*(tmp_path / "out").rglob("*.mp4")])
+    return process
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds processes in /proc")
+def test_workers_end_with_their_parent(rendering: subprocess.Popen[str]) -> None:
+    workers = children(rendering.pid)
+    assert len(workers) >= 2
+    rendering.kill()
+    rendering.communicate()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), seconds=10)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds processes in /proc")
+def test_a_killed_worker_is_said_plainly(rendering: subprocess.Popen[str]) -> None:
+    # The first child is multiprocessing's resource tracker.
+    os.kill(children(rendering.pid)[-1], signal.SIGKILL)
+    _, said = rendering.communicate(timeout=60)
+    assert said.strip() == "a process that renders videos was killed"
