@@ -62,7 +62,7 @@ class Settings:
             known = ", ".join(sorted(self.config.datasets)) or "none"
             raise ConfigError(
                 f"there is no dataset {name!r}; known: {known}",
-                next_step=f"Add [datasets.{name}] to {FILE_NAME}{_nearest(name, self.config.datasets)}.",
+                next_step=f"Add [datasets.{name}] to {FILE_NAME}{_nearest(name, self.config.datasets)}",
             ) from None
 
     def only_dataset(self, table: str) -> str:
@@ -179,7 +179,7 @@ def _from_environment(
         if variable not in keys:
             raise ConfigError(
                 f"the environment variable {variable} is no setting",
-                next_step=f"Unset it{_nearest(variable, keys)}.",
+                next_step=f"Unset it{_nearest(variable, keys)}",
             )
         found.append((variable, (keys[variable], _parse(environment[variable]))))
     return found
@@ -211,12 +211,12 @@ def _check_known(key: str, origin: str) -> None:
     else:
         raise ConfigError(
             f"{origin}: there is no table [{table or key}]",
-            next_step=f"Known tables: datasets.NAME, {', '.join(TABLES)}{_nearest(table, TABLES)}.",
+            next_step=f"Known tables: datasets.NAME, {', '.join(TABLES)}{_nearest(table, TABLES)}",
         )
     if name and name not in known:
         raise ConfigError(
             f"{origin}: there is no setting {key}",
-            next_step=f"Known in [{table}]: {', '.join(known)}{_nearest(name, known)}.",
+            next_step=f"Known in [{table}]: {', '.join(known)}{_nearest(name, known)}",
         )
 
 
@@ -255,4 +255,4 @@ def _table(cls: type[Any], table: str, content: Mapping[str, Any], origins: Mapp
 
 def _nearest(word: str, known: Any) -> str:
     matches = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {matches[0]}?" if matches else ""
+    return f"; did you mean {matches[0]}?" if matches else "."

@@ -268,7 +268,7 @@ class Session:
         if new == 0:
             say(f"nothing to do: all {len(outcomes)} artifacts are up to date")
         else:
-            say(f"{new} artifacts made, {len(outcomes) - new} were up to date")
+            say(f"{new} artifact{'' if new == 1 else 's'} made, {len(outcomes) - new} were up to date")
         return outcomes
 
     def _make_beside_each_other(self, units: Sequence["Unit"], jobs: int) -> None:
