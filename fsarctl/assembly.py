@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fsarctl.artifacts import JSON, Files
-from fsarctl.config import ModelConfig
+from fsarctl.config import EvalConfig, ModelConfig, TrainConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import TINY, architecture
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     import torch
 
     from fsarctl.data.corpus import SubActions
+    from fsarctl.loading import EpisodeLoader
     from fsarctl.models.task_adapter import TaskAdapterPlusPlus
 
-__all__ = ["build_model", "choose_device", "model_key", "tokens_of", "weight_files"]
+__all__ = ["build_model", "choose_device", "load_episodes", "model_key", "tokens_of", "weight_files"]
 
 # What a model without adapters does not depend on.
 ADAPTER_FIELDS = (
@@ -141,6 +142,49 @@ def tokens_of(
         label: model.backbone.tokenize(prompts_of(model.sub_actions, label, sub_actions))
         for label, sub_actions in descriptions.items()
     }
+
+
+def load_episodes(
+    model: "TaskAdapterPlusPlus",
+    frames: Path,
+    text: Path,
+    table: TrainConfig | EvalConfig,
+    *,
+    dataset: str,
+    split: str,
+    shot: int,
+    crop: Literal["clip", "frame", "centre"],
+) -> "EpisodeLoader":
+    """The episodes of one split, from the folders of its extract and describe artifacts.
+
+    Raises:
+        InputError: the clips that could be decoded do not make such episodes.
+    """
+    from fsarctl.data.corpus import load_descriptions
+    from fsarctl.data.episodes import check_episodes
+    from fsarctl.data.frame_store import FrameStore
+    from fsarctl.loading import EpisodeLoader
+
+    store = FrameStore(frames)
+    check_episodes(
+        {label: store.rows_of(label) for label in store.classes},
+        source=f"{dataset}/{split}",
+        table="train" if isinstance(table, TrainConfig) else "eval",
+        way=table.way,
+        shot=shot,
+        query=table.query,
+    )
+    return EpisodeLoader(
+        store=store,
+        tokens=tokens_of(model, load_descriptions(text)),
+        stream=split,
+        seed=table.seed,
+        way=table.way,
+        shot=shot,
+        query=table.query,
+        side=model.backbone.image_size,
+        crop=crop,
+    )
 
 
 def choose_device(name: str) -> "torch.device":

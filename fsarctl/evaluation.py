@@ -48,11 +48,13 @@ def evaluate_episodes(
 
 
 def _block(scorer: Scorer, numbers: range, labels: tuple[str, ...], advance: Advance) -> Arrays:
-    rows: dict[str, list[npt.NDArray[np.generic]]] = {"classes": [], "query": [], "targets": [], "scores": []}
+    names = ("classes", "support", "query", "targets", "scores")
+    rows: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in names}
     index = {label: number for number, label in enumerate(labels)}
     for number in numbers:
         episode, scores = scorer.score(number)
         rows["classes"].append(np.array([index[label] for label in episode.classes], np.int64))
+        rows["support"].append(episode.support)
         rows["query"].append(episode.query)
         rows["targets"].append(episode.targets)
         rows["scores"].append(scores.score.float().cpu().numpy())

@@ -17,12 +17,14 @@ __all__ = ["Predictions", "save_arrays"]
 class Predictions:
     """What a model said of every query of every episode.
 
-    ``classes`` (episodes, way) index ``labels``; ``query`` (episodes, queries) are rows of the frame
-    store; ``targets`` and the argmax of ``scores`` (episodes, queries, way) are columns.
+    ``classes`` (episodes, way) index ``labels``; ``support`` (episodes, way, shot) and ``query``
+    (episodes, queries) are rows of the frame store; ``targets`` and the argmax of ``scores``
+    (episodes, queries, way) are columns.
     """
 
     labels: tuple[str, ...]
     classes: npt.NDArray[np.int64]
+    support: npt.NDArray[np.int64]
     query: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
@@ -41,7 +43,7 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write everything but ``labels`` to a safetensors file."""
-        save_arrays(path, {name: getattr(self, name) for name in ("classes", "query", "targets", "scores")})
+        save_arrays(path, {name: array for name, array in vars(self).items() if name != "labels"})
 
     @classmethod
     def load(cls, path: Path, labels: tuple[str, ...]) -> "Predictions":

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from fsarctl.config import TrainConfig
 from fsarctl.errors import ConfigError, IntegrityError
 from fsarctl.loading import EpisodeLoader, score_batch
 from fsarctl.models.task_adapter import TaskAdapterPlusPlus
@@ -60,31 +61,30 @@ def train_adapters(
     model: TaskAdapterPlusPlus,
     base: EpisodeLoader,
     validation: EpisodeLoader,
+    config: TrainConfig,
     *,
-    epochs: int,
-    episodes: int,
-    val_episodes: int,
-    lr: float,
-    momentum: float,
-    weight_decay: float,
     scratch: Path,
     reporter: Reporter,
     title: str,
 ) -> Training:
     """Train ``model``'s adapters in place and leave the best ones in it.
 
-    ``scratch`` holds the checkpoint; a rerun goes on from it and ends with the same bytes. ``episodes``
-    is per epoch; ``lr`` and the rest are SGD's.
+    The loaders decide which episodes; of ``config`` count epochs, episodes, val_episodes and what SGD
+    needs. ``scratch`` holds the checkpoint; a rerun goes on from it and ends with the same bytes.
 
     Raises:
         ConfigError: the loss is no longer finite (the checkpoint before it is kept).
         IntegrityError: a frozen weight moved, which is a bug.
     """
     device = next(model.parameters()).device
+    epochs, episodes = config.epochs, config.episodes
     frozen = model.frozen_digest()
     scorer = Scorer(model, validation)
     optimiser = torch.optim.SGD(
-        model.trainable_parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay
+        model.trainable_parameters(),
+        lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
     )
     checkpoint = scratch / "checkpoint.safetensors"
     state = _load(checkpoint, model, optimiser) if checkpoint.exists() else Training()
@@ -95,7 +95,7 @@ def train_adapters(
         while len(state.epochs) < epochs:
             if state.step == (len(state.epochs) + 1) * episodes:
                 # The steps are in the checkpoint already: a kill while validating costs no training.
-                accuracy = _validate(scorer, val_episodes, advance)
+                accuracy = _validate(scorer, config.val_episodes, advance)
                 _finish_epoch(model, state, accuracy, episodes, base.way * base.query)
             else:
                 _step(model, optimiser, base, state, device)

@@ -1,30 +1,18 @@
 """evaluate: C-way K-shot episodes of novel classes, with what was trained or with the frozen backbone."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fsarctl.artifacts import JSON, Artifact, Build, Unit
+from fsarctl.artifacts import JSON, Build, Unit
 from fsarctl.config import EvalConfig, ModelConfig
 
-__all__ = ["FROZEN", "Result", "load_result", "unit"]
+__all__ = ["FROZEN", "unit"]
 
 STAGE = "evaluate"
-VERSION = 1
+VERSION = 2
 ADAPTERS = "adapters.safetensors"
-PREDICTIONS = "episodes.safetensors"
-RESULT = "result.json"
 FROZEN = "frozen"
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished evaluation: its record, and the accuracy of each episode (0 to 1)."""
-
-    record: dict[str, Any]
-    episode_accuracies: list[float]
+RECORDED = ("way", "query", "query_mode", "episodes", "seed", "split")
 
 
 def unit(
@@ -43,16 +31,14 @@ def unit(
     """The episodes of ``dataset`` scored with ``adapters``, or with the frozen backbone when None.
 
     ``seen`` are classes that the adapters were trained or chosen on; the result names them, since they
-    are not novel. Both models score the same episodes, so they can be paired. The artifact holds
-    result.json and episodes.safetensors (classes, queries, targets and scores of every episode).
+    are not novel. Both models score the same episodes, so they can be paired. The artifact is a result,
+    see ``fsarctl.results``.
     """
     from fsarctl.assembly import model_key
 
     settings, files = model_key(model, root, adapters=adapters is not None)
     name: str = model.strategy if adapters else FROZEN
-    key: dict[str, JSON] = {
-        field: getattr(config, field) for field in ("way", "query", "query_mode", "episodes", "seed", "split")
-    }
+    key: dict[str, JSON] = {field: getattr(config, field) for field in RECORDED}
     upstream: dict[str, Unit] = {"text": text, "frames": frames}
     if adapters:
         upstream["adapters"] = adapters
@@ -71,15 +57,6 @@ def unit(
     )
 
 
-def load_result(artifact: Artifact) -> Result:
-    """Read what the build function wrote."""
-    from fsarctl.predictions import Predictions
-
-    record = json.loads((artifact.path / RESULT).read_text(encoding="utf-8"))
-    predictions = Predictions.load(artifact.path / PREDICTIONS, tuple(record["classes"]))
-    return Result(record, predictions.episode_accuracies)
-
-
 def _evaluate(
     build: Build,
     dataset: str,
@@ -93,33 +70,25 @@ def _evaluate(
 ) -> None:
     from safetensors.torch import load_file
 
-    from fsarctl.assembly import build_model, choose_device, tokens_of
-    from fsarctl.data.corpus import load_descriptions
-    from fsarctl.data.episodes import check_episodes
+    from fsarctl.assembly import build_model, choose_device, load_episodes
     from fsarctl.data.frame_store import FrameStore
     from fsarctl.evaluation import evaluate_episodes
-    from fsarctl.loading import EpisodeLoader
-    from fsarctl.statistics import estimate
+    from fsarctl.results import write_result
 
     store = FrameStore(build.inputs["frames"])
-    rows = {label: store.rows_of(label) for label in store.classes}
-    check_episodes(
-        rows, source=f"{dataset}/{config.split}", table="eval", way=config.way, shot=shot, query=config.query
-    )
     chosen = choose_device(device)
     build.record("device", str(chosen))
     scorer = build_model(model, root, frames=store.frames, adapters=name != FROZEN, seed=0, device=chosen)
     if name != FROZEN:
         scorer.load_adapter_state(load_file(build.inputs["adapters"] / ADAPTERS))
-    loader = EpisodeLoader(
-        store=store,
-        tokens=tokens_of(scorer, load_descriptions(build.inputs["text"])),
-        stream=config.split,
-        seed=config.seed,
-        way=config.way,
+    loader = load_episodes(
+        scorer,
+        build.inputs["frames"],
+        build.inputs["text"],
+        config,
+        dataset=dataset,
+        split=config.split,
         shot=shot,
-        query=config.query,
-        side=scorer.backbone.image_size,
         crop="centre",
     )
     predictions = evaluate_episodes(
@@ -131,25 +100,13 @@ def _evaluate(
         reporter=build.reporter,
         title=f"eval {dataset} {shot}-shot {name}",
     )
-    predictions.save(build.folder / PREDICTIONS)
-    accuracy = estimate(predictions.episode_accuracies)
-    record = {
+    clips = sum(len(rows) for rows in loader.rows.values())
+    facts = {
         "model": name,
-        "split": config.split,
-        "way": config.way,
+        **{field: getattr(config, field) for field in RECORDED},
         "shot": shot,
-        "query": config.query,
-        "query_mode": config.query_mode,
-        "episodes": config.episodes,
-        "seed": config.seed,
-        "accuracy": accuracy.mean,
-        # One episode has no interval; JSON has no infinity.
-        "half_width": accuracy.half_width if config.episodes > 1 else None,
-        "chance": 1 / config.way,
-        "clips": sum(len(clips) for clips in rows.values()),
-        "clips_failed": len(store.names) - sum(len(clips) for clips in rows.values()),
-        "classes": list(predictions.labels),
+        "clips": clips,
+        "clips_failed": len(store.names) - clips,
         "classes_seen_in_training": seen,
     }
-    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-    (build.folder / RESULT).write_text(text + "\n", encoding="utf-8")
+    write_result(build.folder, predictions, store.names, facts)

@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.config import ModelConfig, TrainConfig
@@ -59,48 +58,32 @@ def _train(
 ) -> None:
     from safetensors.torch import save_file
 
-    from fsarctl.assembly import build_model, choose_device, tokens_of
-    from fsarctl.data.corpus import load_descriptions
-    from fsarctl.data.episodes import check_episodes
+    from fsarctl.assembly import build_model, choose_device, load_episodes
     from fsarctl.data.frame_store import FrameStore
-    from fsarctl.loading import EpisodeLoader
     from fsarctl.training import train_adapters
 
-    stores = {split: FrameStore(build.inputs[f"frames_{split}"]) for split in ("train", "val")}
-    for split, store in stores.items():
-        rows = {label: store.rows_of(label) for label in store.classes}
-        check_episodes(
-            rows, source=f"{dataset}/{split}", table="train", way=config.way, shot=shot, query=config.query
-        )
     chosen = choose_device(device)
     build.record("device", str(chosen))
-    adapted = build_model(
-        model, root, frames=stores["train"].frames, adapters=True, seed=config.seed, device=chosen
-    )
-
-    def loader(split: str, crop: Literal["clip", "frame", "centre"]) -> EpisodeLoader:
-        return EpisodeLoader(
-            store=stores[split],
-            tokens=tokens_of(adapted, load_descriptions(build.inputs[f"text_{split}"])),
-            stream=split,
-            seed=config.seed,
-            way=config.way,
+    stored = FrameStore(build.inputs["frames_train"])
+    adapted = build_model(model, root, frames=stored.frames, adapters=True, seed=config.seed, device=chosen)
+    base, validation = (
+        load_episodes(
+            adapted,
+            build.inputs[f"frames_{split}"],
+            build.inputs[f"text_{split}"],
+            config,
+            dataset=dataset,
+            split=split,
             shot=shot,
-            query=config.query,
-            side=adapted.backbone.image_size,
-            crop=crop,
+            crop=adapted.formulation.crop if split == "train" else "centre",
         )
-
+        for split in ("train", "val")
+    )
     training = train_adapters(
         adapted,
-        loader("train", adapted.formulation.crop),
-        loader("val", "centre"),
-        epochs=config.epochs,
-        episodes=config.episodes,
-        val_episodes=config.val_episodes,
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
+        base,
+        validation,
+        config,
         scratch=build.scratch,
         reporter=build.reporter,
         title=f"train {dataset} {shot}-shot",

@@ -14,7 +14,7 @@ from fsarctl.artifacts.shelf import Shelf, Verdict
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import Unit
 from fsarctl.artifacts.why import Change, changes
-from fsarctl.errors import LockError, UpstreamError
+from fsarctl.errors import IntegrityError, LockError, UpstreamError
 from fsarctl.reporting import SILENT, Reporter
 
 __all__ = ["Outcome", "Removal", "State", "Store", "joined_commands"]
@@ -156,6 +156,20 @@ class Store:
     def artifacts(self) -> list[Artifact]:
         """Every artifact, by stage, slot and age."""
         return self._shelf.all()
+
+    def checked(self, artifact: Artifact) -> Artifact:
+        """An artifact that was listed, with its bytes verified as for a hit.
+
+        Raises:
+            IntegrityError: it is damaged, and in quarantine now.
+        """
+        whole = self._shelf.get(artifact.manifest.stage, artifact.key)
+        if whole is None:
+            raise IntegrityError(
+                f"{artifact.manifest.slot} ({artifact.key[:12]}) is damaged",
+                next_step=f"Make it again: {artifact.manifest.command}",
+            )
+        return whole
 
     def verify(self) -> Iterator[Verdict]:
         """Reads every byte of every artifact; damaged ones go to quarantine with a note."""

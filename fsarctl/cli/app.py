@@ -140,6 +140,17 @@ def run(
     )
 
 
+@command(app, "compare", example='fsarctl compare "eval shapes 1-shot frozen" 7712dc')
+def compare(
+    session: Session,
+    first: Annotated[str, typer.Argument(metavar="A", help="A result: how its key begins, or its slot.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another result on the same episodes.")],
+    as_json: Json = False,
+) -> None:
+    """The paired difference of two results (`fsarctl cache ls`): B - A, 95 % interval, test."""
+    session.compare((first, second), as_json=as_json)
+
+
 @command(app, "status", example="fsarctl status --why --set train.lr=0.01")
 def status(
     session: Session,

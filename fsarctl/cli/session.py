@@ -20,7 +20,7 @@ from fsarctl.cli.variadic import VariadicCommand
 from fsarctl.errors import InputError, IntegrityError, UsageError
 
 if TYPE_CHECKING:
-    from fsarctl.artifacts import Outcome, Store, Unit
+    from fsarctl.artifacts import Artifact, Outcome, Store, Unit
     from fsarctl.reporting import Reporter
     from fsarctl.settings import Settings
     from stages.plan import Pipeline
@@ -169,12 +169,26 @@ class Session:
             self._say_states(units, as_json=as_json)
             return
         from fsarctl.cli.tables import print_results
-        from stages.evaluate import load_result
+        from fsarctl.results import load_result
 
         outcomes = self._make(units, force=force, upstream=upstream, jobs=jobs)
         artifacts = {each.unit.slot: each.artifact for each in outcomes}
         chosen = [artifacts[unit.slot] for unit in results]
-        print_results([(artifact, load_result(artifact)) for artifact in chosen], as_json=as_json)
+        print_results([(artifact, load_result(artifact.path)) for artifact in chosen], as_json=as_json)
+
+    def compare(self, names: Sequence[str], *, as_json: bool) -> None:
+        """Print the paired difference of two results.
+
+        Raises:
+            InputError: a name is of no result, or they are of different episodes.
+        """
+        from fsarctl.cli.tables import print_comparison
+        from fsarctl.results import compare, load_result
+
+        artifacts = [self._result(name) for name in names]
+        first, second = (load_result(artifact.path) for artifact in artifacts)
+        found = compare(first, second)
+        print_comparison(list(zip(artifacts, (first, second), strict=True)), found, as_json=as_json)
 
     def status(self, units: Sequence["Unit"], *, why: bool, as_json: bool) -> None:
         """Print the state of each unit and of everything upstream."""
@@ -201,15 +215,9 @@ class Session:
         Raises:
             InputError: none does, or several do.
         """
-        found = [each for each in self.store.artifacts() if each.manifest.key.startswith(key)]
-        if len(found) != 1:
-            raise InputError(
-                f"{len(found) or 'no'} artifacts have a key that begins with {key!r}",
-                next_step="`fsarctl cache ls` lists the keys.",
-            )
         from fsarctl.artifacts.manifest import MANIFEST
 
-        typer.echo((found[0].path / MANIFEST).read_text(encoding="utf-8"), nl=False)
+        typer.echo((self._artifact(key).path / MANIFEST).read_text(encoding="utf-8"), nl=False)
 
     def verify(self, *, as_json: bool) -> None:
         """Verify every artifact.
@@ -251,6 +259,26 @@ class Session:
             print_json({"schema": "fsarctl.gc/1", "removed": [] if dry_run else listing, "found": listing})
         else:
             say(f"{len(doomed)} folders, {size / 1e6:.1f} MB {'would be' if dry_run else 'were'} removed")
+
+    def _artifact(self, key: str) -> "Artifact":
+        found = [each for each in self.store.artifacts() if key and each.key.startswith(key)]
+        if len(found) != 1:
+            raise InputError(
+                f"{len(found) or 'no'} artifacts have a key that begins with {key!r}",
+                next_step="`fsarctl cache ls` lists the keys.",
+            )
+        return found[0]
+
+    def _result(self, name: str) -> "Artifact":
+        """The result that a key's beginning or a slot names; of a slot's several, the newest."""
+        slots = [each for each in self.store.artifacts() if each.manifest.slot == name]
+        artifact = slots[-1] if slots else self._artifact(name)
+        if "result.json" not in artifact.manifest.files:
+            raise InputError(
+                f"{artifact.manifest.slot} is no evaluation, so it has no accuracy to compare",
+                next_step="`fsarctl cache ls` lists the keys; those of `eval` artifacts can be compared.",
+            )
+        return self.store.checked(artifact)
 
     def _say_states(self, units: Sequence["Unit"], *, as_json: bool) -> None:
         from fsarctl.cli.tables import print_states

@@ -2,22 +2,22 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from fsarctl.cli.console import print_json, print_line, print_table, say
-from fsarctl.statistics import Estimate, estimate
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, State, Verdict
+    from fsarctl.results import Comparison, Result
     from stages.describe import Plan
-    from stages.evaluate import Result
 
 __all__ = [
     "print_calls",
     "print_artifacts",
+    "print_comparison",
     "print_results",
     "print_settings",
     "print_states",
@@ -38,19 +38,11 @@ def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bo
     """Accuracy with its interval per shot, the models side by side, and their paired difference."""
     shots = sorted({result.record["shot"] for _, result in results})
     by_shot = {s: {r.record["model"]: r for _, r in results if r.record["shot"] == s} for s in shots}
-    differences = {shot: _difference(models) for shot, models in by_shot.items()}
+    gains = {shot: _gain(models) for shot, models in by_shot.items()}
     if as_json:
         rows = [{**r.record, "slot": a.manifest.slot, "key": a.manifest.key} for a, r in results]
-        gains = [
-            {
-                "shot": s,
-                "difference": d.mean,
-                "half_width": None if math.isinf(d.half_width) else d.half_width,
-            }
-            for s, d in differences.items()
-            if d
-        ]
-        print_json({"schema": "fsarctl.eval/1", "results": rows, "gains": gains})
+        paired = [{"shot": shot, **_comparison(gain)} for shot, gain in gains.items() if gain]
+        print_json({"schema": "fsarctl.eval/1", "results": rows, "gains": paired})
         return
     from rich.table import Table
 
@@ -66,13 +58,13 @@ def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bo
     table.add_column("chance", justify="right")
     for name in models:
         table.add_column(TITLES[name], justify="right")
-    if any(differences.values()):
+    if any(gains.values()):
         table.add_column("gain", justify="right")
     for shot, each in by_shot.items():
         cells = [str(shot), f"{100 * record['chance']:.1f}"]
         cells += [_accuracy(each[name].record) if name in each else "" for name in models]
-        gain = differences[shot]
-        table.add_row(*cells, *([f"{100 * gain.mean:+.1f} ± {_half(gain.half_width)}"] if gain else []))
+        gain = gains[shot]
+        table.add_row(*cells, *([_points(gain)] if gain else []))
     print_table(table)
     typer.echo("accuracy in % with its 95 % interval; the gain is paired over the same episodes")
     seen = max((r.record["classes_seen_in_training"] for _, r in results), key=len)
@@ -81,6 +73,29 @@ def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bo
     failed = record["clips_failed"]
     if failed:
         say(f"{failed} clips of this split could not be decoded; see failures.json of its extract artifact")
+
+
+def print_comparison(
+    results: Sequence[tuple["Artifact", "Result"]], found: "Comparison", *, as_json: bool
+) -> None:
+    """Two results and their paired difference: the second minus the first."""
+    if as_json:
+        first, second = (
+            {"slot": a.manifest.slot, "key": a.manifest.key, "accuracy": r.record["accuracy"]}
+            for a, r in results
+        )
+        document = {"schema": "fsarctl.compare/1", "first": first, "second": second, **_comparison(found)}
+        print_json(document)
+        return
+    width = max(len(artifact.manifest.slot) for artifact, _ in results)
+    for name, (artifact, result) in zip("AB", results, strict=True):
+        accuracy = _accuracy(result.record)
+        typer.echo(f"{name}      {artifact.manifest.slot:<{width}}  {artifact.key[:12]}  {accuracy:>11}")
+    p = "p < 0.0001" if found.p < 1e-4 else f"p = {found.p:.4f}"
+    typer.echo(f"B - A  {_points(found)} points over the same {found.episodes:,} episodes, {p}")
+    typer.echo(f"B alone is right on {found.gained:,} queries, A alone on {found.lost:,}")
+    if found.episodes < 30:
+        say("warning: interval and test need 30 episodes or more to be worth much")
 
 
 def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None:
@@ -209,15 +224,32 @@ def print_settings(rows: Sequence[tuple[str, Any, str, str]], *, origin: bool, a
     print_table(table)
 
 
-def _difference(models: dict[str, "Result"]) -> Estimate | None:
+def _gain(models: dict[str, "Result"]) -> "Comparison | None":
+    from fsarctl.results import compare
+
     if len(models) < 2:
         return None
     trained = next(result for name, result in models.items() if name != "frozen")
-    pairs = zip(trained.episode_accuracies, models["frozen"].episode_accuracies, strict=True)
-    return estimate([adapted - frozen for adapted, frozen in pairs])
+    return compare(models["frozen"], trained)
 
 
-def _accuracy(record: dict[str, Any]) -> str:
+def _comparison(found: "Comparison") -> dict[str, Any]:
+    half_width = found.difference.half_width
+    return {
+        "difference": found.difference.mean,
+        "half_width": None if math.isinf(half_width) else half_width,
+        "p": found.p,
+        "episodes": found.episodes,
+        "gained": found.gained,
+        "lost": found.lost,
+    }
+
+
+def _points(found: "Comparison") -> str:
+    return f"{100 * found.difference.mean:+.1f} ± {_half(found.difference.half_width)}"
+
+
+def _accuracy(record: Mapping[str, Any]) -> str:
     return f"{100 * record['accuracy']:.1f} ± {_half(record['half_width'])}"
 
 

@@ -323,6 +323,34 @@ def test_gc_removes_what_the_settings_do_not_use(project: Path, tmp_path: Path) 
     assert "nothing to do" in type_in(copy, "fsarctl run").stderr
 
 
+def test_two_results_are_compared_if_they_are_of_the_same_episodes(project: Path, tmp_path: Path) -> None:
+    document = json.loads(type_in(project, "fsarctl eval --shots 1 --json").stdout)
+    (frozen, adapted), gain = document["results"], document["gains"][0]
+    keys = [row["key"][:12] for row in (frozen, adapted)]
+    found = json.loads(type_in(project, f"fsarctl compare {keys[0]} {keys[1]} --json").stdout)
+    assert found["difference"] == pytest.approx(adapted["accuracy"] - frozen["accuracy"])
+    assert {name: found[name] for name in gain if name != "shot"} == {
+        name: value for name, value in gain.items() if name != "shot"
+    }
+    said = type_in(project, f"fsarctl compare {keys[0]} {keys[1]}").stdout
+    assert "B - A" in said
+    assert "±" in said
+    assert "p = " in said
+    # 3-shot episodes are other episodes, adapters are no result, and a key must be one.
+    other = json.loads(type_in(project, "fsarctl eval --shots 3 --json").stdout)["results"][0]["key"]
+    assert "shot 1 against 3" in type_in(project, f"fsarctl compare {keys[0]} {other}", expect=3).stderr
+    artifacts = json.loads(type_in(project, "fsarctl cache ls --json").stdout)["artifacts"]
+    adapters = next(each["key"] for each in artifacts if each["stage"] == "train")
+    assert "no evaluation" in type_in(project, f"fsarctl compare {adapters} {other}", expect=3).stderr
+    assert "no artifacts" in type_in(project, f"fsarctl compare zz {other}", expect=3).stderr
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    path = next((copy / "cache" / "artifacts" / "evaluate").glob(f"{keys[0]}*/result.json"))
+    path.chmod(0o644)
+    path.write_text(path.read_text().replace('"accuracy": 0', '"accuracy": 1'))
+    assert "damaged" in type_in(copy, f"fsarctl compare {keys[0]} {keys[1]}", expect=5).stderr
+
+
 def test_a_strategy_is_a_row_of_the_table(project: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(project, copy, symlinks=True)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fsarctl.assembly import tokens_of
+from fsarctl.config import TrainConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.evaluation import evaluate_episodes
 from fsarctl.loading import EpisodeLoader, score_batch
@@ -52,9 +53,8 @@ def loaders(make_store: Callable[..., Any], make_model: Callable[..., Any]) -> t
 def train(loaders: tuple[Any, Any, Any], scratch: Path, reporter: Any = SILENT, **how: Any) -> Any:
     model, base, validation = loaders
     scratch.mkdir(exist_ok=True)
-    return train_adapters(
-        model, base, validation, scratch=scratch, reporter=reporter, title="train", **{**HOW, **how}
-    )
+    config = TrainConfig(**{**HOW, **how})
+    return train_adapters(model, base, validation, config, scratch=scratch, reporter=reporter, title="train")
 
 
 def test_only_adapters_move_and_the_best_epoch_on_validation_is_kept(
