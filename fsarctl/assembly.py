@@ -91,9 +91,19 @@ def model_key(model: ModelConfig, root: Path, *, adapters: bool) -> tuple[dict[s
 
 
 def build_model(
-    model: ModelConfig, root: Path, *, frames: int, adapters: bool, seed: int, device: "torch.device"
+    model: ModelConfig,
+    root: Path,
+    *,
+    frames: int,
+    adapters: bool,
+    seed: int,
+    device: "torch.device",
+    kind: "type[TaskAdapterPlusPlus] | None" = None,
 ) -> "TaskAdapterPlusPlus":
-    """The model that the table describes, with fresh adapters (or none), on ``device``."""
+    """The model that the table describes, with fresh adapters (or none), on ``device``.
+
+    ``kind`` is a class to build instead, for measuring what another function would give.
+    """
     import torch
 
     from fsarctl.models.backbone import load_backbone, require_tag
@@ -105,7 +115,7 @@ def build_model(
     backbone = load_backbone(
         model.backbone, str(files["weights"]) if files and model.weights != "shipped" else model.weights
     )
-    return TaskAdapterPlusPlus(
+    return (kind or TaskAdapterPlusPlus)(
         backbone,
         strategy=model.strategy if adapters else "frozen",
         adapters=model.adapters or None if adapters else None,
@@ -154,8 +164,11 @@ def load_episodes(
     split: str,
     shot: int,
     crop: Literal["clip", "frame", "centre"],
+    kind: "type[EpisodeLoader] | None" = None,
 ) -> "EpisodeLoader":
     """The episodes of one split, from the folders of its extract and describe artifacts.
+
+    ``kind`` is as in ``build_model``.
 
     Raises:
         InputError: the clips that could be decoded do not make such episodes.
@@ -174,7 +187,7 @@ def load_episodes(
         shot=shot,
         query=table.query,
     )
-    return EpisodeLoader(
+    return (kind or EpisodeLoader)(
         store=store,
         tokens=tokens_of(model, load_descriptions(text)),
         stream=split,

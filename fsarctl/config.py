@@ -8,17 +8,21 @@ device, verbosity, where the cache is) is a flag. Reading the file, the environm
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from itertools import product
+from typing import Any, ClassVar, Literal
 
 from fsarctl.errors import ConfigError
 
 __all__ = [
+    "AblateConfig",
     "Config",
     "DatasetConfig",
     "DescribeConfig",
     "EvalConfig",
     "ExtractConfig",
     "ModelConfig",
+    "RowConfig",
+    "Shortcut",
     "TrainConfig",
     "setting",
 ]
@@ -36,6 +40,9 @@ MetricName = Literal[
     "protonet", "protonet_frames", "protonet_means", "protonet_sequence", "bi_mhm", "otam", "trx"
 ]
 TrxShots = Literal["prototypes", "pooled"]
+
+
+Shortcut = Literal["transposed", "transposed-scoring", "test-selection", "released"]
 
 
 def setting(default: Any, meaning: str) -> Any:
@@ -272,9 +279,79 @@ def _check_seed(seed: int) -> None:
 def _check_episode_shape(way: int, query: int, shots: tuple[int, ...]) -> None:
     _require(way >= 2, f"way is {way}; it must be 2 or more")
     _require(query >= 1, f"query is {query}; it must be 1 or more")
+    _check_shots(shots)
+
+
+def _check_shots(shots: tuple[int, ...]) -> None:
     _require(bool(shots), "shots is empty; name one or more")
     _require(all(shot >= 1 for shot in shots), f"shots is {list(shots)}; each must be 1 or more")
     _require(len(set(shots)) == len(shots), f"shots is {list(shots)}; each may stand there once")
+
+
+@dataclass(frozen=True)
+class RowConfig:
+    """One row of a sweep: settings that replace the file's, or a shortcut to be measured."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str
+    set: Mapping[str, Any] = field(default_factory=dict)
+    cells: tuple[str, ...] = ()
+    against: str = ""
+    shortcut: Literal["", Shortcut] = ""
+    paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AblateConfig:
+    """[ablate.NAME]: a sweep of your own, for ``fsarctl ablate NAME``."""
+
+    title: str = setting("", "printed above the table")
+    source: str = setting("", "where the sweep comes from, e.g. a table of a paper")
+    shots: tuple[int, ...] = setting((1,), "K: a column of the table each; --shots replaces it")
+    baseline: str = setting("", "the row that all others are compared with; empty means the first")
+    columns: tuple[str, ...] = setting((), "headings of the rows' cells, which stand before the accuracy")
+    values: Mapping[str, tuple[Any, ...]] = setting(
+        {}, 'settings and their values, e.g. "model.metric" = ["otam", "trx"]: every combination is a row'
+    )
+    rows: tuple[RowConfig, ...] = setting(
+        (), "or the rows themselves: name, set (settings and values); optional: cells, against, paper"
+    )
+
+    def __post_init__(self) -> None:
+        _require(
+            bool(self.rows) != bool(self.values),
+            "a sweep has either rows or values, and at least one of them",
+        )
+        _require(all(self.values.values()), "each of a sweep's values is a list that holds something")
+        names = [row.name for row in self.expanded]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        _require(not twice, f"several rows are called {', '.join(twice)}")
+        for reference in (self.baseline, *(row.against for row in self.rows)):
+            _require(
+                not reference or reference in names,
+                f"the baseline {reference!r} is none of the rows: {', '.join(names)}",
+            )
+        _require(
+            all(len(row.cells) in (0, len(self.columns)) for row in self.rows),
+            "a row has as many cells as there are columns, or none",
+        )
+        _check_shots(self.shots)
+
+    @property
+    def expanded(self) -> tuple[RowConfig, ...]:
+        """The rows, those of ``values`` made up: the last setting changes fastest."""
+        if self.rows:
+            return self.rows
+        combinations = [dict(zip(self.values, each, strict=True)) for each in product(*self.values.values())]
+        return tuple(
+            RowConfig(", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in each.items()), each)
+            for each in combinations
+        )
+
+    def reference(self, row: RowConfig) -> str:
+        """The name of the row that ``row`` is compared with."""
+        return row.against or self.baseline or self.expanded[0].name
 
 
 @dataclass(frozen=True)
@@ -287,3 +364,4 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    ablate: Mapping[str, AblateConfig] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fsarctl.errors import FsarctlError
 from fsarctl.reporting import Reporter
 
-__all__ = ["run_commands"]
+__all__ = ["require_success", "run_commands"]
 
 CALL = "from fsarctl.cli import main; main()"
 
@@ -26,19 +26,28 @@ class _CommandError(FsarctlError):
         self.exit_code = exit_code
 
 
-def run_commands(commands: Sequence[str], jobs: int, reporter: Reporter) -> None:
+def run_commands(commands: Sequence[str], jobs: int, reporter: Reporter) -> list[int]:
     """Run ``fsarctl ...`` command lines, ``jobs`` at a time; what they say is passed on line by line.
 
-    Each process computes with one thread, since together they use ``jobs`` cores.
+    Each process computes with one thread, since together they use ``jobs`` cores. Returns their exit codes.
 
     Raises:
-        FsarctlError: a command failed; its exit code is the error's, and the others were finished.
+        KeyboardInterrupt: a command was interrupted.
     """
     with ThreadPoolExecutor(jobs) as pool:
         codes = list(pool.map(lambda command: _run(command, reporter), commands))
+    if 128 + 2 in codes:
+        raise KeyboardInterrupt
+    return codes
+
+
+def require_success(commands: Sequence[str], codes: Sequence[int]) -> None:
+    """Pass on the first failure.
+
+    Raises:
+        FsarctlError: a command failed; its exit code is the error's.
+    """
     for command, code in zip(commands, codes, strict=True):
-        if code == 128 + 2:
-            raise KeyboardInterrupt
         if code != 0:
             raise _CommandError(command, code)
 

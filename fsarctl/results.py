@@ -18,7 +18,15 @@ from fsarctl.errors import InputError
 from fsarctl.predictions import Predictions
 from fsarctl.statistics import Estimate, estimate, two_sided_p
 
-__all__ = ["Comparison", "Result", "compare", "load_result", "write_result"]
+__all__ = [
+    "Comparison",
+    "Result",
+    "compare",
+    "compare_over_seeds",
+    "load_result",
+    "same_episodes",
+    "write_result",
+]
 
 PREDICTIONS = "episodes.safetensors"
 RESULT = "result.json"
@@ -89,20 +97,43 @@ def compare(first: Result, second: Result) -> Comparison:
     Raises:
         InputError: their episodes differ; the message says in what.
     """
-    if first.record["episodes_digest"] != second.record["episodes_digest"]:
+    return compare_over_seeds([(first, second)])
+
+
+def compare_over_seeds(pairs: Sequence[tuple[Result, Result]]) -> Comparison:
+    """The paired difference over the episodes of several pairs, each of one seed.
+
+    The interval is over episodes, for the adapters that were trained; how much another training would
+    differ is for the seeds' own accuracies to tell.
+
+    Raises:
+        InputError: the episodes of a pair differ.
+    """
+    rights = [_paired(first, second) for first, second in pairs]
+    before, after = (np.concatenate([right[side] for right in rights]) for side in (0, 1))
+    difference = estimate((after.mean(1) - before.mean(1)).tolist())
+    return Comparison(
+        difference,
+        two_sided_p(difference),
+        len(before),
+        int((after & ~before).sum()),
+        int((before & ~after).sum()),
+    )
+
+
+def same_episodes(first: Result, second: Result) -> bool:
+    """Whether the two can be paired."""
+    same: bool = first.record["episodes_digest"] == second.record["episodes_digest"]
+    return same
+
+
+def _paired(first: Result, second: Result) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    if not same_episodes(first, second):
         raise InputError(
             f"these results are of different episodes: {_first_difference(first.record, second.record)}",
             next_step="Evaluate both with the same [eval] settings on the same clips.",
         )
-    right = [_by_class(each.predictions) for each in (first, second)]
-    difference = estimate((right[1].mean(1) - right[0].mean(1)).tolist())
-    return Comparison(
-        difference,
-        two_sided_p(difference),
-        len(right[0]),
-        int((right[1] & ~right[0]).sum()),
-        int((right[0] & ~right[1]).sum()),
-    )
+    return _by_class(first.predictions), _by_class(second.predictions)
 
 
 def _digest(predictions: Predictions, names: Sequence[str]) -> str:

@@ -10,11 +10,12 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from fsarctl.config import (
+    AblateConfig,
     Config,
     DatasetConfig,
     DescribeConfig,
@@ -25,7 +26,7 @@ from fsarctl.config import (
 )
 from fsarctl.errors import ConfigError
 
-__all__ = ["FILE_NAME", "Settings", "load_settings", "rows"]
+__all__ = ["FILE_NAME", "Settings", "load_settings", "rows", "table_of"]
 
 FILE_NAME = "fsarctl.toml"
 TABLES: Mapping[str, type[Any]] = {
@@ -35,6 +36,8 @@ TABLES: Mapping[str, type[Any]] = {
     "train": TrainConfig,
     "eval": EvalConfig,
 }
+# Tables of tables: [datasets.NAME], [ablate.NAME].
+NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}
 # Variables that name places or moods rather than settings; the command line reads them itself.
 NOT_SETTINGS = {"FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE"}
 
@@ -49,6 +52,18 @@ class Settings:
     root: Path
     config: Config
     origins: Mapping[str, str]
+    values: Mapping[str, Any]
+    """What the sources say, by dotted key."""
+
+    def changed(self, overrides: Sequence[str]) -> "Settings":
+        """These settings with more ``--set`` arguments on top.
+
+        Raises:
+            ConfigError: as ``load_settings``.
+        """
+        values, origins = dict(self.values), dict(self.origins)
+        _merge(values, origins, [(f"--set {text}", [_from_override(text)]) for text in overrides])
+        return Settings(self.root, _build(values, origins), origins, values)
 
     def dataset(self, name: str) -> DatasetConfig:
         """The [datasets.NAME] table.
@@ -108,26 +123,47 @@ def load_settings(
         *((variable, [item]) for variable, item in _from_environment(environment, file)),
         *((f"--set {text}", [_from_override(text)]) for text in overrides),
     ]
+    _merge(values, origins, sources)
+    return Settings(path.parent, _build(values, origins), origins, values)
+
+
+def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
+    """Every setting as (dotted key, value, origin, meaning), in the order of the tables."""
+    listed = []
+    tables: list[tuple[str, Any]] = [
+        (f"{group}.{name}", table)
+        for group in NAMED_TABLES
+        for name, table in getattr(settings.config, group).items()
+    ]
+    tables += [(name, getattr(settings.config, name)) for name in TABLES]
+    for table, instance in tables:
+        for each in fields(instance):
+            key = f"{table}.{each.name}"
+            origin = settings.origins.get(key, "default")
+            listed.append((key, asdict(instance)[each.name], origin, each.metadata["meaning"]))
+    return listed
+
+
+def table_of(cls: type[Any], name: str, content: Mapping[str, Any], origin: str) -> Any:
+    """``content`` as the dataclass of a table, checked like fsarctl.toml.
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong type or out of range; ``origin`` is named.
+    """
+    for key in content:
+        _check_field(cls, name, key, origin)
+    return _table(cls, name, content, {f"{name}.{key}": origin for key in content})
+
+
+def _merge(
+    values: dict[str, Any], origins: dict[str, str], sources: Sequence[tuple[str, Sequence[tuple[str, Any]]]]
+) -> None:
     for origin, items in sources:
         for key, value in items:
             _check_known(key, origin)
             # A table given whole (splits = {...}) replaces what was there; its parts are not merged.
             values[key] = value
             origins[key] = origin
-    return Settings(path.parent, _build(values, origins), origins)
-
-
-def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
-    """Every setting as (dotted key, value, origin, meaning), in the order of the tables."""
-    listed = []
-    tables: list[tuple[str, Any]] = [(f"datasets.{n}", t) for n, t in settings.config.datasets.items()]
-    tables += [(name, getattr(settings.config, name)) for name in TABLES]
-    for table, instance in tables:
-        for each in fields(instance):
-            key = f"{table}.{each.name}"
-            origin = settings.origins.get(key, "default")
-            listed.append((key, getattr(instance, each.name), origin, each.metadata["meaning"]))
-    return listed
 
 
 def _find(start: Path) -> Path:
@@ -149,15 +185,17 @@ def _flatten(file: Mapping[str, Any]) -> list[tuple[str, Any]]:
             raise ConfigError(
                 f"{FILE_NAME}: {table} stands outside any table", next_step="Put it under its [table]."
             )
-        if table == "datasets":
-            for name, dataset in content.items():
-                if not isinstance(dataset, dict):
+        if table in NAMED_TABLES:
+            for name, inner in content.items():
+                if not isinstance(inner, dict):
                     raise ConfigError(
-                        f"{FILE_NAME}: datasets.{name} is not a table", next_step=f"Write [datasets.{name}]."
+                        f"{FILE_NAME}: {table}.{name} is not a table", next_step=f"Write [{table}.{name}]."
                     )
-                items += [(f"datasets.{name}.{key}", value) for key, value in dataset.items()]
-                if not dataset:
-                    raise ConfigError(f"{FILE_NAME}: [datasets.{name}] is empty", next_step="Give it a kind.")
+                items += [(f"{table}.{name}.{key}", value) for key, value in inner.items()]
+                if not inner:
+                    raise ConfigError(
+                        f"{FILE_NAME}: [{table}.{name}] is empty", next_step="Fill it, or remove it."
+                    )
         else:
             items += [(f"{table}.{key}", value) for key, value in content.items()]
             if not content:
@@ -204,35 +242,48 @@ def _parse(text: str) -> Any:
 
 def _check_known(key: str, origin: str) -> None:
     table, _, name = key.rpartition(".")
-    if table.startswith("datasets."):
-        known = [f.name for f in fields(DatasetConfig)]
+    group = table.partition(".")[0]
+    if group in NAMED_TABLES and group != table:
+        cls = NAMED_TABLES[group]
     elif table in TABLES:
-        known = [f.name for f in fields(TABLES[table])]
+        cls = TABLES[table]
     else:
         raise ConfigError(
             f"{origin}: there is no table [{table or key}]",
-            next_step=f"Known tables: datasets.NAME, {', '.join(TABLES)}{_nearest(table, TABLES)}",
+            next_step=f"Known tables: {', '.join((*(f'{each}.NAME' for each in NAMED_TABLES), *TABLES))}"
+            f"{_nearest(table, TABLES)}",
         )
-    if name and name not in known:
+    if name:
+        _check_field(cls, table, name, origin)
+
+
+def _check_field(cls: type[Any], table: str, name: str, origin: str) -> None:
+    known = [f.name for f in fields(cls)]
+    if name not in known:
         raise ConfigError(
-            f"{origin}: there is no setting {key}",
+            f"{origin}: there is no setting {table}.{name}",
             next_step=f"Known in [{table}]: {', '.join(known)}{_nearest(name, known)}",
         )
 
 
 def _build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
-    # Dataset names may hold dots when quoted in TOML, so a key is split at its last dot only.
+    # Names may hold dots when quoted in TOML, so a key is split at its last dot only.
     content: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
         table, _, name = key.rpartition(".")
         content.setdefault(table, {})[name] = value
-    datasets = {
-        table.removeprefix("datasets."): _table(DatasetConfig, table, keys, origins)
-        for table, keys in content.items()
-        if table.startswith("datasets.")
+    tables: dict[str, Any] = {
+        name: _table(cls, name, content.get(name, {}), origins) for name, cls in TABLES.items()
     }
-    tables = {name: _table(cls, name, content.get(name, {}), origins) for name, cls in TABLES.items()}
-    return Config(datasets=datasets, **tables)
+    named: dict[str, Any] = {
+        group: {
+            table.removeprefix(f"{group}."): _table(cls, table, keys, origins)
+            for table, keys in content.items()
+            if table.startswith(f"{group}.")
+        }
+        for group, cls in NAMED_TABLES.items()
+    }
+    return Config(**named, **tables)
 
 
 def _table(cls: type[Any], table: str, content: Mapping[str, Any], origins: Mapping[str, str]) -> Any:

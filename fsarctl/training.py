@@ -20,7 +20,7 @@ from torch import Tensor
 from fsarctl.config import TrainConfig
 from fsarctl.errors import ConfigError, IntegrityError
 from fsarctl.loading import EpisodeLoader, score_batch
-from fsarctl.models.task_adapter import TaskAdapterPlusPlus
+from fsarctl.models.task_adapter import QueryMode, TaskAdapterPlusPlus
 from fsarctl.reporting import Advance, Reporter
 from fsarctl.scoring import Scorer
 
@@ -66,11 +66,13 @@ def train_adapters(
     scratch: Path,
     reporter: Reporter,
     title: str,
+    query_mode: QueryMode = "joint",
 ) -> Training:
     """Train ``model``'s adapters in place and leave the best ones in it.
 
     The loaders decide which episodes; of ``config`` count epochs, episodes, val_episodes and what SGD
-    needs. ``scratch`` holds the checkpoint; a rerun goes on from it and ends with the same bytes.
+    needs. ``query_mode`` is validation's. ``scratch`` holds the checkpoint; a rerun goes on from it and
+    ends with the same bytes.
 
     Raises:
         ConfigError: the loss is no longer finite (the checkpoint before it is kept).
@@ -79,7 +81,7 @@ def train_adapters(
     device = next(model.parameters()).device
     epochs, episodes = config.epochs, config.episodes
     frozen = model.frozen_digest()
-    scorer = Scorer(model, validation)
+    scorer = Scorer(model, validation, query_mode)
     optimiser = torch.optim.SGD(
         model.trainable_parameters(),
         lr=config.lr,

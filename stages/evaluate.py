@@ -108,5 +108,6 @@ def _evaluate(
         "clips": clips,
         "clips_failed": len(store.names) - clips,
         "classes_seen_in_training": seen,
+        "trainable_parameters": sum(each.numel() for each in scorer.trainable_parameters()),
     }
     write_result(build.folder, predictions, store.names, facts)

@@ -11,11 +11,12 @@ from functools import cached_property
 from pathlib import Path
 
 from fsarctl.artifacts import Unit
+from fsarctl.config import Shortcut
 from fsarctl.data.clips import Clip
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models.catalogue import stored_side
 from fsarctl.settings import Settings
-from stages import describe, evaluate, extract, render, train
+from stages import describe, evaluate, extract, render, shortcut, train
 from stages.describe import Plan
 
 __all__ = ["Pipeline", "RunOptions"]
@@ -100,6 +101,35 @@ class Pipeline:
         names = [evaluate.FROZEN] if self._config.eval.frozen else []
         names += [self._config.model.strategy]
         return [self._evaluate(shot, name) for shot in shots for name in dict.fromkeys(names)]
+
+    def result(self, shot: int) -> Unit:
+        """The evaluation of the strategy's model alone."""
+        return self._evaluate(shot, self._config.model.strategy)
+
+    def shortcut(self, name: Shortcut, shot: int, words: str) -> Unit:
+        """What a shortcut of the released protocol gives instead; ``words`` ask `fsarctl ablate` for it."""
+        split = self._config.eval.split
+        unit = shortcut.unit(
+            name,
+            self.novel,
+            shot,
+            self._config.model,
+            self._config.train,
+            self._config.eval,
+            root=self._settings.root,
+            frames={
+                **{each: self._frames(self.base, each) for each in ("train", "val")},
+                "test": self._frames(self.novel, split),
+            },
+            texts={
+                **{each: self._text(self.base, each) for each in ("train", "val")},
+                "test": self._text(self.novel, split),
+            },
+            adapters=self._train(shot),
+            command=f"fsarctl ablate {words} --shots {shot}",
+            device=self._options.device,
+        )
+        return self._with_words(unit)
 
     def everything(self, shots: Sequence[int]) -> list[Unit]:
         """The whole pipeline for these shots, upstream first."""

@@ -1,6 +1,6 @@
 """The artifact store: finds, explains and makes what units describe."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,11 +175,12 @@ class Store:
         """Reads every byte of every artifact; damaged ones go to quarantine with a note."""
         return self._shelf.verify()
 
-    def gc(self, units: Iterable[Unit], *, dry_run: bool = False) -> list[Removal]:
+    def gc(self, units: Iterable[Unit], *, keep: Sequence[str] = (), dry_run: bool = False) -> list[Removal]:
         """Removes artifacts and unfinished work that the units and their upstream have no use for.
 
-        Quarantine and records stay. While a unit's upstream is not done its key is unknown, and the
-        newest answer of its slot stays: it may be the right one again.
+        Artifacts of the stages in ``keep`` stay with all that went into them; quarantine and records stay.
+        While a unit's upstream is not done its key is unknown, and the newest answer of its slot stays:
+        it may be the right one again.
 
         Raises:
             InputError: the cache cannot be written.
@@ -193,6 +194,7 @@ class Store:
                     kept |= {self._shelf.work(unit.stage, key)}
             elif newest := self._shelf.newest(unit.stage, unit.slot):
                 kept |= {newest.path}
+        kept |= self._with_upstream(keep)
         doomed = [
             Removal(f"{found.manifest.stage} {found.manifest.slot}", found.path, found.manifest.bytes)
             for found in self._shelf.all()
@@ -270,6 +272,19 @@ class Store:
             f"{unit.slot} came out with other bytes than before in {len(names)} files ({names[0]}): "
             "what depends on it will be made again."
         )
+
+    def _with_upstream(self, stages: Sequence[str]) -> set[Path]:
+        """The artifacts of these stages and everything that they were made of, by folder."""
+        by_key = {(found.manifest.stage, found.key): found for found in self._shelf.all()}
+        pending = [found for found in by_key.values() if found.manifest.stage in stages]
+        kept: set[Path] = set()
+        while pending:
+            artifact = pending.pop()
+            if artifact.path not in kept:
+                kept.add(artifact.path)
+                sources = artifact.manifest.inputs.values()
+                pending += [by_key[s.stage, s.key] for s in sources if (s.stage, s.key) in by_key]
+        return kept
 
     def _remove(self, removal: Removal) -> bool:
         stage, key = removal.path.parent.name, removal.path.name

@@ -1,6 +1,7 @@
 """The commands. Each one parses and hands over to the session; what is printed is in ``tables``."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,15 @@ Shots = Annotated[
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Shots at once, one core each.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Decoding processes; default: one a core.")]
+
+
+class Layout(StrEnum):
+    """The values of --format."""
+
+    table = "table"
+    csv = "csv"
+    markdown = "markdown"
+    latex = "latex"
 
 
 @app.callback(invoke_without_command=True)
@@ -136,6 +146,47 @@ def run(
         jobs=jobs,
         dry_run=dry_run,
         force=force,
+        as_json=as_json,
+    )
+
+
+@command(app, "ablate", example="fsarctl ablate table4 --seeds 0 1 2 --jobs 2")
+def ablate(
+    session: Session,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Sweeps, e.g. table4; without any, they are listed."),
+    ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option("--rows", metavar="ROW [ROW ...]", help="These rows alone, and their baselines."),
+    ] = None,
+    shots: Shots = None,
+    seeds: Annotated[
+        list[int] | None,
+        typer.Option("--seeds", min=0, metavar="S [S ...]", help="Of training and episodes, each a run."),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at once, one core each.")] = 1,
+    workers: Workers = CORES,
+    device: Device = "auto",
+    dry_run: DryRun = False,
+    layout: Annotated[Layout, typer.Option("--format", help="How the table is printed.")] = Layout.table,
+    as_json: Json = False,
+) -> None:
+    """Run a sweep of settings (the paper's tables and figures, or your own), and print its table."""
+    from fsarctl.cli.ablation import ablate as run
+
+    run(
+        session,
+        names or [],
+        rows=rows or [],
+        shots=shots or [],
+        seeds=seeds or [],
+        jobs=jobs,
+        device=device,
+        workers=workers,
+        dry_run=dry_run,
+        layout=layout.value,
         as_json=as_json,
     )
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "command"]
 
+KEPT_STAGES = ("ablate",)
+"""Whose artifacts, and all that went into them, `cache gc` keeps whatever the settings are now."""
+
 
 def command(group: typer.Typer, name: str, *, example: str) -> Callable[[Callable[..., None]], None]:
     """Register a function whose first parameter is the session as ``group``'s command ``name``."""
@@ -240,7 +243,7 @@ class Session:
         """Remove what no dataset and no shot of the present settings has a use for, after asking."""
         shots = sorted({*self.settings.config.train.shots, *self.settings.config.eval.shots})
         units = [u for name in self.settings.config.datasets for u in self.pipeline(dataset=name).used(shots)]
-        doomed = self.store.gc(units, dry_run=True)
+        doomed = self.store.gc(units, keep=KEPT_STAGES, dry_run=True)
         size = sum(each.bytes for each in doomed)
         listing = [{"what": each.what, "path": str(each.path), "bytes": each.bytes} for each in doomed]
         if not as_json:
@@ -254,7 +257,7 @@ class Session:
                 if not typer.confirm(question, err=True):
                     say("nothing was removed")
                     return
-            self.store.gc(units)
+            self.store.gc(units, keep=KEPT_STAGES)
         if as_json:
             print_json({"schema": "fsarctl.gc/1", "removed": [] if dry_run else listing, "found": listing})
         else:
@@ -301,7 +304,7 @@ class Session:
 
     def _make_beside_each_other(self, units: Sequence["Unit"], jobs: int) -> None:
         """Make what the shots share here, then each shot's training and evaluation in its own process."""
-        from fsarctl.executor import run_commands
+        from fsarctl.executor import require_success, run_commands
 
         apart = ("train", "evaluate")
         self.store.realise_all([unit for unit in units if unit.stage not in apart])
@@ -309,7 +312,7 @@ class Session:
             todo = [s.unit for s in self.store.plan(units) if s.unit.stage == stage and s.name != "done"]
             # The last shots take the longest and so start first.
             commands = list(dict.fromkeys(unit.command for unit in reversed(todo)))
-            run_commands(commands, jobs, self.reporter)
+            require_success(commands, run_commands(commands, jobs, self.reporter))
 
 
 def _summary(outcome: "Outcome") -> dict[str, Any]:

@@ -13,7 +13,8 @@ from fsarctl.errors import UsageError
 
 __all__ = ["VARIADIC", "VariadicCommand", "spread"]
 
-VARIADIC = ("--shots",)
+VARIADIC = {"--shots": "1 3 5", "--seeds": "0 1 2", "--rows": "ROW ROW"}
+"""Each with an example of what may follow."""
 
 
 def spread(words: list[str]) -> list[str]:
@@ -38,7 +39,7 @@ def spread(words: list[str]) -> list[str]:
             position += 1
         if not values:
             raise UsageError(
-                f"{word} needs one or more numbers", next_step=f"For example: fsarctl eval {word} 1 3 5"
+                f"{word} needs one or more values", next_step=f"For example: {word} {VARIADIC[word]}"
             )
         for value in values:
             rewritten += [word, value]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -349,6 +350,94 @@ def test_two_results_are_compared_if_they_are_of_the_same_episodes(project: Path
     path.chmod(0o644)
     path.write_text(path.read_text().replace('"accuracy": 0', '"accuracy": 1'))
     assert "damaged" in type_in(copy, f"fsarctl compare {keys[0]} {keys[1]}", expect=5).stderr
+
+
+SWEEPS = """
+[ablate.mine]
+title = "Video and text"
+[[ablate.mine.rows]]
+name = "both"
+[[ablate.mine.rows]]
+name = "video alone"
+set = { "model.score" = "video" }
+[ablate.broken]
+[[ablate.broken.rows]]
+name = "good"
+[[ablate.broken.rows]]
+name = "diverges"
+set = { "train.lr" = 1e30, "train.episodes" = 3 }
+[[ablate.broken.rows]]
+name = "wrong"
+set = { "train.lr" = -1.0 }
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_sweep_is_run_once_and_keeps_its_results(project: Path, tmp_path: Path, jobs: int) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    (copy / "fsarctl.toml").write_text(FILE + SWEEPS)
+    listed = json.loads(type_in(copy, "fsarctl ablate --json").stdout)["sweeps"]
+    assert {"table4", "protocol", "mine"} <= {each["name"] for each in listed}
+    plan = json.loads(type_in(copy, "fsarctl ablate mine --dry-run --json").stdout)
+    assert [each["state"] for each in plan["runs"]] == ["done", "waiting"]
+    assert plan["artifacts_to_make"] == 2
+    assert plan["seconds_left"] > 0
+    said = type_in(copy, f"fsarctl ablate mine --jobs {jobs}").stdout
+    for word in ("Video and text", "both", "video alone", "1-shot", "difference", "±"):
+        assert word in said
+    before = published(copy)
+    again = type_in(copy, "fsarctl ablate mine --json")
+    assert "nothing to do" in again.stderr
+    assert published(copy) == before
+    rows = json.loads(again.stdout)["tables"][0]["rows"]
+    for row, words in zip(rows, ("", "--set model.score=video"), strict=True):
+        results = json.loads(type_in(copy, f"fsarctl eval --shots 1 --json {words}").stdout)["results"]
+        assert row["results"][0]["accuracy"] == results[-1]["accuracy"]
+    for layout, word in (("csv", "sweep,benchmark,row,shot"), ("markdown", "| both |"), ("latex", "tabular")):
+        assert word in type_in(copy, f"fsarctl ablate mine --format {layout}").stdout
+    # What a table was made of stays, whatever the settings are now.
+    (copy / "clips" / "a").mkdir(parents=True)
+    (copy / "clips" / "a" / "1.mp4").write_bytes(b"")
+    removed = json.loads(type_in(copy, "fsarctl cache gc --yes --json").stdout)["removed"]
+    assert all("ablate" not in each["what"] for each in removed)
+    assert "nothing to do" in type_in(copy, "fsarctl ablate mine").stderr
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_failed_run_does_not_stop_the_others(project: Path, tmp_path: Path, jobs: int) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    (copy / "fsarctl.toml").write_text(FILE + SWEEPS)
+    done = type_in(copy, f"fsarctl ablate broken --json --jobs {jobs}", expect=7)
+    table = json.loads(done.stdout)["tables"][0]
+    assert [row["name"] for row in table["rows"]] == ["good", "diverges"]
+    assert table["rows"][0]["results"][0]["accuracy"] is not None
+    assert table["rows"][1]["results"][0]["accuracy"] is None
+    assert list(table["failed"]) == ["diverges, 1-shot"]
+    assert "lr is -1.0" in table["left_out"]["wrong"]
+    assert "diverges" in done.stderr.splitlines()[-2]
+
+
+def test_what_the_shortcuts_add_is_measured_on_the_same_episodes(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    table = json.loads(type_in(copy, "fsarctl ablate protocol --json").stdout)["tables"][0]
+    assert len(table["rows"]) == 7
+    found = {row["name"]: row["results"][0] for row in table["rows"]}
+    assert all(each["accuracy"] is not None for each in found.values())
+    assert sum(each["difference"] is not None for each in found.values()) == 6
+    # The published command of a row makes that row alone.
+    shown = json.loads(type_in(copy, "fsarctl ablate protocol --dry-run --json").stdout)["runs"]
+    command = next(each["command"] for each in shown if each["run"].startswith("transposed"))
+    type_in(copy, "fsarctl ablate protocol")
+    again = subprocess.run(
+        [str(FSARCTL), *shlex.split(command)[1:], "--json"], cwd=copy, capture_output=True, check=True
+    )
+    assert b"nothing to do" in again.stderr
+    assert json.loads(again.stdout)["tables"][0]["rows"][0]["name"] == "none of them"
+    refused = type_in(copy, "fsarctl ablate protocol --set eval.query=2 --json").stdout
+    assert "one query per class" in json.loads(refused)["tables"][0]["left_out"]["all as released"]
 
 
 def test_a_strategy_is_a_row_of_the_table(project: Path, tmp_path: Path) -> None:

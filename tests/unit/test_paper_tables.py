@@ -9,12 +9,14 @@ import torch
 
 from fsarctl import config
 from fsarctl.assembly import ADAPTER_FIELDS, build_model, choose_device, model_key, tokens_of
-from fsarctl.config import ModelConfig
+from fsarctl.config import Config, ModelConfig
 from fsarctl.data.corpus import PROMPT_MAKERS
 from fsarctl.errors import ConfigError
 from fsarctl.models import PRESETS, Formulation
 from fsarctl.models.metrics import METRICS
 from fsarctl.models.strategies import ORDER_FIRST, POSITIONS, PROMPTS, STRATEGIES, VISUAL_STEPS
+from fsarctl.settings import Settings
+from fsarctl.sweeps import sweeps
 
 TINY = ModelConfig(backbone="tiny", weights="shipped", visual_layers=1, text_layers=1)
 DESCRIPTIONS = {
@@ -22,40 +24,27 @@ DESCRIPTIONS = {
 }
 LABEL_ALONE = {"sub_actions": "none", "alignment": "none"}
 
+
+def rows_of_the_paper() -> dict[str, dict[str, Any]]:
+    """The [model] settings of the rows that ship, each once, with one layer wherever there are several."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, sweep in sweeps(Settings(Path(), Config(), {}, {})).items():
+        for row in sweep.expanded if name != "protocol" else ():
+            model = {
+                key.removeprefix("model."): 1 if key.endswith("_layers") and "align" not in key else value
+                for key, value in row.set.items()
+                if key.startswith("model.")
+            }
+            if "adapters" in model:
+                model["adapters"] = tuple(model["adapters"])
+            if replace(TINY, **model) not in [replace(TINY, **other) for other in rows.values()]:
+                rows[f"{name} {row.name}"] = model
+    return rows
+
+
 ROWS: dict[str, dict[str, Any]] = {
-    "3 frozen backbone": {"strategy": "frozen", **LABEL_ALONE},
-    "3 full fine-tuning": {"strategy": "full", **LABEL_ALONE},
-    "3 AIM": {"strategy": "aim", "visual_position": "all", **LABEL_ALONE},
-    "3 AIM, partial": {"strategy": "aim", **LABEL_ALONE},
-    "3 AIM and task": {"strategy": "task-adapter", "visual_position": "all", **LABEL_ALONE},
-    "3 task alone, partial": {"strategy": "task-adapter", "adapters": ("task",), **LABEL_ALONE},
-    "3 Task-Adapter": {"strategy": "task-adapter", **LABEL_ALONE},
-    "4 sub-actions": {"strategy": "task-adapter", "alignment": "none"},
-    "4 alignment": {"strategy": "task-adapter", "sub_actions": "none"},
-    "4 sub-actions, alignment": {"strategy": "task-adapter"},
-    "4 sub-actions, order": {"alignment": "none"},
-    "4 all": {},
-    "5 Task-Adapter, video": {"strategy": "task-adapter", "score": "video", **LABEL_ALONE},
-    "5 Task-Adapter, text": {"strategy": "task-adapter", "score": "text", **LABEL_ALONE},
-    "5 video": {"score": "video"},
-    "5 text": {"score": "text"},
-    "6 average": {"sub_actions": "average"},
-    "6 concatenated": {"sub_actions": "concatenate"},
-    "7 two layers": {"alignment_layers": 2},
-    "7 three layers": {"alignment_layers": 3},
-    "7 convolution": {"alignment": "conv1d"},
-    "8 all": {"visual_position": "all"},
-    "8 bottom": {"visual_position": "bottom"},
-    "8 order, all": {"text_position": "all"},
-    "8 order, bottom": {"text_position": "bottom"},
-    "9 task before": {"task_position": "before"},
-    "9 task between": {"task_position": "between"},
-    "9 order before": {"order_position": "before"},
-    "figure 10 Bi-MHM": {"metric": "bi_mhm"},
-    "figure 10 OTAM": {"metric": "otam"},
-    "figure 10 TRX": {"metric": "trx"},
-    "figure 10 TRX, shots pooled": {"metric": "trx", "trx_shots": "pooled"},
-    "figure 10 full, TRX": {"strategy": "full", "metric": "trx", **LABEL_ALONE},
+    **rows_of_the_paper(),
+    "TRX, shots pooled": {"metric": "trx", "trx_shots": "pooled"},
     "released": {"formulation": "released"},
     "released, one option back": {"formulation": "released", "temporal_embedding": False},
     "a norm": {"alignment_norm": True, "alignment_residual": "key"},
@@ -101,7 +90,7 @@ def test_no_two_rows_are_the_same_function() -> None:
         if torch.allclose(matrices[a], matrices[b], rtol=1e-5, atol=1e-7)
     ]
     # Order adapters are all that distinguishes Task-Adapter++, and the video score has no text.
-    assert same == [("5 video", "5 Task-Adapter, video")]
+    assert same == [("table5 Task-Adapter++, video", "table5 Task-Adapter, video")]
 
 
 def test_the_defaults_are_the_papers_model() -> None:
@@ -166,11 +155,15 @@ def test_one_text_feature_a_class(option: str) -> None:
 
 def test_the_frozen_row_does_not_depend_on_what_is_trained() -> None:
     root = Path()
-    for options in (ROWS["3 AIM"], ROWS["9 task before"], {"strategy": "full"}):
+    for options in (ROWS["table3 AIM"], ROWS["table9 Task-MSA before"], {"strategy": "full"}):
         table = replace(TINY, **options)
         same_text = replace(TINY, sub_actions=table.sub_actions, alignment=table.alignment)
         assert model_key(table, root, adapters=False) == model_key(same_text, root, adapters=False)
-    for options in (ROWS["6 average"], ROWS["figure 10 OTAM"], ROWS["7 two layers"]):
+    for options in (
+        ROWS["table6 average"],
+        ROWS["fig10 OTAM, Task-Adapter++"],
+        ROWS["table7 attention, 2 layers"],
+    ):
         table = replace(TINY, **options)
         assert model_key(table, root, adapters=False) != model_key(TINY, root, adapters=False)
 

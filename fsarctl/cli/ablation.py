@@ -1,0 +1,164 @@
+"""`fsarctl ablate`: plans sweeps, runs what is not done, and prints their tables."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsarctl.cli.console import print_json, say
+from fsarctl.cli.sweep_tables import print_plan, print_sweeps, print_table_of
+from fsarctl.errors import FsarctlError, PartialError
+
+if TYPE_CHECKING:
+    from fsarctl.cli.session import Session
+    from fsarctl.settings import Settings
+    from stages.ablate import Run, Sweep
+    from stages.plan import Pipeline
+
+__all__ = ["ablate"]
+
+
+def ablate(
+    session: "Session",
+    names: Sequence[str],
+    *,
+    rows: Sequence[str],
+    shots: Sequence[int],
+    seeds: Sequence[int],
+    jobs: int,
+    device: str,
+    workers: int,
+    dry_run: bool,
+    layout: str,
+    as_json: bool,
+) -> None:
+    """Run the sweeps of these names, or list those that there are.
+
+    Raises:
+        UsageError: no such sweep or row.
+        PartialError: some runs failed; the tables were printed without them.
+    """
+    from fsarctl.sweeps import chosen_rows, find_sweep, sweeps
+    from stages import ablate as stage
+
+    if not names:
+        print_sweeps(sweeps(session.settings), as_json=as_json)
+        return
+    pipeline = _pipelines(session, device, workers)
+    planned = []
+    for name in dict.fromkeys(names):
+        config = find_sweep(name, session.settings)
+        planned.append(
+            stage.plan(
+                name,
+                config,
+                chosen_rows(config, rows),
+                tuple(dict.fromkeys(shots)) or config.shots,
+                tuple(dict.fromkeys(seeds)) or (None,),
+                session.settings,
+                pipeline,
+            )
+        )
+    for sweep in planned:
+        for row, reason in sweep.left_out.items():
+            say(f"{sweep.name}: left out {row!r}: {reason}")
+    if dry_run:
+        print_plan(session, [run for sweep in planned for run in sweep.runs], as_json=as_json)
+        return
+    failures = _make(session, planned, jobs)
+    documents = [_document(session, sweep, failures) for sweep in planned]
+    if as_json:
+        print_json({"schema": "fsarctl.ablate/1", "tables": documents})
+    else:
+        for document in documents:
+            print_table_of(document, layout)
+    if failures:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise PartialError(
+            f"{len(failures)} runs failed: {listed}",
+            next_step="Run it again: what is finished is kept, and only these are tried.",
+        )
+
+
+def _pipelines(
+    session: "Session", device: str, workers: int
+) -> "Callable[[Settings, Sequence[str]], Pipeline]":
+    from stages.plan import Pipeline, RunOptions
+
+    def pipeline(settings: "Settings", overrides: Sequence[str]) -> Pipeline:
+        words = shlex.join(word for each in overrides for word in ("--set", each))
+        flags = " ".join(filter(None, [session.flags, words]))
+        return Pipeline(
+            settings, session.store.records, RunOptions(workers=workers, device=device, flags=flags)
+        )
+
+    return pipeline
+
+
+def _make(session: "Session", sweeps: "Sequence[Sweep]", jobs: int) -> dict[str, str]:
+    """Make every run that can be made; run -> why it failed."""
+    runs = [run for sweep in sweeps for run in sweep.runs]
+    states = session.store.plan([run.unit for run in runs])
+    todo = {state.unit.slot: state.unit for state in states if state.name != "done"}
+    if not todo:
+        say(f"nothing to do: all {len(runs)} runs are up to date")
+        return {}
+    broken = _beside_each_other(session, runs, jobs) if jobs > 1 else {}
+    failures: dict[str, str] = {}
+    for number, run in enumerate(runs, start=1):
+        reason = next((broken[each] for each in _commands(session, run) if each in broken), "")
+        if not reason:
+            say(f"[{number}/{len(runs)}] {run.name}")
+            reason = _attempt(session, run)
+        if reason:
+            failures[run.name] = reason
+            say(f"failed: {run.name}: {reason}")
+    return failures
+
+
+def _attempt(session: "Session", run: "Run") -> str:
+    """Make one run; "" or why it failed."""
+    try:
+        session.store.realise_all([run.unit])
+    except FsarctlError as error:
+        return error.message
+    except Exception as error:  # one run's bug is no reason to lose the others
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _beside_each_other(session: "Session", runs: "Sequence[Run]", jobs: int) -> dict[str, str]:
+    """Make what the runs share here, then the rest ``jobs`` at a time; command -> why it failed."""
+    from fsarctl.executor import run_commands
+
+    shared = ("render", "describe", "extract")
+    units = [state.unit for state in session.store.plan([run.unit for run in runs])]
+    session.store.realise_all([unit for unit in units if unit.stage in shared])
+    broken: dict[str, str] = {}
+    for stages in (("train",), ("evaluate", "shortcut")):
+        todo = [
+            state.unit.command
+            for state in session.store.plan(units)
+            if state.unit.stage in stages and state.name != "done"
+        ]
+        commands = [each for each in dict.fromkeys(todo) if each not in broken]
+        for command, code in zip(commands, run_commands(commands, jobs, session.reporter), strict=True):
+            if code:
+                broken[command] = f"`{command}` ended with exit code {code}"
+    return broken
+
+
+def _commands(session: "Session", run: "Run") -> list[str]:
+    return [state.unit.command for state in session.store.plan([run.unit])]
+
+
+def _document(session: "Session", sweep: "Sweep", failures: dict[str, str]) -> dict[str, Any]:
+    """The sweep's table: its artifact's, or what can be said while runs are missing."""
+    from stages import ablate as stage
+
+    failed = [run.name for run in sweep.runs if run.name in failures]
+    if not failed:
+        return stage.load_table(session.store.realise(stage.unit(sweep)))
+    found = {run.name: session.store.find(run.unit) for run in sweep.runs if run.name not in failures}
+    folders: dict[str, Path] = {name: artifact.path for name, artifact in found.items() if artifact}
+    return {**stage.document(sweep, folders), "failed": {name: failures[name] for name in failed}}

@@ -1,0 +1,218 @@
+"""What `fsarctl ablate` prints: a sweep's table for people, as CSV, Markdown or LaTeX, and its plan."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fsarctl.cli.console import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from fsarctl.cli.session import Session
+    from fsarctl.config import AblateConfig
+    from stages.ablate import Run
+
+__all__ = ["print_plan", "print_sweeps", "print_table_of"]
+
+SIGNIFICANT = 0.05
+
+
+def print_sweeps(known: "Mapping[str, AblateConfig]", *, as_json: bool) -> None:
+    """The sweeps that there are."""
+    if as_json:
+        listed = [
+            {
+                "name": name,
+                "title": each.title,
+                "source": each.source,
+                "rows": [r.name for r in each.expanded],
+            }
+            for name, each in known.items()
+        ]
+        print_json({"schema": "fsarctl.sweeps/1", "sweeps": listed})
+        return
+    width = max(map(len, known))
+    for name, each in known.items():
+        source = f" ({each.source})" if each.source else ""
+        typer.echo(f"{name:<{width}}  {len(each.expanded):3} rows  {each.title}{source}")
+    say("Run one: fsarctl ablate NAME; your own are [ablate.NAME] tables of fsarctl.toml.")
+
+
+def print_plan(session: "Session", runs: "Sequence[Run]", *, as_json: bool) -> None:
+    """What each run would need, and how long the rest may take by what its like took before."""
+    missing = [s.unit for s in session.store.plan([run.unit for run in runs]) if s.name != "done"]
+    done = {id(run): session.store.state(run.unit).name for run in runs}
+    seconds = _seconds_left(session, [unit.stage for unit in missing])
+    if as_json:
+        rows = [{"run": run.name, "state": done[id(run)], "command": run.unit.command} for run in runs]
+        document = {"schema": "fsarctl.ablate-plan/1", "runs": rows, "artifacts_to_make": len(missing)}
+        print_json({**document, "seconds_left": seconds})
+        return
+    for run in runs:
+        typer.echo(f"{done[id(run)]:<8} {run.name}")
+    finished = sum(state == "done" for state in done.values())
+    time = (
+        "nothing like them was made before" if seconds is None else f"about {_duration(seconds)} in one job"
+    )
+    say(f"{finished} of {len(runs)} runs are done; {len(missing)} artifacts to make: {time}")
+
+
+def print_table_of(document: Mapping[str, Any], layout: str) -> None:
+    """One sweep's table as table, csv, markdown or latex."""
+    if layout == "csv":
+        _print_csv(document)
+        return
+    heading, *body = _cells(document, plus_minus=r"$\pm$" if layout == "latex" else "±")
+    if layout == "markdown":
+        typer.echo(f"**{_caption(document)}**\n")
+        for line in (heading, ["---"] * len(heading), *body):
+            typer.echo("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |")
+    elif layout == "latex":
+        _print_latex(document, heading, body)
+    else:
+        from rich.table import Table
+        from rich.text import Text
+
+        words = len(document["columns"]) or 1
+        table = Table(title=_caption(document), title_justify="left", title_style="bold")
+        for number, name in enumerate(heading):
+            table.add_column(name, justify="left" if number < words else "right")
+        for line in body:
+            table.add_row(*map(Text, line))
+        print_table(table)
+    for remark in _remarks(document):
+        typer.echo(remark if layout == "table" else f"% {remark}" if layout == "latex" else f"\n{remark}")
+
+
+def _cells(document: Mapping[str, Any], *, plus_minus: str) -> list[list[str]]:
+    """Heading and rows: the row's own cells, then for each shot accuracy, difference and the paper's."""
+    rows = document["rows"]
+    numbers = [[row["results"][number] for row in rows] for number in range(len(document["shots"]))]
+    heading = list(document["columns"]) or [""]
+    lines = [list(row["cells"]) or [row["name"], *[""] * (len(heading) - 1)] for row in rows]
+    if len({each["trainable_parameters"] for each in numbers[0]} - {None}) > 1:
+        heading.append("trained")
+        for line, each in zip(lines, numbers[0], strict=True):
+            line.append(_millions(each["trainable_parameters"]))
+    for shot, column in zip(document["shots"], numbers, strict=True):
+        heading.append(f"{shot}-shot")
+        differs = any(each["difference"] is not None for each in column)
+        papers = any(each["paper"] is not None for each in column)
+        heading += ["difference"] * differs + ["paper"] * papers
+        for line, each in zip(lines, column, strict=True):
+            line.append(_with_half(each["accuracy"], each["half_width"], plus_minus))
+            if differs:
+                line.append(_difference(each, plus_minus))
+            if papers:
+                line.append("" if each["paper"] is None else f"{100 * each['paper']:.1f}")
+    return [heading, *lines]
+
+
+def _with_half(value: float | None, half_width: float | None, plus_minus: str) -> str:
+    if value is None:
+        return "failed"
+    return f"{100 * value:.1f} {plus_minus} {'?' if half_width is None else f'{100 * half_width:.1f}'}"
+
+
+def _difference(numbers: Mapping[str, Any], plus_minus: str) -> str:
+    if numbers["difference"] is None:
+        return ""
+    star = "*" if numbers["p"] < SIGNIFICANT else " "
+    half = numbers["difference_half_width"]
+    width = "?" if half is None else f"{100 * half:.1f}"
+    return f"{100 * numbers['difference']:+.1f} {plus_minus} {width}{star}"
+
+
+def _caption(document: Mapping[str, Any]) -> str:
+    source = f" ({document['source']})" if document["source"] else ""
+    return f"{document['title'] or document['name']}{source}"
+
+
+def _remarks(document: Mapping[str, Any]) -> list[str]:
+    seeds = len(document["seeds"])
+    episodes = f"{document['episodes']:,} episodes" if document["episodes"] else "no episodes"
+    several = f" of each of {seeds} seeds" if seeds > 1 else ""
+    remarks = [
+        f"{document['benchmark']} {document['split'] or ''}: accuracy in % with its 95 % interval over "
+        f"{episodes}{several}, {document['query_mode'] or ''} queries"
+    ]
+    against = {row["against"] for row in document["rows"] if row["against"] != row["name"]}
+    if any(each["difference"] is not None for row in document["rows"] for each in row["results"]):
+        whom = f"{next(iter(against))!r}" if len(against) == 1 else "each row's baseline"
+        remarks.append(f"difference: paired, from {whom}; * p < {SIGNIFICANT} (z-test over episodes)")
+    if seeds > 1:
+        remarks.append("single seeds: " + "; ".join(_single_seeds(document)))
+    remarks += [f"left out {row!r}: {why}" for row, why in document["left_out"].items()]
+    return remarks
+
+
+def _single_seeds(document: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{row['name']} "
+        + ", ".join(" / ".join(f"{100 * a:.1f}" for a in r["seeds"]) for r in row["results"])
+        for row in document["rows"]
+    ]
+
+
+def _print_csv(document: Mapping[str, Any]) -> None:
+    """One line for each row and shot, with the names of the JSON document; accuracies from 0 to 1."""
+    names = [
+        "accuracy", "half_width", "difference", "difference_half_width", "p", "paper", "trainable_parameters"
+    ]  # fmt: skip
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["sweep", "benchmark", *(document["columns"] or []), "row", "shot", *names, "seeds"])
+    for row in document["rows"]:
+        cells = row["cells"] or [""] * len(document["columns"])
+        for each in row["results"]:
+            values = ["" if each[name] is None else each[name] for name in names]
+            seeds = " ".join(map(str, each["seeds"]))
+            writer.writerow(
+                [document["name"], document["benchmark"], *cells, row["name"], each["shot"], *values, seeds]
+            )
+    typer.echo(text.getvalue(), nl=False)
+
+
+def _print_latex(document: Mapping[str, Any], heading: list[str], body: list[list[str]]) -> None:
+    words = len(document["columns"]) or 1
+    typer.echo(f"\\begin{{tabular}}{{{'l' * words}{'r' * (len(heading) - words)}}}")
+    typer.echo("\\hline")
+    for number, line in enumerate((heading, *body)):
+        typer.echo(" & ".join(map(_escaped, line)) + r" \\" + (r" \hline" if number == 0 else ""))
+    typer.echo("\\hline\n\\end{tabular}")
+
+
+def _escaped(cell: str) -> str:
+    for character in "&%#_":
+        cell = cell.replace(character, f"\\{character}")
+    return cell.replace("✓", r"$\checkmark$").replace("×", r"$\times$").replace("*", "$^*$")
+
+
+def _seconds_left(session: "Session", stages: Sequence[str]) -> float | None:
+    """By what the same stages took in this store; None where one of them was never run."""
+    took: dict[str, list[float]] = {}
+    for artifact in session.store.artifacts():
+        seconds = artifact.manifest.provenance.get("seconds")
+        if isinstance(seconds, (int, float)):
+            took.setdefault(artifact.manifest.stage, []).append(float(seconds))
+    # A shortcut trains and evaluates.
+    if "shortcut" not in took and {"train", "evaluate"} <= took.keys():
+        took["shortcut"] = [mean(took["train"]) + mean(took["evaluate"])]
+    if not set(stages) <= took.keys():
+        return None
+    return sum(mean(took[stage]) for stage in stages)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _millions(count: int | None) -> str:
+    if count is None:
+        return ""
+    return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.0f} K" if count else "0"

@@ -1,0 +1,168 @@
+"""ablate: a sweep as units. Every run shares what it can with all others, and the table is an artifact.
+
+The table's artifact is table.json (schema fsarctl.ablate/1); it keeps the results that it was made of
+from ``fsarctl cache gc``.
+"""
+
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsarctl.artifacts import JSON, Artifact, Build, Unit
+from fsarctl.config import AblateConfig, RowConfig
+from fsarctl.errors import ConfigError, InputError
+from fsarctl.settings import Settings
+from fsarctl.sweeps import overrides_of
+from stages.plan import Pipeline
+
+__all__ = ["STAGE", "Run", "Sweep", "document", "load_table", "plan", "unit"]
+
+STAGE = "ablate"
+VERSION = 1
+TABLE = "table.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row at one shot with one seed (None: the file's); ``unit`` is its result."""
+
+    row: str
+    shot: int
+    seed: int | None
+    unit: Unit
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        return f"{self.row}, {self.shot}-shot{seed}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that is ready to run.
+
+    ``left_out`` says of a row why this project cannot have it, e.g. more layers than the backbone has.
+    """
+
+    name: str
+    config: AblateConfig
+    rows: tuple[RowConfig, ...]
+    shots: tuple[int, ...]
+    seeds: tuple[int | None, ...]
+    benchmark: str
+    runs: tuple[Run, ...]
+    left_out: Mapping[str, str]
+
+
+def plan(
+    name: str,
+    config: AblateConfig,
+    rows: Sequence[RowConfig],
+    shots: Sequence[int],
+    seeds: Sequence[int | None],
+    settings: Settings,
+    pipeline: Callable[[Settings, Sequence[str]], Pipeline],
+) -> Sweep:
+    """The runs of a sweep; ``pipeline`` makes the units of settings that came of some overrides.
+
+    Raises:
+        ConfigError, InputError: no row can run; it is what the first one says.
+    """
+    runs: list[Run] = []
+    left_out: dict[str, str] = {}
+    for row in rows:
+        try:
+            runs += [_run(name, row, shot, seed, settings, pipeline) for shot in shots for seed in seeds]
+        except (ConfigError, InputError) as error:
+            left_out[row.name] = error.message
+            if len(left_out) == len(rows):
+                raise
+    novel = pipeline(settings, ()).novel
+    benchmark = str(getattr(settings.dataset(novel), "name", "")) or novel
+    kept = tuple(row for row in rows if row.name not in left_out)
+    return Sweep(name, config, kept, tuple(shots), tuple(seeds), benchmark, tuple(runs), left_out)
+
+
+def unit(sweep: Sweep) -> Unit:
+    """The table of a sweep, made of the results of its runs."""
+    config: dict[str, JSON] = {
+        "name": sweep.name,
+        "benchmark": sweep.benchmark,
+        "title": sweep.config.title,
+        "source": sweep.config.source,
+        "columns": list(sweep.config.columns),
+        "rows": [
+            {**vars(row), "against": sweep.config.reference(row), "cells": list(row.cells)}
+            for row in sweep.rows
+        ],
+        "shots": list(sweep.shots),
+        "seeds": list(sweep.seeds),
+        "left_out": dict(sweep.left_out),
+    }
+
+    def build(build: Build) -> None:
+        folders = {run.name: build.inputs[run.name] for run in sweep.runs}
+        text = json.dumps(document(sweep, folders), indent=2, ensure_ascii=False, allow_nan=False)
+        (build.folder / TABLE).write_text(text + "\n", encoding="utf-8")
+
+    return Unit(
+        stage=STAGE,
+        version=VERSION,
+        slot=f"ablate {sweep.name}",
+        command=f"fsarctl ablate {sweep.name}",
+        config=config,
+        inputs={run.name: run.unit for run in sweep.runs},
+        build=build,
+    )
+
+
+def document(sweep: Sweep, folders: Mapping[str, Path]) -> dict[str, Any]:
+    """The table of those runs whose folders are there, as table.json has it."""
+    from fsarctl.results import Result, load_result
+    from fsarctl.sweeps import table_rows
+
+    outcomes: dict[tuple[str, int], list[Result]] = {}
+    for run in sweep.runs:
+        if run.name in folders:
+            outcomes.setdefault((run.row, run.shot), []).append(load_result(folders[run.name]))
+    first = next(iter(outcomes.values()))[0].record if outcomes else {}
+    return {
+        "schema": "fsarctl.ablate/1",
+        "name": sweep.name,
+        "title": sweep.config.title,
+        "source": sweep.config.source,
+        "benchmark": sweep.benchmark,
+        "columns": list(sweep.config.columns),
+        "shots": list(sweep.shots),
+        "seeds": list(sweep.seeds),
+        **{name: first.get(name) for name in ("way", "query", "query_mode", "episodes", "split")},
+        "rows": table_rows(sweep.config, sweep.rows, sweep.shots, outcomes, sweep.benchmark),
+        "left_out": dict(sweep.left_out),
+    }
+
+
+def load_table(artifact: Artifact) -> dict[str, Any]:
+    """The document of a finished table."""
+    table: dict[str, Any] = json.loads((artifact.path / TABLE).read_text(encoding="utf-8"))
+    return table
+
+
+def _run(
+    sweep: str,
+    row: RowConfig,
+    shot: int,
+    seed: int | None,
+    settings: Settings,
+    pipeline: Callable[[Settings, Sequence[str]], Pipeline],
+) -> Run:
+    seeds = [] if seed is None else [f"train.seed={seed}", f"eval.seed={seed}"]
+    overrides = [*overrides_of(row), *seeds]
+    units = pipeline(settings.changed(overrides), overrides)
+    if row.shortcut:
+        words = shlex.join([sweep, "--rows", row.name])
+        return Run(row.name, shot, seed, units.shortcut(row.shortcut, shot, words))
+    return Run(row.name, shot, seed, units.result(shot))

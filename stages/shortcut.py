@@ -1,0 +1,172 @@
+"""shortcut: the accuracy that a shortcut of the released protocol gives, on the episodes of an honest result.
+
+Only ``fsarctl ablate protocol`` comes here. What is measured is a result like any other, and is paired
+with the honest one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from fsarctl.artifacts import JSON, Build, Files, Unit
+from fsarctl.config import EvalConfig, ModelConfig, Shortcut, TrainConfig
+from fsarctl.errors import ConfigError
+
+__all__ = ["unit"]
+
+STAGE = "shortcut"
+VERSION = 1
+ADAPTERS = "adapters.safetensors"
+RECORDED = ("way", "query", "query_mode", "episodes", "seed", "split")
+TRANSPOSED: Mapping[Shortcut, bool] = {
+    "transposed": True,
+    "transposed-scoring": True,
+    "test-selection": False,
+    "released": True,
+}
+SELECTED_ON_TEST: Mapping[Shortcut, bool] = {
+    "transposed": False,
+    "transposed-scoring": False,
+    "test-selection": True,
+    "released": True,
+}
+
+
+def unit(
+    shortcut: Shortcut,
+    dataset: str,
+    shot: int,
+    model: ModelConfig,
+    training: TrainConfig,
+    testing: EvalConfig,
+    *,
+    root: Path,
+    frames: Mapping[str, Unit],
+    texts: Mapping[str, Unit],
+    adapters: Unit,
+    command: str,
+    device: str,
+) -> Unit:
+    """Training and evaluation with one shortcut; ``adapters`` are the honest ones, used for scoring alone.
+
+    ``frames`` and ``texts`` hold the units of "train", "val" and "test", the last of ``dataset``.
+
+    Raises:
+        ConfigError: the released code's product needs both scores and one query per class.
+    """
+    from fsarctl.assembly import model_key
+
+    if TRANSPOSED[shortcut] and (model.score != "both" or {training.query, testing.query} != {1}):
+        raise ConfigError(
+            f"the shortcut {shortcut!r} needs model.score = both and one query per class",
+            next_step="Set train.query, eval.query and model.score so, or choose other rows with --rows.",
+        )
+    settings, files = model_key(model, root, adapters=True)
+    train: dict[str, JSON] = {
+        name: value for name, value in vars(training).items() if name not in ("dataset", "shots")
+    }
+    inputs: dict[str, Unit | Files] = {f"text_{split}": text for split, text in texts.items()}
+    inputs |= {f"frames_{split}": each for split, each in frames.items()}
+    inputs |= files
+    if shortcut == "transposed-scoring":
+        inputs["adapters"] = adapters
+
+    def build(build: Build) -> None:
+        _measure(build, shortcut, dataset, shot, model, training, testing, root, device)
+
+    return Unit(
+        stage=STAGE,
+        version=VERSION,
+        slot=f"shortcut {shortcut} {dataset} {shot}-shot",
+        command=command,
+        config={
+            "shortcut": shortcut,
+            "shot": shot,
+            "model": settings,
+            "train": train,
+            "eval": {name: getattr(testing, name) for name in RECORDED},
+        },
+        inputs=inputs,
+        build=build,
+    )
+
+
+def _measure(
+    build: Build,
+    shortcut: Shortcut,
+    dataset: str,
+    shot: int,
+    model: ModelConfig,
+    training: TrainConfig,
+    testing: EvalConfig,
+    root: Path,
+    device: str,
+) -> None:
+    from safetensors.torch import load_file
+
+    from fsarctl.assembly import build_model, choose_device, load_episodes
+    from fsarctl.data.frame_store import FrameStore
+    from fsarctl.evaluation import evaluate_episodes
+    from fsarctl.loading import EpisodeLoader
+    from fsarctl.models.task_adapter import TaskAdapterPlusPlus
+    from fsarctl.results import write_result
+    from fsarctl.shortcuts import InClassOrder, TransposedProduct
+    from fsarctl.training import train_adapters
+
+    chosen = choose_device(device)
+    build.record("device", str(chosen))
+    adapted = build_model(
+        model,
+        root,
+        frames=FrameStore(build.inputs["frames_test"]).frames,
+        adapters=True,
+        seed=training.seed,
+        device=chosen,
+        kind=TransposedProduct if TRANSPOSED[shortcut] else TaskAdapterPlusPlus,
+    )
+
+    def load(split: str, table: TrainConfig | EvalConfig) -> EpisodeLoader:
+        return load_episodes(
+            adapted,
+            build.inputs[f"frames_{split}"],
+            build.inputs[f"text_{split}"],
+            table,
+            dataset=dataset,
+            split=testing.split if split == "test" else split,
+            shot=shot,
+            crop=adapted.formulation.crop if split == "train" else "centre",
+            kind=InClassOrder if TRANSPOSED[shortcut] else EpisodeLoader,
+        )
+
+    test = load("test", testing)
+    title = f"shortcut {shortcut} {shot}-shot"
+    if shortcut == "transposed-scoring":
+        adapted.load_adapter_state(load_file(build.inputs["adapters"] / ADAPTERS))
+    else:
+        judged_on_test = SELECTED_ON_TEST[shortcut]
+        train_adapters(
+            adapted,
+            load("train", training),
+            test if judged_on_test else load("val", training),
+            replace(training, val_episodes=testing.episodes) if judged_on_test else training,
+            scratch=build.scratch,
+            reporter=build.reporter,
+            title=f"{title}, train",
+            query_mode=testing.query_mode if judged_on_test else "joint",
+        )
+    predictions = evaluate_episodes(
+        adapted,
+        test,
+        episodes=testing.episodes,
+        query_mode=testing.query_mode,
+        scratch=build.scratch,
+        reporter=build.reporter,
+        title=f"{title}, eval",
+    )
+    facts = {
+        "model": f"{model.strategy} with the shortcut {shortcut}",
+        **{name: getattr(testing, name) for name in RECORDED},
+        "shot": shot,
+        "trainable_parameters": sum(each.numel() for each in adapted.trainable_parameters()),
+    }
+    write_result(build.folder, predictions, test.store.names, facts)

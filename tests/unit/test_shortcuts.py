@@ -1,0 +1,45 @@
+"""The shortcuts of the released protocol do what DESIGN section 7 says of them, and nothing else does."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from small_model import episode, small_backbone, small_model
+
+from fsarctl.loading import EpisodeLoader
+from fsarctl.shortcuts import InClassOrder, TransposedProduct
+
+
+def test_the_transposed_product_gives_each_query_the_text_of_its_own_class() -> None:
+    support, query, tokens = episode(way=3, shot=1, queries=3)
+    honest = small_model()
+    model = TransposedProduct(small_backbone(), visual_layers=2, text_layers=2, frames=4)
+    model.load_adapter_state(honest.adapter_state())
+    with torch.inference_mode():
+        ours, theirs = honest(support, query, tokens), model(support, query, tokens)
+    assert ours.video is not None
+    assert ours.text is not None
+    for q in range(3):
+        for c in range(3):
+            torch.testing.assert_close(theirs.score[q, c], ours.video[q, c] * ours.text[c, q])
+    torch.testing.assert_close(theirs.score.diagonal(), ours.score.diagonal())
+    assert not torch.allclose(theirs.score, ours.score)
+
+
+def test_class_order_is_the_same_episode(make_store: Callable[..., Any]) -> None:
+    store = make_store(5, 4)
+    tokens = {label: torch.zeros(3, 8, dtype=torch.long) for label in store.classes}
+    shape: Any = {"seed": 0, "way": 3, "shot": 2, "query": 1, "side": 16, "crop": "centre"}
+    shuffled, ordered = (kind(store, tokens, "test", **shape) for kind in (EpisodeLoader, InClassOrder))
+    moved = 0
+    for number in range(20):
+        one, other = shuffled.episode(number), ordered.episode(number)
+        assert other.targets.tolist() == [0, 1, 2]
+        assert one.classes == other.classes
+        assert (one.support == other.support).all()
+        place = np.argsort(one.targets)
+        assert (one.query[place] == other.query).all()
+        moved += one.targets.tolist() != [0, 1, 2]
+    assert moved > 10
+    assert (ordered.load(0).targets == torch.arange(3)).all()
