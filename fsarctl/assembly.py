@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fsarctl.loading import EpisodeLoader
     from fsarctl.models.task_adapter import TaskAdapterPlusPlus
 
-__all__ = ["build_model", "choose_device", "load_episodes", "model_key", "tokens_of", "weight_files"]
+__all__ = ["build_model", "load_episodes", "model_key", "tokens_of", "weight_files"]
 
 # What a model without adapters does not depend on.
 ADAPTER_FIELDS = (
@@ -198,25 +198,3 @@ def load_episodes(
         side=model.backbone.image_size,
         crop=crop,
     )
-
-
-def choose_device(name: str) -> "torch.device":
-    """``auto`` is the first GPU if there is one, else the CPU.
-
-    Raises:
-        ConfigError: no such device here.
-    """
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise ConfigError(
-            f"device {name!r} cannot be used here: {reason}",
-            next_step="Use --device auto, cpu, or cuda:0 where there is a GPU.",
-        ) from None
-    return device

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
+from fsarctl.keeping import Room
 from fsarctl.loading import EpisodeLoader
 from fsarctl.models.task_adapter import QueryMode, TaskAdapterPlusPlus
 from fsarctl.predictions import Predictions, save_arrays
@@ -28,9 +29,10 @@ def evaluate_episodes(
     scratch: Path,
     reporter: Reporter,
     title: str,
+    room: Room | None = None,
 ) -> Predictions:
     """Score episodes 0 to ``episodes`` - 1; blocks that are finished in ``scratch`` are not done again."""
-    scorer = Scorer(model, loader, query_mode)
+    scorer = Scorer(model, loader, query_mode, room)
     labels = tuple(sorted(loader.rows))
     blocks = []
     with reporter.task(title, episodes, "episodes") as advance:
@@ -51,12 +53,12 @@ def _block(scorer: Scorer, numbers: range, labels: tuple[str, ...], advance: Adv
     names = ("classes", "support", "query", "targets", "scores")
     rows: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in names}
     index = {label: number for number, label in enumerate(labels)}
-    for number in numbers:
-        episode, scores = scorer.score(number)
-        rows["classes"].append(np.array([index[label] for label in episode.classes], np.int64))
-        rows["support"].append(episode.support)
-        rows["query"].append(episode.query)
-        rows["targets"].append(episode.targets)
-        rows["scores"].append(scores.score.float().cpu().numpy())
-        advance(1)
+    for episodes, scores in scorer.score(numbers):
+        for episode in episodes:
+            rows["classes"].append(np.array([index[label] for label in episode.classes], np.int64))
+            rows["support"].append(episode.support)
+            rows["query"].append(episode.query)
+            rows["targets"].append(episode.targets)
+        rows["scores"].extend(scores.score.float().cpu().numpy())
+        advance(len(episodes))
     return {name: np.stack(values) for name, values in rows.items()}

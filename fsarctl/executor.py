@@ -26,16 +26,19 @@ class _CommandError(FsarctlError):
         self.exit_code = exit_code
 
 
-def run_commands(commands: Sequence[str], jobs: int, reporter: Reporter) -> list[int]:
+def run_commands(
+    commands: Sequence[str], jobs: int, reporter: Reporter, words: Sequence[str] = ()
+) -> list[int]:
     """Run ``fsarctl ...`` command lines, ``jobs`` at a time; what they say is passed on line by line.
 
-    Each process computes with one thread, since together they use ``jobs`` cores. Returns their exit codes.
+    ``words`` are added to each: what does not change a result is not part of a command's name. Each
+    process computes with one thread, since together they use ``jobs`` cores. Returns their exit codes.
 
     Raises:
         KeyboardInterrupt: a command was interrupted.
     """
     with ThreadPoolExecutor(jobs) as pool:
-        codes = list(pool.map(lambda command: _run(command, reporter), commands))
+        codes = list(pool.map(lambda command: _run(command, reporter, words), commands))
     if 128 + 2 in codes:
         raise KeyboardInterrupt
     return codes
@@ -52,8 +55,8 @@ def require_success(commands: Sequence[str], codes: Sequence[int]) -> None:
             raise _CommandError(command, code)
 
 
-def _run(command: str, reporter: Reporter) -> int:
-    words = shlex.split(command)[1:]
+def _run(command: str, reporter: Reporter, more: Sequence[str]) -> int:
+    words = [*shlex.split(command)[1:], *more]
     with subprocess.Popen(
         [sys.executable, "-c", CALL, *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -1,34 +1,46 @@
 """Scoring with fixed weights, where what does not depend on the episode is computed once.
 
-The frozen prefix depends on one video alone and the text features on the class alone (DESIGN section
-9), and evaluation crops are always central, so both are kept. Each video goes through the prefix by
-itself, so that its features do not depend on which episode asked first.
+What a video gives by itself (the frozen prefix, and the first adapted block up to Task-MSA), what a query
+gives when it is alone, and the text features of a class are kept, since evaluation crops are always central
+(DESIGN section 9). Several episodes are scored at once.
 """
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from fsarctl.data.episodes import Episode
+from fsarctl.keeping import Kept, Room
 from fsarctl.loading import EpisodeLoader
 from fsarctl.models.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
 
 __all__ = ["Scorer"]
 
-# What the kept prefixes may take; beyond it they are computed again for every episode.
-PREFIX_BYTES = 2**30
+# The videos of the episodes that are scored at once hold about this much.
+GROUP_BYTES = {"cpu": 2**26, "cuda": 2**31}
+MOST_EPISODES = 32
+# Videos that go through the prefix at once: a GPU needs several to be busy.
+VIDEOS_AT_ONCE = {"cpu": 1, "cuda": 16}
 
 
 class Scorer:
     """Scores the episodes of a loader whose crops are central.
 
     ``query_mode``: "joint", queries of an episode see each other as in the paper, or "independent".
+    ``room`` bounds what is kept of videos.
 
     Raises:
         ValueError: the loader's crops are random.
     """
 
     def __init__(
-        self, model: TaskAdapterPlusPlus, loader: EpisodeLoader, query_mode: QueryMode = "joint"
+        self,
+        model: TaskAdapterPlusPlus,
+        loader: EpisodeLoader,
+        query_mode: QueryMode = "joint",
+        room: Room | None = None,
     ) -> None:
         if loader.crop != "centre":
             raise ValueError(f"a scorer keeps what it computes, so crops must be central, not {loader.crop}")
@@ -36,50 +48,71 @@ class Scorer:
         self._loader = loader
         self._query_mode = query_mode
         self._device = next(model.parameters()).device
-        self._prefixes: dict[int, Tensor] = {}
-        self._texts: dict[str, Tensor | None] = {}
-        self._kept_bytes = 0
+        self._room = room or Room()
+        at_once = VIDEOS_AT_ONCE.get(self._device.type, 1)
+        self._prefixes = Kept(self._compute_prefixes, Room(memory=0), at_once)
+        self._videos = Kept(self._compute_videos, self._room, at_once)
+        self._queries = Kept(self._compute_queries, Room())
+        self._texts = Kept(self._compute_texts, Room())
 
     def forget_adapters(self) -> None:
-        """Drop what depends on trained weights; call it when they have moved."""
-        self._texts.clear()
-        if not self._model.visual.prefix_is_constant:
-            self._prefixes.clear()
-            self._kept_bytes = 0
+        """Drop what depends on trained weights; call it when they have moved.
+
+        From the first call on prefixes are kept too, if they are constant: the weights will move again.
+        """
+        for kept in (self._videos, self._queries, self._texts):
+            kept.clear()
+        if self._model.visual.prefix_is_constant:
+            self._prefixes.room = replace(self._room)
 
     @torch.inference_mode()
-    def score(self, number: int) -> tuple[Episode, Scores]:
-        """Episode ``number`` and its scores, (queries, way), on the model's device."""
-        episode = self._loader.episode(number)
-        model = self._model
-        texts = [self._text(label) for label in episode.classes]
-        features = [text for text in texts if text is not None]
-        support = self._prefix(episode.support.reshape(-1).tolist()) if model.needs_support else None
-        scores = model.score_features(
-            None if support is None else model.support_features(support),
-            model.query_features(self._prefix(episode.query.tolist()), query_mode=self._query_mode),
-            torch.stack(features) if features else None,
-            way=len(episode.classes),
-            query_mode=self._query_mode,
-        )
-        return episode, scores
+    def score(self, numbers: Sequence[int]) -> Iterator[tuple[list[Episode], Scores]]:
+        """These episodes in groups, each with its scores, (episodes, queries, way), on the model's device.
 
-    def _prefix(self, rows: list[int]) -> Tensor:
-        return torch.stack([self._prefix_of(row) for row in rows])  # (videos, T, N+1, width)
+        The groups depend on ``numbers``, the model and the shape of an episode alone.
+        """
+        episodes = [self._loader.episode(number) for number in numbers]
+        size = self._group_size(episodes[0])
+        for start in range(0, len(episodes), size):
+            group = episodes[start : start + size]
+            yield group, self._score(group)
 
-    def _prefix_of(self, row: int) -> Tensor:
-        if row not in self._prefixes:
-            frames = self._loader.central_frames([row]).to(self._device)
-            prefix = self._model.visual.prefix(self._model.normalise(frames))[0]
-            size = prefix.numel() * prefix.element_size()
-            if self._kept_bytes + size > PREFIX_BYTES:
-                return prefix
-            self._kept_bytes += size
-            self._prefixes[row] = prefix
-        return self._prefixes[row]
+    def _group_size(self, episode: Episode) -> int:
+        video = self._videos.of(episode.query[:1].tolist())
+        size = (episode.support.size + episode.query.size) * video.numel() * video.element_size()
+        return max(1, min(MOST_EPISODES, GROUP_BYTES.get(self._device.type, 2**26) // size))
 
-    def _text(self, label: str) -> Tensor | None:
-        if label not in self._texts:
-            text = self._model.text_features(self._loader.tokens[label].unsqueeze(0).to(self._device))
-            self._texts[label] = None if text is None else text[0]  # (3, embed)
-        return self._texts[label]
+    def _score(self, episodes: Sequence[Episode]) -> Scores:
+        model, way = self._model, len(episodes[0].classes)
+        supports = [row for each in episodes for row in each.support.reshape(-1).tolist()]
+        queries = [row for each in episodes for row in each.query.tolist()]
+        labels = [label for each in episodes for label in each.classes]
+
+        def by_episode(features: Tensor) -> Tensor:
+            return features.view(len(episodes), -1, *features.shape[1:])
+
+        support = None
+        if model.needs_support:
+            support = model.support_features(by_episode(self._videos.of(supports)))
+        if self._query_mode == "independent":
+            query = by_episode(self._queries.of(queries))
+        else:
+            query = model.query_features(by_episode(self._videos.of(queries)))
+        text = by_episode(self._texts.of(labels)) if model.semantic is not None else None
+        return model.score_features(support, query, text, way=way, query_mode=self._query_mode)
+
+    def _compute_prefixes(self, rows: list[int]) -> Tensor:
+        frames = self._loader.central_frames(rows).to(self._device)
+        return self._model.visual.prefix(self._model.normalise(frames))
+
+    def _compute_videos(self, rows: list[int]) -> Tensor:
+        return self._model.visual.alone(self._prefixes.of(rows))
+
+    def _compute_queries(self, rows: list[int]) -> Tensor:
+        return self._model.query_features(self._videos.of(rows), query_mode="independent")
+
+    def _compute_texts(self, labels: list[str]) -> Tensor:
+        tokens = torch.stack([self._loader.tokens[label] for label in labels]).to(self._device)
+        features = self._model.text_features(tokens)
+        assert features is not None
+        return features

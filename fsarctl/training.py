@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from fsarctl.config import TrainConfig
 from fsarctl.errors import ConfigError, IntegrityError
+from fsarctl.keeping import Room
 from fsarctl.loading import EpisodeLoader, score_batch
 from fsarctl.models.task_adapter import QueryMode, TaskAdapterPlusPlus
 from fsarctl.reporting import Advance, Reporter
@@ -67,12 +69,13 @@ def train_adapters(
     reporter: Reporter,
     title: str,
     query_mode: QueryMode = "joint",
+    room: Room | None = None,
 ) -> Training:
     """Train ``model``'s adapters in place and leave the best ones in it.
 
     The loaders decide which episodes; of ``config`` count epochs, episodes, val_episodes and what SGD
-    needs. ``query_mode`` is validation's. ``scratch`` holds the checkpoint; a rerun goes on from it and
-    ends with the same bytes.
+    needs. ``query_mode`` and ``room`` are validation's. ``scratch`` holds the checkpoint; a rerun goes on
+    from it and ends with the same bytes.
 
     Raises:
         ConfigError: the loss is no longer finite (the checkpoint before it is kept).
@@ -81,7 +84,7 @@ def train_adapters(
     device = next(model.parameters()).device
     epochs, episodes = config.epochs, config.episodes
     frozen = model.frozen_digest()
-    scorer = Scorer(model, validation, query_mode)
+    scorer = Scorer(model, validation, query_mode, room)
     optimiser = torch.optim.SGD(
         model.trainable_parameters(),
         lr=config.lr,
@@ -144,11 +147,13 @@ def _validate(scorer: Scorer, val_episodes: int, advance: Advance) -> float:
     """Accuracy over the validation episodes, the same ones every time."""
     scorer.forget_adapters()
     correct = queries = 0
-    for number in range(val_episodes):
-        episode, scores = scorer.score(number)
-        correct += int((scores.score.argmax(1).cpu() == torch.from_numpy(episode.targets)).sum())
-        queries += len(episode.targets)
-        advance(0, f"validating, {number + 1} of {val_episodes}")
+    done = 0
+    for episodes, scores in scorer.score(range(val_episodes)):
+        targets = np.stack([episode.targets for episode in episodes])
+        correct += int((scores.score.argmax(-1).cpu().numpy() == targets).sum())
+        queries += targets.size
+        done += len(episodes)
+        advance(0, f"validating, {done} of {val_episodes}")
     return correct / queries
 
 

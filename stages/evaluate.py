@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fsarctl.artifacts import JSON, Build, Unit
 from fsarctl.config import EvalConfig, ModelConfig
+from fsarctl.machine import Machine
 
 __all__ = ["FROZEN", "unit"]
 
@@ -26,7 +27,7 @@ def unit(
     text: Unit,
     adapters: Unit | None,
     seen: Sequence[str],
-    device: str,
+    machine: Machine,
 ) -> Unit:
     """The episodes of ``dataset`` scored with ``adapters``, or with the frozen backbone when None.
 
@@ -44,7 +45,7 @@ def unit(
         upstream["adapters"] = adapters
 
     def build(build: Build) -> None:
-        _evaluate(build, dataset, shot, config, model, root, name, list(seen), device)
+        _evaluate(build, dataset, shot, config, model, root, name, list(seen), machine)
 
     return Unit(
         stage=STAGE,
@@ -66,19 +67,19 @@ def _evaluate(
     root: Path,
     name: str,
     seen: list[str],
-    device: str,
+    machine: Machine,
 ) -> None:
     from safetensors.torch import load_file
 
-    from fsarctl.assembly import build_model, choose_device, load_episodes
+    from fsarctl.assembly import build_model, load_episodes
     from fsarctl.data.frame_store import FrameStore
     from fsarctl.evaluation import evaluate_episodes
     from fsarctl.results import write_result
 
     store = FrameStore(build.inputs["frames"])
-    chosen = choose_device(device)
-    build.record("device", str(chosen))
-    scorer = build_model(model, root, frames=store.frames, adapters=name != FROZEN, seed=0, device=chosen)
+    device = machine.choose_device()
+    build.record("device", str(device))
+    scorer = build_model(model, root, frames=store.frames, adapters=name != FROZEN, seed=0, device=device)
     if name != FROZEN:
         scorer.load_adapter_state(load_file(build.inputs["adapters"] / ADAPTERS))
     loader = load_episodes(
@@ -98,6 +99,7 @@ def _evaluate(
         query_mode=config.query_mode,
         scratch=build.scratch,
         reporter=build.reporter,
+        room=machine.room(device, build.scratch),
         title=f"eval {dataset} {shot}-shot {name}",
     )
     clips = sum(len(rows) for rows in loader.rows.values())

@@ -6,7 +6,7 @@ nothing; train makes one per shot; evaluate one per shot and model.
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from fsarctl.artifacts import Unit
 from fsarctl.config import Shortcut
 from fsarctl.data.clips import Clip
 from fsarctl.errors import ConfigError, InputError
+from fsarctl.machine import Machine
 from fsarctl.models.catalogue import stored_side
 from fsarctl.settings import Settings
 from stages import describe, evaluate, extract, render, shortcut, train
@@ -30,7 +31,7 @@ class RunOptions:
     """
 
     workers: int
-    device: str = "auto"
+    machine: Machine = field(default_factory=Machine)
     strict: bool = False
     concurrency: int = 4
     time_limit_s: float = 60.0
@@ -127,7 +128,7 @@ class Pipeline:
             },
             adapters=self._train(shot),
             command=f"fsarctl ablate {words} --shots {shot}",
-            device=self._options.device,
+            machine=self._options.machine,
         )
         return self._with_words(unit)
 
@@ -171,7 +172,7 @@ class Pipeline:
                 root=self._settings.root,
                 frames={split: self._frames(self.base, split) for split in ("train", "val")},
                 texts={split: self._text(self.base, split) for split in ("train", "val")},
-                device=self._options.device,
+                machine=self._options.machine,
             ),
         )
 
@@ -189,7 +190,7 @@ class Pipeline:
                 text=self._text(self.novel, split),
                 adapters=self._train(shot) if name != evaluate.FROZEN else None,
                 seen=self._seen() if name != evaluate.FROZEN else [],
-                device=self._options.device,
+                machine=self._options.machine,
             ),
             self.novel,
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.config import EvalConfig, ModelConfig, Shortcut, TrainConfig
 from fsarctl.errors import ConfigError
+from fsarctl.machine import Machine
 
 __all__ = ["unit"]
 
@@ -45,7 +46,7 @@ def unit(
     texts: Mapping[str, Unit],
     adapters: Unit,
     command: str,
-    device: str,
+    machine: Machine,
 ) -> Unit:
     """Training and evaluation with one shortcut; ``adapters`` are the honest ones, used for scoring alone.
 
@@ -72,7 +73,7 @@ def unit(
         inputs["adapters"] = adapters
 
     def build(build: Build) -> None:
-        _measure(build, shortcut, dataset, shot, model, training, testing, root, device)
+        _measure(build, shortcut, dataset, shot, model, training, testing, root, machine)
 
     return Unit(
         stage=STAGE,
@@ -100,11 +101,11 @@ def _measure(
     training: TrainConfig,
     testing: EvalConfig,
     root: Path,
-    device: str,
+    machine: Machine,
 ) -> None:
     from safetensors.torch import load_file
 
-    from fsarctl.assembly import build_model, choose_device, load_episodes
+    from fsarctl.assembly import build_model, load_episodes
     from fsarctl.data.frame_store import FrameStore
     from fsarctl.evaluation import evaluate_episodes
     from fsarctl.loading import EpisodeLoader
@@ -113,15 +114,15 @@ def _measure(
     from fsarctl.shortcuts import InClassOrder, TransposedProduct
     from fsarctl.training import train_adapters
 
-    chosen = choose_device(device)
-    build.record("device", str(chosen))
+    device = machine.choose_device()
+    build.record("device", str(device))
     adapted = build_model(
         model,
         root,
         frames=FrameStore(build.inputs["frames_test"]).frames,
         adapters=True,
         seed=training.seed,
-        device=chosen,
+        device=device,
         kind=TransposedProduct if TRANSPOSED[shortcut] else TaskAdapterPlusPlus,
     )
 
@@ -151,6 +152,7 @@ def _measure(
             replace(training, val_episodes=testing.episodes) if judged_on_test else training,
             scratch=build.scratch,
             reporter=build.reporter,
+            room=machine.room(device, build.scratch),
             title=f"{title}, train",
             query_mode=testing.query_mode if judged_on_test else "joint",
         )
@@ -161,6 +163,7 @@ def _measure(
         query_mode=testing.query_mode,
         scratch=build.scratch,
         reporter=build.reporter,
+        room=machine.room(device, build.scratch),
         title=f"{title}, eval",
     )
     facts = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.config import ModelConfig, TrainConfig
+from fsarctl.machine import Machine
 
 __all__ = ["ADAPTERS", "unit"]
 
@@ -23,7 +24,7 @@ def unit(
     root: Path,
     frames: dict[str, Unit],
     texts: dict[str, Unit],
-    device: str,
+    machine: Machine,
 ) -> Unit:
     """The adapters trained on ``dataset``'s base classes with ``shot`` support clips per class.
 
@@ -40,7 +41,7 @@ def unit(
     inputs |= {f"frames_{split}": frames[split] for split in ("train", "val")}
 
     def build(build: Build) -> None:
-        _train(build, dataset, shot, config, model, root, device)
+        _train(build, dataset, shot, config, model, root, machine)
 
     return Unit(
         stage=STAGE,
@@ -54,18 +55,24 @@ def unit(
 
 
 def _train(
-    build: Build, dataset: str, shot: int, config: TrainConfig, model: ModelConfig, root: Path, device: str
+    build: Build,
+    dataset: str,
+    shot: int,
+    config: TrainConfig,
+    model: ModelConfig,
+    root: Path,
+    machine: Machine,
 ) -> None:
     from safetensors.torch import save_file
 
-    from fsarctl.assembly import build_model, choose_device, load_episodes
+    from fsarctl.assembly import build_model, load_episodes
     from fsarctl.data.frame_store import FrameStore
     from fsarctl.training import train_adapters
 
-    chosen = choose_device(device)
-    build.record("device", str(chosen))
+    device = machine.choose_device()
+    build.record("device", str(device))
     stored = FrameStore(build.inputs["frames_train"])
-    adapted = build_model(model, root, frames=stored.frames, adapters=True, seed=config.seed, device=chosen)
+    adapted = build_model(model, root, frames=stored.frames, adapters=True, seed=config.seed, device=device)
     base, validation = (
         load_episodes(
             adapted,
@@ -86,6 +93,7 @@ def _train(
         config,
         scratch=build.scratch,
         reporter=build.reporter,
+        room=machine.room(device, build.scratch),
         title=f"train {dataset} {shot}-shot",
     )
     save_file(

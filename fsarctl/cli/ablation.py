@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fsarctl.cli.console import print_json, say
 from fsarctl.cli.sweep_tables import print_plan, print_sweeps, print_table_of
 from fsarctl.errors import FsarctlError, PartialError
+from fsarctl.machine import Machine
 
 if TYPE_CHECKING:
     from fsarctl.cli.session import Session
@@ -26,7 +27,7 @@ def ablate(
     shots: Sequence[int],
     seeds: Sequence[int],
     jobs: int,
-    device: str,
+    machine: Machine,
     workers: int,
     dry_run: bool,
     layout: str,
@@ -44,7 +45,7 @@ def ablate(
     if not names:
         print_sweeps(sweeps(session.settings), as_json=as_json)
         return
-    pipeline = _pipelines(session, device, workers)
+    pipeline = _pipelines(session, machine, workers)
     planned = []
     for name in dict.fromkeys(names):
         config = find_sweep(name, session.settings)
@@ -65,7 +66,7 @@ def ablate(
     if dry_run:
         print_plan(session, [run for sweep in planned for run in sweep.runs], as_json=as_json)
         return
-    failures = _make(session, planned, jobs)
+    failures = _make(session, planned, jobs, machine.words)
     documents = [_document(session, sweep, failures) for sweep in planned]
     if as_json:
         print_json({"schema": "fsarctl.ablate/1", "tables": documents})
@@ -81,7 +82,7 @@ def ablate(
 
 
 def _pipelines(
-    session: "Session", device: str, workers: int
+    session: "Session", machine: Machine, workers: int
 ) -> "Callable[[Settings, Sequence[str]], Pipeline]":
     from stages.plan import Pipeline, RunOptions
 
@@ -89,13 +90,13 @@ def _pipelines(
         words = shlex.join(word for each in overrides for word in ("--set", each))
         flags = " ".join(filter(None, [session.flags, words]))
         return Pipeline(
-            settings, session.store.records, RunOptions(workers=workers, device=device, flags=flags)
+            settings, session.store.records, RunOptions(workers=workers, machine=machine, flags=flags)
         )
 
     return pipeline
 
 
-def _make(session: "Session", sweeps: "Sequence[Sweep]", jobs: int) -> dict[str, str]:
+def _make(session: "Session", sweeps: "Sequence[Sweep]", jobs: int, words: Sequence[str]) -> dict[str, str]:
     """Make every run that can be made; run -> why it failed."""
     runs = [run for sweep in sweeps for run in sweep.runs]
     states = session.store.plan([run.unit for run in runs])
@@ -103,7 +104,7 @@ def _make(session: "Session", sweeps: "Sequence[Sweep]", jobs: int) -> dict[str,
     if not todo:
         say(f"nothing to do: all {len(runs)} runs are up to date")
         return {}
-    broken = _beside_each_other(session, runs, jobs) if jobs > 1 else {}
+    broken = _beside_each_other(session, runs, jobs, words) if jobs > 1 else {}
     failures: dict[str, str] = {}
     for number, run in enumerate(runs, start=1):
         reason = next((broken[each] for each in _commands(session, run) if each in broken), "")
@@ -127,7 +128,9 @@ def _attempt(session: "Session", run: "Run") -> str:
     return ""
 
 
-def _beside_each_other(session: "Session", runs: "Sequence[Run]", jobs: int) -> dict[str, str]:
+def _beside_each_other(
+    session: "Session", runs: "Sequence[Run]", jobs: int, words: Sequence[str]
+) -> dict[str, str]:
     """Make what the runs share here, then the rest ``jobs`` at a time; command -> why it failed."""
     from fsarctl.executor import run_commands
 
@@ -142,7 +145,9 @@ def _beside_each_other(session: "Session", runs: "Sequence[Run]", jobs: int) -> 
             if state.unit.stage in stages and state.name != "done"
         ]
         commands = [each for each in dict.fromkeys(todo) if each not in broken]
-        for command, code in zip(commands, run_commands(commands, jobs, session.reporter), strict=True):
+        for command, code in zip(
+            commands, run_commands(commands, jobs, session.reporter, words), strict=True
+        ):
             if code:
                 broken[command] = f"`{command}` ended with exit code {code}"
     return broken

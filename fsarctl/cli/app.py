@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fsarctl.cli.session import Session, command
+from fsarctl.machine import Machine
 
 __all__ = ["app"]
 
@@ -29,6 +30,11 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 Dataset = Annotated[str | None, typer.Option("--dataset", help="A dataset of fsarctl.toml, by name.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", envvar="FSARCTL_DEVICE")]
+Memory = Annotated[
+    float | None,
+    typer.Option("--memory", min=0, help="GiB for videos computed once; default: 2, half of a free GPU."),
+]
+Spill = Annotated[float, typer.Option("--spill", min=0, help="GiB on disk for them once memory is full.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Force = Annotated[bool, typer.Option("--force", help="Do the work again even if it is done.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -100,12 +106,14 @@ def train(
     session: Session,
     shots: Shots = None,
     device: Device = "auto",
+    memory: Memory = None,
+    spill: Spill = 16.0,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Train one set of adapters per shot on the base classes."""
-    units = session.pipeline(device=device).train(session.shots(shots, "train"))
+    units = session.pipeline(machine=Machine(device, memory, spill)).train(session.shots(shots, "train"))
     session.make(units, dry_run=dry_run, force=force, as_json=as_json)
 
 
@@ -115,12 +123,16 @@ def evaluate(
     shots: Shots = None,
     dataset: Dataset = None,
     device: Device = "auto",
+    memory: Memory = None,
+    spill: Spill = 16.0,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Score episodes of novel classes, and print accuracy with its 95 % interval."""
-    units = session.pipeline(dataset=dataset, device=device).evaluate(session.shots(shots, "eval"))
+    units = session.pipeline(dataset=dataset, machine=Machine(device, memory, spill)).evaluate(
+        session.shots(shots, "eval")
+    )
     session.make_results(units, units, upstream=False, dry_run=dry_run, force=force, as_json=as_json)
 
 
@@ -132,18 +144,22 @@ def run(
     workers: Workers = CORES,
     jobs: Jobs = 1,
     device: Device = "auto",
+    memory: Memory = None,
+    spill: Spill = 16.0,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Do whatever is not done yet of describe, extract, train and eval, then print the results."""
-    pipeline = session.pipeline(dataset=dataset, workers=workers, device=device)
+    machine = Machine(device, memory, spill)
+    pipeline = session.pipeline(dataset=dataset, workers=workers, machine=machine)
     chosen = session.shots(shots, "eval")
     session.make_results(
         pipeline.everything(chosen),
         pipeline.evaluate(chosen),
         upstream=True,
         jobs=jobs,
+        words=machine.words,
         dry_run=dry_run,
         force=force,
         as_json=as_json,
@@ -169,6 +185,8 @@ def ablate(
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at once, one core each.")] = 1,
     workers: Workers = CORES,
     device: Device = "auto",
+    memory: Memory = None,
+    spill: Spill = 16.0,
     dry_run: DryRun = False,
     layout: Annotated[Layout, typer.Option("--format", help="How the table is printed.")] = Layout.table,
     as_json: Json = False,
@@ -183,7 +201,7 @@ def ablate(
         shots=shots or [],
         seeds=seeds or [],
         jobs=jobs,
-        device=device,
+        machine=Machine(device, memory, spill),
         workers=workers,
         dry_run=dry_run,
         layout=layout.value,

@@ -163,18 +163,22 @@ class Session:
         *,
         upstream: bool,
         jobs: int = 1,
+        words: Sequence[str] = (),
         dry_run: bool,
         force: bool,
         as_json: bool,
     ) -> None:
-        """Make ``units`` (and with ``upstream`` what they need), then print the accuracies of ``results``."""
+        """Make ``units`` (and with ``upstream`` what they need), then print the accuracies of ``results``.
+
+        With several ``jobs``, ``words`` are flags for the commands that these run.
+        """
         if dry_run:
             self._say_states(units, as_json=as_json)
             return
         from fsarctl.cli.tables import print_results
         from fsarctl.results import load_result
 
-        outcomes = self._make(units, force=force, upstream=upstream, jobs=jobs)
+        outcomes = self._make(units, force=force, upstream=upstream, jobs=jobs, words=words)
         artifacts = {each.unit.slot: each.artifact for each in outcomes}
         chosen = [artifacts[unit.slot] for unit in results]
         print_results([(artifact, load_result(artifact.path)) for artifact in chosen], as_json=as_json)
@@ -289,11 +293,17 @@ class Session:
         print_states([self.store.state(unit) for unit in units], why=False, as_json=as_json)
 
     def _make(
-        self, units: Sequence["Unit"], *, force: bool, upstream: bool, jobs: int = 1
+        self,
+        units: Sequence["Unit"],
+        *,
+        force: bool,
+        upstream: bool,
+        jobs: int = 1,
+        words: Sequence[str] = (),
     ) -> list["Outcome"]:
         waiting = {state.unit.slot for state in self.store.plan(units) if state.name != "done"}
         if jobs > 1 and waiting and not force:
-            self._make_beside_each_other(units, jobs)
+            self._make_beside_each_other(units, jobs, words)
         outcomes = self.store.realise_all(units, force=force, upstream=upstream)
         new = sum(each.made or each.unit.slot in waiting for each in outcomes)
         if new == 0:
@@ -302,7 +312,7 @@ class Session:
             say(f"{new} artifact{'' if new == 1 else 's'} made, {len(outcomes) - new} were up to date")
         return outcomes
 
-    def _make_beside_each_other(self, units: Sequence["Unit"], jobs: int) -> None:
+    def _make_beside_each_other(self, units: Sequence["Unit"], jobs: int, words: Sequence[str]) -> None:
         """Make what the shots share here, then each shot's training and evaluation in its own process."""
         from fsarctl.executor import require_success, run_commands
 
@@ -312,7 +322,7 @@ class Session:
             todo = [s.unit for s in self.store.plan(units) if s.unit.stage == stage and s.name != "done"]
             # The last shots take the longest and so start first.
             commands = list(dict.fromkeys(unit.command for unit in reversed(todo)))
-            require_success(commands, run_commands(commands, jobs, self.reporter))
+            require_success(commands, run_commands(commands, jobs, self.reporter, words))
 
 
 def _summary(outcome: "Outcome") -> dict[str, Any]:

@@ -38,11 +38,15 @@ def attend(
     return F.linear(attended, attention.out_proj.weight, attention.out_proj.bias)
 
 
-def frozen_block(block: Any, x: Tensor, *, causal: bool = False) -> Tensor:
+def frozen_block(block: Any, x: Tensor, *, causal: bool = False, class_only: bool = False) -> Tensor:
     """One of CLIP's own residual blocks, unchanged (Eq. 1-2); ``block`` is open_clip's, which is untyped.
 
-    Shapes: (..., length, width) -> (..., length, width).
+    Shapes: (..., length, width) -> the same, or the first position alone (..., 1, width) with ``class_only``.
     """
-    x = x + attend(block.attn, block.ln_1(x), causal=causal)
+    y = block.ln_1(x)
+    if class_only:
+        x = x[..., :1, :] + attend(block.attn, y, queries=y[..., :1, :])
+    else:
+        x = x + attend(block.attn, y, causal=causal)
     mlp: Tensor = block.mlp(block.ln_2(x))
     return x + mlp

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +46,13 @@ class Scores:
     """(..., queries, T-1, embed) (Eq. 15)."""
     text_features: Tensor | None
     """(..., way, 3, embed)."""
+
+    def __getitem__(self, episode: int) -> "Scores":
+        """One of several episodes that were scored at once along a leading axis."""
+        parts: dict[str, Any] = {
+            name: None if value is None else value[episode] for name, value in vars(self).items()
+        }
+        return Scores(**parts)
 
 
 class TaskAdapterPlusPlus(nn.Module):
@@ -199,8 +206,8 @@ class TaskAdapterPlusPlus(nn.Module):
         self._check_frames("support", support)
         self._check_frames("query", query)
         return self.score_features(
-            self.support_features(self.visual.prefix(support)) if self.needs_support else None,
-            self.query_features(self.visual.prefix(query), query_mode=query_mode),
+            self.support_features(self.visual.video(support)) if self.needs_support else None,
+            self.query_features(self.visual.video(query), query_mode=query_mode),
             self.text_features(tokens),
             way=way if tokens is None else tokens.shape[-3],
             query_mode=query_mode,
@@ -215,18 +222,18 @@ class TaskAdapterPlusPlus(nn.Module):
         """Pixels as the backbone reads them. Shapes: uint8 (..., H, W, 3) -> float32 (..., 3, H, W)."""
         return (frames.movedim(-1, -3).float() - self._mean) / self._std
 
-    def support_features(self, tokens: Tensor) -> Tensor:
-        """Support videos as one set, from their ``visual.prefix``.
+    def support_features(self, videos: Tensor) -> Tensor:
+        """Support videos as one set, from what ``visual.video`` gave for each.
 
-        Shapes: (..., videos, T, N+1, width) -> (..., videos, T, embed).
+        Shapes: (..., videos, T, n, width) -> (..., videos, T, embed).
         """
-        return self.visual.adapted(tokens)
+        return self.visual.together(videos)
 
-    def query_features(self, tokens: Tensor, *, query_mode: QueryMode = "joint") -> Tensor:
+    def query_features(self, videos: Tensor, *, query_mode: QueryMode = "joint") -> Tensor:
         """Query videos as one set or as many. Shapes: as :meth:`support_features`."""
-        if _is_joint(query_mode):
-            return self.visual.adapted(tokens)
-        return self.visual.adapted(tokens.unsqueeze(-4)).squeeze(-3)
+        if _is_joint(query_mode) or not self.visual.sees_sets:
+            return self.visual.together(videos)
+        return self.visual.together(videos.unsqueeze(-4)).squeeze(-3)
 
     def text_features(self, tokens: Tensor | None) -> Tensor | None:
         """What is matched of each class, sub-actions in their order; None for score "video".

@@ -45,7 +45,11 @@ class VisualBranch(nn.Module):
         super().__init__()
         self.vit = vit
         width = vit.conv1.out_channels
-        self.first_adapted = min(blocks, default=len(vit.transformer.resblocks))
+        self.last = len(vit.transformer.resblocks) - 1
+        # Of the last block only the class token is needed, so without adapters it is not in the prefix.
+        self.first_adapted = min(blocks, default=self.last)
+        self.sees_sets = bool(blocks) and "task" in kinds
+        """Whether a video's features depend on the other videos of its set."""
         self.temporal_embedding = nn.Parameter(torch.zeros(1, frames, width)) if temporal_embedding else None
         # Keyed by the block's own number, so that a state saved with another L cannot be mistaken.
         self.adapters = nn.ModuleDict(
@@ -60,7 +64,14 @@ class VisualBranch(nn.Module):
 
         Shapes: (..., videos, T, 3, H, W) -> (..., videos, T, embed).
         """
-        return self.adapted(self.prefix(frames))
+        return self.together(self.video(frames))
+
+    def video(self, frames: Tensor) -> Tensor:
+        """All that depends on one video alone: :meth:`prefix`, then :meth:`alone`.
+
+        Shapes: (..., T, 3, H, W) -> as :meth:`alone`.
+        """
+        return self.alone(self.prefix(frames))
 
     @property
     def prefix_is_constant(self) -> bool:
@@ -86,22 +97,50 @@ class VisualBranch(nn.Module):
             tokens = frozen_block(block, tokens)
         return tokens
 
-    def adapted(self, tokens: Tensor) -> Tensor:
-        """The adapted blocks, ``ln_post`` and the projection, on what :meth:`prefix` gave.
+    def alone(self, tokens: Tensor) -> Tensor:
+        """What follows :meth:`prefix` up to where the videos of a set first look at each other.
 
-        The axis of videos is the set: give ``tokens.unsqueeze(-4)`` for videos that are sets of one.
+        That is the first Task-MSA; a branch without any is finished here.
 
-        Shapes: (..., videos, T, N+1, width) -> (..., videos, T, embed).
+        Shapes: (..., T, N+1, width) -> the same, with the class token alone once nothing else is read
+        (..., T, 1, width), or features (..., T, embed) without Task-MSA.
         """
-        vit, x = self.vit, tokens
-        last = len(vit.transformer.resblocks) - 1
-        for i, block in enumerate(vit.transformer.resblocks[self.first_adapted :], start=self.first_adapted):
-            if str(i) not in self.adapters:
-                x = frozen_block(block, x)
-                continue
+        if not self.sees_sets:
+            return self._features(self._blocks(tokens, self.first_adapted))
+        block, adapters = self._adapted_block(self.first_adapted)
+        return adapters.alone(block, tokens, class_only=self.first_adapted == self.last)
+
+    def together(self, videos: Tensor) -> Tensor:
+        """The rest, ``ln_post`` and the projection included, on what :meth:`alone` gave.
+
+        The axis of videos is the set: give ``videos.unsqueeze(...)`` for videos that are sets of one.
+
+        Shapes: (..., videos, T, n, width) -> (..., videos, T, embed).
+        """
+        if not self.sees_sets:
+            return videos
+        block, adapters = self._adapted_block(self.first_adapted)
+        x = adapters.together(block, videos, class_only=self.first_adapted == self.last)
+        return self._features(self._blocks(x, self.first_adapted + 1))
+
+    def _blocks(self, x: Tensor, first: int) -> Tensor:
+        for i in range(first, self.last + 1):
             # After the last S-MSA nothing but the class token is read, so nothing else is computed.
-            x = self.adapters[str(i)](block, x, class_only=i == last)
-        features: Tensor = vit.ln_post(x[..., 0, :]) @ vit.proj
+            class_only = i == self.last
+            if str(i) in self.adapters:
+                block, adapters = self._adapted_block(i)
+                x = adapters(block, x, class_only=class_only)
+            else:
+                x = frozen_block(self.vit.transformer.resblocks[i], x, class_only=class_only)
+        return x
+
+    def _adapted_block(self, number: int) -> tuple[Any, "BlockAdapters"]:
+        adapters = self.adapters[str(number)]
+        assert isinstance(adapters, BlockAdapters)
+        return self.vit.transformer.resblocks[number], adapters
+
+    def _features(self, x: Tensor) -> Tensor:
+        features: Tensor = self.vit.ln_post(x[..., 0, :]) @ self.vit.proj
         return features
 
 

@@ -2,12 +2,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from fsarctl.artifacts import Files
-from fsarctl.assembly import build_model, choose_device, model_key, weight_files
+from fsarctl.assembly import build_model, model_key, weight_files
 from fsarctl.config import ModelConfig
 from fsarctl.errors import ConfigError, InputError
+from fsarctl.machine import Machine
 from fsarctl.models.catalogue import image_side, stored_side
 
 TINY = ModelConfig(backbone="tiny", weights="shipped", visual_layers=1, text_layers=1)
@@ -68,7 +70,7 @@ def test_weights_that_cannot_be_are_refused(
 
 
 def test_a_local_file_gives_the_same_model_as_the_shipped_one(tmp_path: Path) -> None:
-    device = choose_device("cpu")
+    device = torch.device("cpu")
     build = {"frames": 8, "adapters": True, "seed": 3, "device": device}
     shipped = build_model(TINY, tmp_path, **build)
     save_file(shipped.backbone.clip.state_dict(), tmp_path / "mine.safetensors")
@@ -84,10 +86,10 @@ def test_a_local_file_gives_the_same_model_as_the_shipped_one(tmp_path: Path) ->
 
 
 def test_a_model_without_adapters_has_nothing_to_train(tmp_path: Path) -> None:
-    model = build_model(TINY, tmp_path, frames=8, adapters=False, seed=0, device=choose_device("cpu"))
+    model = build_model(TINY, tmp_path, frames=8, adapters=False, seed=0, device=torch.device("cpu"))
     assert model.trainable_parameters() == []
 
 
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(ConfigError, match="device 'abacus' cannot be used"):
-        choose_device("abacus")
+        Machine("abacus").choose_device()

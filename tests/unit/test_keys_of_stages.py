@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fsarctl.config import EvalConfig, ExtractConfig, ModelConfig, TrainConfig
+from fsarctl.machine import Machine
 from fsarctl.settings import load_settings
 from stages.plan import Pipeline, RunOptions
 
@@ -112,7 +113,13 @@ def test_a_setting_changes_the_keys_of_its_stage_alone(tmp_path: Path, table: st
 
 @pytest.mark.parametrize(
     "options",
-    [{"workers": 7}, {"device": "cpu"}, {"strict": True}, {"time_limit_s": 1.0}, {"flags": "--cache x"}],
+    [
+        {"workers": 7},
+        {"machine": Machine("cpu", 1.0, 1.0)},
+        {"strict": True},
+        {"time_limit_s": 1.0},
+        {"flags": "--cache x"},
+    ],
 )
 def test_what_changes_no_result_is_in_no_key(tmp_path: Path, options: dict[str, Any]) -> None:
     before = pipeline(tmp_path)

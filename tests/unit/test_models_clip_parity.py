@@ -13,8 +13,8 @@ def assert_is_clip(backbone: Backbone, support, tokens, **layers: int) -> None:
     model = TaskAdapterPlusPlus(backbone, frames=support.shape[1], **layers)
     with torch.inference_mode():
         for features in (
-            model.support_features(model.visual.prefix(support)),
-            model.query_features(model.visual.prefix(support), query_mode="independent"),
+            model.support_features(model.visual.video(support)),
+            model.query_features(model.visual.video(support), query_mode="independent"),
         ):
             expected = backbone.clip.encode_image(support.flatten(0, 1)).view_as(features)
             assert_close(features, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
@@ -34,7 +34,7 @@ def test_released_formulation_does_change_something():
     support, _, _ = episode()
     backbone = small_backbone()
     model = TaskAdapterPlusPlus(backbone, visual_layers=2, text_layers=2, frames=4, formulation="released")
-    features = model.support_features(model.visual.prefix(support))
+    features = model.support_features(model.visual.video(support))
     expected = backbone.clip.encode_image(support.flatten(0, 1)).view_as(features)
     assert (features - expected).abs().max() > 1e-3 * expected.abs().max()
 

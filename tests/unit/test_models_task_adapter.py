@@ -213,7 +213,7 @@ def test_a_text_model_ignores_support_features():
     model = small_model(score="text")
     support, query, tokens = episode()
     expected = model(support, query, tokens)
-    features = model.support_features(model.visual.prefix(support))
+    features = model.support_features(model.visual.video(support))
     scores = model.score_features(features, expected.query_features, expected.text_features)
     assert scores.video is None
     assert_close(scores.score, expected.score)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fsarctl import config
-from fsarctl.assembly import ADAPTER_FIELDS, build_model, choose_device, model_key, tokens_of
+from fsarctl.assembly import ADAPTER_FIELDS, build_model, model_key, tokens_of
 from fsarctl.config import Config, ModelConfig
 from fsarctl.data.corpus import PROMPT_MAKERS
 from fsarctl.errors import ConfigError
@@ -53,7 +53,7 @@ ROWS: dict[str, dict[str, Any]] = {
 
 def scored(model: ModelConfig, started: bool = True) -> tuple[Any, Any]:
     """The model of a table with every trained weight moved a little, and its scores of one noisy episode."""
-    made = build_model(model, Path(), frames=8, adapters=True, seed=0, device=choose_device("cpu"))
+    made = build_model(model, Path(), frames=8, adapters=True, seed=0, device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in made.trainable_parameters() if started else []:
@@ -111,9 +111,7 @@ def test_every_option_of_the_formulation_can_be_overridden() -> None:
             for preset in PRESETS:
                 table = replace(TINY, formulation=preset, **{name: value})
                 assert table.overrides() == {name: value}
-                made = build_model(
-                    table, Path(), frames=8, adapters=True, seed=0, device=choose_device("cpu")
-                )
+                made = build_model(table, Path(), frames=8, adapters=True, seed=0, device=torch.device("cpu"))
                 assert made.formulation == replace(PRESETS[preset], **{name: value})
     assert TINY.overrides() == {}
 

@@ -10,6 +10,7 @@ from fsarctl.assembly import tokens_of
 from fsarctl.config import TrainConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.evaluation import evaluate_episodes
+from fsarctl.keeping import Room
 from fsarctl.loading import EpisodeLoader, score_batch
 from fsarctl.reporting import SILENT
 from fsarctl.scoring import Scorer
@@ -110,7 +111,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
 
 
 def test_a_run_killed_while_validating_keeps_its_steps(loaders: tuple[Any, Any, Any], tmp_path: Path) -> None:
-    # The bar advances by 0 while validating: 40 training steps and 3 validation episodes.
+    # The bar advances by 0 while validating: 40 training steps and a group of validation episodes.
     class StopWhileValidating(StopAt):
         @contextmanager
         def task(self, *_: object, done: int = 0, **__: object) -> Iterator[Any]:
@@ -125,7 +126,7 @@ def test_a_run_killed_while_validating_keeps_its_steps(loaders: tuple[Any, Any, 
             yield advance
 
     with pytest.raises(KeyboardInterrupt):
-        train(loaders, tmp_path / "scratch", StopWhileValidating(3))
+        train(loaders, tmp_path / "scratch", StopWhileValidating(1))
     steps: list[int] = []
 
     class Count(StopAt):
@@ -233,6 +234,7 @@ def test_what_is_kept_changes_no_score(
     loaders: tuple[Any, Any, Any],
     make_model: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     mode: Any,
     kept: int,
     score: str,
@@ -243,10 +245,15 @@ def test_what_is_kept_changes_no_score(
     with torch.no_grad():
         for parameter in model.trainable_parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
-    monkeypatch.setattr("fsarctl.scoring.PREFIX_BYTES", kept)
-    scorer = Scorer(model, validation, mode)
-    for number in (0, 1, 2, 0):
-        episode, scores = scorer.score(number)
+    monkeypatch.setattr("fsarctl.scoring.MOST_EPISODES", 2)
+    scorer = Scorer(model, validation, mode, Room(memory=kept, disk=kept, folder=tmp_path))
+    numbers = [0, 1, 2, 0]
+    scored = [
+        (episode, scores[i]) for group, scores in scorer.score(numbers) for i, episode in enumerate(group)
+    ]
+    assert [episode.number for episode, _ in scored] == numbers
+    for episode, scores in scored:
+        number = episode.number
         batch = validation.load(number)
         with torch.inference_mode():
             plain = score_batch(model, batch, mode)
@@ -258,7 +265,7 @@ def test_what_is_kept_changes_no_score(
     scorer.forget_adapters()
     with torch.inference_mode():
         plain = score_batch(model, validation.load(1), mode)
-    torch.testing.assert_close(scorer.score(1)[1].score, plain.score, rtol=0, atol=1e-5)
+    torch.testing.assert_close(next(scorer.score([1]))[1][0].score, plain.score, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +288,7 @@ def test_what_is_kept_changes_no_score_of_other_models(
     for _ in range(2):
         with torch.inference_mode():
             plain = score_batch(model, loader.load(1))
-        torch.testing.assert_close(scorer.score(1)[1].score, plain.score, rtol=0, atol=1e-5)
+        torch.testing.assert_close(next(scorer.score([1]))[1][0].score, plain.score, rtol=0, atol=1e-5)
         with torch.no_grad():
             for parameter in model.trainable_parameters():
                 parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1)

@@ -1,0 +1,116 @@
+"""Tensors computed once and read often: kept in memory up to a limit, then in a file up to another.
+
+What fits nowhere is computed again, so memory does not grow with the number of clips. The file has no name
+from the moment it is opened, so that nothing is left of it after a crash.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["Kept", "Room"]
+
+Name = TypeVar("Name", int, str)
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much may be kept, in bytes: where the tensors are, and in a file in ``folder``."""
+
+    memory: int = 2**30
+    disk: int = 0
+    folder: Path | None = None
+
+
+class Kept(Generic[Name]):
+    """What ``compute`` gives for each name, kept as far as there is ``room``.
+
+    ``compute`` gets a list of names and answers with one tensor, (names, ...). It is always asked for
+    ``at_once`` of them, the last one repeated if need be, so that no answer depends on its company.
+    """
+
+    def __init__(self, compute: Callable[[list[Name]], Tensor], room: Room, at_once: int = 1) -> None:
+        self.room = room
+        self._compute: Callable[[list[Name]], Tensor] = compute
+        self._at_once = at_once
+        self._held: dict[Name, Tensor] = {}
+        self._held_bytes = 0
+        self._file = _File()
+
+    def of(self, names: Sequence[Name]) -> Tensor:
+        """(names, ...)."""
+        distinct = list(dict.fromkeys(names))
+        found = {name: tensor for name in distinct if (tensor := self._find(name)) is not None}
+        missing = [name for name in distinct if name not in found]
+        for start in range(0, len(missing), self._at_once):
+            group = missing[start : start + self._at_once]
+            computed = self._compute(group + [group[-1]] * (self._at_once - len(group)))
+            for name, tensor in zip(group, computed, strict=False):
+                # A part of a batch would keep all of the batch in memory.
+                found[name] = tensor.clone() if self._at_once > 1 else tensor
+                self._keep(name, found[name])
+        return torch.stack([found[name] for name in names])
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._held.clear()
+        self._held_bytes = 0
+        self._file = _File()
+
+    def _find(self, name: Name) -> Tensor | None:
+        held = self._held.get(name)
+        return self._file.read(name) if held is None else held
+
+    def _keep(self, name: Name, tensor: Tensor) -> None:
+        size = tensor.numel() * tensor.element_size()
+        if self._held_bytes + size <= self.room.memory:
+            self._held[name] = tensor
+            self._held_bytes += size
+        elif self.room.folder is not None and self._file.bytes + size <= self.room.disk:
+            self._file.write(name, tensor, self.room.folder)
+
+
+class _File:
+    """Tensors of one shape, end to end."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._places: dict[int | str, int] = {}
+        self._descriptor: int | None = None
+        self._like = torch.empty(0)
+
+    def read(self, name: int | str) -> Tensor | None:
+        if name not in self._places or self._descriptor is None:
+            return None
+        tensor = torch.empty(self._like.shape, dtype=self._like.dtype)
+        os.preadv(self._descriptor, [_bytes(tensor)], self._places[name])
+        return tensor.to(self._like.device)
+
+    def write(self, name: int | str, tensor: Tensor, folder: Path) -> None:
+        if self._descriptor is None:
+            self._descriptor, path = tempfile.mkstemp(dir=folder, prefix="kept-")
+            Path(path).unlink()
+        content = _bytes(tensor.detach().cpu().contiguous())
+        try:
+            written = os.pwrite(self._descriptor, content, self.bytes)
+        except OSError:  # a full disk is no reason to stop: what is not kept is computed again
+            return
+        if written == len(content):
+            self._places[name] = self.bytes
+            self._like = tensor.new_empty(tensor.shape)
+            self.bytes += written
+
+    def __del__(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    content: memoryview = tensor.view(-1).view(torch.uint8).numpy().data
+    return content
