@@ -197,4 +197,5 @@ def load_episodes(
         query=table.query,
         side=model.backbone.image_size,
         crop=crop,
+        crops=table.prefix_crops if isinstance(table, TrainConfig) and crop != "centre" else 0,
     )

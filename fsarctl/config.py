@@ -239,6 +239,11 @@ class TrainConfig:
     momentum: float = setting(0.0, "momentum of SGD")
     weight_decay: float = setting(0.0, "weight decay of SGD")
     seed: int = setting(0, "episode i, its crops and the adapters' start are pure functions of this")
+    prefix_crops: int = setting(
+        0,
+        "random crops that a clip has in all of training, so that what is below the adapters is computed "
+        "once; 0: drawn anew for each episode",
+    )
 
     def __post_init__(self) -> None:
         _check_episode_shape(self.way, self.query, self.shots)
@@ -247,6 +252,7 @@ class TrainConfig:
         _check_seed(self.seed)
         _require(0 < self.lr < math.inf, f"lr is {self.lr}; it must be above 0")
         _require(0 <= self.momentum < 1, f"momentum is {self.momentum}; it must be 0 or more and below 1")
+        _require(self.prefix_crops >= 0, f"prefix_crops is {self.prefix_crops}; it must be 0 or more")
         _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}; it must be 0 or more")
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fsarctl.data.crops import centre_offsets, crop_frames, random_offsets
-from fsarctl.data.episodes import Episode, sample_episode
+from fsarctl.data.episodes import Episode, random_words, sample_episode
 from fsarctl.data.frame_store import FrameStore
 from fsarctl.errors import InputError
 from fsarctl.models.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
@@ -51,7 +51,9 @@ class EpisodeLoader:
     """Samples, reads and crops the episodes of one split.
 
     ``tokens`` maps a label to its (3, context) tokens. ``crop`` is "clip" (random, one per
-    clip), "frame" (random, one per frame, as the released code does) or "centre".
+    clip), "frame" (random, one per frame, as the released code does) or "centre". Random crops are drawn
+    anew for each episode; with ``crops`` above 0 each clip has so many, once and for all, and an episode
+    draws one of them.
 
     Raises:
         InputError: the stored frames are smaller than what the backbone reads, or a label has no tokens.
@@ -66,6 +68,7 @@ class EpisodeLoader:
     query: int
     side: int
     crop: Literal["clip", "frame", "centre"]
+    crops: int = 0
     _rows: Mapping[str, list[int]] = field(init=False)
     _resident: npt.NDArray[np.uint8] | None = field(init=False, default=None)
     _places: npt.NDArray[np.int64] = field(init=False)
@@ -104,17 +107,50 @@ class EpisodeLoader:
     def load(self, number: int) -> Batch:
         """Episode ``number`` with its frames."""
         episode = self.episode(number)
-        support_rows = episode.support.reshape(-1)
-        rows = np.concatenate([support_rows, episode.query])
-        stored = self._read(rows)  # (videos, T, S, S, 3)
-        frames = torch.from_numpy(crop_frames(stored, self._offsets(len(rows), number), self.side))
+        if self.crops:
+            frames = self.fixed_crops(self.crop_names(episode))
+        else:
+            rows = _videos(episode)
+            stored = self._read(rows)  # (videos, T, S, S, 3)
+            frames = torch.from_numpy(crop_frames(stored, self._offsets(len(rows), number), self.side))
         return Batch(
             episode=episode,
-            support=frames[: len(support_rows)],
-            query=frames[len(support_rows) :],
-            tokens=torch.stack([self.tokens[label] for label in episode.classes]),
+            support=frames[: episode.support.size],
+            query=frames[episode.support.size :],
+            tokens=self.tokens_of(episode),
             targets=torch.from_numpy(episode.targets),
         )
+
+    def tokens_of(self, episode: Episode) -> Tensor:
+        """(way, 3, context): the tokens of an episode's classes."""
+        return torch.stack([self.tokens[label] for label in episode.classes])
+
+    def crop_names(self, episode: Episode) -> list[int]:
+        """Which of its fixed crops each video of an episode shows, support videos first: row * crops + k."""
+        rows = _videos(episode)
+        words = random_words(f"{self.stream}/which crop", self.seed, episode.number, len(rows))
+        which = (words % np.uint64(self.crops)).astype(np.int64)
+        names: list[int] = (rows * self.crops + which).tolist()
+        return names
+
+    def fixed_crops(self, names: Sequence[int]) -> Tensor:
+        """The frames that ``crop_names`` names, (videos, T, side, side, 3) uint8."""
+        stored = self._read(np.array(names, np.int64) // self.crops)
+        offsets = np.concatenate(
+            [
+                random_offsets(
+                    1,
+                    self.store.frames,
+                    self.store.size - self.side,
+                    stream=f"{self.stream}/fixed",
+                    seed=self.seed,
+                    number=name,
+                    per_frame=self.crop == "frame",
+                )
+                for name in names
+            ]
+        )
+        return torch.from_numpy(crop_frames(stored, offsets, self.side))
 
     def central_frames(self, rows: Sequence[int]) -> Tensor:
         """The middle of these clips' frames, (videos, T, side, side, 3) uint8."""
@@ -145,6 +181,10 @@ class EpisodeLoader:
             self._places[usable] = np.arange(len(usable))
             self._resident = self.store.read(usable)
         return self._resident[self._places[rows]]
+
+
+def _videos(episode: Episode) -> npt.NDArray[np.int64]:
+    return np.concatenate([episode.support.reshape(-1), episode.query])
 
 
 def score_batch(model: TaskAdapterPlusPlus, batch: Batch, query_mode: QueryMode = "joint") -> Scores:

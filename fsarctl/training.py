@@ -19,10 +19,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fsarctl.config import TrainConfig
+from fsarctl.data.episodes import Episode
 from fsarctl.errors import ConfigError, IntegrityError
-from fsarctl.keeping import Room
+from fsarctl.keeping import Kept, Room
 from fsarctl.loading import EpisodeLoader, score_batch
-from fsarctl.models.task_adapter import QueryMode, TaskAdapterPlusPlus
+from fsarctl.models.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
 from fsarctl.reporting import Advance, Reporter
 from fsarctl.scoring import Scorer
 
@@ -78,10 +79,10 @@ def train_adapters(
     from it and ends with the same bytes.
 
     Raises:
-        ConfigError: the loss is no longer finite (the checkpoint before it is kept).
+        ConfigError: the loss is no longer finite (the checkpoint before it is kept), or crops are fixed for
+            a model whose prefix is trained.
         IntegrityError: a frozen weight moved, which is a bug.
     """
-    device = next(model.parameters()).device
     epochs, episodes = config.epochs, config.episodes
     frozen = model.frozen_digest()
     scorer = Scorer(model, validation, query_mode, room)
@@ -93,6 +94,7 @@ def train_adapters(
     )
     checkpoint = scratch / "checkpoint.safetensors"
     state = _load(checkpoint, model, optimiser) if checkpoint.exists() else Training()
+    prefixes = _prefixes(model, base, room or Room()) if base.crops else None
     if state.step:
         reporter.note(f"{title}: going on from episode {state.step} of {epochs * episodes}")
     saved = time.monotonic()
@@ -103,7 +105,7 @@ def train_adapters(
                 accuracy = _validate(scorer, config.val_episodes, advance)
                 _finish_epoch(model, state, accuracy, episodes, base.way * base.query)
             else:
-                _step(model, optimiser, base, state, device)
+                _step(model, optimiser, base, prefixes, state)
                 advance(1, _detail(state, state.step % episodes or episodes))
             due = state.step % CHECKPOINT_EPISODES == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS
             if state.step % episodes == 0 or due:
@@ -118,21 +120,55 @@ def train_adapters(
     return state
 
 
+def _prefixes(model: TaskAdapterPlusPlus, base: EpisodeLoader, room: Room) -> Kept[int]:
+    """The frozen prefix of each clip's fixed crops, each computed once as far as there is room."""
+    if not model.visual.prefix_is_constant:
+        raise ConfigError(
+            "train.prefix_crops keeps what is below the adapters, and in this model it is trained too",
+            next_step="Set train.prefix_crops = 0, or leave model.temporal_embedding and full fine-tuning.",
+        )
+    device = next(model.parameters()).device
+
+    @torch.no_grad()
+    def compute(names: list[int]) -> Tensor:
+        return model.visual.prefix(model.normalise(base.fixed_crops(names).to(device)))
+
+    return Kept(compute, room)
+
+
+def _scores(
+    model: TaskAdapterPlusPlus, base: EpisodeLoader, prefixes: Kept[int] | None, number: int
+) -> tuple[Episode, Scores]:
+    device = next(model.parameters()).device
+    if prefixes is None:
+        batch = base.load(number).to(device)
+        return batch.episode, score_batch(model, batch)
+    episode = base.episode(number)
+    videos = model.visual.alone(prefixes.of(base.crop_names(episode)))
+    support, query = videos[: episode.support.size], videos[episode.support.size :]
+    scores = model.score_features(
+        model.support_features(support) if model.needs_support else None,
+        model.query_features(query),
+        model.text_features(base.tokens_of(episode).to(device)),
+        way=len(episode.classes),
+    )
+    return episode, scores
+
+
 def _step(
     model: TaskAdapterPlusPlus,
     optimiser: torch.optim.Optimizer,
     base: EpisodeLoader,
+    prefixes: Kept[int] | None,
     state: Training,
-    device: torch.device,
 ) -> None:
-    batch = base.load(state.step).to(device)
-    scores = score_batch(model, batch)
-    loss = model.loss(scores, batch.targets)
+    episode, scores = _scores(model, base, prefixes, state.step)
+    targets = torch.from_numpy(episode.targets).to(scores.score.device)
+    loss = model.loss(scores, targets)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise ConfigError(
-            f"the loss is {value} at training episode {state.step}"
-            f" (classes {', '.join(batch.episode.classes)})",
+            f"the loss is {value} at training episode {state.step} (classes {', '.join(episode.classes)})",
             next_step="Lower train.lr or model.logit_scale; the last checkpoint before it is kept.",
         )
     optimiser.zero_grad(set_to_none=True)
@@ -140,7 +176,7 @@ def _step(
     optimiser.step()
     state.step += 1
     state.loss_sum += value
-    state.correct += int((scores.score.argmax(1) == batch.targets).sum())
+    state.correct += int((scores.score.argmax(1) == targets).sum())
 
 
 def _validate(scorer: Scorer, val_episodes: int, advance: Advance) -> float:

@@ -56,6 +56,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "lr": 0.5,
         "momentum": 0.5,
         "weight_decay": 0.5,
+        "prefix_crops": 2,
         "seed": 3,
     },
     "eval": {
