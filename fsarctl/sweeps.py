@@ -13,12 +13,13 @@ from typing import Any, TypeAlias
 
 from fsarctl.config import AblateConfig, RowConfig
 from fsarctl.errors import UsageError
-from fsarctl.results import Result, compare_over_seeds, same_episodes
+from fsarctl.results import Result, compare, compare_over_seeds, same_episodes
 from fsarctl.settings import Settings, table_of
-from fsarctl.statistics import estimate
+from fsarctl.statistics import estimate, estimate_over_seeds
 
 __all__ = ["Outcomes", "chosen_rows", "find_sweep", "overrides_of", "sweeps", "table_rows"]
 
+SIGNIFICANT = 0.05
 Outcomes: TypeAlias = Mapping[tuple[str, int], Sequence[Result]]
 """(row, shot) -> a result for each seed, in the order of the seeds."""
 
@@ -74,7 +75,8 @@ def table_rows(
     """Each row with its numbers, as JSON has them; accuracies from 0 to 1, the paper's too.
 
     Accuracy and difference are over all episodes of all seeds; ``seeds`` are the seeds' own accuracies. A
-    number is None where a run is missing, or where the two rows are of different episodes.
+    difference is significant if p < 0.05 over episodes and, with several seeds, 0 lies outside the interval
+    over seeds as well. A number is None where a run is missing, or where two rows are of different episodes.
     """
     return [
         {
@@ -102,7 +104,9 @@ def _numbers(
         "trainable_parameters": None,
         "difference": None,
         "difference_half_width": None,
+        "difference_half_width_over_seeds": None,
         "p": None,
+        "significant": None,
         "paper": None if paper is None else paper / 100,
     }
     results = outcomes.get((row.name, shot))
@@ -123,10 +127,14 @@ def _numbers(
     pairs = list(zip(baseline, results, strict=True))
     if all(same_episodes(*pair) for pair in pairs):
         found = compare_over_seeds(pairs)
+        seeds = estimate_over_seeds([compare(*pair).difference.mean for pair in pairs])
+        settled = len(pairs) == 1 or abs(seeds.mean) > seeds.half_width
         numbers |= {
             "difference": found.difference.mean,
             "difference_half_width": _finite(found.difference.half_width),
+            "difference_half_width_over_seeds": _finite(seeds.half_width) if len(pairs) > 1 else None,
             "p": found.p,
+            "significant": found.p < SIGNIFICANT and settled,
         }
     return numbers
 

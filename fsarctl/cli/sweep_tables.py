@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["print_plan", "print_sweeps", "print_table_of"]
 
-SIGNIFICANT = 0.05
-
 
 def print_sweeps(known: "Mapping[str, AblateConfig]", *, as_json: bool) -> None:
     """The sweeps that there are."""
@@ -101,11 +99,15 @@ def _cells(document: Mapping[str, Any], *, plus_minus: str) -> list[list[str]]:
         heading.append(f"{shot}-shot")
         differs = any(each["difference"] is not None for each in column)
         papers = any(each["paper"] is not None for each in column)
-        heading += ["difference"] * differs + ["paper"] * papers
+        seeds = any(each["difference_half_width_over_seeds"] is not None for each in column)
+        heading += ["difference"] * differs + ["over seeds"] * seeds + ["paper"] * papers
         for line, each in zip(lines, column, strict=True):
             line.append(_with_half(each["accuracy"], each["half_width"], plus_minus))
             if differs:
                 line.append(_difference(each, plus_minus))
+            if seeds:
+                half = each["difference_half_width_over_seeds"]
+                line.append("" if half is None else f"{plus_minus} {100 * half:.1f}")
             if papers:
                 line.append("" if each["paper"] is None else f"{100 * each['paper']:.1f}")
     return [heading, *lines]
@@ -120,7 +122,7 @@ def _with_half(value: float | None, half_width: float | None, plus_minus: str) -
 def _difference(numbers: Mapping[str, Any], plus_minus: str) -> str:
     if numbers["difference"] is None:
         return ""
-    star = "*" if numbers["p"] < SIGNIFICANT else " "
+    star = "*" if numbers["significant"] else " "
     half = numbers["difference_half_width"]
     width = "?" if half is None else f"{100 * half:.1f}"
     return f"{100 * numbers['difference']:+.1f} {plus_minus} {width}{star}"
@@ -142,8 +144,9 @@ def _remarks(document: Mapping[str, Any]) -> list[str]:
     against = {row["against"] for row in document["rows"] if row["against"] != row["name"]}
     if any(each["difference"] is not None for row in document["rows"] for each in row["results"]):
         whom = f"{next(iter(against))!r}" if len(against) == 1 else "each row's baseline"
-        remarks.append(f"difference: paired, from {whom}; * p < {SIGNIFICANT} (z-test over episodes)")
+        remarks.append(f"difference: paired, from {whom}; * p < 0.05 (z-test over episodes)")
     if seeds > 1:
+        remarks[-1] += ", and 0 outside the 95 % interval over seeds (other trainings) too"
         remarks.append("single seeds: " + "; ".join(_single_seeds(document)))
     remarks += [f"left out {row!r}: {why}" for row, why in document["left_out"].items()]
     return remarks
@@ -160,7 +163,8 @@ def _single_seeds(document: Mapping[str, Any]) -> list[str]:
 def _print_csv(document: Mapping[str, Any]) -> None:
     """One line for each row and shot, with the names of the JSON document; accuracies from 0 to 1."""
     names = [
-        "accuracy", "half_width", "difference", "difference_half_width", "p", "paper", "trainable_parameters"
+        "accuracy", "half_width", "difference", "difference_half_width", "difference_half_width_over_seeds",
+        "p", "significant", "paper", "trainable_parameters",
     ]  # fmt: skip
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

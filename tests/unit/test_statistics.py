@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from fsarctl.statistics import estimate
+from fsarctl.statistics import estimate, estimate_over_seeds
 
 
 def test_interval_is_that_of_the_formula() -> None:
@@ -21,3 +21,20 @@ def test_one_value_has_no_interval() -> None:
 def test_no_values_are_refused() -> None:
     with pytest.raises(ValueError, match="no values"):
         estimate([])
+
+
+@pytest.mark.parametrize(
+    ("values", "t"),
+    [([1.0, 2.0], 12.706), ([1.0, 2.0, 4.0], 4.303), ([float(n) for n in range(11)], 2.228)],
+)
+def test_few_seeds_make_a_wide_interval(values: list[float], t: float) -> None:
+    mean = sum(values) / len(values)
+    s = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    result = estimate_over_seeds(values)
+    assert result.mean == pytest.approx(mean)
+    assert result.half_width == pytest.approx(t * s / math.sqrt(len(values)))
+
+
+def test_many_seeds_are_like_episodes() -> None:
+    values = [float(n % 7) for n in range(100)]
+    assert estimate_over_seeds(values).half_width == pytest.approx(estimate(values).half_width, rel=0.05)

@@ -179,6 +179,10 @@ def test_the_numbers_of_a_table_are_over_all_seeds(tmp_path: Path) -> None:
     assert better["seeds"] == [0.5, 0.75]
     assert better["difference"] == 0.375
     assert better["difference_half_width"] == pytest.approx(estimate([0, 1, 0, 0, 1, 0, 1, 0]).half_width)
+    # Of the seeds the differences are 0.25 and 0.5: 0.375 +/- 12.706 * 0.17678 / sqrt(2).
+    assert better["difference_half_width_over_seeds"] == pytest.approx(12.706 * 0.125)
+    assert better["p"] < 0.05
+    assert better["significant"] is False
     assert base["difference"] is None
     assert (base["paper"], better["paper"]) == (pytest.approx(0.4), None)
     assert (missing["accuracy"], missing["difference"]) == (None, None)

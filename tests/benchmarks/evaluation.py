@@ -1,0 +1,64 @@
+"""Evaluation against the plain path: the marginal cost of an episode, and the one-off cost of a clip."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from made import VIT, noise_loader, random_model
+from plain_path import plain_scores
+from timing import Row, print_rows, side_by_side
+from torch.utils.flop_counter import FlopCounterMode
+
+from fsarctl.scoring import Scorer
+
+ASKED = {(VIT, 2): "8.5", (VIT, 6): "1.8"}
+
+
+def measure(backbone: str, layers: int, repeats: int) -> list[Row]:
+    """5-way 1-shot, joint, float32, with as many threads as torch takes."""
+    model = random_model(backbone, layers)
+    with tempfile.TemporaryDirectory() as folder:
+        # Every clip takes part in every episode, so that one episode computes them all.
+        loader = noise_loader(model, Path(folder), classes=5, clips=2, way=5, shot=1)
+        scorer = Scorer(model, loader)
+        batch = loader.load(0)
+
+        def ours() -> torch.Tensor:
+            return next(scorer.score([0]))[1].score[0]
+
+        def plain() -> torch.Tensor:
+            with torch.inference_mode():
+                support, query = model.normalise(batch.support), model.normalise(batch.query)
+                return plain_scores(model, support, query, batch.tokens).score
+
+        start = time.perf_counter()
+        ours()
+        first = time.perf_counter() - start
+        difference = (ours() - plain()).abs().max().item()
+        marginal, whole = side_by_side([ours, plain], repeats)
+        with FlopCounterMode(display=False) as counted:
+            ours()
+        fewer = counted.get_total_flops()
+        with FlopCounterMode(display=False) as counted:
+            plain()
+    clip = (first - marginal) / len(loader.store)
+    name = f"{backbone} L = {layers}"
+    return [
+        Row(f"{name}: seconds an episode", f"{marginal:.3f}", f"{whole:.3f}", whole / marginal,
+            f"{ASKED.get((backbone, layers), '')}"),
+        Row(f"{name}: GFLOP an episode", f"{fewer / 1e9:.1f}", f"{counted.get_total_flops() / 1e9:.1f}",
+            counted.get_total_flops() / fewer, ""),
+        Row(f"{name}: seconds a clip, once", f"{clip:.3f}", "", None, ""),
+        Row(f"{name}: largest difference of a score", f"{difference:.1e}", "", None, "1e-5"),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Print the table."""
+    rows = [*measure(VIT, 2, 3), *measure(VIT, 6, 2), *measure("tiny", 2, 20)]
+    print_rows("Evaluation: ours against the plain path, 5-way 1-shot, 8 frames, joint, float32", rows)
+
+
+if __name__ == "__main__":
+    main()

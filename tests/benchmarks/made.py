@@ -1,0 +1,54 @@
+"""Models with random weights and stores with noise: what benchmarks of speed run on."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
+from fsarctl.loading import EpisodeLoader
+from fsarctl.models import TaskAdapterPlusPlus, load_backbone
+
+__all__ = ["VIT", "noise_loader", "random_model"]
+
+VIT = "ViT-B-16-quickgelu"
+
+
+def random_model(backbone: str, layers: int, text_layers: int = 2) -> TaskAdapterPlusPlus:
+    """Task-Adapter++ on random weights (or the shipped tiny ones), its adapters moved off zero."""
+    weights = "shipped" if backbone == "tiny" else "random"
+    loaded = load_backbone(backbone, weights)
+    model = TaskAdapterPlusPlus(loaded, visual_layers=layers, text_layers=text_layers)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.trainable_parameters():
+            parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def noise_loader(
+    model: TaskAdapterPlusPlus, folder: Path, *, classes: int, clips: int, way: int, shot: int, **how: Any
+) -> EpisodeLoader:
+    """Episodes of ``classes`` x ``clips`` clips of noise, stored like any other."""
+    side = model.backbone.image_size
+    size = round(1.15 * side)
+    random = np.random.default_rng(0)
+    writer = FrameWriter(folder, classes * clips, model.frames, size)
+    for shard in range(writer.shards):
+        shape = (len(writer.rows(shard)), model.frames, size, size, 3)
+        writer.write(shard, random.integers(0, 256, shape, np.uint8))
+    labels = [f"action {number:04}" for number in range(classes) for _ in range(clips)]
+    indices = tuple(range(model.frames))
+    rows = [
+        ClipRow(f"{label}/{i}", label, True, "made", len(indices), indices, ())
+        for i, label in enumerate(labels)
+    ]
+    write_rows(folder, rows)
+    store = FrameStore(folder)
+    prompts = {
+        label: [f"A video of action about {label}: stage {s}." for s in "abc"] for label in store.classes
+    }
+    tokens = {label: model.backbone.tokenize(each) for label, each in prompts.items()}
+    shape_of: dict[str, Any] = {"seed": 0, "way": way, "shot": shot, "query": 1, "side": side}
+    return EpisodeLoader(store, tokens, **{"stream": "test", "crop": "centre", **shape_of, **how})
