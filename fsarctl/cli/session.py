@@ -114,26 +114,6 @@ class Session:
         """The shots of --shots, each once, or those of the file's ``table``."""
         return list(dict.fromkeys(given or getattr(self.settings.config, table).shots))
 
-    def describe(
-        self, pipeline: "Pipeline", file: Path | None, *, dry_run: bool, force: bool, as_json: bool
-    ) -> None:
-        """Make the descriptions of a label file, or of the datasets; or say what would be asked."""
-        labels = None
-        if file is not None:
-            from fsarctl.data.labels import read_labels
-
-            listed = read_labels(file)
-            for remark in listed.remarks:
-                say(f"{file}: {remark}")
-            labels = listed.labels
-        if dry_run:
-            from fsarctl.cli.tables import print_calls
-
-            print_calls(pipeline.describe_calls(labels), as_json=as_json)
-            return
-        units = pipeline.describe() if file is None else [pipeline.describe_labels(labels or (), file)]
-        self.make(units, dry_run=False, force=force, as_json=as_json)
-
     def extract(self, units: Sequence["Unit"], *, strict: bool, **how: bool) -> None:
         """Make units; with ``strict``, a finished artifact with failures is refused like a new one."""
         from stages.extract import require_no_failures
@@ -149,12 +129,16 @@ class Session:
         if dry_run:
             self._say_states(units, as_json=as_json)
             return
-        outcomes = self._make(units, force=force, upstream=False)
+        summaries = self.realise(units, force=force, as_json=as_json)
         if as_json:
-            print_json({"schema": "fsarctl.make/1", "artifacts": [_summary(each) for each in outcomes]})
-            return
-        for each in outcomes:
+            print_json({"schema": "fsarctl.make/1", "artifacts": summaries})
+
+    def realise(self, units: Sequence["Unit"], *, force: bool, as_json: bool) -> list[dict[str, Any]]:
+        """Make units and say where they are; gives what JSON says of them."""
+        outcomes = self._make(units, force=force, upstream=False)
+        for each in outcomes if not as_json else ():
             typer.echo(f"{each.unit.slot}: {_relative(each.artifact.path)}")
+        return [_summary(each) for each in outcomes]
 
     def make_results(
         self,

@@ -22,6 +22,10 @@ class Reply:
     delay: float = 0.0
     reset: bool = False
     trickle: bool = False
+    huge: bool = False
+    """The body over and over, in chunks, until the client has had enough."""
+    torn: bool = False
+    """A chunked reply without its last chunk."""
 
 
 @dataclass
@@ -131,14 +135,19 @@ class Loopback:
         if reply.reset:
             return
         handler.send_response(reply.status)
-        headers = {
-            "content-type": "application/json",
-            "content-length": str(len(reply.body)),
-            "connection": "close",
-        }
+        length = (
+            {"transfer-encoding": "chunked"}
+            if reply.huge or reply.torn
+            else {"content-length": str(len(reply.body))}
+        )
+        headers = {"content-type": "application/json", **length, "connection": "close"}
         for name, value in {**headers, **reply.headers}.items():
             handler.send_header(name, value)
         handler.end_headers()
+        if reply.huge or reply.torn:
+            for _ in range(10_000 if reply.huge else 1):
+                handler.wfile.write(b"%x\r\n%s\r\n" % (len(reply.body), reply.body))
+            return
         for _ in range(250 if reply.trickle else 0):
             if self.closing.wait(0.02):
                 break
