@@ -123,7 +123,7 @@ def unit(
             )
             if answers.failed:
                 raise failures(answers, len(rest))
-            build.record("answers", {"found": answers.found, "asked": answers.asked, **tokens(answers)})
+            build.record("answers", {"found": answers.found, "new": answers.new, **tokens(answers)})
             described |= answers.sub_actions
         _require_readable(described, limit)
         build.record("labels", len(described))
@@ -225,12 +225,10 @@ def tokens(answers: Described) -> dict[str, int]:
 
 
 def _note_written(build: Build, written: Mapping[str, Found]) -> None:
-    for source, words in (
-        ("edited", f"described as corrected in {EDITS}"),
-        ("label", "without a description, used as its own stages"),
-    ):
-        if labels := [label for label, each in written.items() if each.source == source]:
-            build.reporter.note(f"{_counted(labels)} {words}")
+    if labels := [label for label, each in written.items() if each.source == "edited"]:
+        build.reporter.note(f"{EDITS} describes {_counted(labels)}")
+    if labels := [label for label, each in written.items() if each.source == "label"]:
+        build.reporter.note(f"{_counted(labels)} without a description, used as its own stages")
 
 
 def _require_readable(described: Mapping[str, SubActions], limit: CaptionLimit | None) -> None:

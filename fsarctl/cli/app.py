@@ -72,7 +72,7 @@ def describe(
     session: Session,
     chosen: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[LABEL]...", help="With --show or --edit: only these labels."),
+        typer.Argument(metavar="LABEL", help="With --show or --edit: only these labels."),
     ] = None,
     labels: Annotated[
         Path | None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fsarctl.cli.console import print_json, print_table, say
+from fsarctl.cli.console import print_json, print_line, say
 from fsarctl.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -38,14 +38,13 @@ def make(session: "Session", pipeline: "Pipeline", file: Path | None, *, force: 
     undone = [unit for unit in units if force or session.store.find(unit) is None]
     asked = pipeline.ask(undone, session.reporter)
     failed = set(asked.failed) if asked else set()
-    outcomes = session.realise(
-        [unit for unit in units if not failed & set(labels_asked(unit))], force=force, as_json=as_json
-    )
+    ready = [unit for unit in units if not failed & set(labels_asked(unit))]
+    made = session.realise(ready, force=force, as_json=as_json) if ready else []
     if as_json:
         print_json(
             {
                 "schema": "fsarctl.describe/1",
-                "artifacts": outcomes,
+                "artifacts": made,
                 "answers": _answers(asked, session) if asked else None,
             }
         )
@@ -107,10 +106,12 @@ def show_calls(plan: "Plan", *, as_json: bool) -> None:
             }
         )
         return
+    from fsarctl.describing.costs import amount
+
     for label, prompt in plan.calls.items():
         typer.echo(f"--- {label}\n{prompt}\n")
     about = f"about {plan.prompt_tokens:,} + {plan.completion_tokens:,} tokens" if plan.calls else "no tokens"
-    cost = f", about {plan.cost:.2g} at your prices" if plan.calls and plan.cost is not None else ""
+    cost = f", about {amount(plan.cost)} at your prices" if plan.calls and plan.cost is not None else ""
     say(f"{len(plan.calls)} calls would be made ({about}{cost}); {plan.kept} descriptions are there already")
 
 
@@ -144,25 +145,28 @@ def _chosen(pipeline: "Pipeline", file: Path | None, chosen: Sequence[str]) -> l
 
 def _corrected(label: str, before: "SubActions | None", pipeline: "Pipeline") -> "SubActions | None":
     """What a person makes of a description; None if she leaves it. Errors are shown in the editor again."""
-    from fsarctl.describing.edits import as_text, from_text
+    from fsarctl.describing.edits import as_text, from_text, with_problem
 
+    limit = pipeline.caption_limit
     text = as_text(label, before)
     while True:
-        text = _in_editor(text)
+        edited = _in_editor(text)
+        if edited == text:
+            return None
         try:
-            after = from_text(text)
-            limit = pipeline.caption_limit
+            after = from_text(edited)
             if after and limit and (problem := limit.problem(label, after)):
                 raise ValueError(f"is too long: {problem}")
             return after
         except ValueError as error:
-            say(f"the description {error}")
             if not sys.stdin.isatty():
                 raise InputError(
                     f"the description of {label!r} {error}", next_step="Nothing was changed; edit it again."
                 ) from None
+            say(f"the description {error}")
             if not typer.confirm("Edit it again?", default=True, err=True):
                 return None
+            text = with_problem(edited, str(error))
 
 
 def _in_editor(text: str) -> str:
@@ -196,28 +200,18 @@ def _in_editor(text: str) -> str:
 
 
 def _print_descriptions(labels: Sequence[str], found: Mapping[str, "Found"]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from fsarctl.data.corpus import STAGES
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("label", overflow="fold", max_width=32)
-    table.add_column("stage", style="dim", no_wrap=True)
-    table.add_column("what is seen", overflow="fold")
-    table.add_column("from", style="dim", overflow="fold", max_width=24)
+    width = max(map(len, STAGES))
     for label in labels:
-        if label not in found:
-            table.add_row(Text(label), "", Text("not described yet", "yellow"), "")
-            continue
-        each = found[label]
-        origin = " ".join(filter(None, [each.source, each.place]))
-        for stage, sentence in zip(STAGES, each.sub_actions, strict=True):
-            first = stage == STAGES[0]
-            table.add_row(Text(label if first else ""), stage, Text(sentence), Text(origin if first else ""))
-    print_table(table)
-    missing = len(labels) - len(found)
-    say(f"{len(found)} descriptions" + (f", {missing} labels have none" if missing else ""))
+        each = found.get(label)
+        origin = ", ".join(filter(None, [each.source, each.place])) if each else "not described yet"
+        print_line(Text(label, "bold").append(f"  ({origin})", "not bold dim" if each else "not bold yellow"))
+        for stage, sentence in zip(STAGES, each.sub_actions, strict=True) if each else ():
+            print_line(Text(f"  {stage:<{width}}  ", "dim").append(sentence, "not dim"))
+    say(f"{len(found)} of {len(labels)} labels are described")
 
 
 def _row(label: str, found: Mapping[str, "Found"]) -> dict[str, Any]:
@@ -241,7 +235,7 @@ def _answers(asked: "Described", session: "Session") -> dict[str, Any]:
     counts = tokens(asked)
     return {
         "found": asked.found,
-        "asked": asked.asked,
+        "new": asked.new,
         "failed": dict(asked.failed),
         **counts,
         "cost": prices(session.settings.config.describe).cost(*counts.values()),

@@ -99,7 +99,7 @@ class Session:
             *(("--project", str(project)) if project else ()),
             *(("--cache", str(cache)) if cache else ()),
         ]
-        words += [word for each in overrides for word in ("--set", each)]
+        words += [word for each in overrides for word in ("--set", _shareable(each))]
         store = Store(place, reporter=reporter, project=settings.root)
         return cls(settings, store, reporter, shlex.join(words))
 
@@ -231,7 +231,8 @@ class Session:
         """Remove what no dataset and no shot of the present settings has a use for, after asking."""
         shots = sorted({*self.settings.config.train.shots, *self.settings.config.eval.shots})
         units = [u for name in self.settings.config.datasets for u in self.pipeline(dataset=name).used(shots)]
-        doomed = self.store.gc(units, keep=KEPT_STAGES, dry_run=True)
+        lists = self._label_lists()
+        doomed = self.store.gc(units, keep=KEPT_STAGES, newest=lists, dry_run=True)
         size = sum(each.bytes for each in doomed)
         listing = [{"what": each.what, "path": str(each.path), "bytes": each.bytes} for each in doomed]
         if not as_json:
@@ -245,11 +246,18 @@ class Session:
                 if not typer.confirm(question, err=True):
                     say("nothing was removed")
                     return
-            self.store.gc(units, keep=KEPT_STAGES)
+            self.store.gc(units, keep=KEPT_STAGES, newest=lists)
         if as_json:
             print_json({"schema": "fsarctl.gc/1", "removed": [] if dry_run else listing, "found": listing})
         else:
             say(f"{len(doomed)} folders, {size / 1e6:.1f} MB {'would be' if dry_run else 'were'} removed")
+
+    def _label_lists(self) -> list[tuple[str, str]]:
+        """The answers to `describe --labels`: no setting names them, but somebody asked for them."""
+        from stages.describe import LABEL_LIST, STAGE
+
+        slots = {each.manifest.slot for each in self.store.artifacts() if each.manifest.stage == STAGE}
+        return [(STAGE, slot) for slot in sorted(slots) if slot.startswith(LABEL_LIST)]
 
     def _artifact(self, key: str) -> "Artifact":
         found = [each for each in self.store.artifacts() if key and each.key.startswith(key)]
@@ -307,6 +315,19 @@ class Session:
             # The last shots take the longest and so start first.
             commands = list(dict.fromkeys(unit.command for unit in reversed(todo)))
             require_success(commands, run_commands(commands, jobs, self.reporter, words))
+
+
+def _shareable(override: str) -> str:
+    """An override as manifests and messages may repeat it: an address without the password in it."""
+    from fsarctl.describing.server import public_address
+
+    key, equals, value = override.partition("=")
+    if key.strip() != "describe.base_url":
+        return override
+    try:
+        return f"{key}{equals}{public_address(value)}"
+    except ValueError:
+        return f"{key}{equals}"
 
 
 def _summary(outcome: "Outcome") -> dict[str, Any]:

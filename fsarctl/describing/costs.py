@@ -1,9 +1,10 @@
 """What asking costs: tokens as the server counts them, and money where the user says the prices."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Prices", "Tally"]
+__all__ = ["Prices", "Tally", "amount"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,16 @@ class Prices:
         cost = self.cost(prompt_tokens, completion_tokens)
         if cost is None:
             return tokens
-        return f"{tokens}, about {cost:.2g} at {self.prompt:g} and {self.completion:g} a million"
+        return f"{tokens}, about {amount(cost)} at {self.prompt:g} and {self.completion:g} a million"
+
+
+def amount(cost: float) -> str:
+    """An amount of money as people write it: two decimals, and more where it is smaller than those.
+
+    >>> amount(12.345), amount(0.00012)
+    ('12.35', '0.00012')
+    """
+    return f"{cost:.{max(2, 1 - math.floor(math.log10(cost)))}f}" if cost else "0"
 
 
 @dataclass
@@ -58,5 +68,5 @@ class Tally:
         """The tokens, their cost, and what is missing from both."""
         if self.replies and self.uncounted == self.replies:
             return "the server counts no tokens"
-        missing = f", {self.uncounted} replies not counted by the server" if self.uncounted else ""
+        missing = f", {self.uncounted} of {self.replies} replies not counted by the server" if self.uncounted else ""
         return prices.words(self.prompt_tokens, self.completion_tokens) + missing

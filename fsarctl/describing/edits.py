@@ -12,9 +12,11 @@ from fsarctl.artifacts.durable import write_synced
 from fsarctl.data.corpus import STAGES, SubActions, parse_corpus, sub_actions_from
 from fsarctl.errors import InputError
 
-__all__ = ["EDITS", "as_text", "from_text", "keep_edit", "load_edits"]
+__all__ = ["EDITS", "as_text", "from_text", "keep_edit", "load_edits", "with_problem"]
 
 EDITS = "edited-descriptions.json"
+
+_NOT_KEPT = "# NOT KEPT:"
 
 
 def load_edits(root: Path) -> dict[str, SubActions]:
@@ -56,16 +58,22 @@ def keep_edit(root: Path, label: str, sub_actions: SubActions) -> Path:
     return path
 
 
-def as_text(label: str, sub_actions: SubActions | None, problem: str = "") -> str:
+def as_text(label: str, sub_actions: SubActions | None) -> str:
     """A description as a person edits it: a line a stage, and remarks behind #."""
-    remarks = [
-        *([f"NOT KEPT: {problem}.", ""] if problem else []),
-        f"What is seen at the beginning, in the process and at the end of: {label}",
-        "One sentence a stage, on one line. Remove all lines to leave everything as it is.",
-    ]
-    lines = [f"# {remark}".rstrip() for remark in remarks]
     stages = zip(STAGES, sub_actions or ("",) * len(STAGES), strict=True)
-    return "\n".join([*lines, "", *(f"{stage}: {sentence}".rstrip() for stage, sentence in stages)]) + "\n"
+    lines = [
+        f"# What is seen at the beginning, in the process and at the end of: {label}",
+        "# One sentence a stage, on one line. Remove all lines to leave everything as it is.",
+        "",
+        *(f"{stage}: {sentence}".rstrip() for stage, sentence in stages),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def with_problem(text: str, problem: str) -> str:
+    """The same text to edit again, with what is wrong on top."""
+    lines = [line for line in text.splitlines() if not line.startswith(_NOT_KEPT)]
+    return "\n".join([f"{_NOT_KEPT} the description {problem}", *lines]) + "\n"
 
 
 def from_text(text: str) -> SubActions | None:

@@ -70,7 +70,7 @@ class Failures:
     def reason(self, error: Exception) -> str:
         """Why one label failed."""
         if isinstance(error, RefusedError):
-            wait = f", it asks to wait {error.wait:g} s" if error.wait and error.passing else ""
+            wait = f", it asks to wait {error.wait:g} s" if (error.wait or 0) >= 1 else ""
             return f"HTTP {error.status}{': ' if error.said else ''}{error.said}{wait}"
         if isinstance(error, ConnectionLostError):
             return str(error)

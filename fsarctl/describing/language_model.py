@@ -27,7 +27,7 @@ class Described:
     """What was asked now."""
 
     @property
-    def asked(self) -> int:
+    def new(self) -> int:
         """Labels that were answered now."""
         return len(self.sub_actions) - self.found
 
@@ -103,7 +103,7 @@ def describe(
         finally:
             if described.tally.replies or described.failed:
                 reporter.note(
-                    f"{described.found} descriptions were there, {described.asked} are new "
+                    f"{described.found} descriptions were there, {described.new} are new "
                     f"({described.tally.words(prices or Prices())}), {len(described.failed)} failed"
                 )
     return described

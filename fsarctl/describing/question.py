@@ -17,11 +17,13 @@ _CHARACTERS_PER_TOKEN = 4
 def read_template(path: Path | None = None) -> str:
     """A prompt template, the shipped one (prompts/sub_actions.txt) if there is no path.
 
+    What an editor leaves before and after it (line ends, a byte order mark) is no part of it.
+
     Raises:
         ConfigError: it cannot be read, or has no {label}.
     """
     if path is None:
-        return (resources.files("prompts") / "sub_actions.txt").read_text("utf-8")
+        return (resources.files("prompts") / "sub_actions.txt").read_text("utf-8").strip()
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:
@@ -35,12 +37,12 @@ def read_template(path: Path | None = None) -> str:
             f"the prompt template {path} has no {{label}}",
             next_step="Write {label} where the action label shall stand.",
         )
-    return text.replace("\r\n", "\n")
+    return text.replace("\r\n", "\n").strip()
 
 
 def prompt_of(template: str, label: str) -> str:
     """The question about one label."""
-    return template.strip().replace("{label}", label)
+    return template.replace("{label}", label)
 
 
 def tokens_about(text: str) -> int:

@@ -45,7 +45,7 @@ def test_every_label_is_described_and_recorded(project: Project) -> None:
     assert record["created"].endswith("+00:00")
     assert project.recorded["answers"] == {
         "found": 0,
-        "asked": 2,
+        "new": 2,
         "prompt_tokens": 20,
         "completion_tokens": 10,
     }

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fsarctl.describing.caption_limit import CaptionLimit
 from fsarctl.errors import ConfigError
 from fsarctl.models import tiny_clip
 from fsarctl.models.token_counts import context_length, count_tokens
@@ -67,3 +68,22 @@ def test_counting_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_limit_names_the_stage_that_is_too_long() -> None:
+    around = tokens("ViT-B-16-quickgelu", "A video of action about juggling: ")
+    fits, long = " ".join("a" * (77 - around)), " ".join("a" * (78 - around))
+    limit = CaptionLimit("ViT-B-16-quickgelu")
+    assert limit.problem("juggling", (fits, "Throw.", "Catch.")) == ""
+    assert limit.problem("juggling", (fits, "Throw.", long)) == (
+        "the end makes 78 tokens with its label, and ViT-B-16-quickgelu reads 77"
+    )
+
+
+def test_a_limit_counts_what_the_text_encoder_is_given() -> None:
+    sentences = (" ".join("a" * 30), " ".join("b" * 30), " ".join("c" * 30))
+    assert CaptionLimit("ViT-B-16-quickgelu", "average").problem("x", sentences) == ""
+    assert "the prompt makes" in CaptionLimit("ViT-B-16-quickgelu", "concatenate").problem("x", sentences)
+    assert CaptionLimit("ViT-B-16-quickgelu", "none").problem("x", (" ".join("a" * 99),) * 3) == ""
+    assert "the prompt makes" in CaptionLimit("ViT-B-16-quickgelu", "none").problem("7" * 80, sentences)
+    assert CaptionLimit("ViT-B-16-SigLIP").problem("7" * 80, sentences) == ""
