@@ -71,7 +71,7 @@ async def ask(
             that were under way are still handed over.
         FsarctlError: what ``on_answer`` raised, likewise.
     """
-    failures = Failures(server.address, server.model, server.key(), patience.deadline)
+    failures = Failures(server.address, server.model, bool(server.key()), server.secrets(), patience.deadline)
     async with Connection(server.completions, server.headers(), patience.timeout) as connection:
         asking = _Asking(
             connection=connection,

@@ -68,5 +68,7 @@ class Tally:
         """The tokens, their cost, and what is missing from both."""
         if self.replies and self.uncounted == self.replies:
             return "the server counts no tokens"
-        missing = f", {self.uncounted} of {self.replies} replies not counted by the server" if self.uncounted else ""
-        return prices.words(self.prompt_tokens, self.completion_tokens) + missing
+        words = prices.words(self.prompt_tokens, self.completion_tokens)
+        if self.uncounted:
+            words += f", {self.uncounted} of {self.replies} replies not counted by the server"
+        return words

@@ -36,17 +36,19 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Failures:
-    """Words for what went wrong with one model on one server. The key is in none of them."""
+    """Words for what went wrong with one model on one server. No secret is in them."""
 
     address: str
     model: str
-    key: str
+    has_key: bool
+    secrets: tuple[str, ...]
     deadline: float
 
     def redacted(self, text: str) -> str:
-        """A server's words without the key, should it repeat it."""
-        # what local servers take for a key ("none", "EMPTY") is a word, not a secret
-        return text.replace(self.key, "[key]") if len(self.key) >= 8 else text
+        """A server's words without the key or the password, should it repeat them."""
+        for secret in self.secrets:
+            text = text.replace(secret, "[key]")
+        return text
 
     def refused(self, reply: Reply) -> RefusedError:
         """What a reply that is none says, in whichever of its many places a server says it."""
@@ -101,7 +103,7 @@ class Failures:
                 next_step="Set describe.base_url to the address that you trust with prompts and key.",
             )
         if error.status == 401:
-            wrong = "refuses the key" if self.key else "wants a key, and there is none"
+            wrong = "refuses the key" if self.has_key else "wants a key, and there is none"
             return ConfigError(
                 f"{self.address} {wrong} (HTTP 401)",
                 next_step=f"Set the environment variable {KEY_VARIABLE}.",

@@ -1,8 +1,9 @@
 """A language model on an OpenAI-compatible server: its address, and the key from the environment."""
 
 import os
+from base64 import b64encode
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fsarctl.errors import ConfigError
 
@@ -11,6 +12,7 @@ __all__ = ["KEY_VARIABLE", "Server", "public_address"]
 KEY_VARIABLE = "OPENAI_API_KEY"
 
 _OPENAI = "https://api.openai.com/v1"
+_SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,20 @@ class Server:
                 next_step="Copy the key again, without quotes, spaces or line breaks.",
             )
         return key
+
+    def secrets(self) -> tuple[str, ...]:
+        """What a server may repeat of a request and nobody may read: key, password, query.
+
+        Raises:
+            ConfigError: see ``key``.
+        """
+        parts = urlsplit(self.url)
+        login, password = unquote(parts.username or ""), unquote(parts.password or "")
+        basic = b64encode(f"{login}:{password}".encode()).decode() if login else ""
+        # what local servers take for a key ("none", "EMPTY") is a word, not a secret
+        return tuple(
+            secret for secret in (self.key(), password, basic, parts.query) if len(secret) >= _SHORTEST_SECRET
+        )
 
     def headers(self) -> dict[str, str]:
         """What every request carries: the key, and for OpenAI's own server whom it is charged to.

@@ -35,6 +35,12 @@ class Request:
     body: dict[str, Any]
     headers: dict[str, str]
     time: float
+    query: str = ""
+
+    @property
+    def authorization(self) -> str:
+        """The header of this name, whatever its capitals."""
+        return {name.lower(): value for name, value in self.headers.items()}.get("authorization", "")
 
 
 def completion(content: Any, **message: Any) -> bytes:
@@ -116,7 +122,10 @@ class Loopback:
         body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
         prompt = body["messages"][0]["content"]
         with self._lock:
-            request = Request(prompt, self._asked[prompt], body, dict(handler.headers), time.monotonic())
+            query = handler.path.partition("?")[2]
+            request = Request(
+                prompt, self._asked[prompt], body, dict(handler.headers), time.monotonic(), query
+            )
             self.requests.append(request)
             self._asked[prompt] += 1
             self._at_once += 1
