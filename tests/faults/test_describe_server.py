@@ -200,6 +200,18 @@ def test_any_content_type_and_a_thinking_models_answer_are_read(project: Project
         assert len(server.requests) == 1
 
 
+def test_the_library_describes_without_the_pipeline(project: Project) -> None:
+    from fsarctl.describing import Records, Server, describe, prompt_of, read_template
+
+    template = read_template(project.root / "template.txt")
+    with loopback() as loop:
+        server = Server(loop.url, "my-model")
+        records = Records(project.root / "answers", server.model, server.temperature)
+        described = describe({"x": prompt_of(template, "long jump")}, server, records)
+    assert described.sub_actions == {"x": tuple(sentences("long jump").values())}
+    assert described.failed == {}
+
+
 def test_within_a_notebooks_event_loop(project: Project) -> None:
     async def cell() -> object:
         return project.describe(server, ["a"])
