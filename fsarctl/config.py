@@ -97,9 +97,14 @@ class DescribeConfig:
     base_url: str = setting("", "openai: the server, e.g. http://localhost:8000/v1; empty means OpenAI's own")
     template: str = setting("", "openai: your prompt template; empty means prompts/sub_actions.txt")
     temperature: float = setting(0.0, "openai: sampling temperature")
+    price_in: float = setting(0.0, "openai: what a million prompt tokens cost, for the estimate; in no key")
+    price_out: float = setting(0.0, "openai: what a million answered tokens cost; 0 and 0: no estimate")
 
     def __post_init__(self) -> None:
         _require(0 <= self.temperature <= 2, f"temperature is {self.temperature}; it must be within 0 and 2")
+        for name in ("price_in", "price_out"):
+            price = getattr(self, name)
+            _require(0 <= price < math.inf, f"{name} is {price}; it must be 0 or more")
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,62 @@
-"""describe: three sub-actions for every label, from written files or from a language model.
+"""describe: three sub-actions for every label, from written files, a person, or a language model.
 
 The artifact is ``descriptions.json``::
 
-    {"labels": {"long jump": {"beginning": ..., "process": ..., "end": ..., "source": "corpus"}}}
+    {"labels": {"long jump": {"beginning": ..., "process": ..., "end": ...}}}
 
-with its labels sorted, so that the order of a label list changes nothing. ``source`` is corpus,
-openai, or label where the label stands for its own stages.
+with its labels sorted, so that the order of a label list changes nothing. Where each description comes
+from is not in it but in the manifest's facts: the same sentences from another source retrain nothing.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.artifacts.unit import JSON, Build, Unit
 from fsarctl.config import DescribeConfig
-from fsarctl.data.corpus import DESCRIPTIONS, STAGES, SubActions, load_corpus
-from fsarctl.describing.records import CorruptRecordError, Records
-from fsarctl.describing.server import Answer, Patience, Server, ask
-from fsarctl.errors import ConfigError, InputError, PartialError, UsageError
+from fsarctl.data.corpus import DESCRIPTIONS, STAGES, SubActions
+from fsarctl.describing.caption_limit import CaptionLimit
+from fsarctl.describing.costs import Prices
+from fsarctl.describing.edits import EDITS
+from fsarctl.describing.language_model import Described, describe
+from fsarctl.describing.patience import Patience
+from fsarctl.describing.question import COMPLETION_TOKENS, tokens_about
+from fsarctl.describing.sources import Found, Sources
+from fsarctl.errors import InputError, PartialError, UsageError
+from fsarctl.reporting import Reporter
 
-__all__ = ["STAGE", "VERSION", "Plan", "plan", "unit"]
+__all__ = [
+    "LABEL_LIST",
+    "STAGE",
+    "VERSION",
+    "Plan",
+    "ask",
+    "failures",
+    "labels_asked",
+    "plan",
+    "prices",
+    "sources",
+    "tokens",
+    "unit",
+]
 
 STAGE = "describe"
-VERSION = 1
+VERSION = 2
+LABEL_LIST = "describe --labels "
+"""How the slots of label lists begin; a dataset's are "describe NAME/SPLIT"."""
 
 _SHOWN = 5
+
+
+def sources(config: DescribeConfig, *, records: Path, root: Path) -> Sources:
+    """Where this stage finds descriptions; ``records`` is the store's folder of records.
+
+    Raises:
+        ConfigError: the template is missing or has no {label}, or the server's address is none.
+    """
+    return Sources(config, root, records / STAGE)
 
 
 def unit(
@@ -38,12 +69,14 @@ def unit(
     command: str = "fsarctl describe",
     concurrency: int = 4,
     patience: Patience | None = None,
+    limit: CaptionLimit | None = None,
 ) -> Unit:
     """The descriptions of a label list; repeated labels count once.
 
     ``records`` is the store's folder of records, ``root`` what relative paths of ``config`` are
     relative to; ``concurrency`` is how many labels are asked for at a time. What enters the key is
     the found sentences themselves, or the model, the template and the temperature they are asked with.
+    ``limit`` refuses what the text encoder could not read; it changes no sentence and enters no key.
 
     Raises:
         InputError: there is no label; a corpus file is broken; or no file describes some label
@@ -55,46 +88,67 @@ def unit(
     if concurrency < 1:
         raise UsageError(f"concurrency is {concurrency}; it must be 1 or more")
     names = _distinct(labels)
-    if config.source == "corpus":
-        described = _from_corpus(names, config, root)
+    found = sources(config, records=records, root=root)
+    written = found.written(names)
+    rest = [label for label in names if label not in written]
+    texts = {label: _stages(written[label].sub_actions) for label in names if label in written}
 
-        def copy(build: Build) -> None:
-            themselves = [label for label, stages in described.items() if stages["source"] == "label"]
-            if themselves:
-                build.reporter.note(f"{_counted(themselves)} without a description, used as its own stages")
-            build.record("labels", len(described))
-            _write(build.folder, described)
+    if not found.asks:
+        if rest:
+            raise _undescribed(rest)
+        key: dict[str, JSON] = {"source": "corpus", "labels": texts}
+    else:
+        key = {
+            "source": "openai",
+            "labels": rest,
+            "model": found.server.model,
+            "template": found.template,
+            "temperature": found.server.temperature,
+        }
+        if texts:
+            key["edited"] = texts
 
-        return Unit(STAGE, VERSION, slot, command, {"source": "corpus", "labels": described}, copy)
+    def build(build: Build) -> None:
+        _note_written(build, written)
+        described = {label: each.sub_actions for label, each in written.items()}
+        if rest:
+            answers = ask(
+                rest,
+                found,
+                config,
+                concurrency=concurrency,
+                patience=patience,
+                limit=limit,
+                reporter=build.reporter,
+            )
+            if answers.failed:
+                raise failures(answers, len(rest))
+            build.record("answers", {"found": answers.found, "new": answers.new, **tokens(answers)})
+            described |= answers.sub_actions
+        _require_readable(described, limit)
+        build.record("labels", len(described))
+        sources = Counter([*(each.source for each in written.values()), *("openai" for _ in rest)])
+        build.record("sources", dict(sources))
+        build.record("edited", [label for label, each in written.items() if each.source == "edited"])
+        _write(build.folder, {label: _stages(described[label]) for label in names})
 
-    template = _template(config, root)
-    server = Server(config.base_url, config.model, float(config.temperature))
-    answers = _records(config, records)
-    prompts = {label: _prompt(template, label) for label in names}
-    key: dict[str, JSON] = {
-        "source": "openai",
-        "labels": names,
-        "model": server.model,
-        "template": template,
-        "temperature": server.temperature,
-    }
-    return Unit(
-        STAGE,
-        VERSION,
-        slot,
-        command,
-        key,
-        lambda build: _ask(build, prompts, server, answers, concurrency, patience or Patience()),
-    )
+    return Unit(STAGE, VERSION, slot, command, key, build)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What describing would cost: the prompts that would be sent, and how many answers are there."""
+    """What describing would cost: the prompts that would be sent, and how many descriptions are there."""
 
     calls: Mapping[str, str]
     """Label to prompt; their number is the number of calls, if none has to be repeated."""
     kept: int
+    """Answers that were paid for already, or written descriptions."""
+    prompt_tokens: int
+    """About so many."""
+    completion_tokens: int
+    """As many as this model's kept answers took on average; about 60 an answer if there are none."""
+    cost: float | None
+    """None if no prices are set."""
 
 
 def plan(labels: Sequence[str], config: DescribeConfig, *, records: Path, root: Path) -> Plan:
@@ -104,20 +158,90 @@ def plan(labels: Sequence[str], config: DescribeConfig, *, records: Path, root: 
         InputError, ConfigError: as ``unit`` does.
     """
     names = _distinct(labels)
-    if config.source == "corpus":
-        return Plan({}, len(_from_corpus(names, config, root)))
-    template = _template(config, root)
-    answers = _records(config, records)
-    calls = {}
-    for label in names:
-        prompt = _prompt(template, label)
-        try:
-            if answers.find(prompt):
-                continue
-        except CorruptRecordError:
-            pass
-        calls[label] = prompt
-    return Plan(calls, len(names) - len(calls))
+    found = sources(config, records=records, root=root)
+    there = found.all(names)
+    rest = [label for label in names if label not in there]
+    if rest and not found.asks:
+        raise _undescribed(rest)
+    calls = found.prompts(rest) if found.asks else {}
+    usages = [each.record.usage for each in there.values() if each.record and each.record.usage]
+    each = sum(usage["completion_tokens"] for usage in usages) / len(usages) if usages else COMPLETION_TOKENS
+    prompt, completion = sum(map(tokens_about, calls.values())), round(each * len(calls))
+    return Plan(calls, len(there), prompt, completion, prices(config).cost(prompt, completion))
+
+
+def labels_asked(unit: Unit) -> Sequence[str]:
+    """Those labels of a describe unit that a language model is asked for."""
+    labels = unit.config["labels"]
+    if unit.config["source"] != "openai" or not isinstance(labels, list):
+        return []
+    return [str(label) for label in labels]
+
+
+def ask(
+    labels: Sequence[str],
+    found: Sources,
+    config: DescribeConfig,
+    *,
+    concurrency: int,
+    patience: Patience | None,
+    limit: CaptionLimit | None,
+    reporter: Reporter,
+) -> Described:
+    """Answers that were kept, and those that are asked for now.
+
+    Raises:
+        ConfigError: the server refuses every label.
+        InputError: answers cannot be kept.
+    """
+    return describe(
+        found.prompts(labels),
+        found.server,
+        found.records,
+        concurrency=concurrency,
+        patience=patience,
+        prices=prices(config),
+        problem=limit.problem if limit else lambda label, sub_actions: "",
+        reporter=reporter,
+    )
+
+
+def failures(answers: Described, labels: int) -> PartialError:
+    """The error that lists what a language model did not describe, of so many labels."""
+    reasons = _shown([f"{label!r} ({reason})" for label, reason in sorted(answers.failed.items())])
+    return PartialError(
+        f"{len(answers.failed)} of {labels} labels have no description: {reasons}",
+        next_step=f"Run again: {len(answers.sub_actions)} answers are kept, and only the failed labels are "
+        "asked. Or write one: fsarctl describe --edit LABEL",
+    )
+
+
+def tokens(answers: Described) -> dict[str, int]:
+    """What was asked now, as the server counts it."""
+    return {
+        "prompt_tokens": answers.tally.prompt_tokens,
+        "completion_tokens": answers.tally.completion_tokens,
+    }
+
+
+def _note_written(build: Build, written: Mapping[str, Found]) -> None:
+    if labels := [label for label, each in written.items() if each.source == "edited"]:
+        build.reporter.note(f"{EDITS} describes {_counted(labels)}")
+    if labels := [label for label, each in written.items() if each.source == "label"]:
+        build.reporter.note(f"{_counted(labels)} without a description, used as its own stages")
+
+
+def _require_readable(described: Mapping[str, SubActions], limit: CaptionLimit | None) -> None:
+    """Refuse what the text encoder could read only in part, before anything is trained on it."""
+    if limit is None:
+        return
+    problems = {label: limit.problem(label, text) for label, text in sorted(described.items())}
+    long = [f"{label!r} ({problem})" for label, problem in problems.items() if problem]
+    if long:
+        raise InputError(
+            f"{len(long)} of {len(described)} descriptions are too long: {_shown(long)}",
+            next_step="Shorten them where they are written, or by: fsarctl describe --edit LABEL",
+        )
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:
@@ -126,134 +250,28 @@ def _distinct(labels: Sequence[str]) -> list[str]:
     return sorted(set(labels))
 
 
-def _from_corpus(names: list[str], config: DescribeConfig, root: Path) -> dict[str, dict[str, str]]:
-    found = load_corpus([root / file for file in config.files]).find(names)
-    missing = [label for label in names if label not in found]
-    if missing and config.missing == "error":
-        raise InputError(
-            f"no corpus file describes {_counted(missing)}",
-            next_step='Write {"label": ["beginning.", "process.", "end."]} into a JSON file and name it in '
-            'describe.files; or set describe.source = "openai"; or describe.missing = "label".',
-        )
-    return {
-        label: _stages(found[label], "corpus") if label in found else _stages((label,) * 3, "label")
-        for label in names
-    }
-
-
-def _stages(sub_actions: SubActions, source: str) -> dict[str, str]:
-    return {**dict(zip(STAGES, sub_actions, strict=True)), "source": source}
-
-
-def _template(config: DescribeConfig, root: Path) -> str:
-    if not config.template:
-        from importlib import resources
-
-        return (resources.files("prompts") / "sub_actions.txt").read_text("utf-8")
-    try:
-        text = (root / config.template).read_bytes().decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(
-            f"describe.template names {root / config.template}, which cannot be read: {reason}",
-            next_step="Correct describe.template, or leave it empty for the shipped one.",
-        ) from None
-    if "{label}" not in text:
-        raise ConfigError(
-            f"the prompt template {root / config.template} has no {{label}}",
-            next_step="Write {label} where the action label shall stand.",
-        )
-    return text.replace("\r\n", "\n")
-
-
-def _prompt(template: str, label: str) -> str:
-    return template.strip().replace("{label}", label)
-
-
-def _records(config: DescribeConfig, records: Path) -> Records:
-    return Records(records / STAGE, config.model, config.temperature)
-
-
-def _ask(
-    build: Build,
-    prompts: Mapping[str, str],
-    server: Server,
-    records: Records,
-    concurrency: int,
-    patience: Patience,
-) -> None:
-    """Find what was answered before, ask for the rest, and write the artifact if nothing is missing.
-
-    Raises:
-        PartialError: some labels failed; their reasons are named, and every answer is kept.
-        ConfigError: the server refuses every label.
-    """
-    described: dict[str, SubActions] = {}
-    failed: dict[str, str] = {}
-    tokens = {"prompt_tokens": 0, "completion_tokens": 0}
-
-    with records.held(build.reporter):
-        for label, prompt in prompts.items():
-            try:
-                kept = records.find(prompt)
-            except CorruptRecordError as corrupt:
-                aside = records.quarantine(corrupt)
-                build.reporter.note(
-                    f"warning: the record of {label!r} is corrupt ({corrupt.reason}); "
-                    f"it is now {aside} and the label is asked again"
-                )
-                continue
-            if kept:
-                described[label] = kept
-        found = len(described)
-        missing = {label: prompt for label, prompt in prompts.items() if label not in described}
-
-        with build.reporter.task("describe", len(prompts), "label", done=found) as advance:
-
-            def answered(label: str, answer: Answer) -> None:
-                records.keep(label, prompts[label], answer)
-                described[label] = answer.sub_actions
-                for count in tokens:
-                    tokens[count] += answer.usage[count]
-                advance(1, label)
-
-            def gave_up(label: str, reason: str) -> None:
-                failed[label] = reason
-                build.reporter.note(f"failed: {label!r}: {reason}")
-                advance(1, label)
-
-            if missing:
-                import asyncio
-
-                asyncio.run(
-                    ask(
-                        server,
-                        missing,
-                        on_answer=answered,
-                        on_failure=gave_up,
-                        concurrency=concurrency,
-                        patience=patience,
-                    )
-                )
-
-    build.reporter.note(
-        f"{found} descriptions were there, {len(described) - found} were asked for "
-        f"({tokens['prompt_tokens']} + {tokens['completion_tokens']} tokens), {len(failed)} failed"
+def _undescribed(labels: Sequence[str]) -> InputError:
+    return InputError(
+        f"no corpus file describes {_counted(labels)}",
+        next_step='Write {"label": ["beginning.", "process.", "end."]} into a JSON file and name it in '
+        "describe.files; or describe one by `fsarctl describe --edit LABEL`; or set "
+        'describe.source = "openai"; or describe.missing = "label".',
     )
-    if failed:
-        reasons = _shown([f"{label!r} ({reason})" for label, reason in sorted(failed.items())])
-        raise PartialError(
-            f"{len(failed)} of {len(prompts)} labels have no description: {reasons}",
-            next_step=f"Run again: {len(described)} answers are kept, and only the failed labels are asked.",
-        )
-    build.record("labels", len(described))
-    build.record("answers", {"found": found, "asked": len(described) - found, **tokens})
-    _write(build.folder, {label: _stages(described[label], "openai") for label in prompts})
+
+
+def prices(config: DescribeConfig) -> Prices:
+    """What the user says that tokens cost."""
+    return Prices(config.price_in, config.price_out)
+
+
+def _stages(sub_actions: SubActions) -> dict[str, str]:
+    return dict(zip(STAGES, sub_actions, strict=True))
 
 
 def _write(folder: Path, described: Mapping[str, Mapping[str, str]]) -> None:
     text = json.dumps({"labels": described}, indent=1, ensure_ascii=False)
-    (folder / DESCRIPTIONS).write_bytes(text.encode() + b"\n")
+    # a label that is no Unicode (a folder's name) is spelled as JSON's own escapes
+    (folder / DESCRIPTIONS).write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def _counted(labels: Sequence[str]) -> str:

@@ -8,14 +8,20 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from fsarctl.artifacts import Unit
 from fsarctl.config import Shortcut
 from fsarctl.data.clips import Clip
+from fsarctl.describing.caption_limit import CaptionLimit
+from fsarctl.describing.language_model import Described
+from fsarctl.describing.patience import Patience
+from fsarctl.describing.sources import Sources
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.machine import Machine
 from fsarctl.models.catalogue import stored_side
+from fsarctl.reporting import Reporter
 from fsarctl.settings import Settings
 from stages import describe, evaluate, extract, render, shortcut, train
 from stages.describe import Plan
@@ -34,6 +40,7 @@ class RunOptions:
     machine: Machine = field(default_factory=Machine)
     strict: bool = False
     concurrency: int = 4
+    answer_limit_s: float = 120.0
     time_limit_s: float = 60.0
     flags: str = ""
 
@@ -69,15 +76,53 @@ class Pipeline:
         """One unit per split that training or evaluation reads, or per split of --dataset."""
         return [self._text(name, split) for name, split in self._splits()]
 
-    def describe_calls(self, labels: Sequence[str] | None) -> Plan:
-        """What describing these labels, or those of the datasets, would ask of the language model."""
-        if labels is None:
-            labels = [label for name, split in self._splits() for label in self._require_labels(name, split)]
+    def described_labels(self) -> list[str]:
+        """The labels that ``describe`` is about, each once."""
+        labels = (self._require_labels(name, split) for name, split in self._splits())
+        return sorted(set(chain.from_iterable(labels)))
+
+    def describe_calls(self, labels: Sequence[str]) -> Plan:
+        """What describing these labels would ask of the language model."""
         return describe.plan(labels, self._config.describe, records=self._records, root=self._settings.root)
+
+    def ask(self, units: Iterable[Unit], reporter: Reporter) -> Described | None:
+        """Ask for all that these describe units want of a language model, at once; None if they want nothing.
+
+        Raises:
+            ConfigError: the server refuses every label.
+            InputError: answers cannot be kept.
+        """
+        labels = {label for unit in units for label in describe.labels_asked(unit)}
+        if not labels:
+            return None
+        return describe.ask(
+            sorted(labels),
+            self.sources(),
+            self._config.describe,
+            concurrency=self._options.concurrency,
+            patience=self._patience,
+            limit=self.caption_limit,
+            reporter=reporter,
+        )
+
+    def sources(self) -> Sources:
+        """Where descriptions are found."""
+        return describe.sources(self._config.describe, records=self._records, root=self._settings.root)
+
+    @property
+    def caption_limit(self) -> CaptionLimit | None:
+        """What the text encoder reads; None if the model reads no text."""
+        model = self._config.model
+        return None if model.score == "video" else CaptionLimit(model.backbone, model.sub_actions)
+
+    @property
+    def _patience(self) -> Patience:
+        limit = self._options.answer_limit_s
+        return Patience(timeout=limit, deadline=max(Patience.deadline, 5 * limit))
 
     def describe_labels(self, labels: Sequence[str], file: Path) -> Unit:
         """The descriptions of a label list of the user's."""
-        unit = self._describe(labels, slot=f"describe {file.name}")
+        unit = self._describe(labels, slot=describe.LABEL_LIST + file.name)
         return self._with_words(unit, f"--labels {shlex.quote(str(file))}")
 
     def extract(self) -> list[Unit]:
@@ -215,6 +260,8 @@ class Pipeline:
             records=self._records,
             root=self._settings.root,
             concurrency=self._options.concurrency,
+            patience=self._patience,
+            limit=self.caption_limit,
         )
 
     def _frames(self, name: str, split: str) -> Unit:

@@ -175,10 +175,18 @@ class Store:
         """Reads every byte of every artifact; damaged ones go to quarantine with a note."""
         return self._shelf.verify()
 
-    def gc(self, units: Iterable[Unit], *, keep: Sequence[str] = (), dry_run: bool = False) -> list[Removal]:
+    def gc(
+        self,
+        units: Iterable[Unit],
+        *,
+        keep: Sequence[str] = (),
+        newest: Iterable[tuple[str, str]] = (),
+        dry_run: bool = False,
+    ) -> list[Removal]:
         """Removes artifacts and unfinished work that the units and their upstream have no use for.
 
-        Artifacts of the stages in ``keep`` stay with all that went into them; quarantine and records stay.
+        Artifacts of the stages in ``keep`` stay with all that went into them, and so does the newest answer
+        of each (stage, slot) in ``newest``; quarantine and records stay.
         While a unit's upstream is not done its key is unknown, and the newest answer of its slot stays:
         it may be the right one again.
 
@@ -192,9 +200,10 @@ class Store:
                 kept |= {self._shelf.home(unit.stage, key)}
                 if look.artifact(unit) is None:
                     kept |= {self._shelf.work(unit.stage, key)}
-            elif newest := self._shelf.newest(unit.stage, unit.slot):
-                kept |= {newest.path}
+            elif last := self._shelf.newest(unit.stage, unit.slot):
+                kept |= {last.path}
         kept |= self._with_upstream(keep)
+        kept |= {last.path for stage, slot in newest if (last := self._shelf.newest(stage, slot))}
         doomed = [
             Removal(f"{found.manifest.stage} {found.manifest.slot}", found.path, found.manifest.bytes)
             for found in self._shelf.all()

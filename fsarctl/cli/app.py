@@ -1,6 +1,7 @@
 """The commands. Each one parses and hands over to the session; what is printed is in ``tables``."""
 
 import os
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fsarctl.cli.session import Session, command
+from fsarctl.errors import UsageError
 from fsarctl.machine import Machine
 
 __all__ = ["app"]
@@ -68,21 +70,53 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @command(app, "describe", example="fsarctl describe --labels kinetics.txt")
 def describe(
     session: Session,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="LABEL", help="With --show or --edit: only these labels."),
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option("--labels", help="A text file, one action label a line; default: the datasets' labels."),
     ] = None,
     dataset: Dataset = None,
+    shown: Annotated[bool, typer.Option("--show", help="Print the descriptions there are now.")] = False,
+    edited: Annotated[
+        bool,
+        typer.Option("--edit", help="Correct descriptions in your editor; corrections are kept and win."),
+    ] = False,
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, help="Questions under way at once.")
     ] = 4,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the prompts that would be sent.")] = False,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", min=1, help="Seconds an answer may take.")
+    ] = 120,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the prompts that would be sent, and about what they cost.")
+    ] = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Turn each label into three sub-actions: beginning, process, end."""
-    pipeline = session.pipeline(dataset=dataset, concurrency=concurrency)
-    session.describe(pipeline, labels, dry_run=dry_run, force=force, as_json=as_json)
+    from fsarctl.cli import describing
+
+    given = [flag for flag, on in (("--show", shown), ("--edit", edited), ("--dry-run", dry_run)) if on]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} are two commands", next_step=f"Leave out {given[1]}.")
+    if chosen and not (shown or edited):
+        raise UsageError(
+            f"{chosen[0]!r} is a label for --show or --edit",
+            next_step=f"A list of labels: fsarctl describe --labels {shlex.quote(chosen[0])}",
+        )
+    pipeline = session.pipeline(dataset=dataset, concurrency=concurrency, answer_limit_s=time_limit)
+    if shown:
+        describing.show(pipeline, labels, chosen or (), as_json=as_json)
+    elif edited:
+        describing.edit(session, pipeline, labels, chosen or ())
+    elif dry_run:
+        calls = pipeline.describe_calls(describing.labels_of(pipeline, labels))
+        describing.show_calls(calls, as_json=as_json)
+    else:
+        describing.make(session, pipeline, labels, force=force, as_json=as_json)
 
 
 @command(app, "extract", example="fsarctl extract --workers 4")

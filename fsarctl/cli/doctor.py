@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["examine"]
 
-PACKAGES = ("torch", "open_clip_torch", "decord", "av", "zarr", "numpy", "openai", "typer")
+PACKAGES = ("torch", "open_clip_torch", "decord", "av", "zarr", "numpy", "httpx2", "typer")
 
 
 def examine(session: "Session", *, as_json: bool) -> None:

@@ -99,7 +99,7 @@ class Session:
             *(("--project", str(project)) if project else ()),
             *(("--cache", str(cache)) if cache else ()),
         ]
-        words += [word for each in overrides for word in ("--set", each)]
+        words += [word for each in overrides for word in ("--set", _shareable(each))]
         store = Store(place, reporter=reporter, project=settings.root)
         return cls(settings, store, reporter, shlex.join(words))
 
@@ -113,26 +113,6 @@ class Session:
     def shots(self, given: list[int] | None, table: str) -> list[int]:
         """The shots of --shots, each once, or those of the file's ``table``."""
         return list(dict.fromkeys(given or getattr(self.settings.config, table).shots))
-
-    def describe(
-        self, pipeline: "Pipeline", file: Path | None, *, dry_run: bool, force: bool, as_json: bool
-    ) -> None:
-        """Make the descriptions of a label file, or of the datasets; or say what would be asked."""
-        labels = None
-        if file is not None:
-            from fsarctl.data.labels import read_labels
-
-            listed = read_labels(file)
-            for remark in listed.remarks:
-                say(f"{file}: {remark}")
-            labels = listed.labels
-        if dry_run:
-            from fsarctl.cli.tables import print_calls
-
-            print_calls(pipeline.describe_calls(labels), as_json=as_json)
-            return
-        units = pipeline.describe() if file is None else [pipeline.describe_labels(labels or (), file)]
-        self.make(units, dry_run=False, force=force, as_json=as_json)
 
     def extract(self, units: Sequence["Unit"], *, strict: bool, **how: bool) -> None:
         """Make units; with ``strict``, a finished artifact with failures is refused like a new one."""
@@ -149,12 +129,16 @@ class Session:
         if dry_run:
             self._say_states(units, as_json=as_json)
             return
-        outcomes = self._make(units, force=force, upstream=False)
+        summaries = self.realise(units, force=force, as_json=as_json)
         if as_json:
-            print_json({"schema": "fsarctl.make/1", "artifacts": [_summary(each) for each in outcomes]})
-            return
-        for each in outcomes:
+            print_json({"schema": "fsarctl.make/1", "artifacts": summaries})
+
+    def realise(self, units: Sequence["Unit"], *, force: bool, as_json: bool) -> list[dict[str, Any]]:
+        """Make units and say where they are; gives what JSON says of them."""
+        outcomes = self._make(units, force=force, upstream=False)
+        for each in outcomes if not as_json else ():
             typer.echo(f"{each.unit.slot}: {_relative(each.artifact.path)}")
+        return [_summary(each) for each in outcomes]
 
     def make_results(
         self,
@@ -247,7 +231,8 @@ class Session:
         """Remove what no dataset and no shot of the present settings has a use for, after asking."""
         shots = sorted({*self.settings.config.train.shots, *self.settings.config.eval.shots})
         units = [u for name in self.settings.config.datasets for u in self.pipeline(dataset=name).used(shots)]
-        doomed = self.store.gc(units, keep=KEPT_STAGES, dry_run=True)
+        lists = self._label_lists()
+        doomed = self.store.gc(units, keep=KEPT_STAGES, newest=lists, dry_run=True)
         size = sum(each.bytes for each in doomed)
         listing = [{"what": each.what, "path": str(each.path), "bytes": each.bytes} for each in doomed]
         if not as_json:
@@ -261,11 +246,18 @@ class Session:
                 if not typer.confirm(question, err=True):
                     say("nothing was removed")
                     return
-            self.store.gc(units, keep=KEPT_STAGES)
+            self.store.gc(units, keep=KEPT_STAGES, newest=lists)
         if as_json:
             print_json({"schema": "fsarctl.gc/1", "removed": [] if dry_run else listing, "found": listing})
         else:
             say(f"{len(doomed)} folders, {size / 1e6:.1f} MB {'would be' if dry_run else 'were'} removed")
+
+    def _label_lists(self) -> list[tuple[str, str]]:
+        """The answers to `describe --labels`: no setting names them, but somebody asked for them."""
+        from stages.describe import LABEL_LIST, STAGE
+
+        slots = {each.manifest.slot for each in self.store.artifacts() if each.manifest.stage == STAGE}
+        return [(STAGE, slot) for slot in sorted(slots) if slot.startswith(LABEL_LIST)]
 
     def _artifact(self, key: str) -> "Artifact":
         found = [each for each in self.store.artifacts() if key and each.key.startswith(key)]
@@ -323,6 +315,19 @@ class Session:
             # The last shots take the longest and so start first.
             commands = list(dict.fromkeys(unit.command for unit in reversed(todo)))
             require_success(commands, run_commands(commands, jobs, self.reporter, words))
+
+
+def _shareable(override: str) -> str:
+    """An override as manifests and messages may repeat it: an address without the password in it."""
+    from fsarctl.describing.server import public_address
+
+    key, equals, value = override.partition("=")
+    if key.strip() != "describe.base_url":
+        return override
+    try:
+        return f"{key}{equals}{public_address(value)}"
+    except ValueError:
+        return f"{key}{equals}"
 
 
 def _summary(outcome: "Outcome") -> dict[str, Any]:

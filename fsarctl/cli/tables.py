@@ -12,10 +12,8 @@ from fsarctl.cli.console import print_json, print_line, print_table, say
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, State, Verdict
     from fsarctl.results import Comparison, Result
-    from stages.describe import Plan
 
 __all__ = [
-    "print_calls",
     "print_artifacts",
     "print_comparison",
     "print_results",
@@ -128,23 +126,6 @@ def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None
                 print_line(Text(f"           {change}", "yellow"))
     counts = {name: sum(state.name == name for state in states) for name in STYLES}
     say(", ".join(f"{count} {name}" for name, count in counts.items() if count))
-
-
-def print_calls(plan: "Plan", *, as_json: bool) -> None:
-    """What a language model would be asked: every prompt, and how many answers are there already."""
-    if as_json:
-        print_json(
-            {
-                "schema": "fsarctl.describe-plan/1",
-                "calls": len(plan.calls),
-                "kept": plan.kept,
-                "prompts": dict(plan.calls),
-            }
-        )
-        return
-    for label, prompt in plan.calls.items():
-        typer.echo(f"--- {label}\n{prompt}\n")
-    say(f"{len(plan.calls)} calls would be made; {plan.kept} descriptions are there already")
 
 
 def print_artifacts(artifacts: Sequence["Artifact"], *, as_json: bool) -> None:

@@ -22,6 +22,7 @@ from fsarctl.errors import ConfigError, InputError, IntegrityError
 
 __all__ = [
     "DESCRIPTIONS",
+    "SHIPPED",
     "STAGES",
     "Corpus",
     "SubActions",
@@ -29,6 +30,7 @@ __all__ = [
     "prompts_of",
     "load_corpus",
     "load_descriptions",
+    "parse_corpus",
     "sub_actions_from",
 ]
 
@@ -36,6 +38,8 @@ SubActions: TypeAlias = tuple[str, str, str]
 """What is seen at the beginning, in the process and at the end of an action, a sentence each."""
 
 STAGES = ("beginning", "process", "end")
+SHIPPED = "shipped"
+"""What the place of the shipped files is called."""
 DESCRIPTIONS = "descriptions.json"
 """The file of a describe artifact."""
 
@@ -100,20 +104,31 @@ class Corpus:
     """
 
     places: tuple[Mapping[str, SubActions], ...]
+    names: tuple[str, ...] = ()
+    """What to call each place."""
 
     def find(self, labels: Iterable[str]) -> dict[str, SubActions]:
         """The descriptions of those labels that have one, in the order asked."""
-        loose: list[dict[str, SubActions]] = []
+        return {label: self.places[place][key] for label, (place, key) in self._located(labels).items()}
+
+    def whence(self, labels: Iterable[str]) -> dict[str, str]:
+        """The name of the place that each of those labels has its description from."""
+        return {label: self.names[place] for label, (place, _) in self._located(labels).items()}
+
+    def _located(self, labels: Iterable[str]) -> dict[str, tuple[int, str]]:
+        """Label -> its place and what it is called there."""
+        loose: list[dict[str, str]] = []
         for place in self.places:
             loose.append({})
-            for label, sub_actions in place.items():
-                loose[-1].setdefault(_normalised(label), sub_actions)
+            for label in place:
+                loose[-1].setdefault(_normalised(label), label)
 
         found = {}
         for label in labels:
-            for place, loosely in zip(self.places, loose, strict=True):
-                if hit := place.get(label) or loosely.get(_normalised(label)):
-                    found[label] = hit
+            for number, (place, loosely) in enumerate(zip(self.places, loose, strict=True)):
+                key = label if label in place else loosely.get(_normalised(label))
+                if key is not None:
+                    found[label] = number, key
                     break
         return found
 
@@ -134,13 +149,13 @@ def load_corpus(files: Sequence[Path]) -> Corpus:
                 f"describe.files names {file}, which cannot be read: {error.strerror}",
                 next_step="Correct describe.files in fsarctl.toml.",
             ) from None
-        places.append(_parse(str(file), content))
+        places.append(parse_corpus(str(file), content))
 
     shipped: dict[str, SubActions] = {}
     for resource in sorted(resources.files("prompts").iterdir(), key=lambda found: found.name):
         if resource.name.endswith(".json"):
-            shipped = {**_parse(f"prompts/{resource.name}", resource.read_bytes()), **shipped}
-    return Corpus((*places, shipped))
+            shipped = {**parse_corpus(f"prompts/{resource.name}", resource.read_bytes()), **shipped}
+    return Corpus((*places, shipped), (*map(str, files), SHIPPED))
 
 
 def load_descriptions(folder: Path) -> dict[str, SubActions]:
@@ -166,7 +181,12 @@ def _normalised(label: str) -> str:
     return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", label).casefold())
 
 
-def _parse(name: str, content: bytes) -> dict[str, SubActions]:
+def parse_corpus(name: str, content: bytes) -> dict[str, SubActions]:
+    """The descriptions in a corpus file's content, by label; ``name`` is the file's, for its kind and errors.
+
+    Raises:
+        InputError: it is no such JSON or YAML; the message names the file and the label.
+    """
     shape = 'A corpus file reads {"label": ["beginning.", "process.", "end."], ...}, in UTF-8.'
     is_yaml = name.endswith((".yaml", ".yml"))
     kind = "YAML" if is_yaml else "JSON"

@@ -1,79 +1,132 @@
 """What a failed request means: a reason for one label's failure, or an error that stops the run."""
 
+import json
+import re
 from dataclasses import dataclass
+from typing import Any
 
+from fsarctl.describing.connection import ConnectionLostError, Reply
+from fsarctl.describing.patience import asked_to_wait
+from fsarctl.describing.server import KEY_VARIABLE, public_address
 from fsarctl.errors import ConfigError
 
-__all__ = ["KEY_VARIABLE", "Failures"]
-
-KEY_VARIABLE = "OPENAI_API_KEY"
+__all__ = ["Failures", "RefusedError"]
 
 _LONGEST_QUOTE = 200
+_PASSING = {408, 409, 425, 429}
+
+
+class RefusedError(Exception):
+    """A reply whose status is not 200. The message is what the server said, without the key."""
+
+    def __init__(self, reply: Reply, said: str, code: str, param: str) -> None:
+        super().__init__(said)
+        self.status = reply.status
+        self.said = said
+        self.code = code
+        self.param = param
+        self.wait = asked_to_wait(reply.headers)
+        self.location = reply.headers.get("location", "")
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status in _PASSING or (self.status >= 500 and self.status not in (501, 505))
 
 
 @dataclass(frozen=True)
 class Failures:
-    """Words for what went wrong with one model on one server. The key is in none of them."""
+    """Words for what went wrong with one model on one server. No secret is in them."""
 
     address: str
     model: str
-    key: str
-    timeout: float
+    has_key: bool
+    secrets: tuple[str, ...]
     deadline: float
 
     def redacted(self, text: str) -> str:
-        """A server's words without the key, should it repeat it."""
-        # what local servers take for a key ("none", "EMPTY") is a word, not a secret
-        return text.replace(self.key, "[key]") if len(self.key) >= 8 else text
+        """A server's words without the key or the password, should it repeat them."""
+        for secret in self.secrets:
+            text = text.replace(secret, "[key]")
+        return text
+
+    def refused(self, reply: Reply) -> RefusedError:
+        """What a reply that is none says, in whichever of its many places a server says it."""
+        text = reply.content.decode("utf-8", "replace")
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            page = re.search(r"<title[^>]*>(.*?)</title>", text, flags=re.DOTALL | re.IGNORECASE)
+            body = {"message": page[1] if page else text}
+        error = body.get("error", body) if isinstance(body, dict) else body
+        fields: dict[str, Any] = error if isinstance(error, dict) else {}
+        words = fields.get("message") or fields.get("detail") or error or ""
+        said = " ".join(str(words).split())
+        return RefusedError(
+            reply,
+            self.redacted(said)[:_LONGEST_QUOTE],
+            str(fields.get("code") or ""),
+            str(fields.get("param") or ""),
+        )
 
     def reason(self, error: Exception) -> str:
         """Why one label failed."""
-        import openai
+        if isinstance(error, RefusedError):
+            wait = f", it asks to wait {error.wait:g} s" if (error.wait or 0) >= 1 else ""
+            return f"HTTP {error.status}{': ' if error.said else ''}{error.said}{wait}"
+        if isinstance(error, ConnectionLostError):
+            return str(error)
+        return f"no answer within {self.deadline:g} s, all retries included"
 
-        if isinstance(error, openai.APIStatusError):
-            body = error.body if isinstance(error.body, dict) else {}
-            said = " ".join(str(body.get("message") or error.message).split())
-            return self.redacted(f"HTTP {error.status_code}: {said}")[:_LONGEST_QUOTE]
-        if isinstance(error, openai.APITimeoutError):
-            return f"no answer within {self.timeout:g} s"
-        if isinstance(error, TimeoutError):
-            return f"no answer within {self.deadline:g} s, all retries included"
-        cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
-        return f"the connection failed{cause}"
-
-    def refusal(self, error: Exception, *, reached: bool) -> ConfigError | None:
+    def stops_the_run(self, error: Exception, *, reached: bool) -> ConfigError | None:
         """The error that would meet every label, if this is one.
 
         ``reached``: the server has answered something before.
         """
-        import openai
-
         said = self.reason(error)
-        if isinstance(error, openai.AuthenticationError):
-            wrong = "refuses the key" if self.key else "wants a key, and there is none"
+        if isinstance(error, ConnectionLostError):
+            if reached:
+                return None
+            return ConfigError(
+                f"cannot reach {self.address}: {said}",
+                next_step="Start the server, or correct describe.base_url; a slow one needs --time-limit.",
+            )
+        if not isinstance(error, RefusedError):
+            return None
+        if 300 <= error.status < 400:
+            try:
+                to = self.redacted(public_address(error.location)).removesuffix("/chat/completions")
+            except ValueError:
+                to = "one that is none"
+            return ConfigError(
+                f"{self.address} redirects to another address: {to}",
+                next_step="Set describe.base_url to the address that you trust with prompts and key.",
+            )
+        if error.status == 401:
+            wrong = "refuses the key" if self.has_key else "wants a key, and there is none"
             return ConfigError(
                 f"{self.address} {wrong} (HTTP 401)",
                 next_step=f"Set the environment variable {KEY_VARIABLE}.",
             )
-        if isinstance(error, openai.PermissionDeniedError):
+        if error.status == 403:
             return ConfigError(
                 f"{self.address} does not allow {self.model!r} with this key: {said}",
                 next_step=f"Use another key ({KEY_VARIABLE}) or another describe.model.",
             )
-        if isinstance(error, openai.NotFoundError):
+        if error.status in (404, 405):
             return ConfigError(
                 f"{self.address} has no model {self.model!r}, or is not the right address: {said}",
                 next_step="Correct describe.model, or describe.base_url (it usually ends in /v1).",
             )
-        if isinstance(error, openai.RateLimitError) and error.code == "insufficient_quota":
+        if error.status == 402 or error.code == "insufficient_quota":
             return ConfigError(
                 f"{self.address} says that the credit of this key is used up: {said}",
                 next_step="Add credit and run again; answers kept so far are found again.",
             )
-        lost = isinstance(error, openai.APIConnectionError) and not isinstance(error, openai.APITimeoutError)
-        if lost and not reached:
+        about = error.param == "temperature" or re.search(r"""['"`]temperature['"`]""", error.said)
+        if error.status == 400 and about:
             return ConfigError(
-                f"cannot reach {self.address}: {said}",
-                next_step="Start the server, or correct describe.base_url.",
+                f"{self.model!r} does not take this temperature: {said}",
+                next_step="Set describe.temperature to what the model takes, often 1.",
             )
         return None

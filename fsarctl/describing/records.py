@@ -9,18 +9,20 @@ different models under one name are told apart by giving them different names.
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fsarctl.artifacts.durable import sync_folder, write_synced
 from fsarctl.data.corpus import STAGES, SubActions, sub_actions_from
-from fsarctl.describing.server import Answer
+from fsarctl.describing.answers import Answer
+from fsarctl.describing.forms import FormMemory
 from fsarctl.errors import InputError
 from fsarctl.reporting import Reporter
 
-__all__ = ["CorruptRecordError", "Records"]
+__all__ = ["CorruptRecordError", "Record", "Records"]
 
 
 class CorruptRecordError(Exception):
@@ -30,6 +32,19 @@ class CorruptRecordError(Exception):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+
+
+@dataclass(frozen=True)
+class Record:
+    """One kept answer."""
+
+    sub_actions: SubActions
+    usage: Mapping[str, int] | None
+    """prompt_tokens and completion_tokens; None if the server did not count them."""
+    answered_by: str
+    """The model's name as the server gave it."""
+    created: str
+    """When the answer came, ISO 8601."""
 
 
 class Records:
@@ -45,8 +60,8 @@ class Records:
         asked = {"model": self.model, "prompt": prompt, "temperature": self.temperature}
         return self.folder / f"{_digest(json.dumps(asked, sort_keys=True))}.json"
 
-    def find(self, prompt: str) -> SubActions | None:
-        """The answer that was kept for a prompt.
+    def find(self, prompt: str) -> Record | None:
+        """The answer that was kept for a prompt, None if there is none.
 
         Raises:
             CorruptRecordError: there is a file, and it does not hold that answer.
@@ -67,11 +82,20 @@ class Records:
             asked = (record["model"], record["prompt_digest"], record["temperature"])
             if asked != (self.model, _digest(prompt), self.temperature):
                 raise CorruptRecordError(path, "it answers another prompt")
-            return sub_actions_from([record["stages"][stage] for stage in STAGES])
-        except (KeyError, TypeError) as error:
+            return Record(
+                sub_actions_from([record["stages"][stage] for stage in STAGES]),
+                record.get("usage"),
+                str(record.get("answered_by", self.model)),
+                str(record.get("created", "")),
+            )
+        except (AttributeError, KeyError, TypeError) as error:
             raise CorruptRecordError(path, f"incomplete ({type(error).__name__}: {error})") from None
         except ValueError as error:
             raise CorruptRecordError(path, f"the description {error}") from None
+
+    def forms(self, server: str) -> FormMemory:
+        """What is remembered of this model on one server."""
+        return FormMemory(self.folder / "servers", server, self.model)
 
     def keep(self, label: str, prompt: str, answer: Answer) -> None:
         """Write one answer so that it is there whole or not at all, and survives what comes next.
@@ -87,6 +111,7 @@ class Records:
             "temperature": self.temperature,
             "prompt_digest": _digest(prompt),
             "stages": dict(zip(STAGES, answer.sub_actions, strict=True)),
+            "form": answer.form,
             "usage": answer.usage,
             "server": answer.server,
             "answered_by": answer.answered_by,

@@ -190,7 +190,7 @@ def test_the_key_is_never_shown(project: Path) -> None:
     assert "OPENAI_API_KEY   set" in done.stdout
 
 
-HEAVY = ("torch", "open_clip", "zarr", "decord", "av", "openai", "numpy", "pydantic", "rich.table")
+HEAVY = ("torch", "open_clip", "zarr", "decord", "av", "httpx2", "numpy", "pydantic", "rich.table")
 
 
 @pytest.mark.parametrize("module", ["fsarctl", "fsarctl.cli.app", "fsarctl.config", "fsarctl.errors"])
@@ -206,12 +206,12 @@ def test_planning_imports_no_torch(project: Path) -> None:
         "sys.argv = ['fsarctl', 'run', '--dry-run', '--json']\n"
         "try: app()\nexcept SystemExit: pass\n"
         "assert 'stages.plan' in sys.modules\n"
-        "print(*[name for name in ('torch', 'open_clip', 'openai') if name in sys.modules], file=sys.stderr)"
+        "print(*[name for name in ('torch', 'open_clip', 'httpx2') if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
     )
-    assert not {"torch", "open_clip", "openai"} & set(done.stderr.split())
+    assert not {"torch", "open_clip", "httpx2"} & set(done.stderr.split())
 
 
 def test_a_pipe_that_closes_early_is_no_crash(project: Path) -> None:

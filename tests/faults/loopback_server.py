@@ -22,6 +22,10 @@ class Reply:
     delay: float = 0.0
     reset: bool = False
     trickle: bool = False
+    huge: bool = False
+    """The body over and over, in chunks, until the client has had enough."""
+    torn: bool = False
+    """A chunked reply without its last chunk."""
 
 
 @dataclass
@@ -31,6 +35,12 @@ class Request:
     body: dict[str, Any]
     headers: dict[str, str]
     time: float
+    query: str = ""
+
+    @property
+    def authorization(self) -> str:
+        """The header of this name, whatever its capitals."""
+        return {name.lower(): value for name, value in self.headers.items()}.get("authorization", "")
 
 
 def completion(content: Any, **message: Any) -> bytes:
@@ -112,7 +122,10 @@ class Loopback:
         body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
         prompt = body["messages"][0]["content"]
         with self._lock:
-            request = Request(prompt, self._asked[prompt], body, dict(handler.headers), time.monotonic())
+            query = handler.path.partition("?")[2]
+            request = Request(
+                prompt, self._asked[prompt], body, dict(handler.headers), time.monotonic(), query
+            )
             self.requests.append(request)
             self._asked[prompt] += 1
             self._at_once += 1
@@ -131,14 +144,19 @@ class Loopback:
         if reply.reset:
             return
         handler.send_response(reply.status)
-        headers = {
-            "content-type": "application/json",
-            "content-length": str(len(reply.body)),
-            "connection": "close",
-        }
+        length = (
+            {"transfer-encoding": "chunked"}
+            if reply.huge or reply.torn
+            else {"content-length": str(len(reply.body))}
+        )
+        headers = {"content-type": "application/json", **length, "connection": "close"}
         for name, value in {**headers, **reply.headers}.items():
             handler.send_header(name, value)
         handler.end_headers()
+        if reply.huge or reply.torn:
+            for _ in range(10_000 if reply.huge else 1):
+                handler.wfile.write(b"%x\r\n%s\r\n" % (len(reply.body), reply.body))
+            return
         for _ in range(250 if reply.trickle else 0):
             if self.closing.wait(0.02):
                 break

@@ -1,101 +1,28 @@
 """A language-model server that misbehaves: what is retried, what is listed, what stops the run."""
 
+import asyncio
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback_server import AT_ONCE, Loopback, Reply, Request, completion, failure, good, loopback, sentences
+from describing_project import KEY, QUICK, Project, make_project
+from loopback_server import AT_ONCE, Reply, Request, completion, failure, good, loopback, sentences
 
-from fsarctl.artifacts.unit import Build
-from fsarctl.config import DescribeConfig
-from fsarctl.data.corpus import load_descriptions
-from fsarctl.describing.server import GIVE_UP_AFTER, Patience
+from fsarctl.describing.asking import GIVE_UP_AFTER
+from fsarctl.describing.caption_limit import CaptionLimit
+from fsarctl.describing.patience import Patience
 from fsarctl.errors import ConfigError, InputError, PartialError
-from fsarctl.reporting import SILENT
 from stages import describe
-
-KEY = "sk-secret-0123456789abcdef"
-QUICK = Patience(timeout=5, retries=2, attempts=2, deadline=10)
-
-
-@dataclass
-class Notes:
-    """A reporter that remembers what was said."""
-
-    said: list[str] = field(default_factory=list)
-    task = SILENT.task
-
-    def note(self, message: str) -> None:
-        self.said.append(message)
-
-
-@dataclass
-class Project:
-    """A project folder whose prompt is the bare label."""
-
-    root: Path
-    artifact_name: str = "artifact"
-    notes: Notes = field(default_factory=Notes)
-    recorded: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def records(self) -> Path:
-        return self.root / "cache" / "records"
-
-    @property
-    def artifact(self) -> Path:
-        return self.root / "cache" / self.artifact_name
-
-    def config(self, server: Loopback | str, **settings: Any) -> DescribeConfig:
-        url = server if isinstance(server, str) else server.url
-        defaults = {"source": "openai", "model": "m", "base_url": url, "template": "template.txt"}
-        return DescribeConfig(**{**defaults, **settings})
-
-    def describe(
-        self,
-        server: Loopback | str,
-        labels: Sequence[str],
-        *,
-        patience: Patience = QUICK,
-        concurrency: int = 4,
-        **settings: Any,
-    ) -> dict[str, tuple[str, str, str]]:
-        unit = describe.unit(
-            labels,
-            self.config(server, **settings),
-            slot="describe",
-            records=self.records,
-            root=self.root,
-            concurrency=concurrency,
-            patience=patience,
-        )
-        self.artifact.mkdir(parents=True, exist_ok=True)
-        (self.artifact / "descriptions.json").unlink(missing_ok=True)
-        unit.build(Build(self.artifact, self.root, {}, self.notes, self.recorded.__setitem__))
-        return load_descriptions(self.artifact)
-
-    def kept(self) -> list[dict[str, Any]]:
-        return [json.loads(path.read_bytes()) for path in sorted((self.records / "describe").glob("*.json"))]
-
-    def everything_written(self) -> str:
-        return "\n".join(
-            f"{path}\n{path.read_bytes().decode()}"
-            for path in self.root.rglob("*")
-            if path.is_file() and path.name != "template.txt"
-        )
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    (tmp_path / "template.txt").write_text("{label}\n")
-    return Project(tmp_path)
+    return make_project(tmp_path, monkeypatch)
 
 
 def once(reply: Callable[[], Reply]) -> Callable[[Request], Reply]:
@@ -118,7 +45,7 @@ def test_every_label_is_described_and_recorded(project: Project) -> None:
     assert record["created"].endswith("+00:00")
     assert project.recorded["answers"] == {
         "found": 0,
-        "asked": 2,
+        "new": 2,
         "prompt_tokens": 20,
         "completion_tokens": 10,
     }
@@ -166,6 +93,13 @@ def test_another_question_is_another_answer(project: Project, setting: dict[str,
         lambda: Reply(b"", reset=True),
         lambda: Reply(b'{"choices": [', headers={"content-length": "100"}),
         lambda: Reply(b"{}", delay=30),
+        lambda: Reply(good("a").body, torn=True),
+        lambda: Reply(good("a").body, headers={"content-encoding": "gzip"}),
+        lambda: Reply(b" " * 100_000, huge=True),
+        lambda: Reply(b"\xff\xfe\xfa not text"),
+        lambda: Reply(completion("").replace(b'"content": ""', b'"content": "\xe9"')),
+        lambda: Reply(b"", 204),
+        lambda: failure(408),
         lambda: Reply(b'{"choices": ['),
         lambda: Reply(b"<html>hello</html>", headers={"content-type": "text/html"}),
         lambda: Reply(b"null"),
@@ -176,6 +110,8 @@ def test_another_question_is_another_answer(project: Project, setting: dict[str,
         lambda: Reply(completion("")),
         lambda: Reply(completion(None)),
         lambda: Reply(completion(["text"])),
+        lambda: Reply(completion(None, tool_calls=[{"function": {"name": "f", "arguments": "{}"}}])),
+        lambda: Reply(completion("<think>They want")),
         lambda: Reply(completion(None, refusal="I can't.")),
         lambda: Reply(completion('{"beginning": "a', finish_reason="length")),
         lambda: Reply(completion("", finish_reason="content_filter")),
@@ -188,6 +124,100 @@ def test_trouble_is_retried(project: Project, reply: Callable[[], Reply]) -> Non
         found = project.describe(server, ["a"], patience=Patience(0.3, retries=1, attempts=2))
     assert found["a"] == tuple(sentences("a").values())
     assert server.prompts == ["a", "a"]
+
+
+def test_a_broken_answer_is_shown_to_the_model_with_what_was_wrong(project: Project) -> None:
+    with loopback(once(lambda: Reply(completion("Sure: run, leap, land.")))) as server:
+        project.describe(server, ["a"])
+    question, answer, complaint = server.requests[1].body["messages"]
+    assert (question["role"], question["content"]) == ("user", "a")
+    assert (answer["role"], answer["content"]) == ("assistant", "Sure: run, leap, land.")
+    assert complaint["role"] == "user"
+    assert "the answer is not JSON: 'Sure: run, leap, land.'" in complaint["content"]
+    assert project.kept()[0]["usage"] == {"prompt_tokens": 20, "completion_tokens": 10}
+
+
+def test_an_answer_that_is_none_is_asked_for_in_the_same_words(project: Project) -> None:
+    with loopback(once(lambda: Reply(completion(None, refusal="No.")))) as server:
+        project.describe(server, ["a"])
+    assert server.requests[1].body == server.requests[0].body
+
+
+def test_an_answer_too_long_for_the_text_encoder_is_asked_for_again(project: Project) -> None:
+    long = json.dumps(["Run up.", "Leap " + "0123456789 " * 12, "Land."])
+    limit = CaptionLimit("ViT-B-16-quickgelu")
+    with loopback(once(lambda: Reply(completion(long)))) as server:
+        assert project.describe(server, ["a"], limit=limit)["a"] == tuple(sentences("a").values())
+        complaint = server.requests[1].body["messages"][2]["content"]
+        assert "the process makes " in complaint
+        assert "ViT-B-16-quickgelu reads 77" in complaint
+    with loopback(lambda _: Reply(completion(long))) as server:
+        with pytest.raises(PartialError, match=r"'b'.*the process makes .* tokens with its label"):
+            project.describe(server, ["b"], limit=limit)
+        # without a limit it is kept, and what is kept is not asked again but refused with a way out
+        project.describe(server, ["c"])
+        server.requests.clear()
+        with pytest.raises(
+            InputError, match=r"1 of 1 descriptions are too long: 'c' .*the process"
+        ) as caught:
+            project.describe(server, ["c"], limit=limit)
+        assert "--edit" in caught.value.next_step
+        assert server.requests == []
+
+
+def test_tokens_of_labels_that_fail_are_counted_too(project: Project) -> None:
+    def reply(asked: Request) -> Reply:
+        return Reply(completion("no")) if asked.prompt == "b" else good(asked.prompt)
+
+    with loopback(reply) as server, pytest.raises(PartialError):
+        project.describe(server, ["a", "b"], price_in=2.0, price_out=10.0)
+    # 10 + 5 tokens a reply: one for a, two attempts for b; 30 x 2 + 15 x 10 a million
+    assert project.notes.said[-1] == (
+        "0 descriptions were there, 1 are new (30 + 15 tokens, about 0.00021 at 2 and 10 a million), 1 failed"
+    )
+
+
+@pytest.mark.parametrize("usage", [b"null", b"{}", b'{"prompt_tokens": "3", "completion_tokens": 5}', b"[1]"])
+def test_a_server_that_counts_no_tokens_says_nothing_of_their_number(project: Project, usage: bytes) -> None:
+    counted = b'{"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}'
+    with loopback(lambda asked: Reply(good(asked.prompt).body.replace(counted, usage))) as server:
+        project.describe(server, ["a"], price_in=2.0, price_out=10.0)
+    assert "(the server counts no tokens)" in project.notes.said[-1]
+    assert project.kept()[0]["usage"] is None
+
+
+def test_content_in_parts_is_joined(project: Project) -> None:
+    parts = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": json.dumps(sentences("a"))}]
+    with loopback(lambda _: Reply(completion(parts))) as server:
+        assert project.describe(server, ["a"])["a"] == tuple(sentences("a").values())
+
+
+def test_any_content_type_and_a_thinking_models_answer_are_read(project: Project) -> None:
+    text = f"<think>Three stages.</think>\n```json\n{json.dumps(sentences('a'))}\n```"
+    reply = Reply(completion(text, reasoning_content="Hm."), headers={"content-type": "text/html"})
+    with loopback(lambda _: reply) as server:
+        assert project.describe(server, ["a"])["a"] == tuple(sentences("a").values())
+        assert len(server.requests) == 1
+
+
+def test_the_library_describes_without_the_pipeline(project: Project) -> None:
+    from fsarctl.describing import Records, Server, describe, prompt_of, read_template
+
+    template = read_template(project.root / "template.txt")
+    with loopback() as loop:
+        server = Server(loop.url, "my-model")
+        records = Records(project.root / "answers", server.model, server.temperature)
+        described = describe({"x": prompt_of(template, "long jump")}, server, records)
+    assert described.sub_actions == {"x": tuple(sentences("long jump").values())}
+    assert described.failed == {}
+
+
+def test_within_a_notebooks_event_loop(project: Project) -> None:
+    async def cell() -> object:
+        return project.describe(server, ["a"])
+
+    with loopback() as server:
+        assert asyncio.run(cell()) == {"a": tuple(sentences("a").values())}
 
 
 def test_retry_after_is_honoured(project: Project) -> None:
@@ -211,6 +241,21 @@ BROKEN: list[tuple[Callable[[], Reply], str, int]] = [
     (lambda: Reply(completion("  ")), "the answer is empty", 2),
     (lambda: Reply(completion('{"beginning": ')), "the answer is not JSON", 2),
     (lambda: Reply(b"{"), "the reply is not JSON", 2),
+    (lambda: Reply(b"<!DOCTYPE html><title>Sign in</title>"), "the reply is an HTML page", 2),
+    (lambda: Reply(b"<html><title>Bad gateway</title>...", 502, AT_ONCE), "HTTP 502: Bad gateway", 3),
+    (lambda: Reply(b'{"error": "busy"}', 503, AT_ONCE), "HTTP 503: busy", 3),
+    (lambda: Reply(b'{"detail": "no"}', 503, AT_ONCE), "HTTP 503: no", 3),
+    (lambda: Reply(b" " * 100_000, huge=True), "the reply is larger than 8 MB", 2),
+    (lambda: Reply(b"\xff\xfe\xfa"), "the reply is not UTF-8 text", 2),
+    (lambda: Reply(b"\xff", 500, AT_ONCE), "HTTP 500: ", 3),
+    (lambda: Reply(good("a").body, torn=True), "the connection failed (RemoteProtocolError)", 3),
+    (lambda: Reply(completion("<think>Hm")), "a thought without an end", 2),
+    (
+        lambda: Reply(completion(None, tool_calls=[{"function": {"name": "f"}}])),
+        "the model called a tool instead of answering",
+        2,
+    ),
+    (lambda: Reply(b"{}", 429, {"retry-after": "7200"}), "HTTP 429, it asks to wait 7200 s", 1),
     (lambda: Reply(b"", reset=True), "the connection failed", 3),
     (lambda: Reply(completion('["A.", "B.", "C."]', finish_reason="length")), "the answer was cut off", 2),
     (lambda: Reply(completion("", finish_reason="content_filter")), "content filter withheld", 2),
@@ -246,7 +291,7 @@ def test_time_out_is_listed(project: Project) -> None:
         ) as server,
         pytest.raises(PartialError, match=r"'a' \(no answer within 0.2 s\)"),
     ):
-        project.describe(server, ["a", "b"], patience=Patience(timeout=0.2, retries=0))
+        project.describe(server, ["a", "b"], patience=Patience(timeout=0.2, retries=1))
 
 
 def test_a_server_that_trickles_for_ever_meets_the_deadline(project: Project) -> None:
@@ -264,6 +309,12 @@ def test_a_server_that_trickles_for_ever_meets_the_deadline(project: Project) ->
         (failure(403, f"{KEY} is not yours"), "does not allow 'm'.*\\[key\\] is not yours"),
         (failure(404, "model 'm' not found"), "has no model 'm'.*model 'm' not found"),
         (failure(429, "pay", code="insufficient_quota"), "credit of this key is used up"),
+        (failure(402, "Insufficient Balance"), "credit of this key is used up.*Insufficient Balance"),
+        (failure(405, "Method Not Allowed"), "is not the right address"),
+        (
+            failure(400, "'temperature' does not support 0 with this model, only 1"),
+            "'m' does not take this temperature: HTTP 400: 'temperature' does not support 0",
+        ),
     ],
 )
 def test_what_meets_every_label_stops_at_once(project: Project, reply: Reply, words: str) -> None:
@@ -313,27 +364,6 @@ def test_labels_that_fail_here_and_there_do_not_stop_the_run(project: Project) -
     assert server.prompts == labels
 
 
-@pytest.mark.parametrize("refused", [{"json_schema"}, {"json_schema", "json_object"}])
-@pytest.mark.parametrize("status", [400, 422])
-def test_the_form_that_a_server_has_is_found_once(project: Project, refused: set[str], status: int) -> None:
-    def reply(asked: Request) -> Reply:
-        form = asked.body.get("response_format", {"type": "text"})["type"]
-        if form in refused:
-            return failure(status, "response_format is not supported")
-        return Reply(completion(f"```json\n{json.dumps(sentences(asked.prompt))}\n```"))
-
-    with loopback(reply) as server:
-        project.describe(server, ["a", "b", "c"], concurrency=1)
-    assert server.prompts == ["a"] * (1 + len(refused)) + ["b", "c"]
-
-
-def test_one_refused_prompt_does_not_lower_the_form(project: Project) -> None:
-    with loopback(lambda asked: failure(400) if asked.prompt == "a" else good(asked.prompt)) as server:
-        with pytest.raises(PartialError):
-            project.describe(server, ["a", "b"], concurrency=1)
-        assert server.requests[-1].body["response_format"]["type"] == "json_schema"
-
-
 def test_at_most_so_many_requests_at_once(project: Project) -> None:
     with loopback(lambda asked: Reply(good(asked.prompt).body, delay=0.05)) as server:
         project.describe(server, [f"label {n}" for n in range(12)], concurrency=3)
@@ -353,6 +383,55 @@ def test_the_key_is_written_nowhere(project: Project, capfd: pytest.CaptureFixtu
     shown = "".join(capfd.readouterr())
     for text in (project.everything_written(), str(caught.value), *project.notes.said, shown):
         assert KEY not in text
+
+
+ECHOES: list[Callable[[str], Reply]] = [
+    lambda header: failure(500, header),
+    lambda header: failure(401, header),
+    lambda header: failure(400, f"headers were {{'authorization': {header!r}}}"),
+    lambda header: Reply(f"<html><title>{header}</title>".encode(), 502, AT_ONCE),
+    lambda header: Reply(json.dumps({"error": header}).encode(), 503, AT_ONCE),
+    lambda header: Reply(json.dumps({"error": {"message": {"you": header}, "code": header}}).encode(), 422),
+    lambda header: Reply(header.encode(), 200),
+    lambda header: Reply(b"", 307, {"location": f"/v2/chat/completions?key={header}"}),
+    lambda header: Reply(b"", 307, {"location": f"http://{header.split()[1]}/v1"}),
+    lambda header: Reply(completion(None, refusal=header)),
+    lambda header: Reply(completion(header)),
+    lambda header: Reply(completion(json.dumps({header: 1}))),
+    lambda header: Reply(completion(json.dumps([header, "Go.", "Stop."]))),
+    lambda header: Reply(
+        completion("".join(f"\\u{ord(letter):04x}" for letter in header).join(['["', '","B.","C."]']))
+    ),
+]
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_key_that_a_server_repeats_is_shown_and_written_nowhere(
+    project: Project, echo: Callable[[str], Reply], capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = ""
+    with loopback(lambda asked: echo(asked.headers["authorization"])) as server:
+        try:
+            project.describe(server, ["a"], patience=Patience(retries=0, attempts=2))
+        except (ConfigError, PartialError) as error:
+            said = "".join(traceback.format_exception(error)) + error.next_step
+        assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    for text in (said, project.everything_written(), *project.notes.said, *capfd.readouterr()):
+        assert KEY not in text
+
+
+def test_a_redirect_is_named_and_not_followed(project: Project) -> None:
+    with loopback() as elsewhere:
+        location = {"location": f"{elsewhere.url}/chat/completions?token=x"}
+        for status in (301, 302, 303, 307, 308):
+            with loopback(lambda _, status=status: Reply(b"", status, location)) as server:
+                with pytest.raises(
+                    ConfigError, match=f"redirects to another address: {elsewhere.url}$"
+                ) as caught:
+                    project.describe(server, ["a", "b"])
+                assert "describe.base_url" in caught.value.next_step
+                assert len(server.requests) == 1
+        assert elsewhere.requests == []
 
 
 def test_password_in_the_address_is_written_nowhere(project: Project) -> None:

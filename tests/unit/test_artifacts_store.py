@@ -323,6 +323,14 @@ def test_gc_keeps_what_the_units_reach(store, pipeline):
     assert store.gc([pipeline.evaluate()]) == []
 
 
+def test_gc_keeps_the_newest_answer_of_a_named_slot(store, pipeline):
+    store.realise(pipeline.extract())
+    old, new = (store.realise(pipeline.train(lr=lr, slot="train list.txt")) for lr in (0.1, 0.2))
+    named = [("train", "train list.txt"), ("train", "no such slot")]
+    assert old.path in [each.path for each in store.gc([pipeline.extract()], newest=named)]
+    assert [each.path for each in store.artifacts() if each.manifest.stage == "train"] == [new.path]
+
+
 def test_gc_spares_work_that_can_be_resumed_and_answers_whose_upstream_is_gone(store, pipeline):
     def interrupt(given):
         (given.scratch / "half").write_text("x")

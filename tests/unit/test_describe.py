@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 from fsarctl.artifacts.unit import Build, Unit
 from fsarctl.config import DescribeConfig
 from fsarctl.data.corpus import load_descriptions
+from fsarctl.describing.caption_limit import CaptionLimit
+from fsarctl.describing.edits import keep_edit
 from fsarctl.errors import ConfigError, InputError, UsageError
 from fsarctl.reporting import SILENT
 from stages import describe
@@ -27,9 +31,20 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def unit_of(root: Path, labels: list[str], **settings: Any) -> Unit:
+def unit_of(root: Path, labels: list[str], *, limit: CaptionLimit | None = None, **settings: Any) -> Unit:
     config = DescribeConfig(**{"files": ("mine.json",), **settings})
-    return describe.unit(labels, config, slot="describe", records=root / "records", root=root)
+    return describe.unit(labels, config, slot="describe", records=root / "records", root=root, limit=limit)
+
+
+class Notes:
+    """A reporter that remembers what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.task = SILENT.task
+
+    def note(self, message: str) -> None:
+        self.said.append(message)
 
 
 def build(unit: Unit, root: Path) -> Path:
@@ -49,7 +64,6 @@ def test_descriptions_are_written_and_read_back(root: Path) -> None:
         "beginning": "Hold three balls.",
         "process": "Throw them in turn.",
         "end": "Catch them all.",
-        "source": "corpus",
     }
     assert (unit.stage, unit.slot, unit.command) == ("describe", "describe", "fsarctl describe")
 
@@ -82,7 +96,6 @@ def test_labels_without_a_description_are_named_with_a_way_out(root: Path) -> No
 def test_a_label_may_stand_for_itself(root: Path) -> None:
     unit = unit_of(root, ["../../x", "juggling"], missing="label")
     assert load_descriptions(build(unit, root))["../../x"] == ("../../x",) * 3
-    assert json.loads((root / "descriptions.json").read_bytes())["labels"]["../../x"]["source"] == "label"
 
 
 def test_plan_of_written_descriptions_calls_nobody(root: Path) -> None:
@@ -114,13 +127,135 @@ def test_the_question_is_the_key_of_a_language_models_answers(root: Path) -> Non
 
 
 def test_the_shipped_template_asks_as_the_paper_does(root: Path) -> None:
-    config = DescribeConfig(source="openai")
-    plan = describe.plan(["Long Jump"], config, records=root / "records", root=root)
-    prompt = plan.calls["Long Jump"]
-    assert prompt.startswith("Given an action label Long Jump, describe three stages of the action.")
+    prompt = calls(root, "High Jump")["High Jump"]
+    instruction, _, rest = prompt.partition("\n")
+    assert instruction == "Given an action label High Jump, describe three stages of the action."
+    example = {
+        "beginning": "Run up for momentum.",
+        "process": "Take off with a powerful leap.",
+        "end": "Land and maintain balance.",
+    }
+    assert f"if the label is Long Jump, the answer is:\n{json.dumps(example)}\n" in rest
+    assert "the beginning, the process and the end of the action" in rest
     assert "{label}" not in prompt
-    for key in ("beginning", "process", "end", "JSON"):
-        assert key in prompt
+
+
+def calls(root: Path, label: str, **settings: Any) -> Mapping[str, str]:
+    config = DescribeConfig(source="openai", **settings)
+    return describe.plan([label], config, records=root / "records", root=root).calls
+
+
+def test_editing_the_shipped_template_asks_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = unit_of(root, ["a"], source="openai").config
+    (root / "sub_actions.txt").write_text("Stages of {label}?\n")
+    monkeypatch.setattr("fsarctl.describing.question.resources.files", lambda _: root)
+    assert unit_of(root, ["a"], source="openai").config != before
+    assert calls(root, "a") == {"a": "Stages of a?"}
+
+
+def test_a_line_end_that_an_editor_adds_is_no_other_question(root: Path) -> None:
+    for name, text in (
+        ("one.txt", b"Stages of {label}?"),
+        ("two.txt", b"\xef\xbb\xbfStages of {label}?\r\n"),
+    ):
+        (root / name).write_bytes(text)
+    one, two = (unit_of(root, ["a"], source="openai", template=f"{name}.txt") for name in ("one", "two"))
+    assert one.config == two.config
+
+
+@pytest.mark.parametrize("source", ["corpus", "openai"])
+def test_prices_are_in_no_key(root: Path, source: str) -> None:
+    keys = [unit_of(root, ["juggling"], source=source, price_in=p, price_out=p).config for p in (0.0, 2.5)]
+    assert keys[0] == keys[1]
+
+
+def test_the_same_sentences_from_another_source_are_the_same_bytes(root: Path) -> None:
+    labels = ["juggling", "somersault backwards"]
+    written = (build(unit_of(root, labels), root) / "descriptions.json").read_bytes()
+    (root / "mine.json").rename(root / "edited-descriptions.json")
+    edited = unit_of(root, labels, files=())
+    assert edited.config == unit_of(root, labels, files=()).config
+    assert (build(edited, root) / "descriptions.json").read_bytes() == written
+    asked = unit_of(root, labels, source="openai", files=())
+    assert (build(asked, root) / "descriptions.json").read_bytes() == written
+
+
+def test_where_descriptions_come_from_is_in_the_manifests_facts(root: Path) -> None:
+    keep_edit(root, "juggling", ("Hold.", "Throw.", "Catch."))
+    unit = unit_of(root, ["juggling", "somersault backwards", "x"], missing="label")
+    facts: dict[str, Any] = {}
+    notes = Notes()
+    unit.build(Build(root, root, {}, notes, facts.__setitem__))
+    assert facts["sources"] == {"edited": 1, "corpus": 1, "label": 1}
+    assert facts["edited"] == ["juggling"]
+    assert notes.said[0] == "edited-descriptions.json describes 1 label: 'juggling'"
+
+
+def test_an_edit_wins_over_files_and_over_the_language_model(root: Path) -> None:
+    before = unit_of(root, ["juggling"]).config
+    keep_edit(root, "juggling", ("Hold.", "Throw.", "Catch."))
+    unit = unit_of(root, ["Juggling"])
+    assert load_descriptions(build(unit, root)) == {"Juggling": ("Hold.", "Throw.", "Catch.")}
+    assert unit.config != before
+    unit = unit_of(root, ["Juggling"], source="openai", base_url="http://127.0.0.1:1/v1")
+    assert load_descriptions(build(unit, root)) == {"Juggling": ("Hold.", "Throw.", "Catch.")}
+    plan = describe.plan(["Juggling"], DescribeConfig(source="openai"), records=root / "records", root=root)
+    assert (dict(plan.calls), plan.kept) == ({}, 1)
+
+
+def test_another_correction_is_another_key_of_a_language_models_unit(root: Path) -> None:
+    def key() -> str:
+        return json.dumps(unit_of(root, ["juggling", "a"], source="openai").config, sort_keys=True)
+
+    keys = [key()]
+    for last in ("Catch.", "Drop."):
+        keep_edit(root, "juggling", ("Hold.", "Throw.", last))
+        keys.append(key())
+    keep_edit(root, "not of this list", ("Hold.", "Throw.", "Catch."))
+    assert key() == keys[-1]
+    assert len(set(keys)) == 3
+
+
+def test_a_broken_file_of_corrections_names_itself(root: Path) -> None:
+    (root / "edited-descriptions.json").write_text('{"juggling": ["Hold.", "Catch."]}')
+    with pytest.raises(
+        InputError, match=r"edited-descriptions\.json: the description of 'juggling' has 2 stages"
+    ):
+        unit_of(root, ["juggling"])
+
+
+LONG = ["Crouch.", "Turn " + "0123456789 " * 12, "Land."]
+
+
+@pytest.mark.parametrize("source", ["corpus", "edited"])
+def test_what_the_text_encoder_would_cut_is_refused(root: Path, source: str) -> None:
+    name = "mine.json" if source == "corpus" else "edited-descriptions.json"
+    (root / name).write_text(json.dumps({**WRITTEN, "spin": LONG}))
+    limit = CaptionLimit("ViT-B-16-quickgelu")
+    unit = unit_of(root, ["spin", "juggling"], limit=limit)
+    with pytest.raises(
+        InputError, match=r"1 of 2 descriptions are too long: 'spin' \(the process makes"
+    ) as caught:
+        build(unit, root)
+    assert "--edit" in caught.value.next_step
+    assert not (root / "descriptions.json").exists()
+    build(unit_of(root, ["juggling"], limit=limit), root)
+
+
+def test_the_limit_is_in_no_key(root: Path) -> None:
+    limits = (None, CaptionLimit("tiny"), CaptionLimit("ViT-B-16-quickgelu", "concatenate"))
+    keys = [unit_of(root, ["juggling"], limit=limit).config for limit in limits]
+    assert keys[0] == keys[1] == keys[2]
+
+
+def test_plan_estimates_tokens_and_cost(root: Path) -> None:
+    (root / "ask.txt").write_text("Stages of {label}?")  # 13 characters with a label of two: 4 tokens
+    config = DescribeConfig(source="openai", template="ask.txt", price_in=2.0, price_out=10.0)
+    plan = describe.plan(["ab", "cd"], config, records=root / "records", root=root)
+    assert (plan.prompt_tokens, plan.completion_tokens) == (2 * 4, 2 * 60)
+    assert plan.cost == pytest.approx((8 * 2.0 + 120 * 10.0) / 1e6)
+    free = describe.plan(["ab"], replace(config, price_in=0.0, price_out=0.0), records=root / "r", root=root)
+    assert free.cost is None
 
 
 @pytest.mark.parametrize(
@@ -148,7 +283,7 @@ def test_concurrency_is_at_least_one(root: Path) -> None:
 
 
 def test_importing_the_stage_imports_nothing_heavy() -> None:
-    heavy = {"openai", "pydantic", "numpy", "torch", "filelock", "asyncio"}
+    heavy = {"httpx2", "ftfy", "regex", "pydantic", "numpy", "torch", "filelock", "asyncio"}
     code = f"import sys, stages.describe, fsarctl.data.labels; print(*sorted(set(sys.modules) & {heavy!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -21,6 +21,9 @@ OBJECT = json.dumps(dict(zip(("beginning", "process", "end"), GOOD, strict=True)
         f"```\n{OBJECT}\n```\n",
         f"<think>\nThe user wants {{three}} stages.\n</think>\n{OBJECT}",
         f"<think></think>```json\n{OBJECT}\n```",
+        f"They want three.\n</think>\n{OBJECT}",
+        f"<thinking>{OBJECT}</thinking>{OBJECT}",
+        f"Here you are:\n```json\n{OBJECT}\n```\nAnything else?",
     ],
 )
 def test_three_sentences_are_read(text: str) -> None:
@@ -34,6 +37,13 @@ def test_three_sentences_are_read(text: str) -> None:
         (" \n", "is empty"),
         ("<think>hm</think>", "is empty"),
         (OBJECT[:-3], "is not JSON"),
+        (f"<think>{OBJECT}", "is a thought without an end"),
+        (f"```json\n{OBJECT}\n```\nOr:\n```json\n{OBJECT}\n```", "is not JSON"),
+        (f"```json\n{OBJECT}", "is not JSON"),
+        (
+            '{"name": "sub_actions", "arguments": {"beginning": "A", "process": "B", "end": "C"}}',
+            "other keys",
+        ),
         (f"Here you are: {OBJECT}", "is not JSON: 'Here you are"),
         (f"{OBJECT}\nAnything else?", "is not JSON"),
         ("I'm sorry, but I can't assist with that.", "is not JSON: \"I'm sorry"),

@@ -1,0 +1,127 @@
+"""Descriptions from a language model: what was answered before, and the rest asked for and kept."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+
+from fsarctl.data.corpus import SubActions
+from fsarctl.describing.answers import Answer
+from fsarctl.describing.costs import Prices, Tally
+from fsarctl.describing.patience import Patience
+from fsarctl.describing.records import CorruptRecordError, Records
+from fsarctl.describing.server import Server
+from fsarctl.reporting import SILENT, Reporter
+
+__all__ = ["Described", "describe"]
+
+
+@dataclass
+class Described:
+    """What became of the labels."""
+
+    sub_actions: dict[str, SubActions] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Label -> reason."""
+    found: int = 0
+    """Answers that were there before."""
+    tally: Tally = field(default_factory=Tally)
+    """What was asked now."""
+
+    @property
+    def new(self) -> int:
+        """Labels that were answered now."""
+        return len(self.sub_actions) - self.found
+
+
+def describe(
+    prompts: Mapping[str, str],
+    server: Server,
+    records: Records,
+    *,
+    concurrency: int = 4,
+    patience: Patience | None = None,
+    prices: Prices | None = None,
+    problem: Callable[[str, SubActions], str] = lambda label, sub_actions: "",
+    reporter: Reporter = SILENT,
+) -> Described:
+    """The sub-actions of each label in ``prompts`` (label to prompt).
+
+    Every answer is in ``records`` before the next thing happens, so that an interrupted run has lost
+    only what was under way. ``problem(label, sub_actions)`` says why an answer cannot be used, or
+    nothing; an answer that it refuses is asked for again with its words.
+
+    Raises:
+        ConfigError: the server refuses every label; what was answered until then is kept.
+        InputError: the records cannot be written. Said before anything is paid for.
+    """
+    described = Described()
+    with records.held(reporter):
+        for label, prompt in prompts.items():
+            try:
+                kept = records.find(prompt)
+            except CorruptRecordError as corrupt:
+                aside = records.quarantine(corrupt)
+                reporter.note(
+                    f"warning: the record of {label!r} is corrupt ({corrupt.reason}); "
+                    f"it is now {aside} and the label is asked again"
+                )
+                continue
+            if kept:
+                described.sub_actions[label] = kept.sub_actions
+        described.found = len(described.sub_actions)
+        missing = {label: text for label, text in prompts.items() if label not in described.sub_actions}
+        if not missing:
+            return described
+
+        try:
+            with reporter.task("describe", len(prompts), "label", done=described.found) as advance:
+
+                def answered(label: str, answer: Answer) -> None:
+                    records.keep(label, prompts[label], answer)
+                    described.sub_actions[label] = answer.sub_actions
+                    advance(1, label)
+
+                def gave_up(label: str, reason: str) -> None:
+                    described.failed[label] = reason
+                    reporter.note(f"failed: {label!r}: {reason}")
+                    advance(1, label)
+
+                from fsarctl.describing.asking import ask
+
+                _finish(
+                    ask(
+                        server,
+                        missing,
+                        on_answer=answered,
+                        on_failure=gave_up,
+                        problem=problem,
+                        concurrency=concurrency,
+                        patience=patience or Patience(),
+                        memory=records.forms(server.address),
+                        tally=described.tally,
+                    )
+                )
+        finally:
+            if described.tally.replies or described.failed:
+                reporter.note(
+                    f"{described.found} descriptions were there, {described.new} are new "
+                    f"({described.tally.words(prices or Prices())}), {len(described.failed)} failed"
+                )
+    return described
+
+
+def _finish(asking: Coroutine[None, None, None]) -> None:
+    """Run to the end, in a thread of its own where a notebook's event loop is running already."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        in_notebook = False
+    else:
+        in_notebook = True
+    if not in_notebook:
+        asyncio.run(asking)
+        return
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, asking).result()

@@ -1,0 +1,315 @@
+"""``fsarctl describe`` as a user types it, with a server on loopback, an editor, and a key to keep secret."""
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback_server import Loopback, Reply, Request, completion, failure, good, loopback, sentences
+
+FSARCTL = Path(sys.executable).with_name("fsarctl")
+KEY = "sk-secret-0123456789abcdef"
+GROWS, FADES = "a shape grows", "a shape shrinks"
+FILE = """
+[datasets.shapes]
+kind = "shapes"
+[describe]
+source = "openai"
+model = "m"
+template = "ask.txt"
+base_url = "{url}"
+price_in = 2.0
+price_out = 10.0
+[model]
+backbone = "tiny"
+weights = "shipped"
+text_layers = 2
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "ask.txt").write_text("{label}\n")
+    (tmp_path / "list.txt").write_text("long jump\njuggling\n")
+    return tmp_path
+
+
+def environment(**more: str) -> dict[str, str]:
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("FSARCTL_", "OPENAI_"))}
+    return {**plain, "OPENAI_API_KEY": KEY, "NO_PROXY": "127.0.0.1", "EDITOR": "", "VISUAL": "", **more}
+
+
+def describe(
+    project: Path, server: Loopback | str, *words: str, expect: int = 0, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``fsarctl describe`` and check its exit code."""
+    url = server if isinstance(server, str) else server.url
+    (project / "fsarctl.toml").write_text(FILE.replace("{url}", url))
+    done = subprocess.run(
+        [str(FSARCTL), "describe", *words],
+        cwd=project,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+def editor(project: Path, *scripts: str) -> str:
+    """An editor that runs one sed script after the other, one a call."""
+    path = project / "editor.sh"
+    lines = [f"{n}) sed -i '{script}' \"$1\" ;;" for n, script in enumerate(scripts)]
+    counter = project / "edited"
+    path.write_text(
+        f"#!/bin/sh\nn=$(cat '{counter}' 2>/dev/null || echo 0)\ncp \"$1\" '{project}/seen-'$n\n"
+        f"case $n in\n{chr(10).join(lines)}\nesac\necho $((n + 1)) > '{counter}'\n"
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_all_splits_are_asked_in_one_go_and_a_failure_stops_no_other(project: Path) -> None:
+    def reply(asked: Request) -> Reply:
+        return Reply(completion("no")) if asked.prompt == GROWS else good(asked.prompt)
+
+    with loopback(reply) as server:
+        done = describe(project, server, "--json", expect=7)
+        answer = json.loads(done.stdout)
+        assert answer["schema"] == "fsarctl.describe/1"
+        # the label is one of the base classes; the other two splits are made
+        assert [each["slot"] for each in answer["artifacts"]] == [
+            "describe shapes/val",
+            "describe shapes/test",
+        ]
+        counts = answer["answers"]
+        labels = counts["new"] + 1
+        assert list(counts["failed"]) == [GROWS]
+        # 10 + 5 tokens a reply; the failed label was asked three times
+        assert (counts["prompt_tokens"], counts["completion_tokens"]) == (10 * (labels + 2), 5 * (labels + 2))
+        assert counts["cost"] == pytest.approx((labels + 2) * (10 * 2.0 + 5 * 10.0) / 1e6)
+        assert f"1 of {labels} labels have no description: '{GROWS}'" in done.stderr
+        assert done.stderr.count("are new (") == 1
+        server.requests.clear()
+        describe(project, server, expect=7)
+        assert set(server.prompts) == {GROWS}
+    with loopback() as recovered:
+        said = describe(project, recovered).stderr
+        assert recovered.prompts == [GROWS]
+        assert " descriptions were there, 1 are new (10 + 5 tokens, about 0.000070 at 2 and 10" in said
+        assert "nothing to do" in describe(project, recovered).stderr
+        assert "3 artifacts made" in describe(project, recovered, "--force").stderr
+        assert recovered.prompts == [GROWS]
+
+
+def test_a_dry_run_shows_prompts_and_estimates_and_sends_nothing(project: Path) -> None:
+    with loopback() as server:
+        done = describe(project, server, "--labels", "list.txt", "--dry-run")
+        assert done.stdout == "--- juggling\njuggling\n\n--- long jump\nlong jump\n\n"
+        # "juggling" and "long jump": 2 and 3 tokens of four letters; 60 an answer; 5 x 2 + 120 x 10 a million
+        assert "2 calls would be made (about 5 + 120 tokens, about 0.0012 at your prices)" in done.stderr
+        plan = json.loads(describe(project, server, "--labels", "list.txt", "--dry-run", "--json").stdout)
+        assert (plan["calls"], plan["prompt_tokens"], plan["completion_tokens"]) == (2, 5, 120)
+        assert server.requests == []
+        describe(project, server, "--labels", "list.txt")
+        assert (
+            "0 calls would be made" in describe(project, server, "--labels", "list.txt", "--dry-run").stderr
+        )
+
+
+def test_show_says_what_there_is_and_from_where(project: Path) -> None:
+    with loopback() as server:
+        before = describe(project, server, "--show", "--labels", "list.txt")
+        assert before.stdout.splitlines() == [
+            "long jump  (not described yet)",
+            "juggling  (not described yet)",
+        ]
+        assert server.requests == []
+        describe(project, server, "--labels", "list.txt")
+        shown = describe(project, server, "--show", "juggling", "--labels", "list.txt")
+        assert shown.stdout.splitlines() == [
+            "juggling  (openai, m)",
+            "  beginning  Start juggling.",
+            "  process    Go on juggling.",
+            "  end        Stop juggling.",
+        ]
+        document = json.loads(describe(project, server, "--show", "--json", "--labels", "list.txt").stdout)
+        assert document["schema"] == "fsarctl.descriptions/1"
+        row: dict[str, Any] = document["descriptions"][1]
+        assert {name: row[name] for name in sentences("juggling")} == sentences("juggling")
+        assert (row["label"], row["source"], row["answered_by"]) == ("juggling", "openai", "loopback-2024")
+        assert describe(
+            project, server, "--show", "jugling", "--labels", "list.txt", expect=3
+        ).stderr.startswith("error: there is no label 'jugling' in list.txt\nnext:  Did you mean 'juggling'?")
+
+
+def test_a_correction_wins_and_stays(project: Path) -> None:
+    edit = editor(project, "s/^process:.*/process: Throw three balls in turn./")
+    words = ("--labels", "list.txt")
+    with loopback() as server:
+        describe(project, server, *words)
+        said = describe(project, server, "--edit", "juggling", *words, EDITOR=edit).stderr
+        assert "edited-descriptions.json" in said
+        assert (project / "seen-0").read_text().splitlines()[-3:] == [
+            "beginning: Start juggling.",
+            "process: Go on juggling.",
+            "end: Stop juggling.",
+        ]
+        kept = {"juggling": ["Start juggling.", "Throw three balls in turn.", "Stop juggling."]}
+        server.requests.clear()
+        for how in (
+            (),
+            ("--force",),
+            ("--set", "describe.model=another"),
+            ("--set", "describe.source=corpus"),
+        ):
+            if "describe.source=corpus" in how:
+                (project / "list.txt").write_text("juggling\n")
+            done = describe(project, server, *words, *how)
+            assert "edited-descriptions.json describes 1 label: 'juggling'" in done.stderr
+            assert "juggling" not in server.prompts
+        assert json.loads((project / "edited-descriptions.json").read_text()) == kept
+        shown = describe(project, server, "--show", *words).stdout
+        assert shown.startswith(
+            "juggling  (edited)\n  beginning  Start juggling.\n  process    Throw three balls"
+        )
+
+
+def test_a_label_that_nobody_described_can_be_written(project: Path) -> None:
+    script = "s/^beginning:/& Hold./;s/^process:/& Throw./;s/^end:/& Catch./"
+    url = "http://127.0.0.1:1/v1"
+    describe(project, url, "--edit", GROWS, EDITOR=editor(project, script))
+    assert describe(project, url, "--show", GROWS).stdout.startswith(f"{GROWS}  (edited)")
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "says"),
+    [
+        ("", 0, "nothing was changed"),
+        ("s/.*//", 0, "nothing was changed"),
+        ("/^end/d", 3, "has no line for the end"),
+        (f"s/^end:.*/end: {'0 1 2 3 4 5 6 7 8 9 ' * 8}/", 3, "is too long: the end makes"),
+        ("q7", 3, "ended with status 7"),
+    ],
+)
+def test_an_edit_that_is_none_changes_nothing(project: Path, script: str, code: int, says: str) -> None:
+    edit = editor(project, script)
+    if code == 3 and script == "q7":
+        Path(edit).write_text("#!/bin/sh\nexit 7\n")
+    words = ("--set", "describe.source=corpus")
+    done = describe(project, "", "--edit", GROWS, *words, expect=code, EDITOR=edit)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (project / "edited-descriptions.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--edit",), "--edit needs a label"),
+        (("--edit", GROWS), "no editor"),
+        (("--edit", GROWS, "--show"), "--show and --edit"),
+        (("list.txt",), "fsarctl describe --labels list.txt"),
+    ],
+)
+def test_what_is_no_command_says_so(project: Path, words: tuple[str, ...], says: str) -> None:
+    done = describe(project, "", *words, "--set", "describe.source=corpus", expect=2)
+    assert says in done.stderr
+
+
+def test_a_mistake_is_shown_in_the_editor_again(project: Path) -> None:
+    """In a terminal, where somebody is there to answer."""
+    edit = editor(project, "s/^end:.*/end:/", "s/^end:.*/end: The shape is huge./")
+    (project / "fsarctl.toml").write_text(FILE.replace("{url}", "").replace('source = "openai"', ""))
+    outside, inside = pty.openpty()
+    process = subprocess.Popen(
+        [str(FSARCTL), "describe", "--edit", GROWS],
+        cwd=project,
+        env=environment(EDITOR=edit),
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+    )
+    os.close(inside)
+    said, answered, end = "", False, time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            said += os.read(outside, 4096).decode() if select.select([outside], [], [], 0.1)[0] else ""
+        except OSError:
+            break
+        if "Edit it again?" in said and not answered:
+            os.write(outside, b"\n")
+            answered = True
+    os.close(outside)
+    assert process.wait(60) == 0, said
+    assert "the description has an empty end" in said
+    assert (project / "seen-1").read_text().splitlines()[0] == "# NOT KEPT: the description has an empty end"
+    (edited,) = json.loads((project / "edited-descriptions.json").read_text()).values()
+    assert edited[2] == "The shape is huge."
+
+
+def test_what_a_label_list_was_answered_with_survives_gc(project: Path) -> None:
+    with loopback() as server:
+        describe(project, server, "--labels", "list.txt")
+        describe(project, server)
+        (project / "list.txt").write_text("long jump\n")
+        describe(project, server, "--labels", "list.txt")
+        done = subprocess.run(
+            [str(FSARCTL), "cache", "gc", "--yes", "--json"],
+            cwd=project,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        removed = [each["what"] for each in json.loads(done.stdout)["removed"]]
+        assert removed == ["describe describe --labels list.txt"]  # the older one of the two
+        server.requests.clear()
+        assert "nothing to do" in describe(project, server, "--labels", "list.txt").stderr
+        assert server.requests == []
+
+
+@pytest.mark.parametrize("login", ["", "someone:hunter2hunter2@"])
+def test_no_secret_is_in_a_file_or_in_what_is_printed(project: Path, login: str) -> None:
+    """With a server that repeats the key wherever it can, and a password or a token in the address."""
+
+    def reply(asked: Request) -> Reply:
+        if asked.prompt == "juggling":
+            return failure(500, f"your headers were {asked.authorization}, your query {asked.query}")
+        answer = completion(json.dumps([f"Say {asked.authorization}.", "Go.", "Stop."]))
+        return Reply(answer.replace(b"loopback", asked.authorization.encode()))
+
+    token = b64encode(b"someone:hunter2hunter2").decode()
+    with loopback(reply) as server:
+        url = server.url.replace("://", f"://{login}")
+        words = ("--labels", "list.txt", "--set", f"describe.base_url={url}?token=hunter2hunter2")
+        outputs = [
+            describe(project, "", *words, "--debug", expect=7, OPENAI_LOG="debug", HTTPX_LOG_LEVEL="trace"),
+            describe(project, "", *words, "--json", expect=7),
+            describe(project, "", *words, "--show", "--json"),
+            describe(project, "", *words, "--dry-run"),
+        ]
+        assert {asked.authorization for asked in server.requests} == {
+            f"Basic {token}" if login else f"Bearer {KEY}"
+        }
+        assert {asked.query for asked in server.requests} == {"token=hunter2hunter2"}
+    with loopback(lambda asked: failure(401, asked.authorization)) as server:
+        outputs.append(describe(project, server, *words[:2], "--debug", expect=3))
+    (project / "list.txt").write_text("long jump\n")
+    with loopback() as server:
+        outputs.append(describe(project, "", *words, "--json"))  # makes an artifact, with its manifest
+    assert list((project / "cache" / "artifacts" / "describe").glob("*/manifest.json"))
+    texts = [done.stdout + done.stderr for done in outputs]
+    texts += [path.read_bytes().decode("latin-1") for path in project.rglob("*") if path.is_file()]
+    for secret in (KEY, "hunter2", token):
+        assert not [text for text in texts if secret in text]
