@@ -72,7 +72,7 @@ async def ask(
         FsarctlError: what ``on_answer`` raised, likewise.
     """
     failures = Failures(server.address, server.model, bool(server.key()), server.secrets(), patience.deadline)
-    async with Connection(server.completions, server.headers(), patience.timeout) as connection:
+    async with Connection(server, patience.timeout) as connection:
         asking = _Asking(
             connection=connection,
             server=server,

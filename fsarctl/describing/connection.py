@@ -4,13 +4,13 @@ Redirects are not followed: the key and the prompts go to the address that was n
 """
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from fsarctl.describing.answers import BadAnswerError
+from fsarctl.describing.server import Server
 
 __all__ = ["Connection", "ConnectionLostError", "Reply"]
 
@@ -35,23 +35,36 @@ class Reply:
 
 
 class Connection:
-    """POST requests with JSON bodies to one URL, as an asynchronous context manager.
+    """Chat completions of one server, as an asynchronous context manager; nothing is tried twice.
 
     ``timeout`` is for one request, from connecting to the last byte, in seconds.
+
+    Raises:
+        ConfigError: see ``Server.key``.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], timeout: float) -> None:
+    def __init__(self, server: Server, timeout: float) -> None:
         import httpx2
+        import openai
 
-        self._url = url
         self._timeout = timeout
         self._connect = min(_CONNECT_S, timeout)
-        self._client = httpx2.AsyncClient(
-            headers={"content-type": "application/json", "user-agent": "fsarctl", **headers},
+        key = server.key()
+        # without a key the client insists on hearing that none is meant
+        self._headers = {} if key else {"Authorization": openai.Omit()}
+        self._client = openai.AsyncOpenAI(
+            api_key=key or "none",
+            base_url=server.base,
+            default_query=dict(server.query),
+            max_retries=0,
             timeout=httpx2.Timeout(timeout, connect=self._connect),
-            limits=httpx2.Limits(max_connections=None),
-            follow_redirects=False,
+            http_client=httpx2.AsyncClient(
+                limits=httpx2.Limits(max_connections=None), follow_redirects=False
+            ),
         )
+        if not server.is_openai:
+            # the client reads them from the environment, and they are nobody else's business
+            self._client.organization = self._client.project = None
 
     async def __aenter__(self) -> "Connection":
         return self
@@ -59,33 +72,41 @@ class Connection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        await self._client.close()
+
+    def _ask(self, body: Mapping[str, Any]) -> Any:
+        completions = self._client.chat.completions.with_streaming_response
+        return completions.create(**body, extra_headers=self._headers)
 
     async def post(self, body: Mapping[str, Any]) -> Reply:
-        """The reply to one request.
+        """The reply to one request, whatever its status.
 
         Raises:
             ConnectionLostError: there is none, or only a part of one.
             BadAnswerError: it is larger than any answer.
         """
         import httpx2
+        import openai
 
         content = bytearray()
         try:
             # the client's own limits are between two bytes, and a server that trickles keeps within them
-            async with (
-                asyncio.timeout(self._timeout),
-                self._client.stream("POST", self._url, content=json.dumps(body).encode()) as response,
-            ):
-                async for chunk in response.aiter_bytes():
+            async with asyncio.timeout(self._timeout), self._ask(body) as response:
+                async for chunk in response.iter_bytes():
                     content += chunk
                     if len(content) > LARGEST_REPLY:
                         raise BadAnswerError(f"the reply is larger than {LARGEST_REPLY / 1e6:g} MB")
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status_code, headers, bytes(content))
-        except httpx2.ConnectTimeout:
-            raise ConnectionLostError(f"no connection within {self._connect:g} s") from None
-        except (TimeoutError, httpx2.TimeoutException):
+                return _reply(response.status_code, response.headers, bytes(content))
+        except openai.APIStatusError as error:
+            return _reply(error.status_code, error.response.headers, error.response.content)
+        except (TimeoutError, httpx2.TimeoutException, openai.APITimeoutError) as error:
+            if isinstance(error.__cause__, httpx2.ConnectTimeout):
+                raise ConnectionLostError(f"no connection within {self._connect:g} s") from None
             raise ConnectionLostError(f"no answer within {self._timeout:g} s") from None
-        except httpx2.HTTPError as error:
-            raise ConnectionLostError(f"the connection failed ({type(error).__name__})") from None
+        except (httpx2.HTTPError, openai.APIConnectionError) as error:
+            cause = type(error.__cause__ or error).__name__
+            raise ConnectionLostError(f"the connection failed ({cause})") from None
+
+
+def _reply(status: int, headers: Mapping[str, str], content: bytes) -> Reply:
+    return Reply(status, {name.lower(): value for name, value in headers.items()}, content)

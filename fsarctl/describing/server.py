@@ -3,7 +3,7 @@
 import os
 from base64 import b64encode
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from fsarctl.errors import ConfigError
 
@@ -51,11 +51,20 @@ class Server:
         return public_address(self.url)
 
     @property
-    def completions(self) -> str:
-        """Where chat completions are asked for; a query stays (some servers want their version there)."""
+    def is_openai(self) -> bool:
+        """Whether this is OpenAI's own server."""
+        return self.url == _OPENAI
+
+    @property
+    def base(self) -> str:
+        """The address without its query."""
         parts = urlsplit(self.url)
-        path = f"{parts.path.rstrip('/')}/chat/completions"
-        return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+        return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The address's query, which some servers want with every request (their version)."""
+        return parse_qsl(urlsplit(self.url).query, keep_blank_values=True)
 
     def key(self) -> str:
         """The key of the environment; empty if there is none and the server is not OpenAI's own.
@@ -64,7 +73,7 @@ class Server:
             ConfigError: OpenAI's own needs one, or it is none.
         """
         key = os.environ.get(KEY_VARIABLE, "").strip()
-        if not key and self.url == _OPENAI:
+        if not key and self.is_openai:
             raise ConfigError(
                 f"describe.source is openai, and the environment variable {KEY_VARIABLE} is not set",
                 next_step=f"Set {KEY_VARIABLE}, or describe.base_url for a server that needs no key.",
@@ -89,23 +98,6 @@ class Server:
         return tuple(
             secret for secret in (self.key(), password, basic, parts.query) if len(secret) >= _SHORTEST_SECRET
         )
-
-    def headers(self) -> dict[str, str]:
-        """What every request carries: the key, and for OpenAI's own server whom it is charged to.
-
-        Raises:
-            ConfigError: see ``key``.
-        """
-        key = self.key()
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        if self.url == _OPENAI:
-            for variable, name in (
-                ("OPENAI_ORG_ID", "openai-organization"),
-                ("OPENAI_PROJECT_ID", "openai-project"),
-            ):
-                if value := os.environ.get(variable, "").strip():
-                    headers[name] = value
-        return headers
 
 
 def public_address(url: str) -> str:
