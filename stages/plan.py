@@ -12,8 +12,12 @@ from itertools import chain
 from pathlib import Path
 
 from fsarctl.artifacts import Unit
+from fsarctl.assembly import require_layers
 from fsarctl.config import Shortcut
 from fsarctl.data.clips import Clip
+from fsarctl.data.dataset import Dataset, open_dataset
+from fsarctl.data.episode_size import EpisodeSize
+from fsarctl.data.labels import loosely
 from fsarctl.describing.caption_limit import CaptionLimit
 from fsarctl.describing.language_model import Described
 from fsarctl.describing.patience import Patience
@@ -28,12 +32,15 @@ from stages.describe import Plan
 
 __all__ = ["Pipeline", "RunOptions"]
 
+LEAKING = {"ssv2-small", "ssv2-full"}
+
 
 @dataclass(frozen=True)
 class RunOptions:
     """What does not change a result, and so enters no key.
 
     ``flags`` are the words (--project, --cache, --set) that a command must carry to mean the same project.
+    ``note`` hears what a user should know of the datasets that are opened.
     """
 
     workers: int
@@ -43,6 +50,7 @@ class RunOptions:
     answer_limit_s: float = 120.0
     time_limit_s: float = 60.0
     flags: str = ""
+    note: Callable[[str], None] = lambda message: None
 
 
 class Pipeline:
@@ -57,7 +65,7 @@ class Pipeline:
         self._options = options
         self._asked = dataset
         self._units: dict[str, Unit] = {}
-        self._folders: dict[str, dict[str, list[Clip]]] = {}
+        self._datasets: dict[str, Dataset] = {}
 
     @cached_property
     def base(self) -> str:
@@ -133,27 +141,37 @@ class Pipeline:
         """One adapter set per shot.
 
         Raises:
-            ConfigError: the strategy trains nothing.
+            ConfigError: the strategy trains nothing, or its layers or the device cannot be.
+            InputError: the base or validation classes are too few or too small for these episodes.
         """
-        if self._config.model.strategy == evaluate.FROZEN:
+        if not self._trains:
             raise ConfigError(
                 "model.strategy is frozen, so there is nothing to train",
                 next_step="Run `fsarctl eval`, or set another model.strategy.",
             )
+        shots = list(shots)
+        self._require_possible(shots, ("train", "val"))
         return [self._train(shot) for shot in shots]
 
     def evaluate(self, shots: Iterable[int]) -> list[Unit]:
-        """For each shot the frozen backbone (if eval.frozen) and the strategy's model."""
-        names = [evaluate.FROZEN] if self._config.eval.frozen else []
-        names += [self._config.model.strategy]
-        return [self._evaluate(shot, name) for shot in shots for name in dict.fromkeys(names)]
+        """For each shot the frozen backbone (if eval.frozen) and the strategy's model.
+
+        Raises:
+            ConfigError: the layers or the device cannot be.
+            InputError: the novel classes are too few or too small for these episodes.
+        """
+        shots = list(shots)
+        self._require_possible(shots, (self._config.eval.split,), novel=True)
+        return self._evaluations(shots)
 
     def result(self, shot: int) -> Unit:
-        """The evaluation of the strategy's model alone."""
+        """The evaluation of the strategy's model alone; refused like ``train`` and ``evaluate``."""
+        self._require_run(shot)
         return self._evaluate(shot, self._config.model.strategy)
 
     def shortcut(self, name: Shortcut, shot: int, words: str) -> Unit:
         """What a shortcut of the released protocol gives instead; ``words`` ask `fsarctl ablate` for it."""
+        self._require_run(shot)
         split = self._config.eval.split
         unit = shortcut.unit(
             name,
@@ -178,19 +196,79 @@ class Pipeline:
         return self._with_words(unit)
 
     def everything(self, shots: Sequence[int]) -> list[Unit]:
-        """The whole pipeline for these shots, upstream first."""
+        """The whole pipeline for these shots, upstream first; refused like ``train`` and ``evaluate``."""
+        training = self.train(shots) if self._trains else []
         final = self.evaluate(shots)
         texts = [self._text(name, split) for name, split in self._needed()]
-        trains = self._config.model.strategy != evaluate.FROZEN
-        training = self.train(shots) if trains else []
         return [*texts, *self._with_videos(self._needed()), *training, *final]
 
     def used(self, shots: Sequence[int]) -> list[Unit]:
         """Every unit that the present settings have a use for, with this dataset as the novel one."""
         tested = self._labels(self.novel, self._config.eval.split)
-        final = self.evaluate(shots) if tested else []
-        trains = self._config.model.strategy != evaluate.FROZEN
-        return [*self.describe(), *self.extract(), *(self.train(shots) if trains else []), *final]
+        final = self._evaluations(shots) if tested else []
+        training = [self._train(shot) for shot in shots] if self._trains else []
+        return [*self.describe(), *self.extract(), *training, *final]
+
+    def warnings(self) -> list[str]:
+        """Why results on the novel classes are not what they seem: a sentence each."""
+        seen = self._seen() if self._trains else []
+        if not seen:
+            return self.training_warnings()
+        return [
+            *self.training_warnings(),
+            f"{len(seen)} classes of {self.novel} are not novel, but base or validation classes of"
+            f" {self.base}: {', '.join(seen)}",
+        ]
+
+    def training_warnings(self) -> list[str]:
+        """What the settings alone tell of that, before the novel classes are looked at."""
+        tested = self._asked or self._config.eval.dataset
+        if not self._trains or not tested:
+            return []
+        if {self._settings.dataset(name).name for name in (self.base, tested)} != LEAKING:
+            return []
+        return [
+            "ssv2-small and ssv2-full share classes across their splits: what is trained on one must not be"
+            " tested on the other"
+        ]
+
+    def episodes(self, shots: Iterable[int], table: str) -> list[EpisodeSize]:
+        """The episodes that ``table`` (train, eval) asks for, one size per shot."""
+        config = getattr(self._config, table)
+        return [EpisodeSize(table, config.way, shot, config.query) for shot in shots]
+
+    def dataset(self, name: str) -> Dataset:
+        """What a dataset's root holds, looked at once."""
+        if name not in self._datasets:
+            dataset = open_dataset(name, self._settings.dataset(name), self._settings.root)
+            self._datasets[name] = dataset
+            if remark := dataset.summary():
+                self._options.note(f"{name}: {remark}; `fsarctl data check {shlex.quote(name)}` says more")
+        return self._datasets[name]
+
+    @property
+    def _trains(self) -> bool:
+        return self._config.model.strategy != evaluate.FROZEN
+
+    def _require_run(self, shot: int) -> None:
+        if self._trains:
+            self._require_possible([shot], ("train", "val"))
+        self._require_possible([shot], (self._config.eval.split,), novel=True)
+
+    def _require_possible(self, shots: Sequence[int], splits: Sequence[str], *, novel: bool = False) -> None:
+        self._options.machine.require_device_name()
+        require_layers(self._config.model)
+        name = self.novel if novel else self.base
+        for split in splits:
+            self._require_labels(name, split)
+            counts = {label: count for label, count in self.dataset(name).found[split].items() if count}
+            for size in self.episodes(shots, "eval" if novel else "train"):
+                size.check(counts, f"{name}/{split}")
+
+    def _evaluations(self, shots: Iterable[int]) -> list[Unit]:
+        names = [evaluate.FROZEN] if self._config.eval.frozen else []
+        names += [self._config.model.strategy]
+        return [self._evaluate(shot, name) for shot in shots for name in dict.fromkeys(names)]
 
     def _splits(self) -> list[tuple[str, str]]:
         if self._asked is None:
@@ -198,8 +276,8 @@ class Pipeline:
         return [(self.novel, split) for split in ("train", "val", "test") if self._labels(self.novel, split)]
 
     def _needed(self) -> list[tuple[str, str]]:
-        needed = [(self.base, "train"), (self.base, "val"), (self.novel, self._config.eval.split)]
-        return list(dict.fromkeys(needed))
+        base = [(self.base, "train"), (self.base, "val")] if self._trains else []
+        return list(dict.fromkeys([*base, (self.novel, self._config.eval.split)]))
 
     def _with_videos(self, splits: list[tuple[str, str]]) -> list[Unit]:
         frames = [self._frames(name, split) for name, split in splits]
@@ -235,6 +313,8 @@ class Pipeline:
                 text=self._text(self.novel, split),
                 adapters=self._train(shot) if name != evaluate.FROZEN else None,
                 seen=self._seen() if name != evaluate.FROZEN else [],
+                expected=sum(self.dataset(self.novel).expected[split].values()),
+                empty=self.dataset(self.novel).empty_classes(split),
                 machine=self._options.machine,
             ),
             self.novel,
@@ -242,8 +322,9 @@ class Pipeline:
 
     def _seen(self) -> list[str]:
         """Novel labels that are base or validation labels as well, which is possible across datasets."""
-        base = {label for split in ("train", "val") for label in self._labels(self.base, split)}
-        return sorted(base & set(self._labels(self.novel, self._config.eval.split)))
+        base = {loosely(label) for split in ("train", "val") for label in self._labels(self.base, split)}
+        novel = self._labels(self.novel, self._config.eval.split)
+        return [label for label in novel if loosely(label) in base]
 
     def _text(self, name: str, split: str) -> Unit:
         return self._once(
@@ -288,32 +369,26 @@ class Pipeline:
                 lambda: render.unit(name, dataset, split, workers=self._options.workers),
                 name,
             )
-        return self._folder(name)[split]
+        return list(self.dataset(name).clips[split])
 
     def _labels(self, name: str, split: str) -> list[str]:
-        if self._settings.dataset(name).kind == "shapes":
-            from fsarctl.data.shapes import CLASSES
-
-            return [each.label for each in CLASSES if each.split == split]
-        return sorted({clip.label for clip in self._folder(name).get(split, [])})
+        return self.dataset(name).labels(split)
 
     def _require_labels(self, name: str, split: str) -> list[str]:
         labels = self._labels(name, split)
-        if not labels:
+        if labels:
+            return labels
+        table = f"[datasets.{name}]"
+        other = "or name another dataset"
+        if self.dataset(name).expected.get(split):
             raise InputError(
-                f"dataset {name!r} has no {split} classes",
-                next_step=f"List some in [datasets.{name}.splits] {split} = [...], or name another dataset.",
+                f"dataset {name!r} has no video of any {split} class",
+                next_step=f"Put its videos under the root of {table}, {other}.",
             )
-        return labels
-
-    def _folder(self, name: str) -> dict[str, list[Clip]]:
-        from fsarctl.data.folder import scan
-
-        if name not in self._folders:
-            dataset = self._settings.dataset(name)
-            root = (self._settings.root / dataset.root).expanduser()
-            self._folders[name] = scan(name, root, dataset.splits)
-        return self._folders[name]
+        raise InputError(
+            f"dataset {name!r} has no {split} classes",
+            next_step=f"Say which they are (splits, split_file or split_ratio of {table}), {other}.",
+        )
 
     def _once(self, slot: str, make: Callable[[], Unit], dataset: str | None = None) -> Unit:
         if slot not in self._units:

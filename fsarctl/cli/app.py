@@ -147,7 +147,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one set of adapters per shot on the base classes."""
-    units = session.pipeline(machine=Machine(device, memory, spill)).train(session.shots(shots, "train"))
+    pipeline = session.pipeline(machine=Machine(device, memory, spill))
+    units = pipeline.train(session.shots(shots, "train"))
+    session.warn(pipeline.training_warnings())
     session.make(units, dry_run=dry_run, force=force, as_json=as_json)
 
 
@@ -164,10 +166,17 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score episodes of novel classes, and print accuracy with its 95 % interval."""
-    units = session.pipeline(dataset=dataset, machine=Machine(device, memory, spill)).evaluate(
-        session.shots(shots, "eval")
+    pipeline = session.pipeline(dataset=dataset, machine=Machine(device, memory, spill))
+    units = pipeline.evaluate(session.shots(shots, "eval"))
+    session.make_results(
+        units,
+        units,
+        upstream=False,
+        warnings=pipeline.warnings(),
+        dry_run=dry_run,
+        force=force,
+        as_json=as_json,
     )
-    session.make_results(units, units, upstream=False, dry_run=dry_run, force=force, as_json=as_json)
 
 
 @command(app, "run", example="fsarctl run --dry-run")
@@ -192,6 +201,7 @@ def run(
         pipeline.everything(chosen),
         pipeline.evaluate(chosen),
         upstream=True,
+        warnings=pipeline.warnings(),
         jobs=jobs,
         words=machine.words,
         dry_run=dry_run,
