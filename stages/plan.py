@@ -232,10 +232,21 @@ class Pipeline:
             " tested on the other"
         ]
 
-    def episodes(self, shots: Iterable[int], table: str) -> list[EpisodeSize]:
-        """The episodes that ``table`` (train, eval) asks for, one size per shot."""
-        config = getattr(self._config, table)
-        return [EpisodeSize(table, config.way, shot, config.query) for shot in shots]
+    def asked_of(self, name: str, shots: Sequence[int] | None) -> dict[str, list[EpisodeSize]]:
+        """Split of dataset ``name`` -> the episodes that training and evaluation would make of it.
+
+        ``shots``: those of --shots, or None for the file's.
+        """
+        config = self._config
+        asked: dict[str, list[EpisodeSize]] = {}
+        if self._trains and name == self._if_known("train"):
+            # `fsarctl run` trains for the shots that are evaluated.
+            trained = shots or sorted({*config.train.shots, *config.eval.shots})
+            asked = {split: self._episodes(trained, "train") for split in ("train", "val")}
+        if name == (self._asked or self._if_known("eval")):
+            evaluated = self._episodes(shots or config.eval.shots, "eval")
+            asked[config.eval.split] = [*asked.get(config.eval.split, []), *evaluated]
+        return asked
 
     def dataset(self, name: str) -> Dataset:
         """What a dataset's root holds, looked at once."""
@@ -245,6 +256,13 @@ class Pipeline:
             if remark := dataset.summary():
                 self._options.note(f"{name}: {remark}; `fsarctl data check {shlex.quote(name)}` says more")
         return self._datasets[name]
+
+    def _if_known(self, table: str) -> str | None:
+        """The dataset of a table, None where the file leaves it open."""
+        try:
+            return self._settings.only_dataset(table)
+        except ConfigError:
+            return None
 
     @property
     def _trains(self) -> bool:
@@ -262,8 +280,12 @@ class Pipeline:
         for split in splits:
             self._require_labels(name, split)
             counts = {label: count for label, count in self.dataset(name).found[split].items() if count}
-            for size in self.episodes(shots, "eval" if novel else "train"):
+            for size in self._episodes(shots, "eval" if novel else "train"):
                 size.check(counts, f"{name}/{split}")
+
+    def _episodes(self, shots: Iterable[int], table: str) -> list[EpisodeSize]:
+        config = getattr(self._config, table)
+        return [EpisodeSize(table, config.way, shot, config.query) for shot in shots]
 
     def _evaluations(self, shots: Iterable[int]) -> list[Unit]:
         names = [evaluate.FROZEN] if self._config.eval.frozen else []

@@ -25,7 +25,9 @@ app = typer.Typer(
 )
 cache = typer.Typer(help="Look into the artifact store, check it, and clear it.", no_args_is_help=True)
 config = typer.Typer(help="Settings: values, meanings, and where they come from.", no_args_is_help=True)
+data = typer.Typer(help="The datasets: what they hold, and whether it is enough.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
+app.add_typer(data, name="data")
 app.add_typer(config, name="config")
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -45,6 +47,7 @@ Shots = Annotated[
     typer.Option("--shots", min=1, metavar="K [K ...]", help="Which shots, e.g. --shots 1 3 5."),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Shots at once, one core each.")]
+TimeLimit = Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Decoding processes; default: one a core.")]
 
 
@@ -125,7 +128,7 @@ def extract(
     dataset: Dataset = None,
     workers: Workers = CORES,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if any video cannot be decoded.")] = False,
-    time_limit: Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")] = 60,
+    time_limit: TimeLimit = 60,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
@@ -293,6 +296,32 @@ def config_show(
 ) -> None:
     """Every setting with its value and meaning."""
     session.show_settings(origin=origin, as_json=as_json)
+
+
+@command(data, "ls", example="fsarctl data ls")
+def data_ls(session: Session, as_json: Json = False) -> None:
+    """The datasets of the project: kind, and classes and clips of each split."""
+    from fsarctl.cli.data import list_datasets
+
+    list_datasets(session, as_json=as_json)
+
+
+@command(data, "check", example="fsarctl data check k100 --shots 1 5")
+def data_check(
+    session: Session,
+    name: Annotated[str | None, typer.Argument(help="A dataset of fsarctl.toml; default: all.")] = None,
+    shots: Shots = None,
+    opens: Annotated[bool, typer.Option("--open", help="Decode the first frame of every video.")] = False,
+    workers: Workers = CORES,
+    time_limit: TimeLimit = 60,
+    as_json: Json = False,
+) -> None:
+    """What is missing, unreadable, there twice, or too little for the episodes of train and eval."""
+    from fsarctl.cli.data import check_datasets
+
+    check_datasets(
+        session, name, shots, opens=opens, workers=workers, time_limit_s=time_limit, as_json=as_json
+    )
 
 
 @command(cache, "ls", example="fsarctl cache ls")

@@ -154,7 +154,8 @@ def match_videos(labels: Mapping[str, str], paths: Sequence[str], spellings: Seq
 
 
 def _by_preference(paths: Iterable[str], label: str) -> list[str]:
-    return sorted(paths, key=lambda path: (not _in_class(path, label), path))
+    paths = sorted(paths)
+    return sorted(paths, key=lambda path: not _in_class(path, label)) if len(paths) > 1 else paths
 
 
 def _unique(spell: Callable[[str], str | None], ids: Iterable[str]) -> dict[str, str]:

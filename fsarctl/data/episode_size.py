@@ -42,6 +42,11 @@ class EpisodeSize:
         Raises:
             InputError: fewer classes than ``way``, or a class with fewer clips than shot + query.
         """
+        if not counts:
+            raise InputError(
+                f"{source} has no class with a clip",
+                next_step="Put clips there, or say which classes are in that split.",
+            )
         if self.way > len(counts):
             raise InputError(
                 f"{source} has {len(counts)} classes, fewer than the {self.way} of a {self.way}-way episode",
