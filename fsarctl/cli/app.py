@@ -70,6 +70,21 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
+@app.command("init", epilog="Example: fsarctl init clips --dry-run")
+def init(
+    place: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Class directories, a public benchmark, or a list file."),
+    ] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace the fsarctl.toml that is here.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, and write nothing.")] = False,
+) -> None:
+    """Look at a folder of clips, and write a commented fsarctl.toml for it here."""
+    from fsarctl.cli.init import write_project
+
+    write_project(place, force=force, dry_run=dry_run)
+
+
 @command(app, "describe", example="fsarctl describe --labels kinetics.txt")
 def describe(
     session: Session,

@@ -82,6 +82,7 @@ def check_datasets(
         message, step = refusals[0]
         more = f" (and {len(refusals) - 1} more, see above)" if len(refusals) > 1 else ""
         raise InputError(message + more, next_step=step)
+    say("enough for the episodes that train and eval ask for")
 
 
 def _check(

@@ -111,13 +111,13 @@ def _check_split(
     lost = Counter(clip.label for clip in clips if clip.name in faults)
     usable = {label: count - lost[label] for label, count in found.items() if count}
     refusals = []
-    largest = {size.table: size for size in sorted(asked, key=lambda size: size.clips)}
-    for size in largest.values():
+    by_size = sorted(asked, key=lambda size: size.clips)
+    for size in {size.table: size for size in by_size}.values():
         try:
             size.check(usable, f"{name}/{split}")
         except InputError as error:
             refusals.append((error.message, error.next_step))
-    small = {each.label: each for size in largest.values() for each in size.small_classes(usable)}
+    small = {each.label: each for size in by_size for each in size.small_classes(usable)}
     return SplitCheck(
         split=split,
         classes=len(expected),
