@@ -216,8 +216,8 @@ class Pipeline:
             return self.training_warnings()
         return [
             *self.training_warnings(),
-            f"{len(seen)} classes of {self.novel} are not novel, but base or validation classes of"
-            f" {self.base}: {', '.join(seen)}",
+            f"{len(seen)} of the classes of {self.novel} are not novel: training on {self.base} sees"
+            f" {', '.join(seen)}",
         ]
 
     def training_warnings(self) -> list[str]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from fsarctl.cli.session import Session
     from fsarctl.data.checking import DatasetCheck
+    from fsarctl.data.episode_size import EpisodeSize
+    from stages.plan import Pipeline
 
 __all__ = ["check_datasets", "list_datasets"]
 
@@ -68,9 +70,12 @@ def check_datasets(
     names = [name] if name else list(session.settings.config.datasets)
     checks: dict[str, DatasetCheck] = {}
     refusals: list[tuple[str, str]] = []
+    counted = 0
     for each in names:
         try:
-            checks[each] = _check(session, each, name, shots, opens, workers, time_limit_s)
+            pipeline, episodes = _asked(session, each, shots, named=each == name)
+            checks[each] = _check(session, pipeline, each, episodes, opens, workers, time_limit_s)
+            counted += not episodes
         except InputError as error:
             refusals.append((error.message, error.next_step))
     refusals += [refusal for check in checks.values() for split in check.splits for refusal in split.refusals]
@@ -82,26 +87,35 @@ def check_datasets(
         message, step = refusals[0]
         more = f" (and {len(refusals) - 1} more, see above)" if len(refusals) > 1 else ""
         raise InputError(message + more, next_step=step)
-    say("enough for the episodes that train and eval ask for")
+    if counted == len(names):
+        say("only counted: neither train.dataset nor eval.dataset is set, so no episodes are asked for")
+    else:
+        say("enough for the episodes that train and eval ask for")
+
+
+def _asked(
+    session: "Session", name: str, shots: list[int] | None, *, named: bool
+) -> tuple["Pipeline", dict[str, list["EpisodeSize"]]]:
+    """The episodes that are made of a dataset; one that is named is checked like `eval --dataset` would."""
+    pipeline = session.pipeline(note=_nothing)
+    episodes = pipeline.asked_of(name, shots)
+    if not episodes and named:
+        pipeline = session.pipeline(dataset=name, note=_nothing)
+        episodes = pipeline.asked_of(name, shots)
+    return pipeline, episodes
 
 
 def _check(
     session: "Session",
+    pipeline: "Pipeline",
     name: str,
-    asked_for: str | None,
-    shots: list[int] | None,
+    episodes: dict[str, list["EpisodeSize"]],
     opens: bool,
     workers: int,
     time_limit_s: float,
 ) -> "DatasetCheck":
     from fsarctl.data.checking import check_dataset, open_all
 
-    pipeline = session.pipeline(note=_nothing)
-    episodes = pipeline.asked_of(name, shots)
-    if not episodes and asked_for == name:
-        # What is named need not be used by the file: `fsarctl eval --dataset` could name it as well.
-        pipeline = session.pipeline(dataset=name, note=_nothing)
-        episodes = pipeline.asked_of(name, shots)
     dataset = pipeline.dataset(name)
     clips = [clip for split in dataset.clips.values() for clip in split]
     opened = {}

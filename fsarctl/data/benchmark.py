@@ -101,11 +101,11 @@ def open_benchmark(name: str, config: DatasetConfig, project: Path) -> Dataset:
     labels = {video: label for rows in lists.values() for label, video in rows}
     matched = match_videos(labels, tree.videos, SPELLINGS[config.name])
     if not matched.files:
-        some = f", which holds {len(tree.videos)} other videos" if tree.videos else ", which holds no video"
+        some = ", which holds other videos" if tree.videos else ", which holds no video"
         example = plain_text(tree.videos[0]) if tree.videos else ""
         raise InputError(
             f"dataset {name!r}: none of the {len(labels):,} videos of {config.name} is under {root}{some}"
-            + (f" ({example})" if example else ""),
+            + (f", such as {example}" if example else ""),
             next_step=f"Set datasets.{name}.root to the directory of the videos, in any layout; files are"
             f" known by their names, such as {next(iter(labels))}.mp4.",
         )

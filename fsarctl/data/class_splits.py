@@ -4,7 +4,7 @@ import difflib
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from unicodedata import normalize
 
@@ -58,13 +58,16 @@ def draw_splits(
             f"dataset {name!r}: {len(drawn)} classes cannot be shared among {len(shares)} splits",
             next_step=f"Add classes, or give a split of datasets.{name}.split_ratio the share 0.",
         )
-    # Each split has one class in advance; the others are cut where the running shares say.
-    spare, total = len(drawn) - len(shares), sum(shares.values())
-    ends = [
-        round(spare * part / total) + number for number, part in enumerate(accumulate(shares.values()), 1)
-    ]
-    starts = [0, *ends]
-    return {split: sorted(drawn[start:end]) for split, start, end in zip(shares, starts, ends, strict=False)}
+    total = sum(shares.values())
+    ends = [round(len(drawn) * part / total) for part in accumulate(shares.values())]
+    counts = [end - start for start, end in pairwise([0, *ends])]
+    while 0 in counts:
+        counts[counts.index(max(counts))] -= 1
+        counts[counts.index(0)] += 1
+    bounds = [0, *accumulate(counts)]
+    return {
+        split: sorted(drawn[start:end]) for split, (start, end) in zip(shares, pairwise(bounds), strict=True)
+    }
 
 
 def read_split_file(path: Path) -> dict[str, list[str]]:

@@ -165,4 +165,4 @@ def _clips(file: Path, base: Path, rows: Sequence[Row]) -> tuple[list[Clip], lis
     if not repeated:
         return list(clips.values()), []
     lines = ", ".join(map(str, repeated[:NAMED])) + (", ..." if len(repeated) > NAMED else "")
-    return list(clips.values()), [f"{len(repeated)} lines repeat an earlier one, and are dropped: {lines}"]
+    return list(clips.values()), [f"lines that repeat an earlier one, and are dropped: {lines}"]

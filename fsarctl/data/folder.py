@@ -1,6 +1,5 @@
 """A folder dataset: root/<class>/<clip>, or root/<split>/<class>/<clip>."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -130,16 +129,11 @@ def _splits_of_directories(name: str, by_directory: dict[str, set[str]]) -> dict
 
 
 def _loose(count: int) -> list[str]:
-    return [f"{count} videos lie in the root itself and belong to no class"] if count else []
+    return [f"videos in the root itself, and so in no class: {count}"] if count else []
 
 
 def _unused(classes: dict[str, list[Clip]], splits: dict[str, list[str]]) -> list[str]:
     used = {label for labels in splits.values() for label in labels}
-    return _named("classes are in no split", sorted(classes.keys() - used))
-
-
-def _named(what: str, labels: Sequence[str]) -> list[str]:
-    if not labels:
-        return []
-    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
-    return [f"{len(labels)} {what}: {', '.join(map(repr, labels[:NAMED]))}{more}"]
+    unused = sorted(classes.keys() - used)
+    more = f" and {len(unused) - NAMED} more" if len(unused) > NAMED else ""
+    return [f"classes in no split: {', '.join(unused[:NAMED])}{more}"] if unused else []

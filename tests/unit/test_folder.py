@@ -138,3 +138,56 @@ def test_a_root_without_videos_says_what_to_set(tmp_path: Path, given: str, mess
     with pytest.raises(InputError, match=message) as caught:
         scan(tmp_path / given)
     assert "datasets.mine.root" in caught.value.next_step
+
+
+def test_directories_named_like_splits_are_splits(tmp_path: Path) -> None:
+    plant(tmp_path, "train/a/1.mp4", "train/b/deep/1.mp4", "Validation/c/1.mp4", "test/d/1.mp4", "notes.txt")
+    found = scan(tmp_path)
+    assert {split: [(clip.label, clip.name) for clip in clips] for split, clips in found.items()} == {
+        "train": [("a", "train/a/1.mp4"), ("b", "train/b/deep/1.mp4")],
+        "val": [("c", "Validation/c/1.mp4")],
+        "test": [("d", "test/d/1.mp4")],
+    }
+
+
+def test_split_directories_that_share_a_class_are_refused_or_merged(tmp_path: Path) -> None:
+    plant(tmp_path, "train/a/1.mp4", "train/b/1.mp4", "test/a/2.mp4")
+    with pytest.raises(
+        InputError, match="class 'a' is in more than one of the directories test, train"
+    ) as caught:
+        scan(tmp_path)
+    assert "split_ratio" in caught.value.next_step
+    found = scan(tmp_path, split_ratio=(0, 0, 1))
+    assert [clip.name for clip in found["test"]] == ["test/a/2.mp4", "train/a/1.mp4", "train/b/1.mp4"]
+
+
+def test_a_class_named_train_is_a_class_where_it_holds_videos(tmp_path: Path) -> None:
+    plant(tmp_path, "train/1.mp4", "test/a/1.mp4")
+    assert [clip.label for clip in scan(tmp_path)["test"]] == ["test", "train"]
+
+
+def test_a_thousand_classes_and_a_lot(tmp_path: Path) -> None:
+    plant(tmp_path, *(f"class {n:03}/{clip}.mp4" for n in range(1000) for clip in "ab"))
+    found = scan(tmp_path, split_ratio=(0.6, 0.2, 0.2))
+    assert {split: len(clips) for split, clips in found.items()} == {"train": 1200, "val": 400, "test": 400}
+
+
+def test_a_split_file_beside_the_project_file(tmp_path: Path) -> None:
+    plant(tmp_path, "clips/a/1.mp4", "clips/b/1.mp4", "clips/c/1.mp4", "clips/loose.mp4")
+    (tmp_path / "splits.csv").write_text("class,split\nb,train\na,test\n")
+    config = DatasetConfig(root="clips", split_file="splits.csv")
+    found = open_folder("mine", config, tmp_path)
+    assert {split: found.labels(split) for split in found.clips} == {"train": ["b"], "test": ["a"]}
+    assert found.remarks == (
+        "videos in the root itself, and so in no class: 1",
+        "classes in no split: c",
+    )
+
+
+def test_what_is_no_video_is_said_and_does_not_stop(tmp_path: Path) -> None:
+    plant(tmp_path, "a/1.mp4", "b/1.mp4")
+    (tmp_path / "a/2.mp4").symlink_to(tmp_path / "gone.mp4")
+    os.mkfifo(tmp_path / "b/2.mp4")
+    found = look(tmp_path)
+    assert [clip.name for clip in found.clips["test"]] == ["a/1.mp4", "b/1.mp4"]
+    assert found.summary() == "passed over: a/2.mp4 (a link that leads nowhere), b/2.mp4 (not a file)"
