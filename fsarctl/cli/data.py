@@ -177,7 +177,7 @@ def _findings(check: "DatasetCheck") -> Iterator[str]:
             yield f"/{split.split}: classes too small: {_some(shown)}"
     if check.duplicates:
         shown = [" = ".join(clip.name for clip in group) for group in check.duplicates]
-        yield f": {len(shown)} videos are the same in several classes: {_some(shown)}"
+        yield f": the same content in several classes: {_some(shown)}"
     if check.passed_over:
         yield f": passed over: {_some([f'{each.path} ({each.reason})' for each in check.passed_over])}"
     for remark in check.remarks:

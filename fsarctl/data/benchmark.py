@@ -137,6 +137,8 @@ def match_videos(labels: Mapping[str, str], paths: Sequence[str], spellings: Seq
     for path in paths:
         stems[plain_text(path.rpartition("/")[2].rpartition(".")[0])].append(path)
     for spelling in spellings:
+        if not stems:
+            break
         # An id without a file comes before one that has its file already.
         wanted = _unique(spelling.of_id, found)
         wanted |= _unique(spelling.of_id, (video for video in labels if video not in found))

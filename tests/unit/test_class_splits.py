@@ -3,27 +3,10 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fsarctl.config import SPLITS, DatasetConfig
 from fsarctl.data.class_splits import draw_splits, read_split_file, split_classes
 from fsarctl.errors import InputError
-
-names = st.sets(st.text(min_size=1, max_size=8), min_size=3, max_size=60)
-ratios = st.tuples(*[st.floats(0.05, 10)] * 3)
-
-
-@given(names, ratios, st.integers(0, 9))
-def test_every_class_is_in_one_split_and_shares_are_kept(
-    classes: set[str], ratio: tuple[float, ...], seed: int
-) -> None:
-    drawn = draw_splits("mine", classes, ratio, seed)
-    assert sorted(label for labels in drawn.values() for label in labels) == sorted(classes)
-    for split, share in zip(SPLITS, ratio, strict=True):
-        exact = len(classes) * share / sum(ratio)
-        assert len(drawn[split]) >= 1
-        assert abs(len(drawn[split]) - exact) <= 2 or min(map(len, drawn.values())) == 1
 
 
 def test_the_usual_ratio_of_a_hundred_classes() -> None:
