@@ -7,22 +7,20 @@ nothing; train makes one per shot; evaluate one per shot and model.
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
 from fsarctl.artifacts import Unit
 from fsarctl.assembly import require_layers
-from fsarctl.config import Shortcut
+from fsarctl.config import SPLITS, Shortcut
 from fsarctl.data.clips import Clip
-from fsarctl.data.dataset import Dataset, open_dataset
-from fsarctl.data.episode_size import EpisodeSize
-from fsarctl.data.labels import loosely
+from fsarctl.data.dataset import Dataset
+from fsarctl.data.project import ProjectData
 from fsarctl.describing.caption_limit import CaptionLimit
 from fsarctl.describing.language_model import Described
 from fsarctl.describing.patience import Patience
 from fsarctl.describing.sources import Sources
-from fsarctl.errors import ConfigError, InputError
+from fsarctl.errors import ConfigError
 from fsarctl.machine import Machine
 from fsarctl.models.catalogue import stored_side
 from fsarctl.reporting import Reporter
@@ -32,15 +30,14 @@ from stages.describe import Plan
 
 __all__ = ["Pipeline", "RunOptions"]
 
-LEAKING = {"ssv2-small", "ssv2-full"}
-
 
 @dataclass(frozen=True)
 class RunOptions:
     """What does not change a result, and so enters no key.
 
     ``flags`` are the words (--project, --cache, --set) that a command must carry to mean the same project.
-    ``note`` hears what a user should know of the datasets that are opened.
+    ``note`` hears what a user should know of the datasets that are opened; pipelines that share
+    ``datasets`` open each but once.
     """
 
     workers: int
@@ -51,6 +48,7 @@ class RunOptions:
     time_limit_s: float = 60.0
     flags: str = ""
     note: Callable[[str], None] = lambda message: None
+    datasets: dict[str, Dataset] = field(default_factory=dict, compare=False)
 
 
 class Pipeline:
@@ -65,20 +63,17 @@ class Pipeline:
         self._options = options
         self._asked = dataset
         self._units: dict[str, Unit] = {}
-        self._datasets: dict[str, Dataset] = {}
+        self.data = ProjectData(settings, dataset, options.note, options.datasets)
 
-    @cached_property
+    @property
     def base(self) -> str:
         """The dataset whose base classes are trained on."""
-        return self._settings.only_dataset("train")
+        return self.data.base
 
-    @cached_property
+    @property
     def novel(self) -> str:
         """The dataset whose novel classes are evaluated: --dataset, or what the file says."""
-        if self._asked is None:
-            return self._settings.only_dataset("eval")
-        self._settings.dataset(self._asked)
-        return self._asked
+        return self.data.novel
 
     def describe(self) -> list[Unit]:
         """One unit per split that training or evaluation reads, or per split of --dataset."""
@@ -86,7 +81,7 @@ class Pipeline:
 
     def described_labels(self) -> list[str]:
         """The labels that ``describe`` is about, each once."""
-        labels = (self._require_labels(name, split) for name, split in self._splits())
+        labels = (self.data.require_labels(name, split) for name, split in self._splits())
         return sorted(set(chain.from_iterable(labels)))
 
     def describe_calls(self, labels: Sequence[str]) -> Plan:
@@ -144,13 +139,14 @@ class Pipeline:
             ConfigError: the strategy trains nothing, or its layers or the device cannot be.
             InputError: the base or validation classes are too few or too small for these episodes.
         """
-        if not self._trains:
+        if not self.data.trains:
             raise ConfigError(
                 "model.strategy is frozen, so there is nothing to train",
                 next_step="Run `fsarctl eval`, or set another model.strategy.",
             )
         shots = list(shots)
-        self._require_possible(shots, ("train", "val"))
+        self._require_model()
+        self.data.require_training(shots)
         return [self._train(shot) for shot in shots]
 
     def evaluate(self, shots: Iterable[int]) -> list[Unit]:
@@ -161,7 +157,8 @@ class Pipeline:
             InputError: the novel classes are too few or too small for these episodes.
         """
         shots = list(shots)
-        self._require_possible(shots, (self._config.eval.split,), novel=True)
+        self._require_model()
+        self.data.require_evaluation(shots)
         return self._evaluations(shots)
 
     def result(self, shot: int) -> Unit:
@@ -197,95 +194,27 @@ class Pipeline:
 
     def everything(self, shots: Sequence[int]) -> list[Unit]:
         """The whole pipeline for these shots, upstream first; refused like ``train`` and ``evaluate``."""
-        training = self.train(shots) if self._trains else []
+        training = self.train(shots) if self.data.trains else []
         final = self.evaluate(shots)
         texts = [self._text(name, split) for name, split in self._needed()]
         return [*texts, *self._with_videos(self._needed()), *training, *final]
 
     def used(self, shots: Sequence[int]) -> list[Unit]:
         """Every unit that the present settings have a use for, with this dataset as the novel one."""
-        tested = self._labels(self.novel, self._config.eval.split)
+        tested = self.data.dataset(self.novel).labels(self._config.eval.split)
         final = self._evaluations(shots) if tested else []
-        training = [self._train(shot) for shot in shots] if self._trains else []
+        training = [self._train(shot) for shot in shots] if self.data.trains else []
         return [*self.describe(), *self.extract(), *training, *final]
 
-    def warnings(self) -> list[str]:
-        """Why results on the novel classes are not what they seem: a sentence each."""
-        seen = self._seen() if self._trains else []
-        if not seen:
-            return self.training_warnings()
-        return [
-            *self.training_warnings(),
-            f"{len(seen)} of the classes of {self.novel} are not novel: training on {self.base} sees"
-            f" {', '.join(seen)}",
-        ]
-
-    def training_warnings(self) -> list[str]:
-        """What the settings alone tell of that, before the novel classes are looked at."""
-        tested = self._asked or self._config.eval.dataset
-        if not self._trains or not tested:
-            return []
-        if {self._settings.dataset(name).name for name in (self.base, tested)} != LEAKING:
-            return []
-        return [
-            "ssv2-small and ssv2-full share classes across their splits: what is trained on one must not be"
-            " tested on the other"
-        ]
-
-    def asked_of(self, name: str, shots: Sequence[int] | None) -> dict[str, list[EpisodeSize]]:
-        """Split of dataset ``name`` -> the episodes that training and evaluation would make of it.
-
-        ``shots``: those of --shots, or None for the file's.
-        """
-        config = self._config
-        asked: dict[str, list[EpisodeSize]] = {}
-        if self._trains and name == self._if_known("train"):
-            # `fsarctl run` trains for the shots that are evaluated.
-            trained = shots or sorted({*config.train.shots, *config.eval.shots})
-            asked = {split: self._episodes(trained, "train") for split in ("train", "val")}
-        if name == (self._asked or self._if_known("eval")):
-            evaluated = self._episodes(shots or config.eval.shots, "eval")
-            asked[config.eval.split] = [*asked.get(config.eval.split, []), *evaluated]
-        return asked
-
-    def dataset(self, name: str) -> Dataset:
-        """What a dataset's root holds, looked at once."""
-        if name not in self._datasets:
-            dataset = open_dataset(name, self._settings.dataset(name), self._settings.root)
-            self._datasets[name] = dataset
-            if remark := dataset.summary():
-                self._options.note(f"{name}: {remark}; `fsarctl data check {shlex.quote(name)}` says more")
-        return self._datasets[name]
-
-    def _if_known(self, table: str) -> str | None:
-        """The dataset of a table, None where the file leaves it open."""
-        try:
-            return self._settings.only_dataset(table)
-        except ConfigError:
-            return None
-
-    @property
-    def _trains(self) -> bool:
-        return self._config.model.strategy != evaluate.FROZEN
-
     def _require_run(self, shot: int) -> None:
-        if self._trains:
-            self._require_possible([shot], ("train", "val"))
-        self._require_possible([shot], (self._config.eval.split,), novel=True)
+        self._require_model()
+        if self.data.trains:
+            self.data.require_training([shot])
+        self.data.require_evaluation([shot])
 
-    def _require_possible(self, shots: Sequence[int], splits: Sequence[str], *, novel: bool = False) -> None:
+    def _require_model(self) -> None:
         self._options.machine.require_device_name()
         require_layers(self._config.model)
-        name = self.novel if novel else self.base
-        for split in splits:
-            self._require_labels(name, split)
-            counts = {label: count for label, count in self.dataset(name).found[split].items() if count}
-            for size in self._episodes(shots, "eval" if novel else "train"):
-                size.check(counts, f"{name}/{split}")
-
-    def _episodes(self, shots: Iterable[int], table: str) -> list[EpisodeSize]:
-        config = getattr(self._config, table)
-        return [EpisodeSize(table, config.way, shot, config.query) for shot in shots]
 
     def _evaluations(self, shots: Iterable[int]) -> list[Unit]:
         names = [evaluate.FROZEN] if self._config.eval.frozen else []
@@ -295,10 +224,11 @@ class Pipeline:
     def _splits(self) -> list[tuple[str, str]]:
         if self._asked is None:
             return self._needed()
-        return [(self.novel, split) for split in ("train", "val", "test") if self._labels(self.novel, split)]
+        novel = self.data.dataset(self.novel)
+        return [(self.novel, split) for split in SPLITS if novel.labels(split)]
 
     def _needed(self) -> list[tuple[str, str]]:
-        base = [(self.base, "train"), (self.base, "val")] if self._trains else []
+        base = [(self.base, "train"), (self.base, "val")] if self.data.trains else []
         return list(dict.fromkeys([*base, (self.novel, self._config.eval.split)]))
 
     def _with_videos(self, splits: list[tuple[str, str]]) -> list[Unit]:
@@ -334,24 +264,18 @@ class Pipeline:
                 frames=self._frames(self.novel, split),
                 text=self._text(self.novel, split),
                 adapters=self._train(shot) if name != evaluate.FROZEN else None,
-                seen=self._seen() if name != evaluate.FROZEN else [],
-                expected=sum(self.dataset(self.novel).expected[split].values()),
-                empty=self.dataset(self.novel).empty_classes(split),
+                seen=self.data.seen() if name != evaluate.FROZEN else [],
+                expected=sum(self.data.dataset(self.novel).expected[split].values()),
+                empty=self.data.dataset(self.novel).empty_classes(split),
                 machine=self._options.machine,
             ),
             self.novel,
         )
 
-    def _seen(self) -> list[str]:
-        """Novel labels that are base or validation labels as well, which is possible across datasets."""
-        base = {loosely(label) for split in ("train", "val") for label in self._labels(self.base, split)}
-        novel = self._labels(self.novel, self._config.eval.split)
-        return [label for label in novel if loosely(label) in base]
-
     def _text(self, name: str, split: str) -> Unit:
         return self._once(
             f"describe {name}/{split}",
-            lambda: self._describe(self._require_labels(name, split), slot=f"describe {name}/{split}"),
+            lambda: self._describe(self.data.require_labels(name, split), slot=f"describe {name}/{split}"),
             name,
         )
 
@@ -369,7 +293,7 @@ class Pipeline:
 
     def _frames(self, name: str, split: str) -> Unit:
         def make() -> Unit:
-            self._require_labels(name, split)
+            self.data.require_labels(name, split)
             return extract.unit(
                 name,
                 split,
@@ -391,26 +315,7 @@ class Pipeline:
                 lambda: render.unit(name, dataset, split, workers=self._options.workers),
                 name,
             )
-        return list(self.dataset(name).clips[split])
-
-    def _labels(self, name: str, split: str) -> list[str]:
-        return self.dataset(name).labels(split)
-
-    def _require_labels(self, name: str, split: str) -> list[str]:
-        labels = self._labels(name, split)
-        if labels:
-            return labels
-        table = f"[datasets.{name}]"
-        other = "or name another dataset"
-        if self.dataset(name).expected.get(split):
-            raise InputError(
-                f"dataset {name!r} has no video of any {split} class",
-                next_step=f"Put its videos under the root of {table}, {other}.",
-            )
-        raise InputError(
-            f"dataset {name!r} has no {split} classes",
-            next_step=f"Say which they are (splits, split_file or split_ratio of {table}), {other}.",
-        )
+        return list(self.data.dataset(name).clips[split])
 
     def _once(self, slot: str, make: Callable[[], Unit], dataset: str | None = None) -> Unit:
         if slot not in self._units:

@@ -167,7 +167,7 @@ def train(
     """Train one set of adapters per shot on the base classes."""
     pipeline = session.pipeline(machine=Machine(device, memory, spill))
     units = pipeline.train(session.shots(shots, "train"))
-    session.warn(pipeline.training_warnings())
+    session.warn(pipeline.data.training_warnings())
     session.make(units, dry_run=dry_run, force=force, as_json=as_json)
 
 
@@ -190,7 +190,7 @@ def evaluate(
         units,
         units,
         upstream=False,
-        warnings=pipeline.warnings(),
+        warnings=pipeline.data.warnings(),
         dry_run=dry_run,
         force=force,
         as_json=as_json,
@@ -219,7 +219,7 @@ def run(
         pipeline.everything(chosen),
         pipeline.evaluate(chosen),
         upstream=True,
-        warnings=pipeline.warnings(),
+        warnings=pipeline.data.warnings(),
         jobs=jobs,
         words=machine.words,
         dry_run=dry_run,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fsarctl.cli.session import Session
     from fsarctl.data.checking import DatasetCheck
     from fsarctl.data.episode_size import EpisodeSize
-    from stages.plan import Pipeline
+    from fsarctl.data.project import ProjectData
 
 __all__ = ["check_datasets", "list_datasets"]
 
@@ -22,12 +22,12 @@ NAMED = 5
 
 def list_datasets(session: "Session", *, as_json: bool) -> None:
     """Every dataset of the project: kind, and classes and clips of each split."""
-    pipeline = session.pipeline(note=_nothing)
+    data = session.pipeline(note=_nothing).data
     rows: list[dict[str, Any]] = []
     for name, config in session.settings.config.datasets.items():
         row: dict[str, Any] = {"name": name, "kind": config.kind, "root": config.root, "error": None}
         try:
-            dataset = pipeline.dataset(name)
+            dataset = data.dataset(name)
             row["splits"] = [
                 {"split": split, "classes": len(dataset.labels(split)), "clips": sum(counts.values())}
                 for split, counts in dataset.found.items()
@@ -73,8 +73,8 @@ def check_datasets(
     counted = 0
     for each in names:
         try:
-            pipeline, episodes = _asked(session, each, shots, named=each == name)
-            checks[each] = _check(session, pipeline, each, episodes, opens, workers, time_limit_s)
+            data, episodes = _asked(session, each, shots, named=each == name)
+            checks[each] = _check(session, data, each, episodes, opens, workers, time_limit_s)
             counted += not episodes
         except InputError as error:
             refusals.append((error.message, error.next_step))
@@ -95,19 +95,19 @@ def check_datasets(
 
 def _asked(
     session: "Session", name: str, shots: list[int] | None, *, named: bool
-) -> tuple["Pipeline", dict[str, list["EpisodeSize"]]]:
+) -> tuple["ProjectData", dict[str, list["EpisodeSize"]]]:
     """The episodes that are made of a dataset; one that is named is checked like `eval --dataset` would."""
-    pipeline = session.pipeline(note=_nothing)
-    episodes = pipeline.asked_of(name, shots)
+    data = session.pipeline(note=_nothing).data
+    episodes = data.asked_of(name, shots)
     if not episodes and named:
-        pipeline = session.pipeline(dataset=name, note=_nothing)
-        episodes = pipeline.asked_of(name, shots)
-    return pipeline, episodes
+        data = session.pipeline(dataset=name, note=_nothing).data
+        episodes = data.asked_of(name, shots)
+    return data, episodes
 
 
 def _check(
     session: "Session",
-    pipeline: "Pipeline",
+    data: "ProjectData",
     name: str,
     episodes: dict[str, list["EpisodeSize"]],
     opens: bool,
@@ -116,7 +116,7 @@ def _check(
 ) -> "DatasetCheck":
     from fsarctl.data.checking import check_dataset, open_all
 
-    dataset = pipeline.dataset(name)
+    dataset = data.dataset(name)
     clips = [clip for split in dataset.clips.values() for clip in split]
     opened = {}
     if opens and clips:
@@ -159,8 +159,9 @@ def _print(checks: dict[str, "DatasetCheck"], refusals: list[tuple[str, str]]) -
     for name, check in checks.items():
         for line in _findings(check):
             print_line(Text(f"{name}{line}"))
-    for message, _ in refusals:
-        print_line(Text(message, "red"))
+    if len(refusals) > 1:  # a single one is the error at the end
+        for message, _ in refusals:
+            print_line(Text(message, "red"))
 
 
 def _findings(check: "DatasetCheck") -> Iterator[str]:

@@ -130,7 +130,7 @@ def test_a_clip_is_the_same_whatever_the_layout(tmp_path: Path) -> None:
 
 def test_of_two_files_the_same_one_is_taken_and_it_is_said(tmp_path: Path) -> None:
     label, video = some("ucf101", "test", 1, 1)[0]
-    paths = (f"a/{video}.mp4", f"{camel(label)}/{video}.avi", f"z/{video.upper()}.avi")
+    paths = (f"0/{video}.mp4", f"{camel(label)}/{video}.avi", f"z/{video.upper()}.avi")
     for order in (paths, paths[::-1]):
         root = tmp_path / str(order == paths)
         plant(root, *order)

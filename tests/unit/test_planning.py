@@ -6,6 +6,7 @@ import pytest
 
 from fsarctl.data.splits import load_split_lists
 from fsarctl.errors import ConfigError, InputError
+from fsarctl.machine import Machine
 from fsarctl.settings import load_settings
 from stages.plan import Pipeline, RunOptions
 
@@ -28,7 +29,7 @@ def plant(root: Path, clips: dict[str, int]) -> None:
 
 
 def pipeline(
-    project: Path, text: str, *overrides: str, dataset: str | None = None, **options: str
+    project: Path, text: str, *overrides: str, dataset: str | None = None, **options: object
 ) -> Pipeline:
     (project / "fsarctl.toml").write_text(text + MODEL)
     settings = load_settings(project, overrides, environment={})
@@ -128,9 +129,9 @@ def test_layers_that_no_adapter_is_in_are_not_counted(tmp_path: Path, overrides:
 def test_a_device_that_cannot_be_is_refused(tmp_path: Path, device: str) -> None:
     plant(tmp_path / "clips", ENOUGH)
     with pytest.raises(ConfigError, match=f"there is no device '{device}'"):
-        pipeline(tmp_path, FOLDER, device=device).everything([1])
+        pipeline(tmp_path, FOLDER, machine=Machine(device)).everything([1])
     for known in ("auto", "cpu", "cuda", "cuda:1", "mps"):
-        assert pipeline(tmp_path, FOLDER, device=known).everything([1])
+        assert pipeline(tmp_path, FOLDER, machine=Machine(known)).everything([1])
 
 
 def test_a_frozen_model_needs_no_base_classes(tmp_path: Path) -> None:
@@ -174,9 +175,9 @@ def test_small_and_full_ssv2_do_not_go_together(tmp_path: Path) -> None:
     plant_ssv2(tmp_path / "videos")
     for base, novel in (("small", "full"), ("full", "small")):
         made = pipeline(tmp_path, BENCHMARKS, f"train.dataset={base}", f"eval.dataset={novel}")
-        assert "must not be tested on the other" in made.training_warnings()[0]
-        leak, seen = made.warnings()
-        assert leak == made.training_warnings()[0]
+        assert "must not be tested on the other" in made.data.training_warnings()[0]
+        leak, seen = made.data.warnings()
+        assert leak == made.data.training_warnings()[0]
         labels = {
             split: {label for label, _ in rows} for split, rows in load_split_lists(f"ssv2-{base}").items()
         }
@@ -187,11 +188,11 @@ def test_small_and_full_ssv2_do_not_go_together(tmp_path: Path) -> None:
         frozen = pipeline(
             tmp_path, BENCHMARKS, f"train.dataset={base}", f"eval.dataset={novel}", "model.strategy=frozen"
         )
-        assert frozen.warnings() == []
+        assert frozen.data.warnings() == []
     same = pipeline(tmp_path, BENCHMARKS, "train.dataset=small", "eval.dataset=small")
-    assert same.warnings() == []
+    assert same.data.warnings() == []
     asked = pipeline(tmp_path, BENCHMARKS, "train.dataset=small", "eval.dataset=small", dataset="full")
-    assert len(asked.warnings()) == 2
+    assert len(asked.data.warnings()) == 2
 
 
 def test_a_missing_video_and_a_missing_class_are_in_the_key_and_in_a_remark(tmp_path: Path) -> None:
@@ -203,7 +204,7 @@ def test_a_missing_video_and_a_missing_class_are_in_the_key_and_in_a_remark(tmp_
     for video in videos:
         (tmp_path / "videos" / f"{video}.webm").write_bytes(b"x")
     overrides = ("train.dataset=small", "eval.dataset=small", "model.strategy=frozen")
-    made = pipeline(tmp_path, BENCHMARKS, *overrides, note=said.append)  # type: ignore[arg-type]
+    made = pipeline(tmp_path, BENCHMARKS, *overrides, note=said.append)
     (unit,) = made.evaluate([1])
     assert unit.config["expected"] == 2400
     empty = unit.config["empty"]
@@ -225,5 +226,30 @@ def test_classes_are_the_same_whatever_their_case_and_underscores(tmp_path: Path
         "train.dataset=base",
         "eval.dataset=novel",
     )
-    (seen,) = made.warnings()
+    (seen,) = made.data.warnings()
     assert seen == "1 of the classes of novel are not novel: training on base sees Long Jump"
+
+
+@pytest.mark.parametrize("label", ["b", "d", "f"])
+def test_a_row_of_a_sweep_is_refused_like_a_run(tmp_path: Path, label: str) -> None:
+    plant(tmp_path / "clips", {**ENOUGH, label: 3})
+    made = pipeline(tmp_path, FOLDER)
+    assert made.result(1)
+    for refused in (lambda: made.result(3), lambda: made.shortcut("test-selection", 3, "protocol")):
+        with pytest.raises(InputError, match=f"class '{label}' has 3 usable clips"):
+            refused()
+
+
+def test_pipelines_that_share_datasets_look_at_the_disk_once(tmp_path: Path) -> None:
+    plant(tmp_path / "clips", ENOUGH)
+    (tmp_path / "clips" / "loose.mp4").write_bytes(b"x")
+    said: list[str] = []
+    shared: dict[str, object] = {}
+    frozen = "model.strategy=frozen"
+    for _ in range(2):
+        pipeline(tmp_path, FOLDER, frozen, note=said.append, datasets=shared).evaluate([1])
+    assert len(said) == 1
+    # Another split of the same name is another dataset.
+    other = 'datasets.mine.splits={"test" = ["a", "b"]}'
+    pipeline(tmp_path, FOLDER, frozen, other, note=said.append, datasets=shared).evaluate([1])
+    assert len(said) == 2
