@@ -9,6 +9,7 @@ from fsarctl.config import EvalConfig, ModelConfig, TrainConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import TINY, architecture
+from fsarctl.models.strategies import adapters_of
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
     from fsarctl.loading import EpisodeLoader
     from fsarctl.models.task_adapter import TaskAdapterPlusPlus
 
-__all__ = ["build_model", "load_episodes", "model_key", "tokens_of", "weight_files"]
+__all__ = [
+    "build_model",
+    "load_episodes",
+    "model_key",
+    "require_layers",
+    "tokens_of",
+    "weight_files",
+]
+
+OPEN_CLIP_LAYERS = 12  # of an encoder whose configuration does not say
 
 # What a model without adapters does not depend on.
 ADAPTER_FIELDS = (
@@ -154,6 +164,29 @@ def tokens_of(
     }
 
 
+def require_layers(model: ModelConfig) -> None:
+    """Refuse adapters in more layers than the backbone has, before anything is loaded.
+
+    Raises:
+        ConfigError: visual_layers or text_layers is too large for model.backbone.
+    """
+    kinds = adapters_of(model.strategy, model.adapters or None)
+    described = architecture(model.backbone)
+    branches = (
+        ("visual", "vision_cfg", model.visual_position, model.visual_layers, {*kinds} - {"order"}),
+        ("text", "text_cfg", model.text_position, model.text_layers, {*kinds} & {"order"}),
+    )
+    for branch, table, position, layers, adapters in branches:
+        blocks = described[table].get("layers", OPEN_CLIP_LAYERS)
+        unread = branch == "text" and model.score == "video"
+        # A list of blocks is a ResNet's, which loading refuses.
+        if adapters and not unread and position != "all" and isinstance(blocks, int) and layers > blocks:
+            raise ConfigError(
+                f"model.{branch}_layers is {layers}; backbone {model.backbone} has {blocks} {branch} blocks",
+                next_step=f"Set model.{branch}_layers to {blocks} or less.",
+            )
+
+
 def load_episodes(
     model: "TaskAdapterPlusPlus",
     frames: Path,
@@ -174,19 +207,13 @@ def load_episodes(
         InputError: the clips that could be decoded do not make such episodes.
     """
     from fsarctl.data.corpus import load_descriptions
-    from fsarctl.data.episodes import check_episodes
+    from fsarctl.data.episode_size import EpisodeSize
     from fsarctl.data.frame_store import FrameStore
     from fsarctl.loading import EpisodeLoader
 
     store = FrameStore(frames)
-    check_episodes(
-        {label: store.rows_of(label) for label in store.classes},
-        source=f"{dataset}/{split}",
-        table="train" if isinstance(table, TrainConfig) else "eval",
-        way=table.way,
-        shot=shot,
-        query=table.query,
-    )
+    size = EpisodeSize("train" if isinstance(table, TrainConfig) else "eval", table.way, shot, table.query)
+    size.check({label: len(store.rows_of(label)) for label in store.classes}, f"{dataset}/{split}")
     return (kind or EpisodeLoader)(
         store=store,
         tokens=tokens_of(model, load_descriptions(text)),

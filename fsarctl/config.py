@@ -7,7 +7,7 @@ device, verbosity, where the cache is) is a flag. Reading the file, the environm
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from itertools import product
 from typing import Any, ClassVar, Literal
 
@@ -21,7 +21,9 @@ __all__ = [
     "EvalConfig",
     "ExtractConfig",
     "ModelConfig",
+    "PAPER_LAYERS",
     "RowConfig",
+    "SPLITS",
     "Shortcut",
     "TrainConfig",
     "setting",
@@ -61,25 +63,78 @@ def _require(condition: bool, message: str) -> None:
 class DatasetConfig:
     """[datasets.NAME]: where clips come from."""
 
-    kind: Literal["shapes", "folder"] = setting(
-        "folder", "shapes: rendered here; folder: root/<class>/<clip>"
+    kind: Literal["shapes", "folder", "benchmark", "list"] = setting(
+        "folder",
+        "shapes: rendered here; folder: root/<class>/<clip>; benchmark: a public one whose splits ship; "
+        "list: a file of paths and labels",
     )
-    root: str = setting("", "folder: the directory that holds one directory per class")
+    name: Literal["", "hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full"] = setting(
+        "", "benchmark: hmdb51, ucf101, kinetics100, ssv2-small or ssv2-full"
+    )
+    root: str = setting(
+        "", "where the videos are; folder: one directory per class; list: what its paths are relative to"
+    )
+    file: str = setting("", "list: lines of path,label[,split], as CSV, or of a path and a label, as text")
     splits: Mapping[str, tuple[str, ...]] = setting(
-        {}, "folder: train, val and test, each a list of class names; without it every class is a test class"
+        {}, "train, val and test, each a list of class names; without splits every class is a test class"
+    )
+    split_file: str = setting("", "the splits as a CSV file instead: lines of class,split")
+    split_ratio: tuple[float, ...] = setting(
+        (), "the splits by lot instead: shares of the classes for train, val and test, e.g. [0.6, 0.2, 0.2]"
     )
     clips_per_class: int = setting(20, "shapes: videos rendered for each class")
-    seed: int = setting(0, "shapes: every video is a pure function of this, its class and its number")
+    seed: int = setting(0, "shapes: every video is a function of this; split_ratio: which lot is drawn")
+
+    def settings(self) -> tuple[str, ...]:
+        """The settings that mean something for this kind."""
+        return ("kind", *KIND_SETTINGS[self.kind])
 
     def __post_init__(self) -> None:
-        _require(self.kind != "folder" or bool(self.root), "a folder dataset needs root")
+        for each in fields(self):
+            default = each.default if each.default_factory is MISSING else each.default_factory()
+            _require(
+                each.name in self.settings() or getattr(self, each.name) == default,
+                f"{each.name} is not for kind = {self.kind}; that reads {', '.join(self.settings()[1:])}",
+            )
+        _require(
+            self.kind not in ("folder", "benchmark") or bool(self.root), f"a {self.kind} dataset needs root"
+        )
+        _require(
+            self.kind != "benchmark" or bool(self.name),
+            f"a benchmark dataset needs name, one of {', '.join(PAPER_LAYERS)}",
+        )
+        _require(self.kind != "list" or bool(self.file), "a list dataset needs file")
         _require(
             set(self.splits) <= set(SPLITS),
             f"splits may name {', '.join(SPLITS)}, not {', '.join(sorted(set(self.splits) - set(SPLITS)))}",
         )
+        ways = [way for way in ("splits", "split_file", "split_ratio") if getattr(self, way)]
+        _require(len(ways) <= 1, f"{' and '.join(ways)} both say what the splits are; keep one")
+        ratio = self.split_ratio
+        _require(
+            not ratio or (len(ratio) == len(SPLITS) and min(ratio) >= 0 < sum(ratio) < math.inf),
+            f"split_ratio is {list(ratio)}; it must be three shares, for {', '.join(SPLITS)}",
+        )
         _require(
             self.clips_per_class >= 1, f"clips_per_class is {self.clips_per_class}; it must be 1 or more"
         )
+
+
+KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "shapes": ("clips_per_class", "seed"),
+    "folder": ("root", "splits", "split_file", "split_ratio", "seed"),
+    "benchmark": ("name", "root"),
+    "list": ("file", "root", "splits", "split_file", "split_ratio", "seed"),
+}
+
+PAPER_LAYERS: Mapping[str, tuple[int, int]] = {
+    "hmdb51": (2, 8),
+    "ucf101": (2, 8),
+    "kinetics100": (2, 8),
+    "ssv2-small": (6, 2),
+    "ssv2-full": (6, 2),
+}
+"""Benchmark -> L, M of section 4.3: what [model] visual_layers and text_layers are unless they are set."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +204,17 @@ class ModelConfig:
         (), "these adapters instead of the strategy's, e.g. task alone; empty means the strategy's"
     )
     visual_layers: int = setting(
-        2, "L: visual blocks with adapters; without effect if visual_position is all"
+        2,
+        "L: visual blocks with adapters; unless set, the paper's for train.dataset: 6 for SSv2, else 2; "
+        "without effect if visual_position is all",
     )
     visual_position: Position = setting("top", "which end of the ViT the L blocks are at, or all of them")
     task_position: TaskPosition = setting("after", "Task-MSA before, between or after T-MSA and S-MSA")
-    text_layers: int = setting(8, "M: text blocks with adapters; without effect if text_position is all")
+    text_layers: int = setting(
+        8,
+        "M: text blocks with adapters; unless set, the paper's for train.dataset: 2 for SSv2, else 8; "
+        "without effect if text_position is all",
+    )
     text_position: Position = setting(
         "top", "which end of the text encoder the M blocks are at, or all of them"
     )

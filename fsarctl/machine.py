@@ -3,6 +3,7 @@
 None of it changes a result, so none of it enters a key.
 """
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,18 @@ class Machine:
         if self.spill_gib != Machine.spill_gib:
             words += ["--spill", str(self.spill_gib)]
         return words
+
+    def require_device_name(self) -> None:
+        """Refuse what can be a device on no machine, before anything is loaded.
+
+        Raises:
+            ConfigError: it is not auto, cpu, cuda, cuda:N or another device of PyTorch's.
+        """
+        if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu|hpu|npu|mtia)(:\d+)?", self.device):
+            raise ConfigError(
+                f"there is no device {self.device!r}",
+                next_step="Use --device auto, cpu, or cuda:0 where there is a GPU.",
+            )
 
     def choose_device(self) -> "torch.device":
         """The device; ``auto`` is the first GPU if there is one, else the CPU.

@@ -10,11 +10,12 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from fsarctl.config import (
+    PAPER_LAYERS,
     AblateConfig,
     Config,
     DatasetConfig,
@@ -63,7 +64,7 @@ class Settings:
         """
         values, origins = dict(self.values), dict(self.origins)
         _merge(values, origins, [(f"--set {text}", [_from_override(text)]) for text in overrides])
-        return Settings(self.root, _build(values, origins), origins, values)
+        return _with_paper_layers(Settings(self.root, _build(values, origins), origins, values))
 
     def dataset(self, name: str) -> DatasetConfig:
         """The [datasets.NAME] table.
@@ -124,7 +125,7 @@ def load_settings(
         *((f"--set {text}", [_from_override(text)]) for text in overrides),
     ]
     _merge(values, origins, sources)
-    return Settings(path.parent, _build(values, origins), origins, values)
+    return _with_paper_layers(Settings(path.parent, _build(values, origins), origins, values))
 
 
 def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
@@ -138,6 +139,8 @@ def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
     tables += [(name, getattr(settings.config, name)) for name in TABLES]
     for table, instance in tables:
         for each in fields(instance):
+            if isinstance(instance, DatasetConfig) and each.name not in instance.settings():
+                continue
             key = f"{table}.{each.name}"
             origin = settings.origins.get(key, "default")
             listed.append((key, asdict(instance)[each.name], origin, each.metadata["meaning"]))
@@ -164,6 +167,25 @@ def _merge(
             # A table given whole (splits = {...}) replaces what was there; its parts are not merged.
             values[key] = value
             origins[key] = origin
+
+
+def _with_paper_layers(settings: Settings) -> Settings:
+    """The paper's L and M for the benchmark that is trained on, where nothing else sets them."""
+    try:
+        trained = settings.dataset(settings.only_dataset("train"))
+    except ConfigError:  # a command that trains will say so
+        return settings
+    if trained.name not in PAPER_LAYERS:
+        return settings
+    visual, text = PAPER_LAYERS[trained.name]
+    model, origins = settings.config.model, dict(settings.origins)
+    if "model.visual_layers" not in settings.values:
+        model = replace(model, visual_layers=visual)
+        origins["model.visual_layers"] = f"default for {trained.name}"
+    if "model.text_layers" not in settings.values:
+        model = replace(model, text_layers=text)
+        origins["model.text_layers"] = f"default for {trained.name}"
+    return replace(settings, config=replace(settings.config, model=model), origins=origins)
 
 
 def _find(start: Path) -> Path:

@@ -1,6 +1,6 @@
 """evaluate: C-way K-shot episodes of novel classes, with what was trained or with the frozen backbone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fsarctl.artifacts import JSON, Build, Unit
@@ -10,7 +10,7 @@ from fsarctl.machine import Machine
 __all__ = ["FROZEN", "unit"]
 
 STAGE = "evaluate"
-VERSION = 2
+VERSION = 3
 ADAPTERS = "adapters.safetensors"
 FROZEN = "frozen"
 RECORDED = ("way", "query", "query_mode", "episodes", "seed", "split")
@@ -27,13 +27,16 @@ def unit(
     text: Unit,
     adapters: Unit | None,
     seen: Sequence[str],
+    expected: int,
+    empty: Sequence[str],
     machine: Machine,
 ) -> Unit:
     """The episodes of ``dataset`` scored with ``adapters``, or with the frozen backbone when None.
 
     ``seen`` are classes that the adapters were trained or chosen on; the result names them, since they
-    are not novel. Both models score the same episodes, so they can be paired. The artifact is a result,
-    see ``fsarctl.results``.
+    are not novel. ``expected`` is how many clips the split should have, and ``empty`` are classes without
+    any; the result says both. Both models score the same episodes, so they can be paired. The artifact is
+    a result, see ``fsarctl.results``.
     """
     from fsarctl.assembly import model_key
 
@@ -45,14 +48,27 @@ def unit(
         upstream["adapters"] = adapters
 
     def build(build: Build) -> None:
-        _evaluate(build, dataset, shot, config, model, root, name, list(seen), machine)
+        facts: dict[str, JSON] = {
+            "clips_expected": expected,
+            "classes_missing": list(empty),
+            "classes_seen_in_training": list(seen),
+        }
+        _evaluate(build, dataset, shot, config, model, root, name, facts, machine)
 
     return Unit(
         stage=STAGE,
         version=VERSION,
         slot=f"eval {dataset} {shot}-shot {name}",
         command=f"fsarctl eval --shots {shot}",
-        config={**key, "shot": shot, "model": settings, "adapted": adapters is not None, "seen": list(seen)},
+        config={
+            **key,
+            "shot": shot,
+            "model": settings,
+            "adapted": adapters is not None,
+            "seen": list(seen),
+            "expected": expected,
+            "empty": list(empty),
+        },
         inputs={**upstream, **files},
         build=build,
     )
@@ -66,7 +82,7 @@ def _evaluate(
     model: ModelConfig,
     root: Path,
     name: str,
-    seen: list[str],
+    told: Mapping[str, JSON],
     machine: Machine,
 ) -> None:
     from safetensors.torch import load_file
@@ -109,7 +125,7 @@ def _evaluate(
         "shot": shot,
         "clips": clips,
         "clips_failed": len(store.names) - clips,
-        "classes_seen_in_training": seen,
+        **told,
         "trainable_parameters": sum(each.numel() for each in scorer.trainable_parameters()),
     }
     write_result(build.folder, predictions, store.names, facts)

@@ -7,18 +7,20 @@ nothing; train makes one per shot; evaluate one per shot and model.
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
 from fsarctl.artifacts import Unit
-from fsarctl.config import Shortcut
+from fsarctl.assembly import require_layers
+from fsarctl.config import SPLITS, Shortcut
 from fsarctl.data.clips import Clip
+from fsarctl.data.dataset import Dataset
+from fsarctl.data.project import ProjectData
 from fsarctl.describing.caption_limit import CaptionLimit
 from fsarctl.describing.language_model import Described
 from fsarctl.describing.patience import Patience
 from fsarctl.describing.sources import Sources
-from fsarctl.errors import ConfigError, InputError
+from fsarctl.errors import ConfigError
 from fsarctl.machine import Machine
 from fsarctl.models.catalogue import stored_side
 from fsarctl.reporting import Reporter
@@ -34,6 +36,8 @@ class RunOptions:
     """What does not change a result, and so enters no key.
 
     ``flags`` are the words (--project, --cache, --set) that a command must carry to mean the same project.
+    ``note`` hears what a user should know of the datasets that are opened; pipelines that share
+    ``datasets`` open each but once.
     """
 
     workers: int
@@ -43,6 +47,8 @@ class RunOptions:
     answer_limit_s: float = 120.0
     time_limit_s: float = 60.0
     flags: str = ""
+    note: Callable[[str], None] = lambda message: None
+    datasets: dict[str, Dataset] = field(default_factory=dict, compare=False)
 
 
 class Pipeline:
@@ -57,20 +63,17 @@ class Pipeline:
         self._options = options
         self._asked = dataset
         self._units: dict[str, Unit] = {}
-        self._folders: dict[str, dict[str, list[Clip]]] = {}
+        self.data = ProjectData(settings, dataset, options.note, options.datasets)
 
-    @cached_property
+    @property
     def base(self) -> str:
         """The dataset whose base classes are trained on."""
-        return self._settings.only_dataset("train")
+        return self.data.base
 
-    @cached_property
+    @property
     def novel(self) -> str:
         """The dataset whose novel classes are evaluated: --dataset, or what the file says."""
-        if self._asked is None:
-            return self._settings.only_dataset("eval")
-        self._settings.dataset(self._asked)
-        return self._asked
+        return self.data.novel
 
     def describe(self) -> list[Unit]:
         """One unit per split that training or evaluation reads, or per split of --dataset."""
@@ -78,7 +81,7 @@ class Pipeline:
 
     def described_labels(self) -> list[str]:
         """The labels that ``describe`` is about, each once."""
-        labels = (self._require_labels(name, split) for name, split in self._splits())
+        labels = (self.data.require_labels(name, split) for name, split in self._splits())
         return sorted(set(chain.from_iterable(labels)))
 
     def describe_calls(self, labels: Sequence[str]) -> Plan:
@@ -133,27 +136,39 @@ class Pipeline:
         """One adapter set per shot.
 
         Raises:
-            ConfigError: the strategy trains nothing.
+            ConfigError: the strategy trains nothing, or its layers or the device cannot be.
+            InputError: the base or validation classes are too few or too small for these episodes.
         """
-        if self._config.model.strategy == evaluate.FROZEN:
+        if not self.data.trains:
             raise ConfigError(
                 "model.strategy is frozen, so there is nothing to train",
                 next_step="Run `fsarctl eval`, or set another model.strategy.",
             )
+        shots = list(shots)
+        self._require_model()
+        self.data.require_training(shots)
         return [self._train(shot) for shot in shots]
 
     def evaluate(self, shots: Iterable[int]) -> list[Unit]:
-        """For each shot the frozen backbone (if eval.frozen) and the strategy's model."""
-        names = [evaluate.FROZEN] if self._config.eval.frozen else []
-        names += [self._config.model.strategy]
-        return [self._evaluate(shot, name) for shot in shots for name in dict.fromkeys(names)]
+        """For each shot the frozen backbone (if eval.frozen) and the strategy's model.
+
+        Raises:
+            ConfigError: the layers or the device cannot be.
+            InputError: the novel classes are too few or too small for these episodes.
+        """
+        shots = list(shots)
+        self._require_model()
+        self.data.require_evaluation(shots)
+        return self._evaluations(shots)
 
     def result(self, shot: int) -> Unit:
-        """The evaluation of the strategy's model alone."""
+        """The evaluation of the strategy's model alone; refused like ``train`` and ``evaluate``."""
+        self._require_run(shot)
         return self._evaluate(shot, self._config.model.strategy)
 
     def shortcut(self, name: Shortcut, shot: int, words: str) -> Unit:
         """What a shortcut of the released protocol gives instead; ``words`` ask `fsarctl ablate` for it."""
+        self._require_run(shot)
         split = self._config.eval.split
         unit = shortcut.unit(
             name,
@@ -178,28 +193,43 @@ class Pipeline:
         return self._with_words(unit)
 
     def everything(self, shots: Sequence[int]) -> list[Unit]:
-        """The whole pipeline for these shots, upstream first."""
+        """The whole pipeline for these shots, upstream first; refused like ``train`` and ``evaluate``."""
+        training = self.train(shots) if self.data.trains else []
         final = self.evaluate(shots)
         texts = [self._text(name, split) for name, split in self._needed()]
-        trains = self._config.model.strategy != evaluate.FROZEN
-        training = self.train(shots) if trains else []
         return [*texts, *self._with_videos(self._needed()), *training, *final]
 
     def used(self, shots: Sequence[int]) -> list[Unit]:
         """Every unit that the present settings have a use for, with this dataset as the novel one."""
-        tested = self._labels(self.novel, self._config.eval.split)
-        final = self.evaluate(shots) if tested else []
-        trains = self._config.model.strategy != evaluate.FROZEN
-        return [*self.describe(), *self.extract(), *(self.train(shots) if trains else []), *final]
+        tested = self.data.dataset(self.novel).labels(self._config.eval.split)
+        final = self._evaluations(shots) if tested else []
+        training = [self._train(shot) for shot in shots] if self.data.trains else []
+        return [*self.describe(), *self.extract(), *training, *final]
+
+    def _require_run(self, shot: int) -> None:
+        self._require_model()
+        if self.data.trains:
+            self.data.require_training([shot])
+        self.data.require_evaluation([shot])
+
+    def _require_model(self) -> None:
+        self._options.machine.require_device_name()
+        require_layers(self._config.model)
+
+    def _evaluations(self, shots: Iterable[int]) -> list[Unit]:
+        names = [evaluate.FROZEN] if self._config.eval.frozen else []
+        names += [self._config.model.strategy]
+        return [self._evaluate(shot, name) for shot in shots for name in dict.fromkeys(names)]
 
     def _splits(self) -> list[tuple[str, str]]:
         if self._asked is None:
             return self._needed()
-        return [(self.novel, split) for split in ("train", "val", "test") if self._labels(self.novel, split)]
+        novel = self.data.dataset(self.novel)
+        return [(self.novel, split) for split in SPLITS if novel.labels(split)]
 
     def _needed(self) -> list[tuple[str, str]]:
-        needed = [(self.base, "train"), (self.base, "val"), (self.novel, self._config.eval.split)]
-        return list(dict.fromkeys(needed))
+        base = [(self.base, "train"), (self.base, "val")] if self.data.trains else []
+        return list(dict.fromkeys([*base, (self.novel, self._config.eval.split)]))
 
     def _with_videos(self, splits: list[tuple[str, str]]) -> list[Unit]:
         frames = [self._frames(name, split) for name, split in splits]
@@ -234,21 +264,18 @@ class Pipeline:
                 frames=self._frames(self.novel, split),
                 text=self._text(self.novel, split),
                 adapters=self._train(shot) if name != evaluate.FROZEN else None,
-                seen=self._seen() if name != evaluate.FROZEN else [],
+                seen=self.data.seen() if name != evaluate.FROZEN else [],
+                expected=sum(self.data.dataset(self.novel).expected[split].values()),
+                empty=self.data.dataset(self.novel).empty_classes(split),
                 machine=self._options.machine,
             ),
             self.novel,
         )
 
-    def _seen(self) -> list[str]:
-        """Novel labels that are base or validation labels as well, which is possible across datasets."""
-        base = {label for split in ("train", "val") for label in self._labels(self.base, split)}
-        return sorted(base & set(self._labels(self.novel, self._config.eval.split)))
-
     def _text(self, name: str, split: str) -> Unit:
         return self._once(
             f"describe {name}/{split}",
-            lambda: self._describe(self._require_labels(name, split), slot=f"describe {name}/{split}"),
+            lambda: self._describe(self.data.require_labels(name, split), slot=f"describe {name}/{split}"),
             name,
         )
 
@@ -266,7 +293,7 @@ class Pipeline:
 
     def _frames(self, name: str, split: str) -> Unit:
         def make() -> Unit:
-            self._require_labels(name, split)
+            self.data.require_labels(name, split)
             return extract.unit(
                 name,
                 split,
@@ -288,32 +315,7 @@ class Pipeline:
                 lambda: render.unit(name, dataset, split, workers=self._options.workers),
                 name,
             )
-        return self._folder(name)[split]
-
-    def _labels(self, name: str, split: str) -> list[str]:
-        if self._settings.dataset(name).kind == "shapes":
-            from fsarctl.data.shapes import CLASSES
-
-            return [each.label for each in CLASSES if each.split == split]
-        return sorted({clip.label for clip in self._folder(name).get(split, [])})
-
-    def _require_labels(self, name: str, split: str) -> list[str]:
-        labels = self._labels(name, split)
-        if not labels:
-            raise InputError(
-                f"dataset {name!r} has no {split} classes",
-                next_step=f"List some in [datasets.{name}.splits] {split} = [...], or name another dataset.",
-            )
-        return labels
-
-    def _folder(self, name: str) -> dict[str, list[Clip]]:
-        from fsarctl.data.folder import scan
-
-        if name not in self._folders:
-            dataset = self._settings.dataset(name)
-            root = (self._settings.root / dataset.root).expanduser()
-            self._folders[name] = scan(name, root, dataset.splits)
-        return self._folders[name]
+        return list(self.data.dataset(name).clips[split])
 
     def _once(self, slot: str, make: Callable[[], Unit], dataset: str | None = None) -> Unit:
         if slot not in self._units:

@@ -11,6 +11,22 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture(scope="session")
+def tiny_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve frames of H.264 at 32 x 32, a kilobyte or two, in MP4."""
+    import av
+
+    path = tmp_path_factory.mktemp("tiny") / "tiny.mp4"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=12, options={"g": "6", "bf": "0"})
+        stream.width = stream.height = 32
+        for number in range(12):
+            picture = np.full((32, 32, 3), 20 * number, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return path
+
+
 @pytest.fixture
 def make_store(tmp_path: Path) -> Callable[..., object]:
     """Write a frame store whose classes get brighter over time by amounts of their own, under noise."""

@@ -19,6 +19,9 @@ from fsarctl.reporting import SILENT, Reporter
 
 __all__ = ["Outcome", "Removal", "State", "Store", "joined_commands"]
 
+# By convention, what marks a folder whose contents can be made again: backups pass it over.
+CACHE_TAG = "CACHEDIR.TAG"
+CACHE_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
 NAMED = 3  # undone units named in an error
 
 StateName = Literal["done", "stale", "missing", "waiting"]
@@ -90,10 +93,21 @@ class Store:
         Raises:
             InputError: it cannot be made.
         """
-        folder = self.root / "records"
+        folder, tag = self.root / "records", self.root / CACHE_TAG
         with storage_errors(self.root):
             folder.mkdir(parents=True, exist_ok=True)
+            if not tag.exists():
+                tag.write_text(f"{CACHE_SIGNATURE}\n", encoding="utf-8")
         return folder
+
+    def sha256(self, paths: Iterable[str]) -> dict[str, str]:
+        """The digest of the content of files outside the store, each read once and then remembered.
+
+        Raises:
+            InputError: a path is missing, unreadable or not a file.
+            IntegrityError: a file changed while it was being read.
+        """
+        return self._hashes.sha256(paths)
 
     def find(self, unit: Unit) -> Artifact | None:
         """The unit's artifact, whole as far as names and sizes tell; None if it is to be made.

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +87,12 @@ def _pipelines(
 ) -> "Callable[[Settings, Sequence[str]], Pipeline]":
     from stages.plan import Pipeline, RunOptions
 
+    shared = RunOptions(workers=workers, machine=machine, note=say)
+
     def pipeline(settings: "Settings", overrides: Sequence[str]) -> Pipeline:
         words = shlex.join(word for each in overrides for word in ("--set", each))
         flags = " ".join(filter(None, [session.flags, words]))
-        return Pipeline(
-            settings, session.store.records, RunOptions(workers=workers, machine=machine, flags=flags)
-        )
+        return Pipeline(settings, session.store.records, replace(shared, flags=flags))
 
     return pipeline
 

@@ -25,7 +25,9 @@ app = typer.Typer(
 )
 cache = typer.Typer(help="Look into the artifact store, check it, and clear it.", no_args_is_help=True)
 config = typer.Typer(help="Settings: values, meanings, and where they come from.", no_args_is_help=True)
+data = typer.Typer(help="The datasets: what they hold, and whether it is enough.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
+app.add_typer(data, name="data")
 app.add_typer(config, name="config")
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -45,6 +47,7 @@ Shots = Annotated[
     typer.Option("--shots", min=1, metavar="K [K ...]", help="Which shots, e.g. --shots 1 3 5."),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Shots at once, one core each.")]
+TimeLimit = Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Decoding processes; default: one a core.")]
 
 
@@ -65,6 +68,21 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
         typer.echo(f"fsarctl {__version__}")
         raise typer.Exit
+
+
+@app.command("init", epilog="Example: fsarctl init clips --dry-run")
+def init(
+    place: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Class directories, a public benchmark, or a list file."),
+    ] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace the fsarctl.toml that is here.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, and write nothing.")] = False,
+) -> None:
+    """Look at a folder of clips, and write a commented fsarctl.toml for it here."""
+    from fsarctl.cli.init import write_project
+
+    write_project(place, force=force, dry_run=dry_run)
 
 
 @command(app, "describe", example="fsarctl describe --labels kinetics.txt")
@@ -125,7 +143,7 @@ def extract(
     dataset: Dataset = None,
     workers: Workers = CORES,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if any video cannot be decoded.")] = False,
-    time_limit: Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")] = 60,
+    time_limit: TimeLimit = 60,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
@@ -147,7 +165,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one set of adapters per shot on the base classes."""
-    units = session.pipeline(machine=Machine(device, memory, spill)).train(session.shots(shots, "train"))
+    pipeline = session.pipeline(machine=Machine(device, memory, spill))
+    units = pipeline.train(session.shots(shots, "train"))
+    session.warn(pipeline.data.training_warnings())
     session.make(units, dry_run=dry_run, force=force, as_json=as_json)
 
 
@@ -164,10 +184,17 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score episodes of novel classes, and print accuracy with its 95 % interval."""
-    units = session.pipeline(dataset=dataset, machine=Machine(device, memory, spill)).evaluate(
-        session.shots(shots, "eval")
+    pipeline = session.pipeline(dataset=dataset, machine=Machine(device, memory, spill))
+    units = pipeline.evaluate(session.shots(shots, "eval"))
+    session.make_results(
+        units,
+        units,
+        upstream=False,
+        warnings=pipeline.data.warnings(),
+        dry_run=dry_run,
+        force=force,
+        as_json=as_json,
     )
-    session.make_results(units, units, upstream=False, dry_run=dry_run, force=force, as_json=as_json)
 
 
 @command(app, "run", example="fsarctl run --dry-run")
@@ -192,6 +219,7 @@ def run(
         pipeline.everything(chosen),
         pipeline.evaluate(chosen),
         upstream=True,
+        warnings=pipeline.data.warnings(),
         jobs=jobs,
         words=machine.words,
         dry_run=dry_run,
@@ -283,6 +311,32 @@ def config_show(
 ) -> None:
     """Every setting with its value and meaning."""
     session.show_settings(origin=origin, as_json=as_json)
+
+
+@command(data, "ls", example="fsarctl data ls")
+def data_ls(session: Session, as_json: Json = False) -> None:
+    """The datasets of the project: kind, and classes and clips of each split."""
+    from fsarctl.cli.data import list_datasets
+
+    list_datasets(session, as_json=as_json)
+
+
+@command(data, "check", example="fsarctl data check k100 --shots 1 5")
+def data_check(
+    session: Session,
+    name: Annotated[str | None, typer.Argument(help="A dataset of fsarctl.toml; default: all.")] = None,
+    shots: Shots = None,
+    opens: Annotated[bool, typer.Option("--open", help="Decode the first frame of every video.")] = False,
+    workers: Workers = CORES,
+    time_limit: TimeLimit = 60,
+    as_json: Json = False,
+) -> None:
+    """What is missing, unreadable, there twice, or too little for the episodes of train and eval."""
+    from fsarctl.cli.data import check_datasets
+
+    check_datasets(
+        session, name, shots, opens=opens, workers=workers, time_limit_s=time_limit, as_json=as_json
+    )
 
 
 @command(cache, "ls", example="fsarctl cache ls")

@@ -107,7 +107,7 @@ class Session:
         """The project's units, for what the flags say to run."""
         from stages.plan import Pipeline, RunOptions
 
-        run_options = RunOptions(workers=workers, flags=self.flags, **options)
+        run_options = RunOptions(workers=workers, flags=self.flags, **{"note": say, **options})
         return Pipeline(self.settings, self.store.records, run_options, dataset=dataset)
 
     def shots(self, given: list[int] | None, table: str) -> list[int]:
@@ -146,6 +146,7 @@ class Session:
         results: Sequence["Unit"],
         *,
         upstream: bool,
+        warnings: Sequence[str] = (),
         jobs: int = 1,
         words: Sequence[str] = (),
         dry_run: bool,
@@ -156,6 +157,7 @@ class Session:
 
         With several ``jobs``, ``words`` are flags for the commands that these run.
         """
+        self.warn(warnings)
         if dry_run:
             self._say_states(units, as_json=as_json)
             return
@@ -165,7 +167,13 @@ class Session:
         outcomes = self._make(units, force=force, upstream=upstream, jobs=jobs, words=words)
         artifacts = {each.unit.slot: each.artifact for each in outcomes}
         chosen = [artifacts[unit.slot] for unit in results]
-        print_results([(artifact, load_result(artifact.path)) for artifact in chosen], as_json=as_json)
+        loaded = [(artifact, load_result(artifact.path)) for artifact in chosen]
+        print_results(loaded, warnings, as_json=as_json)
+
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Say what makes results other than they seem, before the work that leads to them."""
+        for each in warnings:
+            say(f"warning: {each}")
 
     def compare(self, names: Sequence[str], *, as_json: bool) -> None:
         """Print the paired difference of two results.
@@ -230,7 +238,7 @@ class Session:
     def collect(self, *, dry_run: bool, yes: bool, as_json: bool) -> None:
         """Remove what no dataset and no shot of the present settings has a use for, after asking."""
         shots = sorted({*self.settings.config.train.shots, *self.settings.config.eval.shots})
-        units = [u for name in self.settings.config.datasets for u in self.pipeline(dataset=name).used(shots)]
+        units = [u for name in self.settings.config.datasets for u in self._quiet_pipeline(name).used(shots)]
         lists = self._label_lists()
         doomed = self.store.gc(units, keep=KEPT_STAGES, newest=lists, dry_run=True)
         size = sum(each.bytes for each in doomed)
@@ -251,6 +259,9 @@ class Session:
             print_json({"schema": "fsarctl.gc/1", "removed": [] if dry_run else listing, "found": listing})
         else:
             say(f"{len(doomed)} folders, {size / 1e6:.1f} MB {'would be' if dry_run else 'were'} removed")
+
+    def _quiet_pipeline(self, dataset: str) -> "Pipeline":
+        return self.pipeline(dataset=dataset, note=lambda message: None)
 
     def _label_lists(self) -> list[tuple[str, str]]:
         """The answers to `describe --labels`: no setting names them, but somebody asked for them."""

@@ -32,7 +32,9 @@ TITLES = {
 STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"}
 
 
-def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bool) -> None:
+def print_results(
+    results: Sequence[tuple["Artifact", "Result"]], warnings: Sequence[str], *, as_json: bool
+) -> None:
     """Accuracy with its interval per shot, the models side by side, and their paired difference."""
     shots = sorted({result.record["shot"] for _, result in results})
     by_shot = {s: {r.record["model"]: r for _, r in results if r.record["shot"] == s} for s in shots}
@@ -40,7 +42,7 @@ def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bo
     if as_json:
         rows = [{**r.record, "slot": a.manifest.slot, "key": a.manifest.key} for a, r in results]
         paired = [{"shot": shot, **_comparison(gain)} for shot, gain in gains.items() if gain]
-        print_json({"schema": "fsarctl.eval/1", "results": rows, "gains": paired})
+        print_json({"schema": "fsarctl.eval/1", "warnings": list(warnings), "results": rows, "gains": paired})
         return
     from rich.table import Table
 
@@ -48,7 +50,7 @@ def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bo
     alone = "each query alone" if record["query_mode"] == "independent" else "queries seen together"
     typer.echo(
         f"{record['way']}-way, {record['episodes']:,} episodes of {len(record['classes'])}"
-        f" {record['split']} classes ({record['clips']:,} clips), {record['query']} query per class, {alone}"
+        f" {record['split']} classes ({_clips(record)}), {record['query']} query per class, {alone}"
     )
     table = Table()
     models = [name for name in TITLES if any(name in each for each in by_shot.values())]
@@ -65,9 +67,8 @@ def print_results(results: Sequence[tuple["Artifact", "Result"]], *, as_json: bo
         table.add_row(*cells, *([_points(gain)] if gain else []))
     print_table(table)
     typer.echo("accuracy in % with its 95 % interval; the gain is paired over the same episodes")
-    seen = max((r.record["classes_seen_in_training"] for _, r in results), key=len)
-    if seen:
-        say(f"warning: {len(seen)} of these classes are not novel, but base classes: {', '.join(seen)}")
+    if record["classes_missing"]:
+        say(f"classes without any video, which no episode has: {', '.join(record['classes_missing'])}")
     failed = record["clips_failed"]
     if failed:
         say(f"{failed} clips of this split could not be decoded; see failures.json of its extract artifact")
@@ -200,7 +201,7 @@ def print_settings(rows: Sequence[tuple[str, Any, str, str]], *, origin: bool, a
         table.add_column("from", overflow="fold")
     table.add_column("meaning", overflow="fold")
     for key, value, source, meaning in rows:
-        middle = [Text(source, "dim" if source == "default" else "")] if origin else []
+        middle = [Text(source, "dim" if source.startswith("default") else "")] if origin else []
         table.add_row(Text(key), Text(_short(value)), *middle, Text(meaning, "dim"))
     print_table(table)
 
@@ -228,6 +229,13 @@ def _comparison(found: "Comparison") -> dict[str, Any]:
 
 def _points(found: "Comparison") -> str:
     return f"{100 * found.difference.mean:+.1f} ± {_half(found.difference.half_width)}"
+
+
+def _clips(record: Mapping[str, Any]) -> str:
+    """How many clips there were, and of how many if some are missing or failed."""
+    expected = record["clips_expected"]
+    of = "" if expected == record["clips"] else f" of {expected:,}"
+    return f"{record['clips']:,}{of} clips"
 
 
 def _accuracy(record: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ A user's own file may be the same in YAML (.yaml, .yml), which is easier to writ
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +17,7 @@ from typing import TypeAlias
 
 import yaml
 
+from fsarctl.data.labels import loosely
 from fsarctl.errors import ConfigError, InputError, IntegrityError
 
 __all__ = [
@@ -121,12 +121,12 @@ class Corpus:
         for place in self.places:
             loose.append({})
             for label in place:
-                loose[-1].setdefault(_normalised(label), label)
+                loose[-1].setdefault(loosely(label), label)
 
         found = {}
         for label in labels:
-            for number, (place, loosely) in enumerate(zip(self.places, loose, strict=True)):
-                key = label if label in place else loosely.get(_normalised(label))
+            for number, (place, others) in enumerate(zip(self.places, loose, strict=True)):
+                key = label if label in place else others.get(loosely(label))
                 if key is not None:
                     found[label] = number, key
                     break
@@ -174,11 +174,6 @@ def load_descriptions(folder: Path) -> dict[str, SubActions]:
             f"{folder / DESCRIPTIONS} holds no descriptions: {type(error).__name__}",
             next_step="Run: fsarctl cache verify",
         ) from None
-
-
-def _normalised(label: str) -> str:
-    # macOS decomposes accents in folder names; NFKC composes them again
-    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", label).casefold())
 
 
 def parse_corpus(name: str, content: bytes) -> dict[str, SubActions]:

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fsarctl.errors import InputError
-
-__all__ = ["Episode", "check_episodes", "random_words", "sample_episode"]
+__all__ = ["Episode", "random_words", "sample_episode"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def sample_episode(
     """Episode ``number`` over the classes of ``rows`` (label -> rows of its clips).
 
     ``stream`` ("train", "val", "test") keeps the episodes of different purposes apart. Classes that
-    ``check_episodes`` would refuse are the caller's mistake.
+    ``EpisodeSize.check`` would refuse are the caller's mistake.
     """
     labels = sorted(rows)
     longest = max(len(rows[label]) for label in labels)
@@ -67,27 +65,3 @@ def sample_episode(
         query=queries.reshape(-1)[shuffle],
         targets=np.repeat(np.arange(way), query)[shuffle],
     )
-
-
-def check_episodes(
-    rows: Mapping[str, Sequence[int]], *, source: str, table: str, way: int, shot: int, query: int
-) -> None:
-    """Refuse episodes that these clips cannot make.
-
-    Raises:
-        InputError: fewer classes than ``way``, or a class with fewer clips than shot + query.
-    """
-    if way > len(rows):
-        raise InputError(
-            f"{source} has {len(rows)} classes, fewer than the {way} of a {way}-way episode",
-            next_step=f"Lower the way (--set {table}.way={max(len(rows), 2)}), or add classes.",
-        )
-    small = sorted((len(clips), label) for label, clips in rows.items() if len(clips) < shot + query)
-    if small:
-        has, label = small[0]
-        others = f" ({len(small) - 1} more classes are too small)" if len(small) > 1 else ""
-        raise InputError(
-            f"{source}: class {label!r} has {has} usable clips, and {shot} shot + {query} query"
-            f" need {shot + query}{others}",
-            next_step="Use fewer shots or queries, add clips, or leave the class out of the split.",
-        )

@@ -1,84 +1,94 @@
-"""A folder dataset: root/<class>/<clip>, classes split by name."""
+"""A folder dataset: root/<class>/<clip>, or root/<split>/<class>/<clip>."""
 
-import difflib
-import os
-import unicodedata
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from fsarctl.config import DatasetConfig
+from fsarctl.data.class_splits import split_classes, split_name
 from fsarctl.data.clips import Clip
+from fsarctl.data.dataset import Dataset
+from fsarctl.data.tree import VIDEO_EXTENSIONS, VideoTree, find_videos, plain_text
 from fsarctl.errors import InputError
 
-__all__ = ["VIDEO_EXTENSIONS", "scan"]
+__all__ = ["classes_of", "list_videos", "open_folder"]
 
-# fmt: off
-VIDEO_EXTENSIONS = frozenset((
-    ".3gp", ".asf", ".avi", ".divx", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov",
-    ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
-))
-# fmt: on
+NAMED = 3
 
 
-def scan(name: str, root: Path, splits: Mapping[str, Sequence[str]]) -> dict[str, list[Clip]]:
-    """The clips of each split, sorted by name; without ``splits`` every class is a test class.
+def open_folder(name: str, config: DatasetConfig, project: Path) -> Dataset:
+    """The clips of each split; without any setting for splits every class is a test class.
 
-    A class is a directory right under ``root``; its clips are the videos in it, nested ones too.
-    Hidden files and directories are passed over. Names are NFC-normalised, so that they are the same
-    on every file system. No video is opened.
+    A class is a directory right under the root; its clips are the videos in it, nested ones too. If the
+    root holds nothing but train, val and test directories, the classes are one level down, and each is
+    in the split of its directory unless a setting says otherwise. Names are NFC-normalised, so that
+    they are the same on every file system.
 
     Raises:
-        InputError: no such root, no videos, an unknown class in a split, or a class in two splits.
+        InputError: no such root, no videos in class directories, a name that is not UTF-8, or splits that
+            the classes do not allow.
     """
-    found = _classes(name, root)
-    if not splits:
-        return {"test": [clip for label in sorted(found) for clip in found[label]]}
-    _check_splits(name, splits, found)
-    return {
-        split: [clip for label in sorted(labels) for clip in found[label]] for split, labels in splits.items()
-    }
+    root = project / Path(config.root).expanduser()
+    tree = list_videos(name, root)
+    classes, by_directory = classes_of(name, tree)
+    loose = sum("/" not in path for path in tree.videos)
+    if not classes:
+        raise InputError(
+            f"dataset {name!r}: {root} has no videos in class directories"
+            + (f", but {loose} lie in it directly" if loose else ""),
+            next_step=f"Set datasets.{name}.root so that videos are at root/<class>/<clip>; "
+            f"known extensions: {' '.join(sorted(VIDEO_EXTENSIONS))}.",
+        )
+    if by_directory and not (config.splits or config.split_file or config.split_ratio):
+        splits = _splits_of_directories(name, by_directory)
+    else:
+        splits = split_classes(name, config, project, classes.keys())
+    return Dataset.of_clips(
+        {split: [clip for label in labels for clip in classes[label]] for split, labels in splits.items()},
+        missing={},
+        passed_over=tree.passed_over,
+        remarks=[*_loose(loose), *_unused(classes, splits)],
+    )
 
 
-def _classes(name: str, root: Path) -> dict[str, list[Clip]]:
-    """Every class that holds a video."""
+def list_videos(name: str, root: Path) -> VideoTree:
+    """The videos under a dataset's root.
+
+    Raises:
+        InputError: there is no such directory, or it cannot be listed.
+    """
     setting = f"datasets.{name}.root"
     if not root.is_dir():
         raise InputError(
             f"dataset {name!r}: {root} is {'not a directory' if root.exists() else 'not there'}",
-            next_step=f"Set {setting} to the directory that holds one directory per class.",
+            next_step=f"Set {setting} to the directory that the videos are in.",
         )
     try:
-        return _scan_classes(name, root, setting)
-    except PermissionError as error:
+        return find_videos(root)
+    except OSError as error:
         raise InputError(
-            f"dataset {name!r}: {error.filename} cannot be read: {error.strerror}",
-            next_step="Make it readable, or move it out of the dataset.",
+            f"dataset {name!r}: {root} cannot be read: {error.strerror}",
+            next_step=f"Make it readable, or correct {setting}.",
         ) from None
 
 
-def _scan_classes(name: str, root: Path, setting: str) -> dict[str, list[Clip]]:
-    found: dict[str, list[Clip]] = {}
-    loose = 0
-    with os.scandir(root) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                label = _plain(entry.name, root)
-                clips = [Clip(f"{label}/{inner}", label, path) for inner, path in _videos(Path(entry.path))]
-                if clips:
-                    found.setdefault(label, []).extend(clips)
-            else:
-                loose += _is_video(entry.name)
-    if not found:
-        raise InputError(
-            f"dataset {name!r}: {root} has no videos in class directories"
-            + (f", but {loose} lie in it directly" if loose else ""),
-            next_step=f"Set {setting} so that videos are at root/<class>/<clip>; "
-            f"known extensions: {' '.join(sorted(VIDEO_EXTENSIONS))}.",
-        )
-    for clips in found.values():
+def classes_of(name: str, tree: VideoTree) -> tuple[dict[str, list[Clip]], dict[str, set[str]]]:
+    """Class -> its clips, and if the root's directories are splits, split -> its classes.
+
+    Raises:
+        InputError: a name is not UTF-8, or two are the same once normalised.
+    """
+    paths = [path for path in tree.videos if "/" in path]
+    parts = [_plain_parts(path, tree.root) for path in paths]
+    tops = [split_name(each[0]) for each in parts]
+    nested = all(top and len(each) > 2 for top, each in zip(tops, parts, strict=True))
+    classes: dict[str, list[Clip]] = {}
+    by_directory: dict[str, set[str]] = {}
+    for path, each, top in zip(paths, parts, tops, strict=True):
+        label = each[1] if nested else each[0]
+        classes.setdefault(label, []).append(Clip("/".join(each), label, tree.root / path))
+        if nested and top:
+            by_directory.setdefault(top, set()).add(label)
+    for clips in classes.values():
         clips.sort(key=lambda clip: clip.name)
         for clip, follower in pairwise(clips):
             if clip.name == follower.name:
@@ -86,59 +96,44 @@ def _scan_classes(name: str, root: Path, setting: str) -> dict[str, list[Clip]]:
                     f"dataset {name!r}: {clip.path} and {follower.path} have the same name once normalised",
                     next_step="Rename one of them.",
                 )
-    return found
+    return classes, by_directory
 
 
-def _videos(directory: Path) -> Iterator[tuple[str, Path]]:
-    """Name within ``directory`` and path of every video under it, in no order."""
-    pending = [("", str(directory))]
-    while pending:
-        prefix, place = pending.pop()
-        with os.scandir(place) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                # A linked directory may lead back up; a linked video is just a video.
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append((f"{prefix}{_plain(entry.name, Path(place))}/", entry.path))
-                elif _is_video(entry.name) and not entry.is_dir():
-                    yield prefix + _plain(entry.name, Path(place)), Path(entry.path)
-
-
-def _is_video(file_name: str) -> bool:
-    return os.path.splitext(file_name)[1].lower() in VIDEO_EXTENSIONS  # noqa: PTH122
-
-
-def _plain(file_name: str, parent: Path) -> str:
+def _plain_parts(path: str, root: Path) -> list[str]:
     try:
-        file_name.encode()
+        path.encode()
     except UnicodeEncodeError:
+        parent, _, file_name = path.rpartition("/")
         raise InputError(
-            f"a name in {parent} is not valid UTF-8: {file_name!r}", next_step="Rename it."
+            f"a name in {plain_text(str(root / parent))} is not valid UTF-8: {file_name!r}",
+            next_step="Rename it.",
         ) from None
-    return unicodedata.normalize("NFC", file_name)
+    return plain_text(path).split("/")
 
 
-def _check_splits(name: str, splits: Mapping[str, Sequence[str]], found: Mapping[str, object]) -> None:
-    setting = f"datasets.{name}.splits"
-    uses = Counter(label for labels in splits.values() for label in labels)
-    for split, labels in splits.items():
-        if not labels:
-            raise InputError(
-                f"dataset {name!r}: split {split!r} names no class",
-                next_step=f"Name its classes in {setting}.{split}, or remove the line.",
-            )
-        for label in labels:
-            if label not in found:
-                nearest = difflib.get_close_matches(label, found, n=3, cutoff=0.5)
-                raise InputError(
-                    f"dataset {name!r}: split {split!r} names {label!r}, but no such class has videos"
-                    + (f"; the nearest: {', '.join(map(repr, nearest))}" if nearest else ""),
-                    next_step=f"Correct {setting}.{split}, or add the directory with its videos.",
-                )
-            if uses[label] > 1:
-                where = [split for split, labels in splits.items() if label in labels]
-                raise InputError(
-                    f"dataset {name!r}: class {label!r} stands {uses[label]} times, in {' and '.join(where)}",
-                    next_step=f"Splits share no class: keep it once in {setting}.",
-                )
+def _splits_of_directories(name: str, by_directory: dict[str, set[str]]) -> dict[str, list[str]]:
+    shared = sorted(
+        label
+        for labels in by_directory.values()
+        for label in labels
+        if sum(label in others for others in by_directory.values()) > 1
+    )
+    if shared:
+        raise InputError(
+            f"dataset {name!r}: class {shared[0]!r} is in more than one of the directories"
+            f" {', '.join(sorted(by_directory))}, and few-shot splits share no class",
+            next_step=f"Say which classes are base and novel ones: datasets.{name}.splits, split_file, or"
+            f" split_ratio = [0.6, 0.2, 0.2]; each class then has the clips of all these directories.",
+        )
+    return {split: sorted(labels) for split, labels in by_directory.items()}
+
+
+def _loose(count: int) -> list[str]:
+    return [f"videos in the root itself, and so in no class: {count}"] if count else []
+
+
+def _unused(classes: dict[str, list[Clip]], splits: dict[str, list[str]]) -> list[str]:
+    used = {label for labels in splits.values() for label in labels}
+    unused = sorted(classes.keys() - used)
+    more = f" and {len(unused) - NAMED} more" if len(unused) > NAMED else ""
+    return [f"classes in no split: {', '.join(unused[:NAMED])}{more}"] if unused else []

@@ -1,14 +1,15 @@
 """Label lists: one action label per line, cleaned in the open. Labels are data, never paths."""
 
-import codecs
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsarctl.data.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.errors import InputError
 
-__all__ = ["LabelList", "read_labels"]
+__all__ = ["LabelList", "loosely", "read_labels"]
 
 LONGEST_LABEL = 300
 _FORMAT = "A label list is UTF-8 text with one action label per line, such as: juggling balls"
@@ -33,9 +34,8 @@ def read_labels(path: Path) -> LabelList:
         InputError: the file cannot be read, is not UTF-8 text, holds no label, or a line cannot be
             a label (control characters, or more than 300 characters). Line numbers are named.
     """
-    content = _read(path)
-    marked = content.startswith(codecs.BOM_UTF8)
-    text = _decode(path, content.removeprefix(codecs.BOM_UTF8))
+    content = read_text(path, "label list", _FORMAT)
+    text = content.removeprefix(BYTE_ORDER_MARK)
     lines = re.split(r"\r\n|\n|\r", text)
     if lines[-1] == "":
         lines.pop()
@@ -57,7 +57,7 @@ def read_labels(path: Path) -> LabelList:
     if not first_line:
         raise InputError(f"{path} holds no label", next_step=_FORMAT)
 
-    remarks = ["dropped the byte order mark"] if marked else []
+    remarks = ["dropped the byte order mark"] if content != text else []
     if "\r" in text:
         remarks.append("read Windows line ends as line ends")
     remarks += _remark("blank", blank, "dropped")
@@ -66,36 +66,10 @@ def read_labels(path: Path) -> LabelList:
     return LabelList(tuple(first_line), tuple(remarks))
 
 
-def _read(path: Path) -> bytes:
-    if path.is_dir():
-        raise InputError(f"{path} is a directory, not a label list", next_step=_FORMAT)
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(
-            f"there is no label list {path}", next_step=f"Write it, or correct the path. {_FORMAT}"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the label list {path}: {error}", next_step=_FORMAT) from None
-
-
-def _decode(path: Path, content: bytes) -> str:
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError(
-            f"{path} is UTF-16, not UTF-8 (line 1)",
-            next_step=f"Save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name} > labels.txt",
-        )
-    if b"\0" in content:
-        line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise InputError(f"{path} is a binary file (a zero byte on line {line})", next_step=_FORMAT)
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path} is not UTF-8: byte 0x{content[error.start]:02x} on line {line}",
-            next_step=f"Save it as UTF-8; from Latin-1: iconv -f LATIN1 -t UTF-8 {path.name} > labels.txt",
-        ) from None
+def loosely(label: str) -> str:
+    """A label as it is compared across spellings: ``LongJump``, ``long_jump`` and ``Long Jump`` are one."""
+    # macOS decomposes accents in folder names; NFKC composes them again
+    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", label).casefold())
 
 
 def _refuse_lines(path: Path, lines: Sequence[str]) -> None:

@@ -222,7 +222,7 @@ def test_base_classes_are_not_passed_off_as_novel(project: Path, tmp_path: Path)
     for label, source in zip(labels, sorted(videos.iterdir()), strict=False):
         shutil.copytree(source, copy / "clips" / label)
     done = type_in(copy, "fsarctl run --dataset mine --set eval.way=3 --shots 1")
-    assert "2 of these classes are not novel" in done.stderr
+    assert "2 of the classes of mine are not novel" in done.stderr
 
 
 def test_the_commands_of_an_error_make_what_is_missing(project: Path, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsarctl.data.crops import centre_offsets, crop_frames, random_offsets
-from fsarctl.data.episodes import check_episodes, random_words, sample_episode
+from fsarctl.data.episode_size import EpisodeSize
+from fsarctl.data.episodes import random_words, sample_episode
 from fsarctl.errors import InputError
 
 
@@ -104,14 +105,13 @@ def test_classes_clips_and_places_are_uniform() -> None:
 
 
 def test_impossible_episodes_are_refused() -> None:
-    rows = make_rows([3, 6, 6])
-    common = {"source": "mine/test", "table": "eval"}
+    counts = {"class 0": 3, "class 1": 6, "class 2": 6}
     with pytest.raises(InputError, match="3 classes, fewer than the 5") as caught:
-        check_episodes(rows, way=5, shot=1, query=1, **common)
+        EpisodeSize("eval", way=5, shot=1, query=1).check(counts, "mine/test")
     assert "eval.way=3" in caught.value.next_step
     with pytest.raises(InputError, match="'class 0' has 3 usable clips, and 3 shot \\+ 1 query need 4"):
-        check_episodes(rows, way=3, shot=3, query=1, **common)
-    check_episodes(rows, way=3, shot=2, query=1, **common)
+        EpisodeSize("eval", way=3, shot=3, query=1).check(counts, "mine/test")
+    EpisodeSize("eval", way=3, shot=2, query=1).check(counts, "mine/test")
 
 
 def test_crops_cut_where_they_say() -> None:

@@ -17,6 +17,7 @@ kind = "shapes"
 [model]
 backbone = "tiny"
 weights = "random"
+text_layers = 2
 """
 # A valid value that is not the default, for each setting; a new setting without one fails the test below.
 OTHER: dict[str, dict[str, Any]] = {

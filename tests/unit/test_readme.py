@@ -34,7 +34,9 @@ def test_the_notebook_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "[4, 3]" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"`?fsarctl ((?:cache |config )?[a-z]+)", README))))
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"`?fsarctl ((?:cache |config |data )?[a-z]+)", README)))
+)
 def test_commands_exist(command: str) -> None:
     done = subprocess.run([FSARCTL, *command.split(), "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

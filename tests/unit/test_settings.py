@@ -124,3 +124,77 @@ def test_the_only_dataset_needs_no_name(project: Path) -> None:
         two.only_dataset("eval")
     with pytest.raises(ConfigError, match="no dataset 'shpes'"):
         settings.dataset("shpes")
+
+
+def benchmark(name: str, *overrides: str) -> tuple[str, ...]:
+    table = f"datasets.{name}"
+    return (f"{table}.kind=benchmark", f"{table}.name={name}", f"{table}.root=videos", *overrides)
+
+
+# Section 4.3 of the paper: L = 2 and M = 8 for the scene-related datasets, 6 and 2 for the temporal ones.
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("hmdb51", (2, 8)),
+        ("ucf101", (2, 8)),
+        ("kinetics100", (2, 8)),
+        ("ssv2-small", (6, 2)),
+        ("ssv2-full", (6, 2)),
+        ("shapes", (2, 8)),
+    ],
+)
+def test_layers_follow_the_dataset_that_is_trained_on(
+    project: Path, name: str, layers: tuple[int, int]
+) -> None:
+    overrides = (*(benchmark(name) if name != "shapes" else ()), f"train.dataset={name}")
+    settings = load(project, *overrides)
+    assert (settings.config.model.visual_layers, settings.config.model.text_layers) == layers
+    origin = {key: origin for key, _, origin, _ in rows(settings)}
+    assert origin["model.visual_layers"] == ("default" if name == "shapes" else f"default for {name}")
+    # What is evaluated has no say, and a setting has the last word.
+    elsewhere = load(project, *overrides[:-1], f"eval.dataset={name}").config.model
+    assert (elsewhere.visual_layers, elsewhere.text_layers) == (2, 8)
+    mixed = load(project, *overrides, "model.visual_layers=4")
+    assert (mixed.config.model.visual_layers, mixed.config.model.text_layers) == (4, layers[1])
+    assert mixed.origins["model.visual_layers"] == "--set model.visual_layers=4"
+
+
+def test_the_only_dataset_counts_as_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "fsarctl.toml").write_text('[datasets.a]\nkind="benchmark"\nname="ssv2-full"\nroot="x"\n')
+    assert load(tmp_path).config.model.visual_layers == 6
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ('kind = "benchmark"\nname = "hmdb51"', "a benchmark dataset needs root"),
+        (
+            'kind = "benchmark"\nroot = "x"',
+            "needs name, one of hmdb51, ucf101, kinetics100, ssv2-small, ssv2-full",
+        ),
+        ('kind = "benchmark"\nroot = "x"\nname = "ssv2"', "'ssv2-small' or 'ssv2-full'"),
+        (
+            'kind = "benchmark"\nroot = "x"\nname = "hmdb51"\nsplit_ratio = [1, 1, 1]',
+            "split_ratio is not for kind",
+        ),
+        ('kind = "list"', "a list dataset needs file"),
+        ('root = "x"\nname = "hmdb51"', "name is not for kind = folder; that reads root, splits"),
+        ('root = "x"\nclips_per_class = 3', "clips_per_class is not for kind = folder"),
+        ('kind = "shapes"\nroot = "x"', "root is not for kind = shapes"),
+        ('root = "x"\nsplit_ratio = [1, 1]', "three shares"),
+        ('root = "x"\nsplit_ratio = [1, -1, 1]', "three shares"),
+        ('root = "x"\nsplit_ratio = [0, 0, 0]', "three shares"),
+        ('root = "x"\nsplit_ratio = [6, 2, 2]\nsplit_file = "a.csv"', "split_file and split_ratio both say"),
+        ('root = "x"\nsplit_file = "a.csv"\nsplits.test = ["a"]', "splits and split_file both say"),
+        ('root = "x"\nsplits.tset = ["a"]', "not tset"),
+    ],
+)
+def test_a_dataset_reads_what_its_kind_reads(tmp_path: Path, settings: str, message: str) -> None:
+    (tmp_path / "fsarctl.toml").write_text(f"[datasets.mine]\n{settings}\n")
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path)
+
+
+def test_a_dataset_lists_the_settings_of_its_kind_alone(project: Path) -> None:
+    names = [key.split(".")[2] for key, *_ in rows(load(project)) if key.startswith("datasets.")]
+    assert names == ["kind", "clips_per_class", "seed"]

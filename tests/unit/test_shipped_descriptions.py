@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from fsarctl.config import PAPER_LAYERS
 from fsarctl.data.corpus import PROMPT_MAKERS, STAGES, load_corpus, prompts_of
+from fsarctl.data.splits import load_split_lists
 
-# The benchmarks' own label lists, kept here so that a label lost from the package is noticed.
 BENCHMARKS = {
-    path.stem: tuple(path.read_text(encoding="utf-8").splitlines())
-    for path in sorted((Path(__file__).parent / "benchmark_labels").glob("*.txt"))
+    name.replace("-", "_"): sorted({label for rows in load_split_lists(name).values() for label, _ in rows})
+    for name in PAPER_LAYERS
 }
 FILES = {
     "hmdb51.json": {"hmdb51"},

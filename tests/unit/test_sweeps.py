@@ -89,7 +89,8 @@ def test_an_override_means_what_the_row_says(tmp_path: Path) -> None:
             "model.metric": "otam",
             "train.lr": 0.5,
             "eval.frozen": False,
-            "datasets.shapes.splits": {"test": ("a 'quoted' \"class\"", "b=c")},
+            "datasets.mine.root": "clips",
+            "datasets.mine.splits": {"test": ("a 'quoted' \"class\"", "b=c")},
         },
     )
     config = settings(tmp_path).changed(overrides_of(row)).config
@@ -97,7 +98,7 @@ def test_an_override_means_what_the_row_says(tmp_path: Path) -> None:
     assert config.model.metric == "otam"
     assert config.train.lr == 0.5
     assert config.eval.frozen is False
-    assert config.datasets["shapes"].splits == {"test": ("a 'quoted' \"class\"", "b=c")}
+    assert config.datasets["mine"].splits == {"test": ("a 'quoted' \"class\"", "b=c")}
 
 
 @pytest.mark.parametrize(

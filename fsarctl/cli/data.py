@@ -1,0 +1,209 @@
+"""``fsarctl data``: what the datasets of a project hold, and whether it is enough."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from fsarctl.cli.console import print_json, print_line, print_table, say
+from fsarctl.errors import FsarctlError, InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fsarctl.cli.session import Session
+    from fsarctl.data.checking import DatasetCheck
+    from fsarctl.data.episode_size import EpisodeSize
+    from fsarctl.data.project import ProjectData
+
+__all__ = ["check_datasets", "list_datasets"]
+
+NAMED = 5
+
+
+def list_datasets(session: "Session", *, as_json: bool) -> None:
+    """Every dataset of the project: kind, and classes and clips of each split."""
+    data = session.pipeline(note=_nothing).data
+    rows: list[dict[str, Any]] = []
+    for name, config in session.settings.config.datasets.items():
+        row: dict[str, Any] = {"name": name, "kind": config.kind, "root": config.root, "error": None}
+        try:
+            dataset = data.dataset(name)
+            row["splits"] = [
+                {"split": split, "classes": len(dataset.labels(split)), "clips": sum(counts.values())}
+                for split, counts in dataset.found.items()
+            ]
+        except FsarctlError as error:
+            row |= {"splits": [], "error": error.message}
+        rows.append(row)
+    if as_json:
+        print_json({"schema": "fsarctl.data/1", "datasets": rows})
+        return
+    table = _table("dataset", "kind", "split", "+classes", "+clips")
+    for row in rows:
+        for number, split in enumerate(row["splits"]):
+            first = (row["name"], row["kind"]) if number == 0 else ("", "")
+            _row(table, *first, split["split"], f"{split['classes']:,}", f"{split['clips']:,}")
+        if row["error"]:
+            _row(table, row["name"], row["kind"])
+    print_table(table)
+    for row in rows:
+        if row["error"]:
+            say(row["error"])
+
+
+def check_datasets(
+    session: "Session",
+    name: str | None,
+    shots: list[int] | None,
+    *,
+    opens: bool,
+    workers: int,
+    time_limit_s: float,
+    as_json: bool,
+) -> None:
+    """Check one dataset, or all, against the episodes that the settings ask for.
+
+    Raises:
+        InputError: a dataset cannot be read, or its classes are too few or too small; everything is
+            printed before.
+    """
+    names = [name] if name else list(session.settings.config.datasets)
+    checks: dict[str, DatasetCheck] = {}
+    refusals: list[tuple[str, str]] = []
+    counted = 0
+    for each in names:
+        try:
+            data, episodes = _asked(session, each, shots, named=each == name)
+            checks[each] = _check(session, data, each, episodes, opens, workers, time_limit_s)
+            counted += not episodes
+        except InputError as error:
+            refusals.append((error.message, error.next_step))
+    refusals += [refusal for check in checks.values() for split in check.splits for refusal in split.refusals]
+    if as_json:
+        print_json(_document(session, checks, refusals))
+    elif checks:
+        _print(checks, refusals)
+    if refusals:
+        message, step = refusals[0]
+        more = f" (and {len(refusals) - 1} more, see above)" if len(refusals) > 1 else ""
+        raise InputError(message + more, next_step=step)
+    if counted == len(names):
+        say("only counted: neither train.dataset nor eval.dataset is set, so no episodes are asked for")
+    else:
+        say("enough for the episodes that train and eval ask for")
+
+
+def _asked(
+    session: "Session", name: str, shots: list[int] | None, *, named: bool
+) -> tuple["ProjectData", dict[str, list["EpisodeSize"]]]:
+    """The episodes that are made of a dataset; one that is named is checked like `eval --dataset` would."""
+    data = session.pipeline(note=_nothing).data
+    episodes = data.asked_of(name, shots)
+    if not episodes and named:
+        data = session.pipeline(dataset=name, note=_nothing).data
+        episodes = data.asked_of(name, shots)
+    return data, episodes
+
+
+def _check(
+    session: "Session",
+    data: "ProjectData",
+    name: str,
+    episodes: dict[str, list["EpisodeSize"]],
+    opens: bool,
+    workers: int,
+    time_limit_s: float,
+) -> "DatasetCheck":
+    from fsarctl.data.checking import check_dataset, open_all
+
+    dataset = data.dataset(name)
+    clips = [clip for split in dataset.clips.values() for clip in split]
+    opened = {}
+    if opens and clips:
+        opened = open_all(clips, workers=workers, time_limit_s=time_limit_s, reporter=session.reporter)
+    return check_dataset(name, dataset, episodes, session.store.sha256, opened)
+
+
+def _document(
+    session: "Session", checks: dict[str, "DatasetCheck"], refusals: list[tuple[str, str]]
+) -> dict[str, Any]:
+    datasets = []
+    for name, check in checks.items():
+        config = session.settings.dataset(name)
+        content = asdict(check)
+        for split in content["splits"]:
+            split["smallest"] = split["smallest"] and dict(
+                zip(("label", "clips"), split["smallest"], strict=True)
+            )
+            del split["refusals"]
+        content["duplicates"] = [
+            [{"name": clip.name, "label": clip.label, "path": str(clip.path)} for clip in group]
+            for group in check.duplicates
+        ]
+        datasets.append({"name": name, "kind": config.kind, "root": config.root, **content})
+    errors = [{"message": message, "next_step": step} for message, step in refusals]
+    return {"schema": "fsarctl.data-check/1", "ready": not errors, "errors": errors, "datasets": datasets}
+
+
+def _print(checks: dict[str, "DatasetCheck"], refusals: list[tuple[str, str]]) -> None:
+    from rich.text import Text
+
+    columns = ("dataset", "split", "+classes", "+expected", "+found", "+missing", "+unreadable")
+    table = _table(*columns, "smallest class")
+    for name, check in checks.items():
+        for number, split in enumerate(check.splits):
+            counts = (split.classes, split.expected, split.found, len(split.missing), len(split.unreadable))
+            smallest = f"{split.smallest[1]:,}  {split.smallest[0]}" if split.smallest else "none"
+            _row(table, "" if number else name, split.split, *(f"{count:,}" for count in counts), smallest)
+    print_table(table)
+    for name, check in checks.items():
+        for line in _findings(check):
+            print_line(Text(f"{name}{line}"))
+    if len(refusals) > 1:  # a single one is the error at the end
+        for message, _ in refusals:
+            print_line(Text(message, "red"))
+
+
+def _findings(check: "DatasetCheck") -> Iterator[str]:
+    for split in check.splits:
+        if split.missing:
+            yield f"/{split.split}: missing: {_some(split.missing)}"
+        if split.empty_classes:
+            yield f"/{split.split}: classes without any video: {', '.join(split.empty_classes)}"
+        if split.unreadable:
+            shown = [f"{each.name} ({each.reason})" for each in split.unreadable]
+            yield f"/{split.split}: unreadable: {_some(shown)}"
+        if split.small_classes:
+            shown = [f"{each.label} ({each.has} of {each.needs})" for each in split.small_classes]
+            yield f"/{split.split}: classes too small: {_some(shown)}"
+    if check.duplicates:
+        shown = [" = ".join(clip.name for clip in group) for group in check.duplicates]
+        yield f": the same content in several classes: {_some(shown)}"
+    if check.passed_over:
+        yield f": passed over: {_some([f'{each.path} ({each.reason})' for each in check.passed_over])}"
+    for remark in check.remarks:
+        yield f": {remark}"
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f" and {len(items) - NAMED} more (--json lists all)" if len(items) > NAMED else ""
+    return ", ".join(items[:NAMED]) + more
+
+
+def _table(*columns: str) -> "Table":
+    """A table of these columns; those that begin with + hold numbers."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.lstrip("+"), justify="right" if column.startswith("+") else "left")
+    return table
+
+
+def _row(table: "Table", *cells: str) -> None:
+    from rich.text import Text
+
+    table.add_row(*map(Text, cells))
+
+
+def _nothing(_message: str) -> None: ...

@@ -1,0 +1,38 @@
+"""``fsarctl init``: the first fsarctl.toml."""
+
+from pathlib import Path
+
+import typer
+
+from fsarctl.cli.console import say
+from fsarctl.errors import InputError
+from fsarctl.settings import FILE_NAME
+
+__all__ = ["write_project"]
+
+
+def write_project(place: Path, *, force: bool, dry_run: bool) -> None:
+    """Write fsarctl.toml into the working directory, or print it.
+
+    Raises:
+        InputError: there is one already, it cannot be written, or ``place`` holds nothing to work with.
+    """
+    from fsarctl.new_project import project_file
+
+    target = Path.cwd() / FILE_NAME
+    if target.exists() and not force and not dry_run:
+        raise InputError(
+            f"there is a {FILE_NAME} here already",
+            next_step="Look at --dry-run for what would be written; --force replaces it.",
+        )
+    if not place.exists():
+        raise InputError(f"{place} is not there", next_step="Name a directory of clips: fsarctl init FOLDER")
+    text = project_file(place, target.parent)
+    if dry_run:
+        typer.echo(text, nl=False)
+        return
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror}", next_step="Go elsewhere.") from None
+    say(f"wrote {FILE_NAME}; next: fsarctl data check, then fsarctl run")

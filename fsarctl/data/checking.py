@@ -1,0 +1,173 @@
+"""Whether a dataset will do: what is missing, unreadable, too small for its episodes, or there twice."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsarctl.data.clips import Clip
+from fsarctl.data.dataset import Dataset
+from fsarctl.data.episode_size import EpisodeSize, SmallClass
+from fsarctl.data.tree import PassedOver
+from fsarctl.errors import InputError
+from fsarctl.reporting import Reporter
+
+__all__ = ["DatasetCheck", "SplitCheck", "Unreadable", "check_dataset", "open_all"]
+
+TAIL = 4096  # bytes; where containers keep what differs between files of one size
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A clip whose file is there and cannot be used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SplitCheck:
+    """One split. ``smallest``: its smallest class with clips, and how many; None without any clip.
+
+    ``empty_classes`` have no clip at all; ``small_classes`` have too few for the largest of the episodes
+    asked. ``refusals``: (what cannot run, what to do), one for training and one for evaluation at most.
+    """
+
+    split: str
+    classes: int
+    expected: int
+    found: int
+    missing: tuple[str, ...]
+    unreadable: tuple[Unreadable, ...]
+    smallest: tuple[str, int] | None
+    empty_classes: tuple[str, ...]
+    small_classes: tuple[SmallClass, ...]
+    refusals: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class DatasetCheck:
+    """One dataset. ``duplicates``: groups of clips of several classes whose files have the same bytes."""
+
+    splits: tuple[SplitCheck, ...]
+    duplicates: tuple[tuple[Clip, ...], ...]
+    passed_over: tuple[PassedOver, ...]
+    remarks: tuple[str, ...]
+
+
+def check_dataset(
+    name: str,
+    dataset: Dataset,
+    asked: Mapping[str, Sequence[EpisodeSize]],
+    sha256: Callable[[Iterable[str]], Mapping[str, str]],
+    opened: Mapping[str, str],
+) -> DatasetCheck:
+    """Look at every file's size, and at the content of those that may be the same.
+
+    ``asked``: split -> the episodes that it must be good for. ``sha256``: paths -> digests of their
+    content. ``opened``: clip name -> why it could not be decoded, as ``open_all`` finds it.
+    """
+    sizes = {clip: _size(clip.path) for clips in dataset.clips.values() for clip in clips}
+    faults = {clip.name: reason for clip, reason in sizes.items() if isinstance(reason, str)}
+    known = {clip: size for clip, size in sizes.items() if isinstance(size, int)}
+    return DatasetCheck(
+        splits=tuple(
+            _check_split(name, dataset, split, asked.get(split, ()), {**opened, **faults})
+            for split in dict.fromkeys([*dataset.expected, *asked])
+        ),
+        duplicates=_duplicates(known, sha256),
+        passed_over=dataset.passed_over,
+        remarks=dataset.remarks,
+    )
+
+
+def open_all(
+    clips: Sequence[Clip], *, workers: int, time_limit_s: float, reporter: Reporter
+) -> dict[str, str]:
+    """Decode the first frame of every clip in worker processes; clip name -> why it cannot be."""
+    from fsarctl.data.decoding import Failure, decode_all
+    from fsarctl.data.first_frame import decode_first_frame
+
+    tasks = [(number, clip.path) for number, clip in enumerate(clips)]
+    answers = decode_all(tasks, decode_first_frame, 1, 16, max(1, min(workers, len(tasks))), time_limit_s)
+    failed = {}
+    with closing(answers), reporter.task("open", len(tasks), "clips") as advance:
+        for number, answer in answers:
+            if isinstance(answer, Failure):
+                failed[clips[number].name] = answer.reason
+            advance(1)
+    return failed
+
+
+def _check_split(
+    name: str, dataset: Dataset, split: str, asked: Sequence[EpisodeSize], faults: Mapping[str, str]
+) -> SplitCheck:
+    clips = dataset.clips.get(split, ())
+    found = dataset.found.get(split, {})
+    expected = dataset.expected.get(split, {})
+    unreadable = [Unreadable(clip.name, faults[clip.name]) for clip in clips if clip.name in faults]
+    lost = Counter(clip.label for clip in clips if clip.name in faults)
+    usable = {label: count - lost[label] for label, count in found.items() if count}
+    refusals = []
+    by_size = sorted(asked, key=lambda size: size.clips)
+    for size in {size.table: size for size in by_size}.values():
+        try:
+            size.check(usable, f"{name}/{split}")
+        except InputError as error:
+            refusals.append((error.message, error.next_step))
+    small = {each.label: each for size in by_size for each in size.small_classes(usable)}
+    return SplitCheck(
+        split=split,
+        classes=len(expected),
+        expected=sum(expected.values()),
+        found=sum(found.values()),
+        missing=dataset.missing.get(split, ()),
+        unreadable=tuple(unreadable),
+        smallest=min(
+            ((label, count) for label, count in usable.items()), key=lambda pair: pair[1], default=None
+        ),
+        empty_classes=tuple(dataset.empty_classes(split)),
+        small_classes=tuple(sorted(small.values(), key=lambda each: (each.has, each.label))),
+        refusals=tuple(refusals),
+    )
+
+
+def _size(path: Path) -> int | str:
+    """Bytes, or why the file cannot be used."""
+    try:
+        size = os.stat(path).st_size  # noqa: PTH116
+    except OSError as error:
+        return (error.strerror or type(error).__name__).lower()
+    if not os.access(path, os.R_OK):
+        return "permission denied"
+    return size or "the file is empty"
+
+
+def _duplicates(
+    sizes: Mapping[Clip, int], sha256: Callable[[Iterable[str]], Mapping[str, str]]
+) -> tuple[tuple[Clip, ...], ...]:
+    """Clips of different classes with the same content: alike in size, then at the end, then in all."""
+    alike: Iterable[list[Clip]] = _several_classes(sizes, lambda clip: sizes[clip])
+    ends = {clip: _tail(clip.path, sizes[clip]) for group in alike for clip in group}
+    candidates = [clip for group in _several_classes(ends, lambda clip: ends[clip]) for clip in group]
+    digests = sha256(sorted({str(clip.path) for clip in candidates}))
+    groups = _several_classes(candidates, lambda clip: digests[str(clip.path)])
+    return tuple(sorted((tuple(group) for group in groups), key=lambda group: group[0].name))
+
+
+def _several_classes(clips: Iterable[Clip], key: Callable[[Clip], object]) -> list[list[Clip]]:
+    groups: dict[object, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        groups[key(clip)].append(clip)
+    return [group for group in groups.values() if len({clip.label for clip in group}) > 1]
+
+
+def _tail(path: Path, size: int) -> tuple[int, bytes | str]:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, size - TAIL))
+            return size, file.read()
+    except OSError as error:
+        return size, error.strerror or ""

@@ -1,0 +1,31 @@
+"""The first frame of a video: a cheap way to know whether it can be read at all.
+
+Worker processes import this module, so it stays light.
+"""
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from fsarctl.data.decoders import DecodedClip, UnreadableVideoError, survey
+
+__all__ = ["decode_first_frame"]
+
+
+def decode_first_frame(path: Path, frames: int, size: int) -> DecodedClip:
+    """The first frame, ``frames`` times, squashed to ``size`` x ``size``; the rest is only demuxed.
+
+    Raises:
+        UnreadableVideoError: empty, truncated, not a video, without a picture, or beyond decoding.
+    """
+    survey(path)
+    try:
+        with av.open(str(path)) as container:
+            first = next(container.decode(video=0), None)
+            picture = None if first is None else first.to_ndarray(format="rgb24", width=size, height=size)
+    except Exception as error:  # PyAV raises many types
+        raise UnreadableVideoError(f"no frame could be decoded ({type(error).__name__})") from None
+    if picture is None:
+        raise UnreadableVideoError("no frame could be decoded")
+    return DecodedClip(np.stack([picture.astype(np.uint8, copy=False)] * frames), "pyav", (0,) * frames, 1)

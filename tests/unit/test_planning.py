@@ -1,0 +1,255 @@
+"""What is refused while planning, before anything is decoded or loaded; and what is warned of."""
+
+from pathlib import Path
+
+import pytest
+
+from fsarctl.data.splits import load_split_lists
+from fsarctl.errors import ConfigError, InputError
+from fsarctl.machine import Machine
+from fsarctl.settings import load_settings
+from stages.plan import Pipeline, RunOptions
+
+MODEL = """
+[describe]
+missing = "label"
+[model]
+backbone = "tiny"
+weights = "random"
+text_layers = 2
+visual_layers = 2
+"""
+
+
+def plant(root: Path, clips: dict[str, int]) -> None:
+    for label, count in clips.items():
+        (root / label).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            (root / label / f"{number}.mp4").write_bytes(b"x")
+
+
+def pipeline(
+    project: Path, text: str, *overrides: str, dataset: str | None = None, **options: object
+) -> Pipeline:
+    (project / "fsarctl.toml").write_text(text + MODEL)
+    settings = load_settings(project, overrides, environment={})
+    return Pipeline(settings, project / "records", RunOptions(workers=1, **options), dataset=dataset)  # type: ignore[arg-type]
+
+
+FOLDER = """
+[datasets.mine]
+root = "clips"
+splits.train = ["a", "b"]
+splits.val = ["c", "d"]
+splits.test = ["e", "f"]
+[train]
+way = 2
+shots = [1, 3]
+[eval]
+way = 2
+shots = [1, 3]
+"""
+ENOUGH = dict.fromkeys("abcdef", 4)
+
+
+def test_what_is_enough_is_planned(tmp_path: Path) -> None:
+    plant(tmp_path / "clips", ENOUGH)
+    made = pipeline(tmp_path, FOLDER)
+    assert len(made.everything([1, 3])) == 3 + 3 + 2 + 4
+
+
+@pytest.mark.parametrize(
+    ("label", "command", "split"),
+    [("b", "train", "train"), ("d", "train", "val"), ("f", "evaluate", "test"), ("f", "everything", "test")],
+)
+def test_a_class_too_small_is_refused_by_what_needs_it(
+    tmp_path: Path, label: str, command: str, split: str
+) -> None:
+    plant(tmp_path / "clips", {**ENOUGH, label: 3})
+    made = pipeline(tmp_path, FOLDER)
+    with pytest.raises(
+        InputError, match=f"mine/{split}: class '{label}' has 3 usable clips, and 3 shot"
+    ) as caught:
+        getattr(made, command)([1, 3])
+    assert caught.value.exit_code == 3
+    # One shot is possible, frames can be had, and housekeeping asks for no episodes.
+    assert getattr(made, command)([1])
+    assert made.extract()
+    assert made.describe()
+    assert made.used([1, 3])
+
+
+def test_a_way_too_wide_is_refused(tmp_path: Path) -> None:
+    plant(tmp_path / "clips", ENOUGH)
+    with pytest.raises(InputError, match="mine/test has 2 classes, fewer than the 5"):
+        pipeline(tmp_path, FOLDER, "eval.way=5").evaluate([1])
+    with pytest.raises(InputError, match="mine/train has 2 classes, fewer than the 5"):
+        pipeline(tmp_path, FOLDER, "train.way=5").train([1])
+
+
+def test_shapes_are_counted_before_they_are_rendered(tmp_path: Path) -> None:
+    text = '[datasets.shapes]\nkind = "shapes"\nclips_per_class = 5\n'
+    assert pipeline(tmp_path, text).everything([4])
+    with pytest.raises(InputError, match="has 5 usable clips, and 5 shot \\+ 1 query need 6"):
+        pipeline(tmp_path, text).everything([5])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.visual_layers=5"], "visual_layers is 5; backbone tiny has 4 visual blocks"),
+        (["model.text_layers=4"], "text_layers is 4; backbone tiny has 3 text blocks"),
+        (["model.text_layers=13", "model.backbone=ViT-B-16-quickgelu"], "has 12 text blocks"),
+    ],
+)
+def test_more_layers_than_there_are_is_refused(tmp_path: Path, overrides: list[str], message: str) -> None:
+    plant(tmp_path / "clips", ENOUGH)
+    for command in ("train", "evaluate", "everything"):
+        with pytest.raises(ConfigError, match=message):
+            getattr(pipeline(tmp_path, FOLDER, *overrides), command)([1])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.visual_layers=4", "model.text_layers=3"],
+        ["model.visual_layers=9", "model.visual_position=all"],
+        ["model.text_layers=9", "model.strategy=task-adapter", "model.sub_actions=none"],
+        ["model.text_layers=9", "model.score=video"],
+        ["model.visual_layers=9", "model.text_layers=9", "model.strategy=full"],
+        ["model.visual_layers=9", 'model.adapters=["order"]'],
+    ],
+)
+def test_layers_that_no_adapter_is_in_are_not_counted(tmp_path: Path, overrides: list[str]) -> None:
+    plant(tmp_path / "clips", ENOUGH)
+    assert pipeline(tmp_path, FOLDER, *overrides).everything([1])
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "", "0"])
+def test_a_device_that_cannot_be_is_refused(tmp_path: Path, device: str) -> None:
+    plant(tmp_path / "clips", ENOUGH)
+    with pytest.raises(ConfigError, match=f"there is no device '{device}'"):
+        pipeline(tmp_path, FOLDER, machine=Machine(device)).everything([1])
+    for known in ("auto", "cpu", "cuda", "cuda:1", "mps"):
+        assert pipeline(tmp_path, FOLDER, machine=Machine(known)).everything([1])
+
+
+def test_a_frozen_model_needs_no_base_classes(tmp_path: Path) -> None:
+    plant(tmp_path / "clips", ENOUGH)
+    text = '[datasets.mine]\nroot = "clips"\n'
+    made = pipeline(tmp_path, text, "model.strategy=frozen").everything([1])
+    assert [unit.slot for unit in made] == [
+        "describe mine/test",
+        "extract mine/test",
+        "eval mine 1-shot frozen",
+    ]
+    with pytest.raises(InputError, match="'mine' has no train classes") as caught:
+        pipeline(tmp_path, text).everything([1])
+    assert "split_ratio" in caught.value.next_step
+
+
+BENCHMARKS = """
+[datasets.small]
+kind = "benchmark"
+name = "ssv2-small"
+root = "videos"
+[datasets.full]
+kind = "benchmark"
+name = "ssv2-full"
+root = "videos"
+"""
+
+
+def plant_ssv2(root: Path, per_class: int = 2) -> None:
+    root.mkdir()
+    for name in ("ssv2-small", "ssv2-full"):
+        for rows in load_split_lists(name).values():
+            count: dict[str, int] = {}
+            for label, video in rows:
+                count[label] = count.get(label, 0) + 1
+                if count[label] <= per_class:
+                    (root / f"{video}.webm").write_bytes(b"x")
+
+
+def test_small_and_full_ssv2_do_not_go_together(tmp_path: Path) -> None:
+    plant_ssv2(tmp_path / "videos")
+    for base, novel in (("small", "full"), ("full", "small")):
+        made = pipeline(tmp_path, BENCHMARKS, f"train.dataset={base}", f"eval.dataset={novel}")
+        assert "must not be tested on the other" in made.data.training_warnings()[0]
+        leak, seen = made.data.warnings()
+        assert leak == made.data.training_warnings()[0]
+        labels = {
+            split: {label for label, _ in rows} for split, rows in load_split_lists(f"ssv2-{base}").items()
+        }
+        novel_labels = {label for label, _ in load_split_lists(f"ssv2-{novel}")["test"]}
+        shared = novel_labels & (labels["train"] | labels["val"])
+        assert seen.startswith(f"{len(shared)} of the classes of {novel} are not novel")
+        assert all(label in seen for label in shared)
+        frozen = pipeline(
+            tmp_path, BENCHMARKS, f"train.dataset={base}", f"eval.dataset={novel}", "model.strategy=frozen"
+        )
+        assert frozen.data.warnings() == []
+    same = pipeline(tmp_path, BENCHMARKS, "train.dataset=small", "eval.dataset=small")
+    assert same.data.warnings() == []
+    asked = pipeline(tmp_path, BENCHMARKS, "train.dataset=small", "eval.dataset=small", dataset="full")
+    assert len(asked.data.warnings()) == 2
+
+
+def test_a_missing_video_and_a_missing_class_are_in_the_key_and_in_a_remark(tmp_path: Path) -> None:
+    said: list[str] = []
+    rows = load_split_lists("ssv2-small")["test"]
+    labels = sorted({label for label, _ in rows})[:5]
+    videos = [video for label in labels for each, video in rows if each == label][::20]
+    (tmp_path / "videos").mkdir()
+    for video in videos:
+        (tmp_path / "videos" / f"{video}.webm").write_bytes(b"x")
+    overrides = ("train.dataset=small", "eval.dataset=small", "model.strategy=frozen")
+    made = pipeline(tmp_path, BENCHMARKS, *overrides, note=said.append)
+    (unit,) = made.evaluate([1])
+    assert unit.config["expected"] == 2400
+    empty = unit.config["empty"]
+    assert isinstance(empty, list)
+    assert len(empty) == 19
+    assert not set(labels) & set(empty)
+    (remark,) = said
+    assert remark.startswith(f"small: {len(videos)} of 10,000 videos are there; classes without any: ")
+    assert "fsarctl data check small" in remark
+
+
+def test_classes_are_the_same_whatever_their_case_and_underscores(tmp_path: Path) -> None:
+    text = '[datasets.base]\nroot = "one"\nsplits = {train = ["long_jump"], val = ["Wave"]}\n'
+    plant(tmp_path / "one", {"long_jump": 2, "Wave": 2})
+    plant(tmp_path / "two", {"Long Jump": 2, "bow": 2})
+    made = pipeline(
+        tmp_path,
+        text + '[datasets.novel]\nroot = "two"\n',
+        "train.dataset=base",
+        "eval.dataset=novel",
+    )
+    (seen,) = made.data.warnings()
+    assert seen == "1 of the classes of novel are not novel: training on base sees Long Jump"
+
+
+@pytest.mark.parametrize("label", ["b", "d", "f"])
+def test_a_row_of_a_sweep_is_refused_like_a_run(tmp_path: Path, label: str) -> None:
+    plant(tmp_path / "clips", {**ENOUGH, label: 3})
+    made = pipeline(tmp_path, FOLDER)
+    assert made.result(1)
+    for refused in (lambda: made.result(3), lambda: made.shortcut("test-selection", 3, "protocol")):
+        with pytest.raises(InputError, match=f"class '{label}' has 3 usable clips"):
+            refused()
+
+
+def test_pipelines_that_share_datasets_look_at_the_disk_once(tmp_path: Path) -> None:
+    plant(tmp_path / "clips", ENOUGH)
+    (tmp_path / "clips" / "loose.mp4").write_bytes(b"x")
+    said: list[str] = []
+    shared: dict[str, object] = {}
+    frozen = "model.strategy=frozen"
+    for _ in range(2):
+        pipeline(tmp_path, FOLDER, frozen, note=said.append, datasets=shared).evaluate([1])
+    assert len(said) == 1
+    # Another split of the same name is another dataset.
+    other = 'datasets.mine.splits={"test" = ["a", "b"]}'
+    pipeline(tmp_path, FOLDER, frozen, other, note=said.append, datasets=shared).evaluate([1])
+    assert len(said) == 2
