@@ -11,7 +11,7 @@ from pathlib import Path
 from fsarctl.data.clips import Clip
 from fsarctl.errors import InputError
 
-__all__ = ["VIDEO_EXTENSIONS", "scan"]
+__all__ = ["VIDEO_EXTENSIONS", "plain", "scan", "videos_under"]
 
 # fmt: off
 VIDEO_EXTENSIONS = frozenset((
@@ -65,8 +65,10 @@ def _scan_classes(name: str, root: Path, setting: str) -> dict[str, list[Clip]]:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                label = _plain(entry.name, root)
-                clips = [Clip(f"{label}/{inner}", label, path) for inner, path in _videos(Path(entry.path))]
+                label = plain(entry.name, root)
+                clips = [
+                    Clip(f"{label}/{inner}", label, path) for inner, path in videos_under(Path(entry.path))
+                ]
                 if clips:
                     found.setdefault(label, []).extend(clips)
             else:
@@ -89,7 +91,7 @@ def _scan_classes(name: str, root: Path, setting: str) -> dict[str, list[Clip]]:
     return found
 
 
-def _videos(directory: Path) -> Iterator[tuple[str, Path]]:
+def videos_under(directory: Path) -> Iterator[tuple[str, Path]]:
     """Name within ``directory`` and path of every video under it, in no order."""
     pending = [("", str(directory))]
     while pending:
@@ -100,16 +102,21 @@ def _videos(directory: Path) -> Iterator[tuple[str, Path]]:
                     continue
                 # A linked directory may lead back up; a linked video is just a video.
                 if entry.is_dir(follow_symlinks=False):
-                    pending.append((f"{prefix}{_plain(entry.name, Path(place))}/", entry.path))
+                    pending.append((f"{prefix}{plain(entry.name, Path(place))}/", entry.path))
                 elif _is_video(entry.name) and not entry.is_dir():
-                    yield prefix + _plain(entry.name, Path(place)), Path(entry.path)
+                    yield prefix + plain(entry.name, Path(place)), Path(entry.path)
 
 
 def _is_video(file_name: str) -> bool:
     return os.path.splitext(file_name)[1].lower() in VIDEO_EXTENSIONS  # noqa: PTH122
 
 
-def _plain(file_name: str, parent: Path) -> str:
+def plain(file_name: str, parent: Path) -> str:
+    """A name in ``parent`` as it is on every file system.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
     try:
         file_name.encode()
     except UnicodeEncodeError:
