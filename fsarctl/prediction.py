@@ -164,7 +164,7 @@ class Predictor:
             clips=tuple(clip.name for clip in used),
             pictures=tuple(pictures),
             made_by=self.made_by,
-            descriptions={label: described[label] for label in labels} if text is not None else {},
+            descriptions={label: described[label] for label in labels if label in described},
         )
         return support, left_out
 

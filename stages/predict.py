@@ -1,5 +1,6 @@
 """predict: what a trained pipeline says of new clips. It is no artifact: nothing is kept but on request."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,11 +106,11 @@ class Setup:
             self._compare_descriptions(support, place)
             return Ready(predictor, support, adapters)
         predictor.require_score(has_text=False)
+        undescribed = [label for label in support.labels if label not in support.descriptions]
         self.reporter.note(
-            f"video only: when {place} was saved, not every class had a description;"
-            " once they have, save it again"
+            f"video only: {_named(undescribed)} not described in {place}; save it again once they are"
         )
-        return Ready(predictor, support, adapters, undescribed=support.labels)
+        return Ready(predictor, support, adapters, undescribed=undescribed)
 
     def _compare_descriptions(self, support: "Support", place: Path) -> None:
         now = self._found(support.labels) if self._reads_text else {}
@@ -205,11 +206,10 @@ class Setup:
         found = self._found(labels)
         missing = [label for label in labels if label not in found]
         if missing:
-            asks = self.settings.config.describe.source == "openai"
             self.reporter.note(
-                f"video only: {_named(missing)} not described. Describe them: fsarctl describe"
-                f" {'--labels FILE' if asks else '--edit LABEL, or a file that describe.files names'};"
-                " or use labels as they are: --set describe.source=corpus --set describe.missing=label"
+                f"video only: {_named(missing)} not described. Describe them: fsarctl describe --edit"
+                f" {shlex.join(missing[:SHOWN])}; or in a file that describe.files names; or use the labels"
+                " themselves: --set describe.missing=label"
             )
         return found, missing
 

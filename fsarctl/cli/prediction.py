@@ -195,11 +195,10 @@ def _print_table(session: "Session", ready: "Ready", predictions: "Sequence[Pred
 def _heading(session: "Session", ready: "Ready") -> str:
     counts = sorted(set(ready.support.shots.values()))
     each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    if ready.adapters is None:
-        model = "frozen CLIP"
-    else:
+    model = TITLES["frozen"]
+    if ready.adapters is not None:
         strategy = session.settings.config.model.strategy
-        model = f"{TITLES[strategy]} trained for {ready.adapters.shot} shot{'s' * (ready.adapters.shot > 1)}"
+        model = f"{TITLES[strategy]} ({ready.adapters.artifact.manifest.slot})"
     kind = {"both": "video x text", "video": "video", "text": "text"}[_score_kind(session, ready)]
     return f"{len(ready.support.labels)} classes, {each} clips each; {model}; score: {kind}; each clip alone"
 

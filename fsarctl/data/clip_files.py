@@ -56,7 +56,8 @@ def open_support_folder(folder: Path) -> SupportFolder:
     if len(labels) < 2:
         found = f"one class alone, {labels[0]!r}" if labels else "no class folder with a video"
         raise InputError(
-            f"the support {folder} holds {found}" + (f", but {loose} videos beside it" if loose else ""),
+            f"the support {folder} holds {found}"
+            + (f", but {loose} video{'s' * (loose > 1)} beside it" if loose else ""),
             next_step=f"{SHAPE} There must be two classes or more; {EXTENSIONS}",
         )
     return SupportFolder(tuple(sorted(clips, key=lambda clip: (clip.label, clip.name))), tuple(sorted(empty)))

@@ -122,7 +122,20 @@ def test_debug_shows_the_traceback(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "describe", "extract", "train", "eval", "run", "status", "doctor", "cache", "config show"]
+    "command",
+    [
+        "",
+        "describe",
+        "extract",
+        "train",
+        "eval",
+        "run",
+        "predict",
+        "status",
+        "doctor",
+        "cache",
+        "config show",
+    ],
 )
 def test_help_answers_everywhere_with_an_example(project: Path, command: str) -> None:
     done = type_in(project, f"fsarctl {command} --help")

@@ -1,4 +1,4 @@
-"""`fsarctl predict` as a user types it, on the embedded default made small, with rendered clips."""
+"""Prediction on the embedded default made small, with rendered clips: the command and what it calls."""
 
 import csv
 import io
@@ -8,13 +8,24 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fsarctl.artifacts import Store
+from fsarctl.data.clip_files import ClipFile
+from fsarctl.errors import InputError, UpstreamError
+from fsarctl.prediction import Prediction
 from fsarctl.predictions import Predictions
+from fsarctl.reporting import Advance
+from fsarctl.settings import load_settings
+from stages.plan import Pipeline, RunOptions
+from stages.predict import Ready, Setup
 
 FSARCTL = Path(sys.executable).with_name("fsarctl")
 FILE = """
@@ -61,14 +72,43 @@ def type_in(project: Path, line: str, expect: int = 0) -> subprocess.CompletedPr
     return done
 
 
-def predict(project: Path, words: str, expect: int = 0) -> Any:
-    """The JSON document, with what was said to the user as ``said``."""
-    done = type_in(project, f"fsarctl predict {words} --json", expect)
-    return {**json.loads(done.stdout), "said": done.stderr}
+@dataclass
+class Listener:
+    """A reporter that remembers."""
+
+    tasks: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def task(self, description: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        self.tasks.append(description)
+        yield lambda amount=1, detail="": None
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
 
 
-def numbers(document: Any) -> list[Any]:
-    return [each["top"] for each in document["clips"]]
+@dataclass
+class Opened:
+    """A project as the command opens it."""
+
+    folder: Path
+    listener: Listener = field(default_factory=Listener)
+
+    def ready(self, place: Path, *overrides: str, **how: Any) -> Ready:
+        settings = load_settings(self.folder, overrides, environment={})
+        store = Store(self.folder / "cache")
+        pipeline = Pipeline(settings, store.records, RunOptions(workers=1))
+        self.listener = Listener()
+        return Setup(settings, pipeline, store, reporter=self.listener).ready(place, **how)
+
+    @property
+    def said(self) -> str:
+        return "\n".join(self.listener.notes)
+
+
+def answers(ready: Ready, *clips: str) -> list[Prediction]:
+    return list(ready.predictor.predict(ready.support, [ClipFile(each, Path(each)) for each in clips]))
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +120,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def opened(project: Path) -> Opened:
+    return Opened(project)
+
+
 def rendered(project: Path) -> list[dict[str, str]]:
     """Name, label and file of every test clip, in the order of the frame store's rows."""
     for listing in (project / "cache/artifacts/render").glob("*/clips.json"):
-        rows = json.loads(listing.read_text())
-        manifest = json.loads((listing.parent / "manifest.json").read_text())
-        if manifest["slot"].endswith("shapes/test"):
+        if json.loads((listing.parent / "manifest.json").read_text())["slot"].endswith("shapes/test"):
+            rows = json.loads(listing.read_text())
             return [{**row, "file": str(listing.parent / row["file"])} for row in rows]
     raise AssertionError("no test clips")
 
@@ -99,236 +143,220 @@ def plant(folder: Path, rows: list[dict[str, str]]) -> Path:
 
 
 @pytest.fixture
-def support(project: Path, tmp_path: Path) -> Path:
-    """Two classes: three clips of one, one of the other."""
-    rows = rendered(project)
-    labels = sorted({row["label"] for row in rows})[:2]
-    three = [row for row in rows if row["label"] == labels[0]][:3]
-    return plant(tmp_path / "examples", [*three, next(row for row in rows if row["label"] == labels[1])])
+def labels(project: Path) -> list[str]:
+    return sorted({row["label"] for row in rendered(project)})[:2]
 
 
 @pytest.fixture
-def clip(project: Path) -> str:
-    """A clip that is in no support."""
-    rows = rendered(project)
-    return next(row["file"] for row in reversed(rows) if row["label"] == rows[0]["label"])
+def support(project: Path, labels: list[str], tmp_path: Path) -> Path:
+    """Two classes: three clips of the first, one of the second."""
+    first, second = ([row for row in rendered(project) if row["label"] == label] for label in labels)
+    return plant(tmp_path / "examples", [*first[:3], second[0]])
+
+
+@pytest.fixture
+def clip(project: Path, labels: list[str]) -> str:
+    """A clip of the first class that is not in the support."""
+    return [row["file"] for row in rendered(project) if row["label"] == labels[0]][-1]
 
 
 @pytest.mark.parametrize("model", ["task-adapter++", "frozen"])
 @pytest.mark.parametrize("shot", [1, 3])
-def test_the_scores_are_those_of_the_evaluation(project: Path, tmp_path: Path, shot: int, model: str) -> None:
-    record = next(
-        row
-        for row in json.loads(type_in(project, f"fsarctl eval --shots {shot} --json").stdout)["results"]
-        if row["model"] == model
+def test_the_scores_are_those_of_the_evaluation(
+    project: Path, opened: Opened, tmp_path: Path, shot: int, model: str
+) -> None:
+    places = (project / "cache" / "artifacts" / "evaluate").iterdir()
+    results = {place: json.loads((place / "result.json").read_text()) for place in places}
+    ((place, record),) = (
+        (place, each) for place, each in results.items() if (each["shot"], each["model"]) == (shot, model)
     )
-    (place,) = (project / "cache/artifacts/evaluate").glob(f"{record['key'][:20]}*")
+    assert record["query_mode"] == "independent"
     stored = Predictions.load(place / "episodes.safetensors", tuple(record["classes"]))
     rows = rendered(project)
-    classes = [stored.labels[number] for number in stored.classes[0]]
-    examples = plant(tmp_path / "examples", [rows[row] for row in stored.support[0].reshape(-1)])
-    asked = [rows[row]["file"] for row in stored.query[0]]
-    words = f"--support {examples} {' '.join(map(shlex.quote, asked))} --top 9"
-    document = predict(project, f"{words}{' --frozen' if model == 'frozen' else ''}")
-    assert document["query_mode"] == "independent"
-    assert document["model"]["shot"] == (None if model == "frozen" else shot)
-    assert document["score"] == "both"
-    assert [each["clip"] for each in document["clips"]] == asked
-    for top, expected in zip(numbers(document), stored.scores[0], strict=True):
-        assert [each["score"] for each in top] == sorted((each["score"] for each in top), reverse=True)
-        scores = {each["class"]: each["score"] for each in top}
-        np.testing.assert_allclose([scores[label] for label in classes], expected, rtol=1e-4, atol=1e-6)
-        assert sum(each["confidence"] for each in top) == pytest.approx(1)
-
-
-def test_table_csv_and_json_say_the_same(project: Path, support: Path, clip: str) -> None:
-    document = predict(project, f"--support {support} {clip}")
-    (top,) = numbers(document)
-    assert len(top) == 2
-    assert sorted(document["support"]["classes"].values()) == [1, 3]
-    rows = list(
-        csv.DictReader(
-            io.StringIO(type_in(project, f"fsarctl predict --support {support} {clip} --format csv").stdout)
+    for episode in range(2):
+        classes = [stored.labels[number] for number in stored.classes[episode]]
+        examples = plant(
+            tmp_path / f"examples {episode}", [rows[row] for row in stored.support[episode].reshape(-1)]
         )
-    )
-    assert [(row["clip"], int(row["rank"]), row["class"], float(row["score"])) for row in rows] == [
-        (clip, rank, each["class"], pytest.approx(each["score"])) for rank, each in enumerate(top, start=1)
-    ]
-    table = type_in(project, f"fsarctl predict --support {support} {clip} --top 1").stdout
-    assert top[0]["class"] in table.replace("\n", "")
-    assert f"{top[0]['confidence']:.2f}" in table
-    assert top[1]["class"] not in table
-    for word in (
-        "2 classes, 1 to 3 clips each",
-        "3 shots" if "3 shots" in table else "1 shot",
-        "not calibrated",
-    ):
-        assert word in table
+        ready = opened.ready(examples, frozen=model == "frozen")
+        assert (ready.adapters.shot if ready.adapters else None) == (shot if model != "frozen" else None)
+        found = answers(ready, *(rows[row]["file"] for row in stored.query[episode]))
+        for each, expected in zip(found, stored.scores[episode], strict=True):
+            scores = {scored.label: scored.score for scored in each.classes}
+            np.testing.assert_allclose([scores[label] for label in classes], expected, rtol=1e-4)
 
 
-def test_adapters_are_the_nearest_that_are_trained(project: Path, support: Path, clip: str) -> None:
-    words = f"--support {support} {clip}"
-    # Two clips a class are as near to 1 as to 3: the larger.
-    assert predict(project, words)["model"]["shot"] == 3
-    assert predict(project, f"{words} --shots 1")["model"]["shot"] == 1
-    for each in [*support.rglob("*.mp4")][1:]:
-        if each.parent == next(p for p in support.iterdir() if len([*p.iterdir()]) > 1):
-            each.unlink()
-    assert predict(project, words)["model"]["shot"] == 1
-    # 2 would fit, but is not trained; it is only spoken of.
-    said = predict(project, f"{words} --set 'train.shots=[2, 3]' --set 'eval.shots=[2, 3]'")
-    refused = type_in(project, f"fsarctl predict {words} --shots 2", expect=4).stderr
-    assert "fsarctl train --shots 2" in refused
-    assert "--frozen" in refused
-    assert said["model"]["shot"] == 1
-    stale = type_in(project, f"fsarctl predict {words} --set train.lr=0.5", expect=4).stderr
-    assert "config.lr: 0.1 -> 0.5" in stale
-    assert "fsarctl train --shots 1 --set train.lr=0.5" in stale
-    assert predict(project, f"{words} --set train.lr=0.5 --frozen")["model"]["strategy"] == "frozen"
-
-
-def test_the_command_that_it_names_makes_the_adapters(
-    project: Path, support: Path, clip: str, tmp_path: Path
+def test_table_csv_and_json_say_the_same_and_bad_clips_are_rows(
+    project: Path, support: Path, labels: list[str], clip: str, tmp_path: Path
 ) -> None:
-    words = f"--support {support} {clip} --cache {tmp_path / 'cache'} --set train.episodes=2"
-    refused = type_in(project, f"fsarctl predict {words}", expect=4).stderr
-    commands = refused.split("Run: ")[1].split(";")[0].split(" && ")
-    assert len(commands) == 3
-    for command in commands:
-        type_in(project, command)
-    assert predict(project, words)["model"]["adapters"]
-
-
-def test_a_saved_support_costs_one_clip_and_says_the_same(
-    project: Path, support: Path, clip: str, tmp_path: Path
-) -> None:
-    saved = tmp_path / "two.safetensors"
-    before = predict(project, f"--support {support} {clip} --save-support {saved}")
-    shutil.rmtree(support)
-    after = predict(project, f"--support {saved} {clip}")
-    assert numbers(after) == numbers(before)
-    assert after["model"] == before["model"]
-    assert "support: " not in after["said"]  # nothing of it is read again
-    for words, says in (
-        ("--frozen", "shot was 3 and is not set"),
-        ("--shots 1", "shot was 3 and is 1"),
-        ("--set extract.size=80 --frozen", "was made with other settings"),
-    ):
-        refused = type_in(project, f"fsarctl predict --support {saved} {clip} {words}", expect=3).stderr
-        assert says in refused
-    assert (
-        "is a saved support already"
-        in type_in(
-            project, f"fsarctl predict --support {saved} {clip} --save-support {saved}", expect=2
-        ).stderr
-    )
-
-
-def test_a_frozen_support_is_reused_without_saying_so_again(
-    project: Path, support: Path, clip: str, tmp_path: Path
-) -> None:
-    saved = tmp_path / "frozen.safetensors"
-    said = type_in(
-        project, f"fsarctl predict --support {support} --save-support {saved} --frozen --cache {tmp_path}"
-    )
-    assert said.stdout == ""
-    assert "saved 4 clips of 2 classes" in said.stderr
-    document = predict(project, f"--support {saved} {clip} --cache {tmp_path}")
-    assert document["model"]["strategy"] == "frozen"
-
-
-def test_bad_clips_are_rows_and_the_rest_goes_on(
-    project: Path, support: Path, clip: str, tmp_path: Path
-) -> None:
-    (tmp_path / "text [b].mp4").write_text("no video")
+    (tmp_path / "no [red]video.mp4").write_text("words")
     (tmp_path / "empty.mp4").touch()
-    (next(iter(sorted(support.iterdir()))) / "broken.mp4").write_text("no video")
-    words = f"--support {support} '{tmp_path}/text [b].mp4' {clip} {tmp_path}/empty.mp4"
-    document = predict(project, words, expect=7)
+    (support / labels[1] / "broken.mp4").write_text("words")
+    line = f"fsarctl predict --support {support} '{tmp_path}/no [red]video.mp4' {clip} {tmp_path}/empty.mp4"
+
+    done = type_in(project, f"{line} --json", expect=7)
+    document = json.loads(done.stdout)
+    assert document["schema"] == "fsarctl.predict/1"
+    assert document["query_mode"] == "independent"
+    assert (document["model"]["strategy"], document["model"]["shot"]) == ("task-adapter++", 3)
+    assert document["score"] == "both"
+    assert document["support"]["classes"] == {labels[0]: 3, labels[1]: 1}
+    assert [*document["support"]["left_out"]] == [f"{labels[1]}/broken.mp4"]
     first, second, third = document["clips"]
     assert "not a video" in first["failure"]
-    assert second["failure"] is None
-    assert len(second["top"]) == 2
-    assert (third["failure"], third["top"]) == ("the file is empty", [])
-    assert [*document["support"]["left_out"]] == [
-        f"{sorted(p.name for p in support.iterdir())[0]}/broken.mp4"
-    ]
-    assert "2 of 3 clips could not be read" in document["said"]
-    assert "broken.mp4' is left out" in document["said"]
-    assert numbers(predict(project, f"--support {support} {clip}")) == [second["top"]]
-    table = type_in(project, f"fsarctl predict {words}", expect=7).stdout
-    assert "text [b].mp4" in table.replace("\n", "").replace(" ", " ")
-    for each in support.glob("*"):
-        if len([*each.iterdir()]) == 1:
-            shutil.rmtree(each)
-            each.mkdir()
-            (each / "broken.mp4").write_text("no video")
-            assert (
-                f"no clip of class '{each.name}' can be read"
-                in type_in(project, f"fsarctl predict {words}", expect=3).stderr
-            )
+    assert (first["top"], third["top"], third["failure"]) == ([], [], "the file is empty")
+    assert (second["clip"], second["failure"], len(second["top"])) == (clip, None, 2)
+    assert sum(each["confidence"] for each in second["top"]) == pytest.approx(1)
+    assert "2 of 3 clips could not be read" in done.stderr
+    assert "broken.mp4' is left out" in done.stderr
+
+    rows = list(csv.DictReader(io.StringIO(type_in(project, f"{line} --format csv", expect=7).stdout)))
+    assert [row["rank"] for row in rows] == ["", "1", "2", ""]
+    assert [row["failure"] for row in rows] == [first["failure"], "", "", "the file is empty"]
+    for row, each in zip(rows[1:3], second["top"], strict=True):
+        assert row["class"] == each["class"]
+        for name in ("score", "confidence", "video", "text"):
+            assert float(row[name]) == pytest.approx(each[name])
+
+    table = type_in(project, f"{line} --top 1", expect=7).stdout
+    words = ["2 classes, 1 to 3 clips each", "train shapes 3-shot", "video x text", "not calibrated"]
+    for word in [
+        *words,
+        second["top"][0]["class"],
+        f"{second['top'][0]['confidence']:.2f}",
+        "no [red]video.mp4",
+    ]:
+        assert word in table
+    assert second["top"][1]["class"] not in table
+
+
+def test_a_class_without_a_readable_clip_is_an_error(
+    support: Path, labels: list[str], opened: Opened
+) -> None:
+    shutil.rmtree(support / labels[1])
+    (support / labels[1]).mkdir()
+    (support / labels[1] / "broken.mp4").write_text("words")
+    with pytest.raises(InputError, match=f"no clip of class '{labels[1]}' can be read"):
+        opened.ready(support)
+
+
+def test_adapters_are_the_nearest_that_are_trained(support: Path, labels: list[str], opened: Opened) -> None:
+    def shot(*overrides: str, **how: Any) -> int:
+        adapters = opened.ready(support, *overrides, **how).adapters
+        assert adapters is not None
+        return adapters.shot
+
+    # Two clips a class are as near to 1 as to 3: the larger.
+    assert shot() == 3
+    assert shot(shot=1) == 1
+    # 2 would be nearer, but is not trained.
+    assert shot("train.shots=[2]", "eval.shots=[2]") == 3
+    assert "those for 2 would be nearer to these classes: fsarctl train --shots 2" in opened.said
+    with pytest.raises(UpstreamError, match="train shapes 2-shot is not done") as refused:
+        shot(shot=2)
+    assert refused.value.next_step.startswith("Run: fsarctl train --shots 2;")
+    with pytest.raises(UpstreamError, match=r"out of date \(config.lr: 0.1 -> 0.5\)"):
+        shot("train.lr=0.5")
+    assert opened.ready(support, "train.lr=0.5", frozen=True).adapters is None
+    assert opened.ready(support, "train.lr=0.5", "model.strategy=frozen").adapters is None
+    for each in sorted((support / labels[0]).iterdir())[1:]:
+        each.unlink()
+    assert shot() == 1
+
+
+def test_a_saved_support_is_not_read_again_and_says_the_same(
+    project: Path, opened: Opened, support: Path, labels: list[str], clip: str, tmp_path: Path
+) -> None:
+    saved = tmp_path / "two.safetensors"
+    before = type_in(
+        project, f"fsarctl predict --support {support} {clip} --shots 1 --save-support {saved} --json"
+    )
+    shutil.rmtree(support)
+    after = type_in(project, f"fsarctl predict --support {saved} {clip} --json")
+    assert json.loads(after.stdout) == json.loads(before.stdout)
+    assert "saved 4 clips of 2 classes" in before.stderr
+    opened.ready(saved)
+    assert opened.listener.tasks == []
+    for overrides, how, says in (
+        ((), {"frozen": True}, "shot was 1 and is not set"),
+        ((), {"shot": 3}, "shot was 1 and is 3"),
+        (("model.metric=otam",), {"frozen": True}, "shot was 1 and is not set"),
+    ):
+        with pytest.raises(InputError, match=f"two.safetensors was made with other settings: {says}"):
+            opened.ready(saved, *overrides, **how)
+
+
+def test_a_frozen_support_need_not_be_called_so_again(
+    project: Path, opened: Opened, support: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "frozen.safetensors"
+    # Another cache: nothing is trained there, and nothing needs to be.
+    words = f"--support {support} --save-support {saved} --frozen --cache {tmp_path}/cache"
+    assert type_in(project, f"fsarctl predict {words}").stdout == ""
+    assert opened.ready(saved).adapters is None
+    for override, says in (
+        ("model.metric=otam", "model.metric was protonet and is otam"),
+        ("extract.size=80", "frame size was .* and is 80"),
+        ("extract.frames=6", "frames was 8 and is 6"),
+        ("model.weights=random", "model.weights was file and is random"),
+    ):
+        with pytest.raises(InputError, match=says):
+            opened.ready(saved, override)
 
 
 def test_text_counts_only_if_every_class_is_described(
-    project: Path, support: Path, clip: str, tmp_path: Path
+    opened: Opened, support: Path, labels: list[str], clip: str, tmp_path: Path
 ) -> None:
-    words = f"--support {support} {clip}"
-    both = predict(project, words)
-    assert both["score"] == "both"
-    first = sorted(support.iterdir())[0]
-    first.rename(support / "an undescribed action")
-    video = predict(project, words)
-    assert video["score"] == "video"
-    assert video["support"]["undescribed"] == ["an undescribed action"]
-    assert "'an undescribed action'" in video["said"]
-    assert "describe.files" in video["said"]
-    # The same model: its video part.
-    names = {first.name: "an undescribed action"}
-    expected = {names.get(each["class"], each["class"]): each["video"] for each in numbers(both)[0]}
-    assert {each["class"]: each["score"] for each in numbers(video)[0]} == pytest.approx(expected)
+    ready = opened.ready(support)
+    assert (ready.support.text is not None, ready.undescribed) == (True, [])
+    (both,) = answers(ready, clip)
+    (support / labels[0]).rename(support / "an odd action")
+    ready = opened.ready(support)
+    assert (ready.support.text, ready.undescribed) == (None, ["an odd action"])
+    assert "1 class ('an odd action') is not described" in opened.said
+    assert "fsarctl describe --edit 'an odd action'" in opened.said
+    (video,) = answers(ready, clip)
+    # It is the video part of the same model.
+    expected = {labels[0]: "an odd action", labels[1]: labels[1]}
+    assert {each.label: each.score for each in video.classes} == pytest.approx(
+        {expected[each.label]: each.video for each in both.classes}
+    )
     mine = tmp_path / "mine.json"
-    mine.write_text(json.dumps({"an undescribed action": ["It begins.", "It goes on.", "It ends."]}))
-    for setting in (f"'describe.files=[\"{mine}\"]'", "describe.missing=label"):
-        assert predict(project, f"{words} --set {setting}")["score"] == "both"
-    saved = tmp_path / "it.safetensors"
-    type_in(project, f"fsarctl predict {words} --save-support {saved} --set 'describe.files=[\"{mine}\"]'")
-    mine.write_text(json.dumps({"an undescribed action": ["It begins.", "It goes on.", "It is over."]}))
-    changed = predict(project, f"--support {saved} {clip} --set 'describe.files=[\"{mine}\"]'")
-    assert changed["score"] == "both"
-    assert "1 class ('an undescribed action') is described differently" in changed["said"]
+    mine.write_text(json.dumps({"an odd action": ["It begins.", "It goes on.", "It ends."]}))
+    assert opened.ready(support, "describe.missing=label").support.text is not None
+    assert opened.said == ""
+    ready = opened.ready(support, f"describe.files=['{mine}']")
+    assert ready.support.descriptions["an odd action"] == ("It begins.", "It goes on.", "It ends.")
+    ready.support.save(saved := tmp_path / "it.safetensors")
+    mine.write_text(json.dumps({"an odd action": ["It begins.", "It goes on.", "It is over."]}))
+    again = opened.ready(saved, f"describe.files=['{mine}']")
+    assert again.support.descriptions == ready.support.descriptions
+    assert "1 class ('an odd action') is described differently" in opened.said
+    # A model of the video score alone has no use for any.
+    assert opened.ready(support, "model.score=video", frozen=True).undescribed == []
+    assert opened.said == ""
+    with pytest.raises(InputError, match="every class needs a description"):
+        opened.ready(support, "model.score=text", frozen=True)
+    bare = opened.ready(support)
+    bare.support.save(saved)
+    assert opened.ready(saved).undescribed == ["an odd action"]
+    assert f"is not described in {saved}" in opened.said
 
 
-def test_a_clip_of_the_support_is_warned_of(project: Path, support: Path, tmp_path: Path) -> None:
+def test_an_empty_class_folder_is_spoken_of(opened: Opened, support: Path) -> None:
+    (support / "forgotten").mkdir()
+    assert "forgotten" not in opened.ready(support, frozen=True).support.labels
+    assert "'forgotten' holds no video" in opened.said
+
+
+def test_a_support_clip_by_another_name_is_warned_of(project: Path, support: Path, tmp_path: Path) -> None:
     example = next(support.rglob("*.mp4"))
     copy = tmp_path / "copy.mov"
     shutil.copy(example, copy)
-    document = predict(project, f"--support {support} {copy}")
-    assert document["clips"][0]["same_frames_as"] == example.relative_to(support).as_posix()
-    assert "warning" in document["said"]
-    assert "copy.mov has the same frames" in document["said"]
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "says"),
-    [
-        ("--support nowhere {clip}", 3, "the support nowhere is not there"),
-        ("--support {support}", 2, "no clip to classify"),
-        ("--support {support} nowhere.mp4", 3, "no clip nowhere.mp4"),
-        ("--support {support} nothing", 3, "no video in nothing"),
-        ("--support nothing {clip}", 3, "no class folder with a video"),
-        ("--support {clip} {clip}", 3, "is no saved support"),
-        ("--support {support} {clip} --frozen --shots 1", 2, "leave out one"),
-        ("--support {support} {clip} --top 0", 2, "greater than or equal to 1"),
-        ("--support {support} {clip} --save-support support", 2, "support.safetensors"),
-        ("--support {support} {clip} --save-support no/such.safetensors", 2, "no folder no"),
-        ("--support {support} {clip} --format xml", 2, "xml"),
-        ("{clip}", 2, "--support"),
-    ],
-)
-def test_what_is_wrong_gives_one_message_and_its_exit_code(
-    project: Path, support: Path, clip: str, words: str, code: int, says: str
-) -> None:
-    (project / "nothing").mkdir(exist_ok=True)
-    done = type_in(project, f"fsarctl predict {words.format(support=support, clip=clip)}", expect=code)
-    assert says in " ".join(done.stderr.lower().split()) or says in done.stderr
-    assert done.stdout == ""
+    done = type_in(project, f"fsarctl predict --support {support} {copy} {copy.parent} --frozen --json")
+    found = json.loads(done.stdout)["clips"]
+    assert found[0]["same_frames_as"] == example.relative_to(support).as_posix()
+    assert (
+        f"copy.mov has the same frames as {example.parent.name}/{example.name} of the support" in done.stderr
+    )
+    assert sum("the same frames" in line for line in done.stderr.splitlines()) == 1
