@@ -60,6 +60,13 @@ class Layout(StrEnum):
     latex = "latex"
 
 
+class PredictionLayout(StrEnum):
+    """The values of predict's --format."""
+
+    table = "table"
+    csv = "csv"
+
+
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Few-shot action recognition: describe, extract, train, eval."""
@@ -280,6 +287,54 @@ def compare(
 ) -> None:
     """The paired difference of two results (`fsarctl cache ls`): B - A, 95 % interval, test."""
     session.compare((first, second), as_json=as_json)
+
+
+@command(app, "predict", example="fsarctl predict --support examples/ new.mp4 other.mp4")
+def predict(
+    session: Session,
+    support: Annotated[
+        Path,
+        typer.Option(
+            "--support", help="A folder with a folder of clips for each class, or a file of --save-support."
+        ),
+    ],
+    clips: Annotated[
+        list[Path] | None, typer.Argument(metavar="CLIP", help="Videos, or folders of videos.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many classes of each clip to print.")] = 3,
+    shots: Annotated[
+        int | None,
+        typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
+    ] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="The frozen backbone, without adapters.")] = False,
+    save_support: Annotated[
+        Path | None,
+        typer.Option("--save-support", metavar="FILE.safetensors", help="Keep the support's features."),
+    ] = None,
+    workers: Workers = CORES,
+    time_limit: Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")] = 60,
+    device: Device = "auto",
+    layout: Annotated[PredictionLayout, typer.Option("--format", help="How they are printed.")] = (
+        PredictionLayout.table
+    ),
+    as_json: Json = False,
+) -> None:
+    """Name the action of new clips from examples of each class, every clip by itself."""
+    from fsarctl.cli.prediction import predict as run
+
+    run(
+        session,
+        support,
+        clips or [],
+        top=top,
+        shot=shots,
+        frozen=frozen,
+        save=save_support,
+        workers=workers,
+        time_limit_s=time_limit,
+        machine=Machine(device),
+        layout="json" if as_json else layout.value,
+    )
 
 
 @command(app, "status", example="fsarctl status --why --set train.lr=0.01")

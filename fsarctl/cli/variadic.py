@@ -5,6 +5,7 @@ are parsed, so that ``--shots 1 3 5`` becomes ``--shots 1 --shots 3 --shots 5``;
 type errors stay Typer's.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from typer.core import TyperCommand
@@ -17,8 +18,8 @@ VARIADIC = {"--shots": "1 3 5", "--seeds": "0 1 2", "--rows": "ROW ROW"}
 """Each with an example of what may follow."""
 
 
-def spread(words: list[str]) -> list[str]:
-    """Rewrite the words after each variadic option into repeated options.
+def spread(words: list[str], options: Collection[str] = frozenset(VARIADIC)) -> list[str]:
+    """Rewrite the words after each of the variadic ``options`` into repeated options.
 
     Raises:
         UsageError: nothing follows the option.
@@ -30,7 +31,7 @@ def spread(words: list[str]) -> list[str]:
         position += 1
         if word == "--":
             return [*rewritten, word, *words[position:]]
-        if word not in VARIADIC:
+        if word not in options:
             rewritten.append(word)
             continue
         values = []
@@ -52,8 +53,9 @@ def _is_option(word: str) -> bool:
 
 
 class VariadicCommand(TyperCommand):
-    """A command some of whose options are variadic."""
+    """A command some of whose options are variadic: those in ``VARIADIC`` that may be repeated."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Spread the variadic options, then parse as usual."""
-        return super().parse_args(ctx, spread(args))
+        repeated = {word for each in self.params if getattr(each, "multiple", False) for word in each.opts}
+        return super().parse_args(ctx, spread(args, repeated & VARIADIC.keys()))

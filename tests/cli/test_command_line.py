@@ -130,6 +130,7 @@ def test_debug_shows_the_traceback(project: Path) -> None:
         "train",
         "eval",
         "run",
+        "predict",
         "status",
         "doctor",
         "cache",

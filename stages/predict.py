@@ -1,0 +1,228 @@
+"""predict: what a trained pipeline says of new clips. It is no artifact: nothing is kept but on request."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsarctl.artifacts import JSON, Artifact, Store, Unit
+from fsarctl.artifacts.store import joined_commands
+from fsarctl.data.clip_files import open_support_folder
+from fsarctl.errors import InputError, UpstreamError
+from fsarctl.machine import Machine
+from fsarctl.models.catalogue import stored_side
+from fsarctl.reporting import SILENT, Reporter
+from fsarctl.settings import Settings
+from stages.evaluate import FROZEN
+from stages.plan import Pipeline
+from stages.train import ADAPTERS
+
+if TYPE_CHECKING:
+    from fsarctl.data.corpus import SubActions
+    from fsarctl.prediction import Predictor
+    from fsarctl.support import Support
+
+__all__ = ["Adapters", "Ready", "Setup"]
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """A set of trained adapters, and the shot it was trained for."""
+
+    shot: int
+    artifact: Artifact
+
+
+@dataclass(frozen=True)
+class Ready:
+    """All that is needed to classify clips.
+
+    ``adapters``: None for the frozen backbone. ``left_out``: support clips that cannot be read, and why.
+    ``undescribed``: the classes without a description, which make it video only.
+    """
+
+    predictor: "Predictor"
+    support: "Support"
+    adapters: Adapters | None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    undescribed: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A project, and the machine that predicts in it; ``time_limit_s`` is for decoding one clip."""
+
+    settings: Settings
+    pipeline: Pipeline
+    store: Store
+    machine: Machine = field(default_factory=Machine)
+    workers: int = 1
+    time_limit_s: float = 60.0
+    reporter: Reporter = SILENT
+
+    def ready(self, place: Path, *, shot: int | None = None, frozen: bool = False) -> Ready:
+        """The support at ``place``, a folder of classes or a saved file, and the model that goes with it.
+
+        ``shot`` chooses the adapters (None: those of the file, or the nearest that are trained), ``frozen``
+        none.
+
+        Raises:
+            UpstreamError: the adapters are not trained with these settings.
+            InputError: the support is none, or a saved one is of another model, in what is named.
+        """
+        frozen = frozen or self.settings.config.model.strategy == FROZEN
+        return (self._saved if place.is_file() else self._folder)(place, shot, frozen)
+
+    def _folder(self, place: Path, shot: int | None, frozen: bool) -> Ready:
+        folder = open_support_folder(place)
+        for label in folder.empty:
+            self.reporter.note(f"warning: {label!r} holds no video, and so is no class")
+        labels = sorted({clip.label for clip in folder.clips})
+        adapters = None if frozen else self._adapters(shot, len(folder.clips) / len(labels))
+        descriptions, undescribed = self._descriptions(labels)
+        predictor = self._predictor(adapters)
+        predictor.require_score(has_text=not undescribed)
+        support, left_out = predictor.support(folder.clips, descriptions)
+        for name, reason in left_out.items():
+            self.reporter.note(f"warning: support clip {name!r} is left out: {reason}")
+        return Ready(predictor, support, adapters, left_out, undescribed)
+
+    def _saved(self, place: Path, shot: int | None, frozen: bool) -> Ready:
+        from fsarctl.support import load_support
+
+        support = load_support(place, self.machine.choose_device())
+        saved = support.made_by.get("shot")
+        if not frozen and shot is None and isinstance(saved, int):
+            shot = saved
+        # Where no flag says anything the file says which adapters it goes with.
+        frozen = frozen or (shot is None and saved is None)
+        adapters = None if frozen else self._adapters(shot, len(support.clips) / len(support.labels))
+        predictor = self._predictor(adapters)
+        support.require_made_by(predictor.made_by, str(place))
+        if support.text is not None or not self._reads_text:
+            self._compare_descriptions(support, place)
+            return Ready(predictor, support, adapters)
+        predictor.require_score(has_text=False)
+        undescribed = [label for label in support.labels if label not in support.descriptions]
+        self.reporter.note(
+            f"video only: {_named(undescribed)} not described in {place}; save it again once they are"
+        )
+        return Ready(predictor, support, adapters, undescribed=undescribed)
+
+    def _compare_descriptions(self, support: "Support", place: Path) -> None:
+        now = self._found(support.labels) if self._reads_text else {}
+        changed = [label for label, text in support.descriptions.items() if now.get(label, text) != text]
+        if changed:
+            self.reporter.note(
+                f"warning: {_named(changed)} described differently in {place}, and that is what is used;"
+                " save it again to use the present descriptions"
+            )
+
+    def _adapters(self, shot: int | None, per_class: float) -> Adapters:
+        """Those for ``shot``, or of all that are trained the nearest to so many clips per class."""
+        shots = self._shots(per_class) if shot is None else [shot]
+        possible: list[int] = []
+        problems: list[InputError] = []
+        for each in shots:
+            try:
+                artifact = self.store.find(self._training(each))
+            except InputError as error:  # e.g. too few base clips for so many shots
+                problems.append(error)
+                continue
+            possible.append(each)
+            if artifact is not None:
+                if each != possible[0]:
+                    self.reporter.note(
+                        f"the adapters for {each} shots are used; those for {possible[0]} would be nearer to"
+                        f" these classes: {self._commands(possible[0])}"
+                    )
+                return Adapters(each, artifact)
+        if not possible:
+            raise problems[0]
+        raise self._untrained(possible[0])
+
+    def _shots(self, per_class: float) -> list[int]:
+        """The settings' and the store's, the nearest first; of two that are as near the larger."""
+        config = self.settings.config
+        made = (each.manifest for each in self.store.artifacts() if each.manifest.stage == "train")
+        known = {*config.train.shots, *config.eval.shots, *(each.config.get("shot") for each in made)}
+        shots = [each for each in known if isinstance(each, int)]
+        return sorted(shots, key=lambda each: (abs(each - per_class), -each))
+
+    def _training(self, shot: int) -> Unit:
+        return self.pipeline.train([shot])[0]
+
+    def _untrained(self, shot: int) -> UpstreamError:
+        state = self.store.state(self._training(shot))
+        why = f" ({state.why[0]})" if state.name == "stale" and state.why else ""
+        return UpstreamError(
+            f"{state.unit.slot} is {'out of date' if state.name == 'stale' else 'not done'}{why}",
+            next_step=f"Run: {self._commands(shot)}; or add --frozen, for the backbone without adapters",
+        )
+
+    def _commands(self, shot: int) -> str:
+        """What makes the adapters, with all that is missing upstream."""
+        states = self.store.plan([self._training(shot)])
+        return " && ".join(joined_commands(each.unit.command for each in states if each.name != "done"))
+
+    def _predictor(self, adapters: Adapters | None) -> "Predictor":
+        from safetensors.torch import load_file
+
+        from fsarctl.assembly import build_model, model_key
+        from fsarctl.prediction import Predictor
+
+        config, root = self.settings.config, self.settings.root
+        adapted = adapters is not None
+        model = build_model(
+            config.model,
+            root,
+            frames=config.extract.frames,
+            adapters=adapted,
+            seed=0,
+            device=self.machine.choose_device(),
+        )
+        if adapters is not None:
+            model.load_adapter_state(load_file(adapters.artifact.path / ADAPTERS))
+        shot: dict[str, JSON] = {"shot": adapters.shot if adapters else None}
+        settings = {
+            f"model.{name}": each for name, each in model_key(config.model, root, adapters=adapted)[0].items()
+        }
+        return Predictor(
+            model,
+            size=config.extract.size or stored_side(config.model.backbone),
+            settings={**shot, **settings},
+            workers=self.workers,
+            time_limit_s=self.time_limit_s,
+            reporter=self.reporter,
+        )
+
+    def _descriptions(self, labels: Sequence[str]) -> "tuple[dict[str, SubActions], list[str]]":
+        """What there is, and the classes that have none; neither if the model reads no text."""
+        if not self._reads_text:
+            return {}, []
+        found = self._found(labels)
+        missing = [label for label in labels if label not in found]
+        if missing:
+            self.reporter.note(
+                f"video only: {_named(missing)} not described. Describe them: fsarctl describe --edit"
+                f" {shlex.join(missing[:SHOWN])}; or in a file that describe.files names; or use the labels"
+                " themselves: --set describe.missing=label"
+            )
+        return found, missing
+
+    def _found(self, labels: Sequence[str]) -> "dict[str, SubActions]":
+        return {label: each.sub_actions for label, each in self.pipeline.sources().all(labels).items()}
+
+    @property
+    def _reads_text(self) -> bool:
+        return self.settings.config.model.score != "video"
+
+
+def _named(labels: Sequence[str]) -> str:
+    """Some classes, and the verb."""
+    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+    plural = ("class", "is") if len(labels) == 1 else ("classes", "are")
+    return f"{len(labels)} {plural[0]} ({', '.join(map(repr, labels[:SHOWN]))}{more}) {plural[1]}"

@@ -1,0 +1,80 @@
+"""`fsarctl predict`, where it goes wrong before anything is decoded."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FSARCTL = Path(sys.executable).with_name("fsarctl")
+FILE = """
+[datasets.shapes]
+kind = "shapes"
+clips_per_class = 7
+[model]
+backbone = "tiny"
+weights = "shipped"
+text_layers = 2
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Beside the file: examples of two classes, of one, loose clips and nothing; no video is read."""
+    (tmp_path / "fsarctl.toml").write_text(FILE)
+    for name in (
+        "two/a/1.mp4",
+        "two/b b/1.mp4",
+        "one/a/1.mp4",
+        "loose/1.mp4",
+        "nothing/notes.txt",
+        "new.mp4",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ("new.mp4", 2, "--support"),
+        ("--support two", 2, "no clip to classify"),
+        ("--support two new.mp4 --top 0", 2, "greater than or equal to 1"),
+        ("--support two new.mp4 --format xml", 2, "xml"),
+        ("--support two new.mp4 --frozen --shots 1", 2, "Leave out one of them"),
+        ("--support two new.mp4 --save-support mine", 2, "mine.safetensors"),
+        ("--support two new.mp4 --save-support no/such.safetensors", 2, "no folder no"),
+        ("--support new.mp4 new.mp4 --save-support it.safetensors", 2, "saved support already"),
+        ("--support new.mp4 new.mp4", 3, "new.mp4 is no saved support"),
+        ("--support nowhere new.mp4", 3, "the support nowhere is not there"),
+        ("--support one new.mp4", 3, "one class alone, 'a'"),
+        ("--support loose new.mp4", 3, "no class folder with a video, but 1 video beside it"),
+        ("--support nothing new.mp4", 3, "no class folder with a video"),
+        ("--support two nowhere.mp4", 3, "no clip nowhere.mp4"),
+        ("--support two nothing", 3, "no video in nothing"),
+        ("--support two new.mp4", 4, "fsarctl describe && fsarctl extract && fsarctl train --shots 1;"),
+        # What follows the one value of --shots is a clip.
+        ("--support two --shots 3 new.mp4", 4, "fsarctl train --shots 3; or add --frozen"),
+    ],
+)
+def test_what_is_wrong_gives_one_message_and_its_exit_code(
+    project: Path, words: str, code: int, says: str
+) -> None:
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("FSARCTL_", "OPENAI_"))}
+    done = subprocess.run(
+        [str(FSARCTL), "predict", *shlex.split(words)],
+        cwd=project,
+        env=plain,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
