@@ -4,10 +4,12 @@ Redirects are not followed: the key and the prompts go to the address that was n
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+
+import httpx2
 
 from fsarctl.describing.answers import BadAnswerError
 from fsarctl.describing.server import Server
@@ -44,14 +46,16 @@ class Connection:
     """
 
     def __init__(self, server: Server, timeout: float) -> None:
-        import httpx2
         import openai
 
         self._timeout = timeout
         self._connect = min(_CONNECT_S, timeout)
         key = server.key()
-        # without a key the client insists on hearing that none is meant
-        self._headers = {} if key else {"Authorization": openai.Omit()}
+        # a compressed reply would be bounded before it swells
+        self._headers: dict[str, Any] = {"Accept-Encoding": "identity"}
+        if not key:
+            # the client insists on hearing that none is meant
+            self._headers["Authorization"] = openai.Omit()
         self._client = openai.AsyncOpenAI(
             api_key=key or "none",
             base_url=server.base,
@@ -59,7 +63,9 @@ class Connection:
             max_retries=0,
             timeout=httpx2.Timeout(timeout, connect=self._connect),
             http_client=httpx2.AsyncClient(
-                limits=httpx2.Limits(max_connections=None), follow_redirects=False
+                limits=httpx2.Limits(max_connections=None),
+                follow_redirects=False,
+                event_hooks={"response": [_bound]},
             ),
         )
         if not server.is_openai:
@@ -85,7 +91,6 @@ class Connection:
             ConnectionLostError: there is none, or only a part of one.
             BadAnswerError: it is larger than any answer.
         """
-        import httpx2
         import openai
 
         content = bytearray()
@@ -94,8 +99,6 @@ class Connection:
             async with asyncio.timeout(self._timeout), self._ask(body) as response:
                 async for chunk in response.iter_bytes():
                     content += chunk
-                    if len(content) > LARGEST_REPLY:
-                        raise BadAnswerError(f"the reply is larger than {LARGEST_REPLY / 1e6:g} MB")
                 return _reply(response.status_code, response.headers, bytes(content))
         except openai.APIStatusError as error:
             return _reply(error.status_code, error.response.headers, error.response.content)
@@ -106,6 +109,30 @@ class Connection:
         except (httpx2.HTTPError, openai.APIConnectionError) as error:
             cause = type(error.__cause__ or error).__name__
             raise ConnectionLostError(f"the connection failed ({cause})") from None
+
+
+async def _bound(response: httpx2.Response) -> None:
+    # the client reads the bodies of errors by itself, and whole: the bound has to be beneath it
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    response.stream = _Bounded(response.stream)
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A reply's bytes, of which there may be so many."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._stream:
+            size += len(chunk)
+            if size > LARGEST_REPLY:
+                raise BadAnswerError(f"the reply is larger than {LARGEST_REPLY / 1e6:g} MB")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _reply(status: int, headers: Mapping[str, str], content: bytes) -> Reply:

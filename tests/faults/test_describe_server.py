@@ -246,6 +246,7 @@ BROKEN: list[tuple[Callable[[], Reply], str, int]] = [
     (lambda: Reply(b'{"error": "busy"}', 503, AT_ONCE), "HTTP 503: busy", 3),
     (lambda: Reply(b'{"detail": "no"}', 503, AT_ONCE), "HTTP 503: no", 3),
     (lambda: Reply(b" " * 100_000, huge=True), "the reply is larger than 8 MB", 2),
+    (lambda: Reply(b" " * 100_000, 500, huge=True), "the reply is larger than 8 MB", 2),
     (lambda: Reply(b"\xff\xfe\xfa"), "the reply is not UTF-8 text", 2),
     (lambda: Reply(b"\xff", 500, AT_ONCE), "HTTP 500: ", 3),
     (lambda: Reply(good("a").body, torn=True), "the connection failed (RemoteProtocolError)", 3),
