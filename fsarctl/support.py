@@ -33,10 +33,10 @@ class Support:
     """The support set of two or more classes, with any number of clips each.
 
     ``labels``: way names. ``classes`` (videos,): which of them each clip shows, class-major. ``features``
-    (videos, T, embed): of all clips as one set. ``text`` (way, 3, embed): of the descriptions, or
-    None where a class has none.
-    ``clips`` and ``pictures`` (videos,): names, and digests of the frames that were read. ``made_by``: all
-    that the features depend on but the clips; a model with another ``made_by`` must not score them.
+    (videos, T, embed): of all clips as one set. ``text`` (way, 3, embed): of the descriptions, or None where
+    a class has none. ``clips`` and ``pictures`` (videos,): names, and digests of the frames that were read.
+    ``made_by``: all that the features depend on but the clips; a model with another ``made_by`` must not
+    score them.
     """
 
     labels: tuple[str, ...]
