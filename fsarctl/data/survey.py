@@ -7,7 +7,6 @@ asked.
 """
 
 import errno
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from fsarctl.data.clips import why_unreadable
 from fsarctl.data.pictures import UPRIGHT, Orientation, orientation_of
 from fsarctl.errors import InputError
 
@@ -119,10 +119,9 @@ def open_video(path: Path) -> InputContainer:
     Raises:
         UnreadableVideoError: it is not there, not readable, not a file, empty, or no video.
     """
+    if reason := why_unreadable(path):
+        raise UnreadableVideoError(reason)
     try:
-        kind = path.stat().st_mode
-        if not stat.S_ISREG(kind):  # a FIFO would wait for ever
-            raise UnreadableVideoError(f"it is not a file but {_kind_words(kind)}")
         with path.open("rb") as file:
             head = file.read(12)
     except OSError as error:
@@ -272,9 +271,3 @@ def _check_whole(header: _Header, found: _Found, times: NDArray[np.float64]) -> 
 
 def _container_words(kind: str) -> str:
     return "transport stream" if kind == "mpegts" else f"container {kind}"
-
-
-def _kind_words(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "a directory"
-    return "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
