@@ -167,10 +167,22 @@ class ExtractConfig:
     """[extract]: which frames are kept, and how large."""
 
     frames: int = setting(8, "frames per clip, one from the middle of each of as many equal segments")
+    candidates: int = setting(
+        1,
+        "frames kept of each segment of the clips trained on: training draws one anew for each episode. "
+        "Odd: the middle one is the segment's middle, which alone is kept, and seen, elsewhere",
+    )
     size: int = setting(0, "side of the stored square, pixels; 0 means 1.15 times what the backbone reads")
+    resize: Literal["squash", "aspect"] = setting(
+        "squash", "squash: the whole picture, its sides scaled alike or not; aspect: its middle square"
+    )
 
     def __post_init__(self) -> None:
         _require(2 <= self.frames <= 256, f"frames is {self.frames}; it must be within 2 and 256")
+        _require(
+            1 <= self.candidates <= 31 and self.candidates % 2 == 1,
+            f"candidates is {self.candidates}; it must be odd, within 1 and 31",
+        )
         _require(self.size == 0 or self.size >= 16, f"size is {self.size}; it must be 0, or 16 or more")
 
 

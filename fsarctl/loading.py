@@ -12,6 +12,7 @@ from torch import Tensor
 from fsarctl.data.crops import centre_offsets, crop_frames, random_offsets
 from fsarctl.data.episodes import Episode, random_words, sample_episode
 from fsarctl.data.frame_store import FrameStore
+from fsarctl.data.sampling import random_candidates
 from fsarctl.errors import InputError
 from fsarctl.models.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
 
@@ -53,7 +54,8 @@ class EpisodeLoader:
     ``tokens`` maps a label to its (3, context) tokens. ``crop`` is "clip" (random, one per
     clip), "frame" (random, one per frame, as the released code does) or "centre". Random crops are drawn
     anew for each episode; with ``crops`` above 0 each clip has so many, once and for all, and an episode
-    draws one of them.
+    draws one of them. With random crops the frame of each segment is drawn likewise, where the store
+    keeps several; otherwise it is the middle one.
 
     Raises:
         InputError: the stored frames are smaller than what the backbone reads, or a label has no tokens.
@@ -111,7 +113,9 @@ class EpisodeLoader:
             frames = self.fixed_crops(self.crop_names(episode))
         else:
             rows = _videos(episode)
-            stored = self._read(rows)  # (videos, T, S, S, 3)
+            stored = self._read(
+                rows, self._candidates(len(rows), number, self.stream)
+            )  # (videos, T, S, S, 3)
             frames = torch.from_numpy(crop_frames(stored, self._offsets(len(rows), number), self.side))
         return Batch(
             episode=episode,
@@ -135,7 +139,11 @@ class EpisodeLoader:
 
     def fixed_crops(self, names: Sequence[int]) -> Tensor:
         """The frames that ``crop_names`` names, (videos, T, side, side, 3) uint8."""
-        stored = self._read(np.array(names, np.int64) // self.crops)
+        drawn = [self._candidates(1, name, f"{self.stream}/fixed") for name in names]
+        candidates = (
+            None if self.store.candidates == 1 else np.concatenate([c for c in drawn if c is not None])
+        )
+        stored = self._read(np.array(names, np.int64) // self.crops, candidates)
         offsets = np.concatenate(
             [
                 random_offsets(
@@ -171,16 +179,27 @@ class EpisodeLoader:
             per_frame=self.crop == "frame",
         )
 
-    def _read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        clip_bytes = self.store.frames * self.store.size**2 * 3
+    def _candidates(self, videos: int, number: int, stream: str) -> npt.NDArray[np.int64] | None:
+        """Which frame of each segment, (videos, T); None: the middle one."""
+        if self.crop == "centre" or self.store.candidates == 1:
+            return None
+        return random_candidates(
+            videos, self.store.frames, self.store.candidates, stream=stream, seed=self.seed, number=number
+        )
+
+    def _read(
+        self, rows: npt.NDArray[np.int64], candidates: npt.NDArray[np.int64] | None
+    ) -> npt.NDArray[np.uint8]:
+        clip_bytes = self.store.frames * self.store.candidates * self.store.size**2 * 3
         if len(self.store) * clip_bytes > RESIDENT_BYTES:
-            return self.store.read(rows.tolist())
+            return self.store.read(rows.tolist(), candidates)
         if self._resident is None:
             usable = [row for rows in self._rows.values() for row in rows]
             self._places = np.zeros(len(self.store), np.int64)
             self._places[usable] = np.arange(len(usable))
-            self._resident = self.store.read(usable)
-        return self._resident[self._places[rows]]
+            self._resident = self.store.read_all_candidates(usable)
+        places = self.store.places(len(rows), candidates)
+        return self._resident[self._places[rows][:, None], places]
 
 
 def _videos(episode: Episode) -> npt.NDArray[np.int64]:

@@ -3,26 +3,28 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
 from fsarctl.config import ExtractConfig
-from fsarctl.data.clips import Clip
+from fsarctl.data.clips import Clip, why_unreadable
 from fsarctl.errors import InputError
 
 if TYPE_CHECKING:
+    from fsarctl.data.extraction import Extraction
     from fsarctl.data.frame_store import ClipRow
 
-__all__ = ["STAGE", "VERSION", "require_no_failures", "unit"]
+__all__ = ["STAGE", "VERSION", "require_no_failures", "retry_hint", "unit"]
 
 STAGE = "extract"
-VERSION = 1
+VERSION = 2
 
-RESIZE = "squash"
+ASIDE = ("decoding.json", "failures.json")
 NAMED_FAILURES = 3
 STRICT_STEP = "Repair or remove them, or leave out --strict: they are then skipped and listed."
+MORE_TIME = 4
 
 
 def unit(
@@ -32,62 +34,80 @@ def unit(
     config: ExtractConfig,
     size: int,
     *,
+    candidates: int = 1,
     workers: int,
     strict: bool = False,
     time_limit_s: float = 60,
 ) -> Unit:
-    """The frames of one split: frames.zarr, clips.json and failures.json (``FrameStore`` reads them).
+    """The frames of one split: frames.zarr and clips.json, which ``FrameStore`` reads, and how they were had.
 
     ``clips``: videos on disk, or the unit that renders them (its clips.json lists name, label and
-    file). ``size``: side of the stored square, pixels. ``workers``, ``strict`` and ``time_limit_s``
-    (seconds per video) do not enter the key.
+    file). ``size``: side of the stored square, pixels. ``candidates``: frames per segment. ``workers``,
+    ``strict`` and ``time_limit_s`` (seconds per video) do not enter the key. A clip whose file cannot be
+    opened is a failure like any other; mended, it changes the key.
 
     Raises (when built):
         InputError: no clip could be decoded, or, with ``strict``, one could not.
     """
-    settings: dict[str, JSON] = {"frames": config.frames, "size": size, "resize": RESIZE}
+    settings: dict[str, JSON] = {
+        "frames": config.frames,
+        "candidates": candidates,
+        "size": size,
+        "resize": config.resize,
+    }
+    key = dict(settings)
     videos: Unit | Files
+    unreadable: dict[str, str] = {}
     if isinstance(clips, Unit):
         videos = clips
     else:
-        videos = Files({clip.name: clip.path for clip in clips})
+        reasons = {clip.name: why_unreadable(clip.path) for clip in clips}
+        unreadable = {name: reason for name, reason in reasons.items() if reason}
+        videos = Files({clip.name: clip.path for clip in clips if clip.name not in unreadable})
         listing = json.dumps([(clip.name, clip.label) for clip in clips]).encode()
-        settings["clips"] = hashlib.sha256(listing).hexdigest()
+        key["clips"] = hashlib.sha256(listing).hexdigest()
 
     def fill(build: Build) -> None:
-        from fsarctl.data.extraction import extract_clips
+        from fsarctl.data.extraction import Sources, extract_clips
 
-        rows = extract_clips(
-            _rendered(build.inputs["videos"]) if isinstance(clips, Unit) else clips,
+        digests = build.digests.get("videos", {})
+        if isinstance(clips, Unit):
+            listed, digests = _rendered(build.inputs["videos"], digests)
+        else:
+            listed = list(clips)
+        extraction = extract_clips(
+            listed,
             build.folder,
             build.scratch,
             frames=config.frames,
+            candidates=candidates,
             size=size,
+            resize=config.resize,
             workers=workers,
             reporter=build.reporter,
             time_limit_s=time_limit_s,
             title=f"extract {dataset}/{split}",
+            settings={**settings, "version": VERSION},
+            sources=Sources(digests, unreadable, [(each.folder, each.scratch) for each in build.earlier()]),
         )
-        failed = [row for row in rows if not row.valid]
-        build.record("clips", len(rows))
-        build.record("failures", len(failed))
-        build.record("decoders", dict(Counter(row.decoder for row in rows if row.valid)))
-        if failed and strict:
-            raise InputError(
-                _summary(dataset, split, failed, len(rows)),
-                next_step=STRICT_STEP,
-            )
+        _record(build, extraction, time_limit_s)
+        failed = [row for row in extraction.rows if not row.valid]
         if failed:
-            build.reporter.note(f"{_summary(dataset, split, failed, len(rows))}. failures.json lists them.")
+            summary = _summary(dataset, split, failed, len(extraction.rows))
+            if strict:
+                raise InputError(summary, next_step=STRICT_STEP)
+            build.reporter.note(f"{summary}. failures.json lists them.")
 
     return Unit(
         stage=STAGE,
         version=VERSION,
         slot=f"extract {dataset}/{split}",
         command="fsarctl extract",
-        config=settings,
+        config=key,
         build=fill,
         inputs={"videos": videos},
+        aside=ASIDE,
+        reuses=True,
     )
 
 
@@ -107,9 +127,44 @@ def require_no_failures(artifact: Artifact) -> None:
         )
 
 
-def _rendered(folder: Path) -> list[Clip]:
+def retry_hint(artifact: Artifact, command: str) -> str:
+    """What to say of an artifact that lacks clips only because of bad luck; "" where there are none.
+
+    ``command`` is what makes the artifact.
+    """
+    facts = _facts(artifact)
+    count = facts.get("retry", 0) if artifact.manifest.stage == STAGE else 0
+    if not count:
+        return ""
+    seconds = MORE_TIME * float(facts.get("time_limit_s", 0))
+    return (
+        f"{artifact.manifest.slot}: {count} of its failures may be bad luck (out of time, or the decoder"
+        f" crashed). To try {'it' if count == 1 else 'them'} again, with more time:"
+        f" {command} --retry --time-limit {seconds:g}"
+    )
+
+
+def _record(build: Build, extraction: "Extraction", time_limit_s: float) -> None:
+    rows = extraction.rows
+    build.record("clips", len(rows))
+    build.record("failures", sum(not row.valid for row in rows))
+    build.record("retry", sum(row.retry for row in rows))
+    build.record("time_limit_s", time_limit_s)
+    build.record("decoders", dict(Counter(row.decoder for row in rows if row.valid)))
+    build.record("decoded", extraction.decoded)
+    build.record("copied", extraction.copied)
+
+
+def _facts(artifact: Artifact) -> Mapping[str, Any]:
+    facts = artifact.manifest.provenance.get("facts")
+    return facts if isinstance(facts, Mapping) else {}
+
+
+def _rendered(folder: Path, digests: Mapping[str, str]) -> tuple[list[Clip], dict[str, str]]:
+    """The clips of a render artifact, and their digests by clip name instead of file name."""
     rows = json.loads((folder / "clips.json").read_text(encoding="utf-8"))
-    return [Clip(row["name"], row["label"], folder / row["file"]) for row in rows]
+    clips = [Clip(row["name"], row["label"], folder / row["file"]) for row in rows]
+    return clips, {row["name"]: digests[row["file"]] for row in rows if row["file"] in digests}
 
 
 def _summary(dataset: str, split: str, failed: "Sequence[ClipRow]", total: int) -> str:

@@ -300,12 +300,20 @@ class Pipeline:
                 self._videos(name, split),
                 self._config.extract,
                 self._config.extract.size or stored_side(self._config.model.backbone),
+                candidates=self._config.extract.candidates if self._trained_on(name, split) else 1,
                 workers=self._options.workers,
                 strict=self._options.strict,
                 time_limit_s=self._options.time_limit_s,
             )
 
         return self._once(f"extract {name}/{split}", make, name)
+
+    def _trained_on(self, name: str, split: str) -> bool:
+        """Whether this split's clips are what the adapters are trained on."""
+        try:
+            return split == "train" and name == self.base
+        except ConfigError:  # several datasets, and none of them named: nothing is trained
+            return False
 
     def _videos(self, name: str, split: str) -> Unit | list[Clip]:
         dataset = self._settings.dataset(name)

@@ -3,7 +3,7 @@
 from fsarctl.artifacts.manifest import Artifact, Manifest
 from fsarctl.artifacts.shelf import Verdict
 from fsarctl.artifacts.store import Outcome, Removal, State, Store
-from fsarctl.artifacts.unit import JSON, Build, Files, Unit
+from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
 from fsarctl.artifacts.why import Change
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Artifact",
     "Build",
     "Change",
+    "Earlier",
     "Files",
     "Manifest",
     "Outcome",

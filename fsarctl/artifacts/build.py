@@ -2,11 +2,12 @@
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from fsarctl.artifacts.durable import sync_file, sync_folder, write_synced
 from fsarctl.artifacts.hashes import BAR_BYTES, HashMemory
-from fsarctl.artifacts.keys import canonical, digest_of, file_sha256
+from fsarctl.artifacts.keys import canonical, file_sha256
 from fsarctl.artifacts.manifest import (
     MANIFEST,
     RESERVED,
@@ -15,6 +16,7 @@ from fsarctl.artifacts.manifest import (
     Manifest,
     Source,
     Stored,
+    content_digest,
     parse_manifest,
     render_manifest,
     render_sources,
@@ -22,7 +24,7 @@ from fsarctl.artifacts.manifest import (
 from fsarctl.artifacts.provenance import provenance
 from fsarctl.artifacts.shelf import Shelf, files_of
 from fsarctl.artifacts.snapshot import Snapshot
-from fsarctl.artifacts.unit import JSON, Build, Files, Unit
+from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
 from fsarctl.errors import FsarctlError, IntegrityError
 from fsarctl.reporting import SILENT, Reporter
 
@@ -31,9 +33,19 @@ __all__ = ["make", "recover"]
 NAMED = 5  # changed inputs named in an error
 
 
-def make(unit: Unit, key: str, look: Snapshot, shelf: Shelf, hashes: HashMemory, project: Path) -> Artifact:
+def make(
+    unit: Unit,
+    key: str,
+    look: Snapshot,
+    shelf: Shelf,
+    hashes: HashMemory,
+    project: Path,
+    *,
+    reuse: bool = True,
+) -> Artifact:
     """Builds a unit and publishes the result under ``key``, whose lock the caller holds.
 
+    With ``reuse`` False, a unit that could take parts of earlier artifacts makes everything anew.
     Whatever interrupts it, nothing is published and the work folder stays for the next attempt; only
     when an input changed meanwhile is the work thrown away, for it mixes the old and the new.
 
@@ -57,8 +69,17 @@ def make(unit: Unit, key: str, look: Snapshot, shelf: Shelf, hashes: HashMemory,
         name: _upstream(look, source) for name, source in unit.inputs.items() if isinstance(source, Unit)
     }
     inputs = {name: artifact.path for name, artifact in upstream.items()}
+    digests: dict[str, Mapping[str, str]] = {
+        name: {file: stored.sha256 for file, stored in artifact.manifest.files.items()}
+        for name, artifact in upstream.items()
+    }
+    listings = look.listings(unit)
+
+    def earlier() -> list[Earlier]:
+        return _earlier(unit.stage, work, shelf) if unit.reuses and reuse else []
+
     started = time.monotonic()
-    unit.build(Build(folder, scratch, inputs, shelf.reporter, record))
+    unit.build(Build(folder, scratch, inputs, shelf.reporter, record, digests | listings, earlier))
     seconds = round(time.monotonic() - started, 3)
 
     try:
@@ -68,7 +89,6 @@ def make(unit: Unit, key: str, look: Snapshot, shelf: Shelf, hashes: HashMemory,
         raise
 
     files = _seal_files(unit, folder, shelf.reporter)
-    listings = look.listings(unit)
     sources = None
     if listings:
         content = render_sources(listings)
@@ -80,13 +100,14 @@ def make(unit: Unit, key: str, look: Snapshot, shelf: Shelf, hashes: HashMemory,
         version=unit.version,
         slot=unit.slot,
         key=key,
-        digest=digest_of({name: stored.sha256 for name, stored in files.items()}),
+        digest=content_digest(files, unit.aside),
         command=unit.command,
         config=unit.config,
         inputs={name: _source(look, source) for name, source in unit.inputs.items()},
         files=files,
         sources=sources,
         provenance=provenance(project) | made,
+        aside=unit.aside,
     )
     rendered = render_manifest(manifest)
     published = parse_manifest(
@@ -117,6 +138,16 @@ def _open_work(shelf: Shelf, work: Path) -> bool:
     for name in RESERVED:
         (folder / name).unlink(missing_ok=True)
     return any(folder.iterdir()) or any(scratch.iterdir())
+
+
+def _earlier(stage: str, work: Path, shelf: Shelf) -> list[Earlier]:
+    """What is there of a stage, finished or not, the newest artifact first; ``work`` is the one in hand."""
+    finished = sorted(shelf.all(stage), key=lambda artifact: artifact.manifest.created, reverse=True)
+    others = [place for place in shelf.unfinished() if place.parent.name == stage and place != work]
+    return [
+        *(Earlier(artifact.path) for artifact in finished),
+        *(Earlier(place / "folder", place / "scratch") for place in others),
+    ]
 
 
 def _upstream(look: Snapshot, unit: Unit) -> Artifact:

@@ -24,6 +24,7 @@ __all__ = [
     "ManifestError",
     "Source",
     "Stored",
+    "content_digest",
     "parse_manifest",
     "read_manifest",
     "read_sources",
@@ -65,7 +66,8 @@ class Source:
 class Manifest:
     """See the module.
 
-    ``files`` are by relative path; ``sources`` is sources.json, None where no outside file went in;
+    ``files`` are by relative path; those in ``aside`` do not count in ``digest``. ``sources`` is
+    sources.json, None where no outside file went in;
     ``provenance`` holds created, seconds, resumed, host, platform, python, packages, git and facts (what the
     stage recorded: device, counts).
     """
@@ -81,6 +83,7 @@ class Manifest:
     files: Mapping[str, Stored]
     sources: Stored | None
     provenance: Mapping[str, JSON]
+    aside: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -151,15 +154,21 @@ def parse_manifest(raw: bytes) -> Manifest:
         fields["inputs"] = {name: Source(**source) for name, source in fields["inputs"].items()}
         fields["files"] = {name: Stored(**stored) for name, stored in fields["files"].items()}
         fields["sources"] = fields["sources"] and Stored(**fields["sources"])
+        fields["aside"] = tuple(fields.get("aside", ()))
         manifest = Manifest(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise ManifestError(f"its manifest makes no sense ({error})") from error
     inputs = {name: source.digest for name, source in manifest.inputs.items()}
     if manifest.key != key_of(manifest.stage, manifest.version, manifest.config, inputs):
         raise ManifestError("its manifest contradicts its key")
-    if manifest.digest != digest_of({name: stored.sha256 for name, stored in manifest.files.items()}):
+    if manifest.digest != content_digest(manifest.files, manifest.aside):
         raise ManifestError("its manifest contradicts its digest")
     return manifest
+
+
+def content_digest(files: Mapping[str, Stored], aside: Sequence[str]) -> str:
+    """The digest of an artifact's files, but for those that only say how it was made."""
+    return digest_of({name: stored.sha256 for name, stored in files.items() if name not in aside})
 
 
 def _plain(value: object) -> object:

@@ -133,7 +133,7 @@ class Store:
         return [self._state(unit, look) for unit in look.order(units)]
 
     def realise(self, unit: Unit, *, force: bool = False) -> Artifact:
-        """Finds or makes one unit, whose upstream must be done; ``force`` makes it again.
+        """Finds or makes one unit, whose upstream must be done; ``force`` makes it again, from nothing.
 
         Raises:
             UpstreamError: something upstream is not done; the next step names the commands.
@@ -141,14 +141,20 @@ class Store:
             InputError: an input file is unreadable, or the cache's disk is full or read-only.
             LockError: another process kept working on it for longer than ``patience_s``.
         """
-        return self._realise(unit, self._look(), force=force).artifact
+        return self._realise(unit, self._look(), force=force, reuse=not force).artifact
 
     def realise_all(
-        self, units: Iterable[Unit], *, force: bool = False, upstream: bool = True
+        self,
+        units: Iterable[Unit],
+        *,
+        force: bool = False,
+        again: Iterable[Unit] = (),
+        upstream: bool = True,
     ) -> list[Outcome]:
         """Finds or makes the units and everything upstream, each once, upstream first.
 
-        ``force`` makes the given units again, and of their upstream only what is not done. With
+        ``force`` makes the given units again, from nothing, and of their upstream only what is not done;
+        those of ``again`` are made again from what their present artifacts have (see ``reuses``). With
         ``upstream`` False only the given units are made, and what they read must be done or among them.
 
         Raises:
@@ -165,7 +171,16 @@ class Store:
                 first = next(u for u in ordered if look.identity(u) in given and look.artifact(u) is None)
                 raise self._upstream_error(first, undone, look)
             ordered = [unit for unit in ordered if look.identity(unit) in given]
-        return [self._realise(unit, look, force=force and look.identity(unit) in given) for unit in ordered]
+        repeated = {look.identity(unit) for unit in again}
+        return [
+            self._realise(
+                unit,
+                look,
+                force=(force and look.identity(unit) in given) or look.identity(unit) in repeated,
+                reuse=not force,
+            )
+            for unit in ordered
+        ]
 
     def artifacts(self) -> list[Artifact]:
         """Every artifact, by stage, slot and age."""
@@ -202,7 +217,7 @@ class Store:
         Artifacts of the stages in ``keep`` stay with all that went into them, and so does the newest answer
         of each (stage, slot) in ``newest``; quarantine and records stay.
         While a unit's upstream is not done its key is unknown, and the newest answer of its slot stays:
-        it may be the right one again.
+        it may be the right one again. So does that of a unit that is not made yet and ``reuses`` parts.
 
         Raises:
             InputError: the cache cannot be written.
@@ -210,11 +225,13 @@ class Store:
         look = self._look()
         kept: set[Path] = set()
         for unit in look.order(units):
-            if (key := look.key(unit)) is not None:
+            key, made = look.key(unit), look.artifact(unit) is not None
+            if key is not None:
                 kept |= {self._shelf.home(unit.stage, key)}
-                if look.artifact(unit) is None:
+                if not made:
                     kept |= {self._shelf.work(unit.stage, key)}
-            elif last := self._shelf.newest(unit.stage, unit.slot):
+            wanted = key is None or (unit.reuses and not made)
+            if wanted and (last := self._shelf.newest(unit.stage, unit.slot)):
                 kept |= {last.path}
         kept |= self._with_upstream(keep)
         kept |= {last.path for stage, slot in newest if (last := self._shelf.newest(stage, slot))}
@@ -250,7 +267,7 @@ class Store:
         )
         return State(unit, name, key, answer, why)
 
-    def _realise(self, unit: Unit, look: Snapshot, *, force: bool) -> Outcome:
+    def _realise(self, unit: Unit, look: Snapshot, *, force: bool, reuse: bool) -> Outcome:
         key = look.key(unit)
         if key is None:
             undone = [each for each in look.order([unit])[:-1] if look.artifact(each) is None]
@@ -264,7 +281,7 @@ class Store:
             recover(self._shelf, unit.stage, key)
             before = self._shelf.get(unit.stage, key)
             if before is None or force:
-                artifact = make(unit, key, look, self._shelf, self._hashes, self._project)
+                artifact = make(unit, key, look, self._shelf, self._hashes, self._project, reuse=reuse)
             else:
                 artifact = before  # another process made it while this one waited
         if before is not None and artifact.digest != before.digest:

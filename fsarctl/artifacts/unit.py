@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from fsarctl.reporting import Reporter
 
-__all__ = ["JSON", "Build", "Files", "Unit"]
+__all__ = ["JSON", "Build", "Earlier", "Files", "Unit"]
 
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
@@ -25,6 +25,18 @@ class Files:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """What an earlier build of a stage left, under another key or the same: a source of parts.
+
+    ``folder`` is a finished artifact (``scratch`` is None then), or what an interrupted build had made
+    so far, with its scratch files. Nothing here is verified: who takes something over checks it.
+    """
+
+    folder: Path
+    scratch: Path | None = None
+
+
+@dataclass(frozen=True)
 class Build:
     """What a unit's build function is given.
 
@@ -33,6 +45,9 @@ class Build:
     artifact, so scratch files are removed before returning (or kept in ``scratch``, which survives
     a crash likewise and is never published). ``inputs`` are the folders of the upstream artifacts.
     ``record`` adds a fact (device, counts) to the manifest's provenance; it is not part of the key.
+    ``digests`` are the sha256 of what went in, {input: {file name: sha256}}. ``earlier`` lists what a
+    unit that ``reuses`` may take parts from, the newest artifact first; nothing when everything is to be
+    made anew (``force``).
     """
 
     folder: Path
@@ -40,6 +55,8 @@ class Build:
     inputs: Mapping[str, Path]
     reporter: Reporter
     record: Callable[[str, JSON], None]
+    digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    earlier: Callable[[], Sequence[Earlier]] = tuple
 
 
 @dataclass(frozen=True)
@@ -48,7 +65,9 @@ class Unit:
 
     key = hash(stage, version, config, digest of each input). ``slot`` names the question that the
     artifact answers ("train shapes 1-shot"), so that an outdated answer can be compared with the
-    present one; ``command`` is what a user types to make it.
+    present one; ``command`` is what a user types to make it. ``aside`` are files that say how it was
+    made: kept and verified like the others, but not part of the digest that others depend on. ``reuses``:
+    its build may take parts of earlier artifacts of its stage, so these are worth keeping until it is made.
     """
 
     stage: str
@@ -58,3 +77,5 @@ class Unit:
     config: Mapping[str, JSON]
     build: Callable[[Build], None]
     inputs: Mapping[str, "Unit | Files"] = field(default_factory=dict)
+    aside: tuple[str, ...] = ()
+    reuses: bool = False

@@ -151,13 +151,18 @@ def extract(
     workers: Workers = CORES,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if any video cannot be decoded.")] = False,
     time_limit: TimeLimit = 60,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try again what ran out of time or crashed the decoder.")
+    ] = False,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Decode the frames of every clip into the frame store."""
+    """Decode the frames of every clip into the frame store; what was decoded before is copied."""
     pipeline = session.pipeline(dataset=dataset, workers=workers, strict=strict, time_limit_s=time_limit)
-    session.extract(pipeline.extract(), strict=strict, dry_run=dry_run, force=force, as_json=as_json)
+    session.extract(
+        pipeline.extract(), strict=strict, retry=retry, dry_run=dry_run, force=force, as_json=as_json
+    )
 
 
 @command(app, "train", example="fsarctl train --shots 1 3 5 --set train.lr=0.01")

@@ -114,28 +114,49 @@ class Session:
         """The shots of --shots, each once, or those of the file's ``table``."""
         return list(dict.fromkeys(given or getattr(self.settings.config, table).shots))
 
-    def extract(self, units: Sequence["Unit"], *, strict: bool, **how: bool) -> None:
-        """Make units; with ``strict``, a finished artifact with failures is refused like a new one."""
-        from stages.extract import require_no_failures
+    def extract(self, units: Sequence["Unit"], *, strict: bool, retry: bool, **how: bool) -> None:
+        """Make units; with ``strict``, a finished artifact with failures is refused like a new one.
 
+        With ``retry``, what failed by bad luck is tried again, and nothing else is decoded.
+        """
+        from stages.extract import require_no_failures, retry_hint
+
+        again: list[Unit] = []
         for unit in units:
-            known = self.store.find(unit) if strict else None
-            if known is not None:
+            known = self.store.find(unit) if strict or retry else None
+            if known is not None and retry and retry_hint(known, unit.command):
+                again.append(unit)
+            elif known is not None and strict:
                 require_no_failures(known)
-        self.make(units, **how)
+        self.make(units, again=again, **how)
 
-    def make(self, units: Sequence["Unit"], *, dry_run: bool, force: bool, as_json: bool) -> None:
-        """Make units, whose upstream must be done, and say where they are; or only what would be made."""
+    def make(
+        self,
+        units: Sequence["Unit"],
+        *,
+        dry_run: bool,
+        force: bool,
+        as_json: bool,
+        again: Sequence["Unit"] = (),
+    ) -> None:
+        """Make units, whose upstream must be done, and say where they are; or only what would be made.
+
+        ``again`` are made again though they are done.
+        """
         if dry_run:
             self._say_states(units, as_json=as_json)
+            for unit in again:
+                say(f"{unit.slot}: what failed by bad luck would be tried again")
             return
-        summaries = self.realise(units, force=force, as_json=as_json)
+        summaries = self.realise(units, force=force, as_json=as_json, again=again)
         if as_json:
             print_json({"schema": "fsarctl.make/1", "artifacts": summaries})
 
-    def realise(self, units: Sequence["Unit"], *, force: bool, as_json: bool) -> list[dict[str, Any]]:
+    def realise(
+        self, units: Sequence["Unit"], *, force: bool, as_json: bool, again: Sequence["Unit"] = ()
+    ) -> list[dict[str, Any]]:
         """Make units and say where they are; gives what JSON says of them."""
-        outcomes = self._make(units, force=force, upstream=False)
+        outcomes = self._make(units, force=force, upstream=False, again=again)
         for each in outcomes if not as_json else ():
             typer.echo(f"{each.unit.slot}: {_relative(each.artifact.path)}")
         return [_summary(each) for each in outcomes]
@@ -303,11 +324,17 @@ class Session:
         upstream: bool,
         jobs: int = 1,
         words: Sequence[str] = (),
+        again: Sequence["Unit"] = (),
     ) -> list["Outcome"]:
+        from stages.extract import retry_hint
+
         waiting = {state.unit.slot for state in self.store.plan(units) if state.name != "done"}
         if jobs > 1 and waiting and not force:
             self._make_beside_each_other(units, jobs, words)
-        outcomes = self.store.realise_all(units, force=force, upstream=upstream)
+        outcomes = self.store.realise_all(units, force=force, again=again, upstream=upstream)
+        for each in outcomes:
+            if hint := retry_hint(each.artifact, each.unit.command):
+                say(hint)
         new = sum(each.made or each.unit.slot in waiting for each in outcomes)
         if new == 0:
             say(f"nothing to do: all {len(outcomes)} artifacts are up to date")
@@ -350,6 +377,7 @@ def _summary(outcome: "Outcome") -> dict[str, Any]:
         "digest": manifest.digest,
         "path": str(outcome.artifact.path),
         "made": outcome.made,
+        "facts": manifest.provenance.get("facts", {}),
     }
 
 

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pebble import ProcessExpired, ProcessPool
 
-from fsarctl.data.decoders import DecodedClip, UnreadableVideoError
+from fsarctl.data.decoders import DecodedClip
+from fsarctl.data.survey import UnreadableVideoError
 from fsarctl.data.workers import leave_with_parent
 from fsarctl.errors import FsarctlError
 
@@ -131,9 +132,11 @@ def _attempt(decode: Decode, path: Path, frames: int, size: int) -> DecodedClip 
         clip = decode(path, frames, size)
         _check(clip.frames, frames, size)
     except UnreadableVideoError as error:
-        return Failure(error.message)
+        return Failure(error.message, error.retry)
     except Exception as error:
-        return Failure(f"decoding failed: {type(error).__name__}: {error}".replace(str(path), path.name))
+        # Without the path: the same bytes elsewhere fail with the same words.
+        reason = f"decoding failed: {type(error).__name__}: {error}".replace(str(path), "the video")
+        return Failure(reason, retry=isinstance(error, MemoryError))
     return clip
 
 

@@ -1,8 +1,13 @@
 """The frames of a split on disk: one Zarr array, and beside it one row of facts per clip.
 
-    frames.zarr   (N, T, S, S, 3) uint8; chunk = one clip, shard = 16 clips, CRC-32C on every chunk
-    clips.json    N rows, in the order of the array
+    frames.zarr   (N, T * C, S, S, 3) uint8; chunk = one clip, shard = 16 clips, CRC-32C on every chunk
+    clips.json    N rows, in the order of the array: what training and evaluation read
+    decoding.json N rows: which video (SHA-256), which decoder, and what it remarked
     failures.json name, label and reason of the rows that are not valid; their frames are zeros
+
+T segments, and of each C candidates, evenly spaced, in the order of time; C is odd, so that the middle
+one is the segment's middle. The last two files say how the frames were had: another decoder that gives
+the same pixels changes nothing for what reads the first two.
 
 Shards are written whole and once: clip by clip is 5 to 20 times slower and, from two writers, loses
 clips. A shard that is not there would read as zeros, so the reader asks for the file first.
@@ -12,10 +17,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import zarr
@@ -24,17 +29,25 @@ from zarr.codecs import Crc32cCodec
 
 from fsarctl.errors import IntegrityError
 
-__all__ = ["CLIPS_PER_SHARD", "ClipRow", "FrameStore", "FrameWriter", "write_rows"]
+__all__ = ["ASIDE", "CLIPS_PER_SHARD", "ClipRow", "FrameStore", "FrameWriter", "read_clip", "write_rows"]
 
 CLIPS_PER_SHARD = 16
+ASIDE = ("decoding.json", "failures.json")
+"""Files that say how the frames were had."""
+
+Candidates: TypeAlias = NDArray[np.int64]
+
+READ_BY_STAGES = ("name", "label", "valid", "frame_count", "indices")
+ABOUT_DECODING = ("video", "decoder", "problems", "retry")
 
 
 @dataclass(frozen=True)
 class ClipRow:
-    """What clips.json says about one row of the array.
+    """What is known about one row of the array.
 
-    ``indices``: the frames taken, of ``frame_count``. A row that is not ``valid`` has no decoder and
-    no frames; its ``problems`` are the reason.
+    ``indices``: the frames taken, of ``frame_count``. ``video``: the file's SHA-256. A row that is not
+    ``valid`` has no decoder and no frames; its ``problems`` are the reason, and ``retry`` says whether
+    another run may have better luck.
     """
 
     name: str
@@ -44,13 +57,15 @@ class ClipRow:
     frame_count: int
     indices: tuple[int, ...]
     problems: tuple[str, ...]
+    video: str = ""
+    retry: bool = False
 
 
 class FrameStore:
     """Frames of the clips of one split, by row.
 
     ``names``, ``labels``, ``valid``: one entry per row. ``classes``: the labels, sorted, each once.
-    ``frames``: T. ``size``: S, pixels. Opening reads clips.json and no frames.
+    ``frames``: T. ``candidates``: C. ``size``: S, pixels. Opening reads clips.json and no frames.
 
     Raises:
         IntegrityError: the folder does not hold a whole extract artifact.
@@ -65,7 +80,9 @@ class FrameStore:
             self.labels: tuple[str, ...] = tuple(row["label"] for row in rows)
             self.valid: tuple[bool, ...] = tuple(row["valid"] for row in rows)
             self._array = zarr.open_array(self._path, mode="r")
-            clips, self.frames, self.size = self._array.shape[:3]
+            clips, kept, self.size = self._array.shape[:3]
+            self.candidates = cast(int, self._array.attrs["candidates"])
+            self.frames: int = kept // self.candidates
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(f"the extracted frames in {folder} cannot be opened ({error})") from error
         if clips != len(self.names):
@@ -87,29 +104,62 @@ class FrameStore:
         """
         return list(self._rows[label])
 
-    def read(self, rows: Sequence[int]) -> NDArray[np.uint8]:
+    def read(self, rows: Sequence[int], candidates: Candidates | None = None) -> NDArray[np.uint8]:
         """Frames of these rows, in the order asked: (len(rows), T, S, S, 3) uint8, RGB.
+
+        ``candidates`` (len(rows), T), 0 to C - 1, chooses one frame of each segment; None: the middle.
 
         Raises:
             ValueError: a row has no frames (its video failed), or is not in the store.
             IntegrityError: the bytes on disk are not the bytes that were written.
         """
         out = np.empty((len(rows), self.frames, self.size, self.size, 3), np.uint8)
+        places = self.places(len(rows), candidates)
         # One row at a time: zarr reads a list of rows across shards 18 to 55 times slower.
         for position, row in enumerate(rows):
-            if not 0 <= row < len(self.names) or not self.valid[row]:
-                raise ValueError(f"row {row} of {self.folder} has no frames")
+            out[position] = self._read_one(int(row))[places[position]]
+        return out
+
+    def read_all_candidates(self, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """All that is kept of these rows, (len(rows), T * C, S, S, 3).
+
+        Raises:
+            ValueError, IntegrityError: as ``read``.
+        """
+        out = np.empty((len(rows), self.frames * self.candidates, self.size, self.size, 3), np.uint8)
+        for position, row in enumerate(rows):
             out[position] = self._read_one(int(row))
         return out
 
+    def places(self, clips: int, candidates: Candidates | None) -> Candidates:
+        """(clips, T) positions along the stored time axis of the chosen, or the middle, candidates."""
+        if candidates is None:
+            candidates = np.full((clips, self.frames), self.candidates // 2, np.int64)
+        return np.arange(self.frames) * self.candidates + candidates
+
     def _read_one(self, row: int) -> NDArray[np.uint8]:
-        what = f"the frames of {self.names[row]!r} in {self.folder}"
-        if not shard_path(self._path, row // CLIPS_PER_SHARD).is_file():
-            raise _damaged(f"{what} are gone (shard {row // CLIPS_PER_SHARD})")
+        if not 0 <= row < len(self.names) or not self.valid[row]:
+            raise ValueError(f"row {row} of {self.folder} has no frames")
         try:
-            return cast(NDArray[np.uint8], self._array[row])
-        except Exception as error:
-            raise _damaged(f"{what} are damaged ({error})") from error
+            return read_clip(self._array, self._path, row)
+        except ValueError as error:
+            what = f"the frames of {self.names[row]!r} in {self.folder}"
+            raise _damaged(f"{what} are {error}") from error
+
+
+def read_clip(array: "zarr.Array[Any]", path: Path, row: int) -> NDArray[np.uint8]:
+    """All that is kept of one clip in the array at ``path``, (T * C, S, S, 3), its checksum verified.
+
+    Raises:
+        ValueError: it is gone or damaged; the message says which.
+    """
+    shard = row // CLIPS_PER_SHARD
+    if not shard_path(path, shard).is_file():
+        raise ValueError(f"gone (shard {shard})")
+    try:
+        return cast(NDArray[np.uint8], array[row])
+    except Exception as error:
+        raise ValueError(f"damaged ({error})") from error
 
 
 class FrameWriter:
@@ -118,9 +168,10 @@ class FrameWriter:
     An array of the same shape that an interrupted run left there is gone on with.
     """
 
-    def __init__(self, folder: Path, clips: int, frames: int, size: int) -> None:
+    def __init__(self, folder: Path, clips: int, frames: int, size: int, candidates: int = 1) -> None:
         self._path = folder / "frames.zarr"
-        self._shape = (clips, frames, size, size, 3)
+        self._shape = (clips, frames * candidates, size, size, 3)
+        self._attributes: dict[str, Any] = {"candidates": candidates}
         self.shards = -(-clips // CLIPS_PER_SHARD)
         if not self._left_over():
             shutil.rmtree(self._path, ignore_errors=True)
@@ -133,6 +184,7 @@ class FrameWriter:
                 fill_value=0,
                 compressors=[Crc32cCodec()],
                 chunk_key_encoding={"name": "default", "separator": "."},
+                attributes=self._attributes,
             )
         # A chunk of zeros would otherwise be left out, and a black clip look like a lost one.
         self._array = zarr.open_array(self._path, mode="r+").with_config({"write_empty_chunks": True})
@@ -142,7 +194,8 @@ class FrameWriter:
         if not (self._path / "zarr.json").exists():
             return False
         try:
-            return zarr.open_array(self._path, mode="r").shape == self._shape
+            array = zarr.open_array(self._path, mode="r")
+            return array.shape == self._shape and dict(array.attrs) == self._attributes
         except ValueError:  # a power cut can leave zarr.json empty
             return False
 
@@ -151,7 +204,7 @@ class FrameWriter:
         return range(shard * CLIPS_PER_SHARD, min((shard + 1) * CLIPS_PER_SHARD, self._shape[0]))
 
     def write(self, shard: int, block: NDArray[np.uint8]) -> str:
-        """Write all rows of a shard, (rows, T, S, S, 3); on return they are on the disk.
+        """Write all rows of a shard, (rows, T * C, S, S, 3); on return they are on the disk.
 
         Returns the SHA-256 of the shard's file.
         """
@@ -175,17 +228,32 @@ class FrameWriter:
                 entry.unlink()
 
 
-def write_rows(folder: Path, rows: Sequence[ClipRow]) -> None:
-    """Write clips.json, and failures.json for the rows without frames."""
+def write_rows(folder: Path, rows: Sequence[ClipRow], settings: Mapping[str, object] | None = None) -> None:
+    """Write clips.json, decoding.json, and failures.json for the rows without frames.
+
+    ``settings`` is what the frames depend on beside the videos; it stands in decoding.json.
+    """
+    table = [asdict(row) for row in rows]
     failures = [
-        {"name": row.name, "label": row.label, "reason": "; ".join(row.problems)}
+        {"name": row.name, "label": row.label, "reason": "; ".join(row.problems), "retry": row.retry}
         for row in rows
         if not row.valid
     ]
-    for name, content in (("clips.json", [asdict(row) for row in rows]), ("failures.json", failures)):
-        # One row a line: a file of 70,000 rows stays readable, and differences stay small.
-        lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in content)
-        (folder / name).write_text(f"[\n{lines}\n]\n" if content else "[]\n", encoding="utf-8")
+    decoding = _lines([{name: row[name] for name in ABOUT_DECODING} for row in table])
+    head = json.dumps(dict(settings or {}), sort_keys=True)
+    contents = {
+        "clips.json": _lines([{name: row[name] for name in READ_BY_STAGES} for row in table]),
+        "decoding.json": f'{{"settings": {head}, "clips": {decoding}}}',
+        "failures.json": _lines(failures),
+    }
+    for name, content in contents.items():
+        (folder / name).write_text(f"{content}\n", encoding="utf-8")
+
+
+def _lines(items: Sequence[object]) -> str:
+    """A JSON list, one item a line: 70,000 rows stay readable, and differences stay small."""
+    lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in items)
+    return f"[\n{lines}\n]" if items else "[]"
 
 
 def shard_path(array: Path, shard: int) -> Path:

@@ -1,6 +1,11 @@
-"""Which frames of a clip are kept."""
+"""Which frames of a clip are kept, and which of those an episode of training sees."""
 
-__all__ = ["segment_centres"]
+import numpy as np
+from numpy.typing import NDArray
+
+from fsarctl.data.episodes import random_words
+
+__all__ = ["random_candidates", "segment_centres"]
 
 
 def segment_centres(frame_count: int, frames: int) -> tuple[int, ...]:
@@ -11,9 +16,23 @@ def segment_centres(frame_count: int, frames: int) -> tuple[int, ...]:
     falls exactly between two frames takes the later one. With fewer frames than segments, frames
     repeat; order never turns back.
 
+    With C candidates to a segment, C odd, the frames are ``segment_centres(n, T C)``: C positions evenly
+    spaced in each of the T segments, and the middle one of a segment is ``segment_centres(n, T)``.
+
     Raises:
         ValueError: ``frame_count`` or ``frames`` is below 1.
     """
     if frame_count < 1 or frames < 1:
         raise ValueError(f"cannot take {frames} frames from {frame_count}")
     return tuple((2 * i + 1) * frame_count // (2 * frames) for i in range(frames))
+
+
+def random_candidates(
+    videos: int, frames: int, candidates: int, *, stream: str, seed: int, number: int
+) -> NDArray[np.int64]:
+    """(videos, frames) uniform candidates, 0 to ``candidates`` - 1, for episode ``number``.
+
+    One is drawn for each segment of each video (TSN's sampling); a pure function of the arguments.
+    """
+    words = random_words(f"{stream}/candidate", seed, number, videos * frames)
+    return (words % np.uint64(candidates)).astype(np.int64).reshape(videos, frames)

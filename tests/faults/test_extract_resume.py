@@ -12,7 +12,7 @@ import pytest
 
 from fsarctl.data.clips import Clip
 from fsarctl.data.decoders import DecodedClip
-from fsarctl.data.extraction import extract_clips
+from fsarctl.data.extraction import Sources, extract_clips
 from fsarctl.data.frame_store import CLIPS_PER_SHARD
 from fsarctl.reporting import SILENT
 
@@ -29,10 +29,12 @@ def slow(path: Path, frames: int, size: int) -> DecodedClip:
     return DecodedClip(pictures, "slow", tuple(range(frames)), frames)
 
 
-def run(videos: Path, at: Path) -> None:
+def run(videos: Path, at: Path, past: Path | None = None, only: slice = slice(None)) -> None:
     (at / "artifact").mkdir(parents=True, exist_ok=True)
+    clips = [Clip(path.stem, "a", path) for path in sorted(videos.glob("*.txt"))[only]]
+    digests = {clip.name: f"digest of {clip.name}" for clip in clips}
     extract_clips(
-        [Clip(path.stem, "a", path) for path in sorted(videos.glob("*.txt"))],
+        clips,
         at / "artifact",
         at / "scratch",
         frames=T,
@@ -41,6 +43,7 @@ def run(videos: Path, at: Path) -> None:
         reporter=SILENT,
         time_limit_s=30,
         decode=slow,
+        sources=Sources(digests, {}, [(past / "artifact", None)] if past else []),
     )
 
 
@@ -93,5 +96,25 @@ def test_an_interrupted_run_is_gone_on_with_and_changes_no_byte(tmp_path: Path, 
     assert contents(tmp_path / "b" / "artifact") == contents(tmp_path / "a" / "artifact")
 
 
+def test_copying_is_gone_on_with_too(tmp_path: Path) -> None:
+    quiet, disturbed = plant(tmp_path / "quiet"), plant(tmp_path / "disturbed")
+    run(quiet, tmp_path / "past", only=slice(5, 55))
+    run(quiet, tmp_path / "a")
+    line = [sys.executable, __file__, str(disturbed), str(tmp_path / "b"), str(tmp_path / "past")]
+    process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 30
+    while finished_shards(tmp_path / "b") < 2:
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.kill()
+    process.wait(30)
+    run(disturbed, tmp_path / "b", tmp_path / "past")
+    assert decoded(disturbed)[5:55] == [0] * 50
+    assert decoded(disturbed)[:5] == [1] * 5  # in a shard that was finished
+    assert all(decoded(disturbed)[55:])
+    assert contents(tmp_path / "b" / "artifact") == contents(tmp_path / "a" / "artifact")
+
+
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), Path(sys.argv[2]))
+    run(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None)

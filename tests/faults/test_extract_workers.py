@@ -43,7 +43,7 @@ def plant(folder: Path, texts: list[str]) -> list[Clip]:
     return [Clip(f"{number}", "a", folder / f"{number:03}.txt") for number in range(len(texts))]
 
 
-def run(given: list[Clip], at: Path, time_limit_s: float = 2) -> list[ClipRow]:
+def run(given: list[Clip], at: Path, time_limit_s: float = 2) -> tuple[ClipRow, ...]:
     (at / "artifact").mkdir(parents=True, exist_ok=True)
     return extract_clips(
         given,
@@ -55,7 +55,7 @@ def run(given: list[Clip], at: Path, time_limit_s: float = 2) -> list[ClipRow]:
         reporter=SILENT,
         time_limit_s=time_limit_s,
         decode=obey,
-    )
+    ).rows
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_only_that_clip_is_lost(tmp_path: Path, does: str, reason: str) -> None:
     texts[5] = texts[17] = does
     run(plant(tmp_path / "in", texts), tmp_path, time_limit_s=1)
     failures = json.loads((tmp_path / "artifact" / "failures.json").read_text())
-    assert failures == [{"name": name, "label": "a", "reason": reason} for name in ("5", "17")]
+    assert failures == [{"name": name, "label": "a", "reason": reason, "retry": True} for name in ("5", "17")]
     store = FrameStore(tmp_path / "artifact")
     good = store.rows_of("a")
     assert store.read(good)[:, 0, 0, 0, 0].tolist() == good == [n for n in range(30) if n not in (5, 17)]

@@ -1,5 +1,6 @@
 """Files that cannot give frames end in a reason; the reason never holds a path."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,17 +8,25 @@ import av
 import numpy as np
 import pytest
 
-from fsarctl.data.decoders import UnreadableVideoError, decode_clip
+from fsarctl.data.decoders import decode_clip
 from fsarctl.data.sampling import segment_centres
+from fsarctl.data.survey import UnreadableVideoError
 
 FRAMES = 120
 
 
-def whole(path: Path, codec: str = "libx264", count: int = FRAMES, movflags: str = "+faststart") -> bytes:
+def whole(
+    path: Path,
+    codec: str = "libx264",
+    count: int = FRAMES,
+    movflags: str = "+faststart",
+    gop: str = "12",
+    pixels: str = "yuv420p",
+) -> bytes:
     noise = np.random.default_rng(0)
     options = {"movflags": movflags} if movflags and path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=options) as output:
-        stream = output.add_stream(codec, rate=25, options={"bf": "0", "g": "12"})
+        stream = output.add_stream(codec, rate=25, options={"bf": "0", "g": gop})
         stream.width, stream.height = 160, 96
         stream.pix_fmt = "yuv420p"
         for number in range(count):
@@ -53,6 +62,48 @@ def without_pictures(path: Path) -> None:
     path.write_bytes(content)
 
 
+def first_key_frame_lost(path: Path) -> None:
+    """The only key frame is zeros; what refers to it cannot be rebuilt."""
+    content = bytearray(whole(path, gop="250"))
+    with av.open(str(path)) as container:
+        packet = next(packet for packet in container.demux() if packet.size)
+    assert packet.pos is not None
+    content[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    path.write_bytes(content)
+
+
+def sound_before_pictures(path: Path) -> None:
+    """All sound stands before all pictures, and half of the pictures are cut off."""
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as output:
+        sound = output.add_stream("aac", rate=16000)
+        stream = output.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuvj420p"
+        for number in range(100):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16000, number * 1024
+            output.mux_one(sound.encode(frame)[0]) if number > 2 else output.mux(sound.encode(frame))
+        output.mux(sound.encode(None))
+        for number in range(100):
+            picture = np.random.default_rng(number).integers(0, 255, (96, 160, 3), np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuvj420p")
+            frame.pts = number
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def playlist(path: Path) -> None:
+    whole(path.with_name("other.mp4"))
+    path.write_text("ffconcat version 1.0\nfile other.mp4\n")
+
+
+def picture(path: Path) -> None:
+    image = av.VideoFrame.from_ndarray(np.zeros((96, 160, 3), np.uint8), format="rgb24")
+    image.save(path.with_suffix(".png"))
+    path.with_suffix(".png").rename(path)
+
+
 BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "empty": ("v.mp4", lambda path: path.write_bytes(b""), "the file is empty"),
     "text": ("v.mp4", lambda path: path.write_text("hello\n" * 400), "not a video of a known format"),
@@ -63,12 +114,26 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "audio only": ("v.mp4", audio_only, "no video stream"),
     "no moov": ("v.mp4", lambda path: half(path, movflags=""), r"index \(moov\) is missing"),
-    "truncated MP4": ("v.mp4", half, r"truncated: \d+ frames, \d\.\d\d s, are there of 4\.80 s declared"),
-    "truncated Matroska": ("v.mkv", half, r"truncated: .* of 4\.80 s declared"),
-    "truncated AVI": ("v.avi", lambda path: half(path, "mpeg4"), "truncated: .* of 120 frames declared"),
+    "truncated MP4": ("v.mp4", half, r"truncated: \d+ of 120 frames, \d\.\d\d of 4\.80 s"),
+    "truncated Matroska": ("v.mkv", half, r"truncated: .* of 4.80 s"),
+    "truncated AVI": (
+        "v.avi",
+        lambda path: half(path, "mpeg4"),
+        r"truncated: \d+ frames, .* of 4\.80 s",
+    ),
+    "truncated, sound first": ("v.mp4", sound_before_pictures, r"truncated: \d+ of 100 frames"),
     "corrupt pictures": ("v.mp4", without_pictures, "frames are damaged"),
     "missing": ("v.mp4", lambda _: None, "No such file"),
-    "directory": ("v.mp4", lambda path: path.mkdir(), "cannot be opened"),
+    "directory": ("v.mp4", lambda path: path.mkdir(), "it is not a file but a directory"),
+    "FIFO": ("v.mp4", os.mkfifo, "it is not a file but a FIFO"),
+    "dangling link": ("v.mp4", lambda path: path.symlink_to("nowhere"), "No such file"),
+    "corrupt first key frame": (
+        "v.mp4",
+        first_key_frame_lost,
+        "first picture is damaged .* frames are damaged",
+    ),
+    "playlist": ("v.mp4", playlist, "not a video of a known format"),
+    "picture": ("v.mp4", picture, "not a video of a known format"),
 }
 
 
@@ -79,6 +144,39 @@ def test_a_bad_file_ends_in_its_reason(tmp_path: Path, kind: str) -> None:
     with pytest.raises(UnreadableVideoError, match=reason) as caught:
         decode_clip(tmp_path / name, 8, 64)
     assert str(tmp_path) not in caught.value.message
+
+
+def test_pictures_too_large_for_the_memory_are_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole(tmp_path / "v.mp4")
+    decode_clip(tmp_path / "v.mp4", 8, 64)
+    monkeypatch.setattr("fsarctl.data.survey.MOST_PIXELS", 160 * 96 - 1)
+    with pytest.raises(UnreadableVideoError, match="asks for pictures of 160 x 96 pixels"):
+        decode_clip(tmp_path / "v.mp4", 8, 64)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for the superuser")
+def test_an_unreadable_file_ends_in_its_reason(tmp_path: Path) -> None:
+    whole(tmp_path / "v.mp4")
+    (tmp_path / "v.mp4").chmod(0)
+    with pytest.raises(UnreadableVideoError, match="Permission denied"):
+        decode_clip(tmp_path / "v.mp4", 8, 64)
+
+
+def test_what_the_machine_lacks_is_not_the_video_s_fault(tmp_path: Path) -> None:
+    import resource
+
+    path = tmp_path / "v.mp4"
+    whole(path)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        with pytest.raises(UnreadableVideoError, match="Too many open files") as caught:
+            decode_clip(path, 8, 64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert caught.value.retry
 
 
 def test_a_little_damage_is_recorded_and_survived(tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def clips(folder: Path, contents: list[str]) -> list[Clip]:
     return made
 
 
-def run(given: list[Clip], at: Path, recorder: Recorder | None = None, workers: int = 2) -> list[ClipRow]:
+def run(
+    given: list[Clip], at: Path, recorder: Recorder | None = None, workers: int = 2
+) -> tuple[ClipRow, ...]:
     (at / "artifact").mkdir(parents=True, exist_ok=True)
     return extract_clips(
         given,
@@ -79,7 +81,7 @@ def run(given: list[Clip], at: Path, recorder: Recorder | None = None, workers: 
         time_limit_s=30,
         title="extract mine/test",
         decode=read_number,
-    )
+    ).rows
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -98,16 +100,18 @@ def test_rows_keep_the_order_of_the_clips_and_failures_their_place(tmp_path: Pat
     assert store.read(good)[:, 0, 0, 0, 0].tolist() == good
     failures = json.loads((tmp_path / "artifact" / "failures.json").read_text())
     assert failures == [
-        {"name": "c/3", "label": "label 0", "reason": "it is broken"},
+        {"name": "c/3", "label": "label 0", "reason": "it is broken", "retry": False},
         {
             "name": "c/20",
             "label": "label 2",
-            "reason": "decoding failed: RuntimeError: cannot fathom 020.txt",
+            "reason": "decoding failed: RuntimeError: cannot fathom the video",
+            "retry": False,
         },
         {
             "name": "c/39",
             "label": "label 0",
             "reason": "decoding failed: ValueError: the decoder gave uint8 frames of shape (2, 33, 33, 3)",
+            "retry": False,
         },
     ]
     assert recorder.tasks == [("extract mine/test", 40, "clips", 0)]
@@ -117,10 +121,16 @@ def test_rows_keep_the_order_of_the_clips_and_failures_their_place(tmp_path: Pat
         "name": "c/0",
         "label": "label 0",
         "valid": True,
-        "decoder": "number",
         "frame_count": T,
         "indices": [0, 1],
+    }
+    decoding = json.loads((tmp_path / "artifact" / "decoding.json").read_text())
+    assert decoding["settings"] == {"frames": T, "candidates": 1, "size": S, "resize": "squash"}
+    assert decoding["clips"][0] == {
+        "video": "",
+        "decoder": "number",
         "problems": ["a remark"],
+        "retry": False,
     }
 
 
@@ -217,7 +227,15 @@ def test_the_stage_fills_a_folder_from_videos(tmp_path: Path) -> None:
     store = FrameStore(tmp_path / "out" / "artifact")
     levels = store.read([0, 1, 3]).astype(int).mean((1, 2, 3, 4))
     assert np.abs(levels - [0, 60, 180]).max() < 4
-    assert facts == {"clips": 4, "failures": 1, "decoders": {"decord": 3}}
+    assert facts == {
+        "clips": 4,
+        "failures": 1,
+        "retry": 0,
+        "time_limit_s": 60,
+        "decoders": {"decord": 3},
+        "decoded": 4,
+        "copied": 0,
+    }
     assert recorder.notes == [
         "extract mine/test: 1 of 4 clips could not be decoded: "
         "a/2.mp4 (it is not a video of a known format). failures.json lists them."
@@ -257,13 +275,15 @@ def test_the_key_holds_what_changes_the_result_and_nothing_else(tmp_path: Path) 
     moved = [Clip(clip.name, clip.label, tmp_path / "elsewhere" / clip.name) for clip in here]
     relabelled = [here[0], Clip("a/1.mp4", "b", here[1].path)]
     base = fingerprint(here)
-    assert base[:4] == ("extract", 1, "extract mine/test", "fsarctl extract")
-    assert {name: base[4][name] for name in ("frames", "size", "resize")} == {
+    assert base[:4] == ("extract", 2, "extract mine/test", "fsarctl extract")
+    assert {name: base[4][name] for name in ("frames", "candidates", "size", "resize")} == {
         "frames": T,
+        "candidates": 1,
         "size": S,
         "resize": "squash",
     }
     assert fingerprint(moved) == base
+    assert fingerprint(here, candidates=3) != base
     assert fingerprint(here, strict=True, time_limit_s=1) == base
     assert fingerprint(relabelled) != base
     assert fingerprint(here[::-1]) != base

@@ -1,6 +1,7 @@
 """What is written comes back, and what is gone or changed is an error that names the clip."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +56,48 @@ def test_rows_know_their_labels(tmp_path: Path) -> None:
         store.rows_of("c")
     failures = json.loads((tmp_path / "failures.json").read_text(encoding="utf-8"))
     assert failures == [
-        {"name": "b/2.mp4", "label": "b", "reason": "the file is empty"},
-        {"name": "né 🕺 'x'/4.mp4", "label": "né 🕺 'x'", "reason": "the file is empty"},
+        {"name": "b/2.mp4", "label": "b", "reason": "the file is empty", "retry": False},
+        {"name": "né 🕺 'x'/4.mp4", "label": "né 🕺 'x'", "reason": "the file is empty", "retry": False},
     ]
+
+
+def test_what_stages_read_says_nothing_of_how_the_frames_were_had(tmp_path: Path) -> None:
+    for name, decoder in (("a", "decord"), ("b", "pyav")):
+        (tmp_path / name).mkdir()
+        made = replace(row(0), decoder=decoder, problems=(f"by {decoder}",), video="f00d")
+        fill(tmp_path / name, [made], pictures(1))
+    assert (tmp_path / "a" / "clips.json").read_bytes() == (tmp_path / "b" / "clips.json").read_bytes()
+    decoding = json.loads((tmp_path / "b" / "decoding.json").read_text())
+    assert decoding["clips"] == [
+        {"video": "f00d", "decoder": "pyav", "problems": ["by pyav"], "retry": False}
+    ]
+
+
+@pytest.mark.parametrize("candidates", [1, 3, 5])
+def test_one_candidate_of_each_segment_is_read(tmp_path: Path, candidates: int) -> None:
+    clips = 3
+    stored = np.random.default_rng(0).integers(0, 256, (clips, T * candidates, S, S, 3), np.uint8)
+    FrameWriter(tmp_path, clips, T, S, candidates).write(0, stored)
+    write_rows(tmp_path, [row(i) for i in range(clips)])
+    store = FrameStore(tmp_path)
+    assert (store.frames, store.candidates) == (T, candidates)
+    middle = store.read([2, 0])
+    for position, clip in enumerate((2, 0)):
+        for segment in range(T):
+            expected = stored[clip, segment * candidates + candidates // 2]
+            assert np.array_equal(middle[position, segment], expected)
+    chosen = np.random.default_rng(1).integers(0, candidates, (2, T))
+    read = store.read([1, 2], chosen)
+    for position, clip in enumerate((1, 2)):
+        for segment in range(T):
+            expected = stored[clip, segment * candidates + chosen[position, segment]]
+            assert np.array_equal(read[position, segment], expected)
+    assert np.array_equal(store.read_all_candidates([2, 1]), stored[[2, 1]])
+
+
+def test_a_writer_does_not_go_on_with_other_candidates(tmp_path: Path) -> None:
+    FrameWriter(tmp_path, 20, 3, S, 1).write(1, np.zeros((4, 3, S, S, 3), np.uint8))
+    assert FrameWriter(tmp_path, 20, 1, S, 3).digest(1) == ""
 
 
 @pytest.mark.parametrize("wrong", [2, 5, -1])

@@ -21,7 +21,7 @@ text_layers = 2
 """
 # A valid value that is not the default, for each setting; a new setting without one fails the test below.
 OTHER: dict[str, dict[str, Any]] = {
-    "extract": {"frames": 6, "size": 90},
+    "extract": {"frames": 6, "candidates": 3, "size": 90, "resize": "aspect"},
     "model": {
         "backbone": "ViT-B-32",
         "weights": "laion2b_s34b_b79k",
@@ -70,6 +70,7 @@ OTHER: dict[str, dict[str, Any]] = {
     },
 }
 NAMES_ONLY = {"dataset", "shots", "frozen"}  # what to run, not what it is
+ONE_SPLIT = {"candidates": {"extract shapes/train"}}  # what is trained on
 AFFECTED = {"train": {"train"}, "eval": {"evaluate"}, "extract": {"extract"}}
 
 
@@ -108,6 +109,8 @@ def test_a_setting_changes_the_keys_of_its_stage_alone(tmp_path: Path, table: st
         assert "train" in changed
         assert "evaluate" in changed or before.keys() != after.keys()
         assert "render" not in changed
+    elif name in ONE_SPLIT:
+        assert {slot for slot in before if before[slot] != after[slot]} == ONE_SPLIT[name]
     else:
         assert changed == AFFECTED[table]
         assert not unchanged & AFFECTED[table]
