@@ -14,8 +14,8 @@ from fsarctl.errors import UsageError
 
 __all__ = ["VARIADIC", "VariadicCommand", "spread"]
 
-VARIADIC = {"--shots": "1 3 5", "--seeds": "0 1 2", "--rows": "ROW ROW"}
-"""Each with an example of what may follow."""
+VARIADIC = {"--shots": "numbers, e.g. 1 3 5", "--seeds": "numbers, e.g. 0 1 2", "--rows": "names of rows"}
+"""Each with what may follow it."""
 
 
 def spread(words: list[str], options: Collection[str] = frozenset(VARIADIC)) -> list[str]:
@@ -40,7 +40,8 @@ def spread(words: list[str], options: Collection[str] = frozenset(VARIADIC)) -> 
             position += 1
         if not values:
             raise UsageError(
-                f"{word} needs one or more values", next_step=f"For example: {word} {VARIADIC[word]}"
+                f"{word} needs one or more {VARIADIC[word].partition(',')[0]}",
+                next_step=f"What follows {word}: {VARIADIC[word]}.",
             )
         for value in values:
             rewritten += [word, value]
