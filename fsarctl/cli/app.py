@@ -172,15 +172,21 @@ def train(
     device: Device = "auto",
     memory: Memory = None,
     spill: Spill = 16.0,
+    board: Annotated[
+        Path | None,
+        typer.Option("--tensorboard", metavar="DIR", help="Also write the curves there for TensorBoard."),
+    ] = None,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Train one set of adapters per shot on the base classes."""
-    pipeline = session.pipeline(machine=Machine(device, memory, spill))
+    """Train one set of adapters per shot on the base classes; the curves are in each artifact's log.jsonl."""
+    from fsarctl.cli.curves import train as run
+
+    pipeline = session.pipeline(machine=Machine(device, memory, spill), board=board)
     units = pipeline.train(session.shots(shots, "train"))
     session.warn(pipeline.data.training_warnings())
-    session.make(units, dry_run=dry_run, force=force, as_json=as_json)
+    run(session, units, board, dry_run=dry_run, force=force, as_json=as_json)
 
 
 @command(app, "eval", example="fsarctl eval --shots 1 3 5")
