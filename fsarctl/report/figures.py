@@ -28,6 +28,8 @@ ROLES = {
 }
 INK, MUTED, LINE, SURFACE, FROZEN, OWN, THIRD, PAPER = ROLES
 SERIES = (OWN, FROZEN, THIRD, PAPER, MUTED)
+LEGEND_LETTERS = 28
+"""As many stand on one line."""
 MARKERS = ("o", "s", "^", "D", "v")
 WIDTH, HEIGHT = 348, 264
 """CSS pixels."""
@@ -82,12 +84,15 @@ def accuracy_by_way(curves: Sequence[Mapping[str, Any]]) -> str:
 
 def training_curves(training: Mapping[str, Any]) -> str:
     """Loss, and accuracy on base and validation classes, against training episodes; the kept epoch marked."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, (above, below) = _figure(2)
     intervals = [line for line in training["log"] if line["kind"] == "interval"]
     epochs = [line for line in training["log"] if line["kind"] == "epoch"]
     steps = [line["step"] for line in intervals]
     above.plot(steps, [line["loss"] for line in intervals], color=FROZEN, linewidth=1.2)
-    above.set_ylim(bottom=0)
+    above.set_ylim(0, 1.08 * max(line["loss"] for line in intervals))
+    above.yaxis.set_major_locator(MaxNLocator(3))
     above.set_ylabel("loss")
     below.plot(
         steps, [100 * line["accuracy"] for line in intervals], color=FROZEN, linewidth=1.2, label="base"
@@ -202,9 +207,21 @@ def _percent(axes: "Axes") -> None:
 def _legend(figure: "Figure", axes: "Axes") -> None:
     import matplotlib
 
-    handles, labels = axes.get_legend_handles_labels()
+    lines = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    # What the page is about first, and what is no result of ours last.
+    order = sorted(
+        lines, key=lambda label: (label == "chance", label.endswith("paper"), label.startswith("frozen"))
+    )
+    columns = 3 if sum(map(len, order)) <= LEGEND_LETTERS else 2
     with matplotlib.rc_context(_style()):
-        figure.legend(handles, labels, loc="outside upper left", ncols=2 if len(labels) > 3 else 3)
+        figure.legend(
+            [lines[label] for label in order],
+            order,
+            loc="outside upper left",
+            ncols=columns,
+            columnspacing=1.2,
+            borderpad=0,
+        )
 
 
 def _svg(figure: "Figure", name: str) -> str:

@@ -68,6 +68,7 @@ def render(
         sections=[(id_, title) for id_, title in sections.items() if title],
         cards=_cards(document),
         charts=_charts(document, Markup),
+        made=sorted(document["provenance"]["artifacts"], key=_rank),
         paper_of=lambda result: _paper_of(document, result),
         seen=seen,
         classes=[_classes(each) for each in document["classes"]],
@@ -231,6 +232,12 @@ def _environments(artifacts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     return list(found.values())
 
 
+def _rank(artifact: Mapping[str, Any]) -> tuple[int, str]:
+    """What comes last in the pipeline first."""
+    stages = ("evaluate", "train", "extract", "render", "describe")
+    return stages.index(artifact["stage"]), artifact["slot"]
+
+
 def _letters(count: int) -> list[str]:
     """A, B, ..., Z, A1, B1, ..."""
     return [LETTERS[n % 26] + (str(n // 26) if n >= 26 else "") for n in range(count)]
@@ -260,7 +267,8 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "percent": _percent,
     "half": lambda value: "?" if value is None else _percent(value),
     "points": lambda value: f"{100 * value:+.1f}".replace("-", "−"),
-    "signed": lambda value, digits: f"{value:+.{digits}f}".replace("-", "−"),
+    # Adding 0.0 takes the sign off a zero.
+    "plain": lambda value, digits: f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−"),
     "thousands": lambda value: f"{value:,}",
     "count": _count,
     "seconds": _seconds,

@@ -82,7 +82,7 @@ def last_block_input(model: Any, query: torch.Tensor, mode: str) -> torch.Tensor
     x = visual.prefix(sets)
     for number in range(visual.first_adapted, visual.last + 1):
         block = visual.vit.transformer.resblocks[number]
-        adapters = visual.adapters[str(number)] if str(number) in visual.adapters else None
+        adapters = dict(visual.adapters.items()).get(str(number))
 
         def attended(x: torch.Tensor, axis: int, block: Any = block) -> torch.Tensor:
             y = block.ln_1(x).movedim(axis, -2)

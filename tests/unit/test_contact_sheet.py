@@ -88,7 +88,7 @@ def test_a_clip_is_found_by_its_name_or_a_part_that_only_it_has() -> None:
     assert choose_name("falling", names, "shapes") == names[2]
     with pytest.raises(InputError, match=r"3 clips of shapes have 'mp4'"):
         choose_name("mp4", names, "shapes")
-    with pytest.raises(InputError, match="no clip 'test/risng/00.mp4'") as caught:
+    with pytest.raises(InputError, match=r"no clip 'test/risng/00\.mp4'") as caught:
         choose_name("test/risng/00.mp4", names, "shapes")
     assert "test/rising/00.mp4" in caught.value.next_step
 
