@@ -13,10 +13,11 @@ from fsarctl.errors import FsarctlError
 from fsarctl.machine import Machine
 
 if TYPE_CHECKING:
-    from fsarctl.artifacts import Artifact
+    from fsarctl.artifacts import Artifact, Unit
     from fsarctl.cli.session import Session
+    from stages.report import Report
 
-__all__ = ["report"]
+__all__ = ["illustrations", "report"]
 
 NO_PICTURES = "Made without pictures: leave out --no-pictures."
 
@@ -68,7 +69,22 @@ def report(
         open_file(output)
 
 
-def _illustration(session: "Session", found: Any) -> "tuple[Artifact | None, str]":
+def illustrations(session: "Session") -> "list[Unit]":
+    """The pictures that reports of the project's datasets show."""
+    from stages.report import Report, Source
+
+    config, units = session.settings.config, []
+    for name in config.datasets:
+        pipeline = pipelines(session, Machine(), dataset=name)
+        try:
+            found = Report(Source(session.store, session.settings, pipeline, config.eval.shots, Machine()))
+        except FsarctlError:  # nothing is evaluated on it
+            continue
+        units += [found.illustration] if found.has_pictures else []
+    return units
+
+
+def _illustration(session: "Session", found: "Report") -> "tuple[Artifact | None, str]":
     """The pictures, made now if need be; or why there are none, which is no reason to have no report."""
     if not found.has_pictures:
         return None, "The model that is set is not evaluated, so there is no episode to show."

@@ -27,7 +27,7 @@ def find_chromium() -> str | None:
 
 
 class Browser:
-    """One page of one browser. ``events`` are those that were heard of since it was last emptied."""
+    """One page of one browser. ``events`` are those that were heard of since a file was opened."""
 
     def __init__(self, send: int, receive: int) -> None:
         self._send, self._receive = send, receive
@@ -40,7 +40,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def open(self, path: Path, *, width: int, theme: str) -> None:
-        """Show a file at this width (CSS pixels) in the theme "light" or "dark", and wait until it is there."""
+        """Show a file at this width (CSS pixels) in the theme light or dark, and wait until it is there."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -49,6 +49,7 @@ class Browser:
             mobile=width < 600,
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        self.events.clear()
         self.call("Page.navigate", url=path.as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self._hear())

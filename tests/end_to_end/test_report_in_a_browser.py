@@ -72,7 +72,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def shown(browser: Browser, page: Path, request: Any) -> Browser:
     """The page, every part of it unfolded."""
     width, theme = request.param
-    browser.events.clear()
     browser.open(page, width=width, theme=theme)
     browser.evaluate(OPEN_ALL)
     return browser
