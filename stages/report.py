@@ -15,7 +15,7 @@ from fsarctl.artifacts.store import joined_commands
 from fsarctl.errors import ConfigError, UpstreamError
 from fsarctl.machine import Machine
 from fsarctl.settings import Settings
-from stages import ablate, illustrate
+from stages import illustrate
 from stages.plan import Pipeline
 
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ class Report:
     def _ablations(self) -> list[dict[str, Any]]:
         """Every table in the store."""
         from fsarctl.report.sections import ablation_tables
+        from stages import ablate
 
         listed = self._source.store.artifacts()
         tables = [self._source.store.checked(each) for each in listed if each.manifest.stage == ablate.STAGE]

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import typer
-
 from fsarctl.cli.console import say
 from fsarctl.errors import InputError
 
@@ -32,6 +30,8 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def open_file(path: Path) -> None:
-    """Hand a file to what shows such files on this machine."""
-    if typer.launch(str(path.absolute())) != 0:
-        say(f"nothing here opens {path}: open it yourself")
+    """Hand a file to the browser of this machine, or to $BROWSER."""
+    import webbrowser
+
+    if not webbrowser.open(path.absolute().as_uri()):
+        say(f"no browser was found here: open {path} yourself")

@@ -212,11 +212,20 @@ def _stage(
 def _table(document: Mapping[str, Any]) -> dict[str, Any]:
     heading, *body = cells(document, plus_minus="±")
     words = len(document["columns"]) or 1
+    # The columns of accuracies are called after their shots; each gets a bar.
+    shots = [heading.index(f"{shot}-shot", words) for shot in document["shots"]]
+    lines = [
+        [
+            {"text": text, "share": row["results"][shots.index(n)]["accuracy"] if n in shots else None}
+            for n, text in enumerate(line)
+        ]
+        for line, row in zip(body, document["rows"], strict=True)
+    ]
     return {
         **document,
         "caption": caption(document),
-        "heading": heading,
-        "body": body,
+        "heading": [{"text": text, "bar": n in shots} for n, text in enumerate(heading)],
+        "body": lines,
         "words": words,
         "remarks": remarks(document),
     }

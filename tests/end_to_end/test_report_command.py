@@ -246,6 +246,22 @@ def test_a_report_that_cannot_be_written_says_so(project: Path) -> None:
     assert "--output" in done.stderr
 
 
+def test_open_hands_the_file_to_the_browser(project: Path, tmp_path: Path) -> None:
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
+    browser.chmod(0o755)
+    for line in ("report --no-pictures --open", "show bottom-to-the-top/03 --open --output sheet.png"):
+        subprocess.run(
+            [str(FSARCTL), *line.split()],
+            cwd=project,
+            env={**os.environ, "BROWSER": str(browser)},
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+    assert opened.read_text().split() == [(project / n).as_uri() for n in ("report.html", "sheet.png")]
+
+
 def test_a_class_that_is_markup_stays_text(copy: Path) -> None:
     (render,) = (
         each for each in artifacts(copy, "render") if (each / "clips.json").read_text().count('"test/') > 0
