@@ -18,10 +18,10 @@ from fsarctl.settings import Settings
 from fsarctl.sweeps import benchmark_of, overrides_of
 from stages.plan import Pipeline
 
-__all__ = ["STAGE", "Run", "Sweep", "document", "load_table", "plan", "unit"]
+__all__ = ["STAGE", "VERSION", "Run", "Sweep", "document", "load_table", "plan", "unit"]
 
 STAGE = "ablate"
-VERSION = 1
+VERSION = 2
 TABLE = "table.json"
 
 

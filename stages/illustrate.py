@@ -113,7 +113,8 @@ def _illustrate(
     store = FrameStore(build.inputs["frames"])
     seen: dict[str, list[Glance]] = {}
     loader: EpisodeLoader | None = None
-    with build.reporter.task(f"illustrate {dataset} {shot}-shot", len(subjects), "models") as advance:
+    total = len(subjects) * len(choices)
+    with build.reporter.task(f"illustrate {dataset} {shot}-shot", total, "episodes") as advance:
         for subject in subjects:
             adapted = subject.adapters is not None
             model = build_model(
@@ -132,10 +133,10 @@ def _illustrate(
                 shot=shot,
                 crop="centre",
             )
-            seen[subject.name] = [
-                glance(model, loader, choice.number, config.query_mode) for choice in choices
-            ]
-            advance(1)
+            seen[subject.name] = []
+            for choice in choices:
+                seen[subject.name].append(glance(model, loader, choice.number, config.query_mode))
+                advance(1)
     assert loader is not None, "there is a subject"
     document = {
         "shot": shot,

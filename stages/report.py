@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fsarctl import __version__
 from fsarctl.artifacts import Artifact, Store, Unit
 from fsarctl.artifacts.store import joined_commands
-from fsarctl.errors import ConfigError, UpstreamError
+from fsarctl.errors import ConfigError, InputError, UpstreamError
 from fsarctl.machine import Machine
 from fsarctl.settings import Settings
 from stages import illustrate
@@ -51,13 +51,14 @@ class Report:
 
     Raises:
         UpstreamError: the store has no result of the present settings.
+        InputError: the dataset's clips do not suffice for any of the shots.
     """
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._pipeline = source.variant()
         self._strategy = source.settings.config.model.strategy
-        self._units = self._pipeline.evaluate(source.shots)
+        self._units = self._evaluations(source.shots)
         self._found = self._results(self._units)
         if not self._found:
             commands = joined_commands(unit.command for unit in self._units)
@@ -121,6 +122,7 @@ class Report:
             "strategy": self._strategy,
             "backbone": settings.config.model.backbone,
             "episodes": {name: record[name] for name in SHARED} | {"classes": len(record["classes"])},
+            "warnings": self._warnings(record["classes_missing"]),
             "results": sections.result_rows(found),
             "missing": joined_commands(u.command for u in self._units if u.slot not in self._found),
             "paper": paper_numbers(settings, benchmark),
@@ -131,10 +133,25 @@ class Report:
             "aim": self._aim_command,
             "ablations": self._ablations,
             "ways": self._ways(),
-            "descriptions": sections.descriptions(text) if text else [],
+            "descriptions": sections.descriptions(text) if text else None,
             "data": [sections.clip_counts(each) for each in made if each.manifest.stage == "extract"],
             "provenance": sections.provenance(made),
         }
+
+    def _evaluations(self, shots: Sequence[int]) -> list[Unit]:
+        """The evaluations of those shots that the clips suffice for.
+
+        Raises:
+            InputError: they suffice for none.
+        """
+        units: list[Unit] = []
+        for number, shot in enumerate(shots, start=1):
+            try:
+                units += self._pipeline.evaluate([shot])
+            except InputError:
+                if number == len(shots) and not units:
+                    raise
+        return units
 
     def _results(self, units: Iterable[Unit]) -> "dict[str, Found]":
         """Slot -> result, for those that are there."""
@@ -149,6 +166,11 @@ class Report:
         done = [unit for unit in self._units if unit.slot in self._found]
         states = self._source.store.plan(done)
         return [each.artifact for each in states if each.artifact is not None and each.name == "done"]
+
+    def _warnings(self, missing: Sequence[str]) -> list[str]:
+        """Why the results are not what they seem."""
+        lacks = f"{len(missing)} classes of this split have no clips: {', '.join(missing)}"
+        return [*self._pipeline.data.warnings(), *([lacks] if missing else [])]
 
     @property
     def _text_slot(self) -> str:
@@ -197,7 +219,12 @@ class Report:
         from stages import ablate
 
         listed = self._source.store.artifacts()
-        tables = [self._source.store.checked(each) for each in listed if each.manifest.stage == ablate.STAGE]
+        ours = (ablate.STAGE, ablate.VERSION)
+        tables = [
+            self._source.store.checked(each)
+            for each in listed
+            if (each.manifest.stage, each.manifest.version) == ours
+        ]
         return ablation_tables([(each, ablate.load_table(each)) for each in tables], listed)
 
     def _ways(self) -> dict[str, Any]:
@@ -207,7 +234,8 @@ class Report:
         for table in self._ablations:
             if table["name"] == WAYS and table["newest"]:
                 return way_curves(table)
-        flags = self._pipeline.result(1).command.partition("--shots 1")[2]
+        _, _, flags = self._units[0].command.partition("--shots ")
+        flags = flags.lstrip("0123456789")
         return {"curves": [], "command": f"fsarctl ablate {WAYS}{flags}"}
 
 

@@ -83,12 +83,16 @@ def ablate(
 
 
 def pipelines(
-    session: "Session", machine: Machine, workers: int = 1, dataset: str | None = None
+    session: "Session",
+    machine: Machine,
+    workers: int = 1,
+    dataset: str | None = None,
+    note: Callable[[str], None] = say,
 ) -> "Callable[[Settings, Sequence[str]], Pipeline]":
     """What makes the units of settings that came of some overrides, whose commands name these."""
     from stages.plan import Pipeline, RunOptions
 
-    shared = RunOptions(workers=workers, machine=machine, note=say)
+    shared = RunOptions(workers=workers, machine=machine, note=note)
 
     def pipeline(settings: "Settings", overrides: Sequence[str]) -> Pipeline:
         words = shlex.join(word for each in overrides for word in ("--set", each))

@@ -75,7 +75,7 @@ def illustrations(session: "Session") -> "list[Unit]":
 
     config, units = session.settings.config, []
     for name in config.datasets:
-        pipeline = pipelines(session, Machine(), dataset=name)
+        pipeline = pipelines(session, Machine(), dataset=name, note=lambda message: None)
         try:
             found = Report(Source(session.store, session.settings, pipeline, config.eval.shots, Machine()))
         except FsarctlError:  # nothing is evaluated on it

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fsarctl.cli.session import Session
     from fsarctl.contact_sheet import Stage
     from fsarctl.data.clip_view import ClipView
+    from stages.plan import Pipeline
 
 __all__ = ["show"]
 
@@ -85,12 +86,12 @@ def _find(session: "Session", clip: str, dataset: str | None) -> "tuple[ClipView
     config = session.settings.config
     if dataset is None and Path(clip).is_file():
         size = config.extract.size or stored_side(config.model.backbone)
-        return view_file(Path(clip), config.extract.frames, size), ""
+        return view_file(Path(clip), config.extract.frames, size, config.extract.resize), ""
     places: dict[str, tuple[str, Path]] = {}
     undone: dict[str, str] = {}
     names = _datasets(session, dataset)
     for name in names:
-        for unit in session.pipeline(dataset=name).extract():
+        for unit in _pipeline(session, name).extract():
             source, artifact = unit.slot.removeprefix("extract "), session.store.find(unit)
             if unit.stage == "extract" and artifact is not None:
                 places |= dict.fromkeys(clip_names(artifact.path), (source, artifact.path))
@@ -107,10 +108,15 @@ def _find(session: "Session", clip: str, dataset: str | None) -> "tuple[ClipView
     return view_stored(folder, chosen), source
 
 
+def _pipeline(session: "Session", dataset: str | None) -> "Pipeline":
+    """Without remarks on the datasets: they are not what is asked."""
+    return session.pipeline(dataset=dataset, note=lambda message: None)
+
+
 def _datasets(session: "Session", dataset: str | None) -> list[str]:
     if dataset is not None:
         return [dataset]
-    pipeline = session.pipeline()
+    pipeline = _pipeline(session, None)
     return list(dict.fromkeys([pipeline.novel, pipeline.base]))
 
 
@@ -135,7 +141,7 @@ def _sentences(session: "Session", label: str, dataset: str | None) -> tuple[str
     if label:
         for name in _datasets(session, dataset):
             try:
-                units = session.pipeline(dataset=name).describe()
+                units = _pipeline(session, name).describe()
             except FsarctlError:  # some label has no description, which is not what is asked here
                 continue
             for unit in units:

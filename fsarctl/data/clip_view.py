@@ -5,12 +5,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsarctl.errors import InputError
+
+if TYPE_CHECKING:
+    from fsarctl.data.pictures import Resize
 
 __all__ = ["ClipView", "choose_name", "clip_names", "view_file", "view_stored"]
 
@@ -62,7 +65,7 @@ def clip_names(folder: Path) -> list[str]:
 
 
 def view_stored(folder: Path, name: str) -> ClipView:
-    """A clip of an extract artifact.
+    """A clip of an extract artifact, with the frame in the middle of each segment.
 
     Raises:
         InputError: it could not be decoded; the reason is named.
@@ -71,23 +74,20 @@ def view_stored(folder: Path, name: str) -> ClipView:
     from fsarctl.data.frame_store import FrameStore
 
     row, facts = next((row, facts) for row, facts in enumerate(_rows(folder)) if facts["name"] == name)
+    how = json.loads((folder / "decoding.json").read_text(encoding="utf-8"))["clips"][row]
+    problems = tuple(how["problems"])
     if not facts["valid"]:
         raise InputError(
-            f"{name} could not be decoded: {'; '.join(facts['problems'])}",
+            f"{name} could not be decoded: {'; '.join(problems)}",
             next_step="Repair the video, or leave it out; it is skipped in training and evaluation.",
         )
-    return ClipView(
-        name,
-        facts["label"],
-        FrameStore(folder).read([row])[0],
-        tuple(facts["indices"]),
-        facts["frame_count"],
-        facts["decoder"],
-        tuple(facts["problems"]),
-    )
+    store = FrameStore(folder)
+    indices = tuple(facts["indices"][place] for place in store.places(1, None)[0])
+    frames = store.read([row])[0]
+    return ClipView(name, facts["label"], frames, indices, facts["frame_count"], how["decoder"], problems)
 
 
-def view_file(path: Path, frames: int, size: int) -> ClipView:
+def view_file(path: Path, frames: int, size: int, resize: "Resize") -> ClipView:
     """A video decoded now, as `fsarctl extract` would.
 
     Raises:
@@ -96,7 +96,7 @@ def view_file(path: Path, frames: int, size: int) -> ClipView:
     from fsarctl.data.decoders import UnreadableVideoError, decode_clip
 
     try:
-        clip = decode_clip(path, frames, size)
+        clip = decode_clip(path, frames, size, resize)
     except UnreadableVideoError as error:
         raise InputError(
             f"{path} cannot be decoded: {error.message}",

@@ -45,14 +45,14 @@ def accuracy_by_shots(results: Sequence[Mapping[str, Any]], paper: Sequence[Mapp
     lines = _by_title(results)
     for (title, points), (colour, marker) in zip(lines.items(), _styles(lines), strict=False):
         _errorbars(axes, [p["shot"] for p in points], points, title, colour, marker)
-    if paper:
-        known = [each for each in paper if each["shot"] in shots]
+    known = [each for each in paper if each["shot"] in shots]
+    if known:
         axes.plot(
             [each["shot"] for each in known],
             [100 * each["accuracy"] for each in known],
             "D",
             color=PAPER,
-            label=f"{paper[0]['title']}, paper",
+            label=f"{known[0]['title']}, paper",
         )
     axes.axhline(100 * results[0]["chance"], color=MUTED, linestyle=(0, (4, 3)), linewidth=1, label="chance")
     axes.set_xticks(shots)

@@ -55,11 +55,10 @@ def render(
         "episodes": "Episodes",
         "comparisons": "Comparisons",
         "ablations": "Ablations",
-        "descriptions": "Descriptions",
+        "descriptions": "Descriptions" if document["descriptions"] else "",
         "data": "Data",
         "provenance": "Reproduce",
     }
-    seen = max((each["classes_seen_in_training"] for each in document["results"]), key=len)
     return environment.from_string(parts.joinpath("page.html").read_text("utf-8")).render(
         r=document,
         e=document["episodes"],
@@ -70,7 +69,6 @@ def render(
         charts=_charts(document, Markup),
         made=sorted(document["provenance"]["artifacts"], key=_rank),
         paper_of=lambda result: _paper_of(document, result),
-        seen=seen,
         classes=[_classes(each) for each in document["classes"]],
         pictures=drawn,
         no_pictures=no_pictures,
@@ -156,7 +154,8 @@ def _drawn(
     def source(name: str) -> str:
         return f"data:{MEDIA_TYPE};base64,{base64.b64encode(read(name)).decode()}"
 
-    sentences = {each["label"]: each for each in document["descriptions"]}
+    described = document["descriptions"]["labels"] if document["descriptions"] else []
+    sentences = {each["label"]: each for each in described}
     own = pictures["models"][-1]
     episodes = []
     for episode in pictures["episodes"]:

@@ -155,10 +155,15 @@ def way_curves(table: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def descriptions(artifact: Artifact) -> list[dict[str, str]]:
-    """Each label with its sub-actions and where they come from."""
+def descriptions(artifact: Artifact) -> dict[str, Any]:
+    """Each label with its sub-actions, whether a person corrected them, and how many come from where."""
     labels = json.loads((artifact.path / DESCRIPTIONS).read_text(encoding="utf-8"))["labels"]
-    return [{"label": label, **stages} for label, stages in labels.items()]
+    facts = _facts(artifact)
+    edited = set(facts.get("edited", ()))
+    return {
+        "sources": facts.get("sources", {}),
+        "labels": [{"label": label, **stages, "edited": label in edited} for label, stages in labels.items()],
+    }
 
 
 def clip_counts(artifact: Artifact) -> dict[str, Any]:

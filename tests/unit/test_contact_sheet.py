@@ -121,7 +121,7 @@ def test_a_stored_clip_and_a_file_give_the_same_view(tmp_path: Path) -> None:
         time_limit_s=60,
     )
     assert clip_names(folder) == ["a/twelve.mp4", "a/broken.mp4"]
-    stored, decoded = view_stored(folder, "a/twelve.mp4"), view_file(video, 4, 32)
+    stored, decoded = view_stored(folder, "a/twelve.mp4"), view_file(video, 4, 32, "squash")
     assert (stored.frames == decoded.frames).all()
     assert stored.indices == decoded.indices == (1, 4, 7, 10)
     assert (stored.frame_count, stored.decoder) == (decoded.frame_count, decoded.decoder)
@@ -129,4 +129,4 @@ def test_a_stored_clip_and_a_file_give_the_same_view(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a/broken.mp4 could not be decoded"):
         view_stored(folder, "a/broken.mp4")
     with pytest.raises(InputError, match="cannot be decoded"):
-        view_file(broken, 4, 32)
+        view_file(broken, 4, 32, "squash")
