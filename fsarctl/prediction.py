@@ -73,7 +73,7 @@ class Predictor:
         model: in its final state; on any device.
         size: side of the square that frames are squashed to before the central crop, pixels.
         settings: what else the features depend on, by name; kept with a saved support.
-        workers: decoding processes.
+        workers: decoding processes; a script that starts them needs ``if __name__ == "__main__":``.
         time_limit_s: seconds that a clip may take to decode.
         decode: the decoder; ``extract``'s by default.
 
@@ -222,6 +222,8 @@ class Predictor:
 
     def _read(self, paths: Sequence[Path], what: str) -> Iterator[DecodedClip | Failure]:
         """Every clip's frames, or why there are none, in order."""
+        if not paths:
+            return
         workers = min(self._workers, len(paths))
         tasks = list(enumerate(paths))
         answers = decode_all(tasks, self._decode, self._model.frames, self._size, workers, self._time_limit_s)
