@@ -63,7 +63,7 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
     if layout == "csv":
         _print_csv(document)
         return
-    heading, *body = _cells(document, plus_minus=r"$\pm$" if layout == "latex" else "±")
+    heading, *body = _cells(document)
     if layout == "markdown":
         typer.echo(f"**{_caption(document)}**\n")
         for line in (heading, ["---"] * len(heading), *body):
@@ -75,7 +75,7 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
         from rich.text import Text
 
         words = len(document["columns"]) or 1
-        table = Table(title=_caption(document), title_justify="left", title_style="bold")
+        table = Table(title=Text(_caption(document)), title_justify="left", title_style="bold")
         for number, name in enumerate(heading):
             table.add_column(name, justify="left" if number < words else "right")
         for line in body:
@@ -85,7 +85,7 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
         typer.echo(remark if layout == "table" else f"% {remark}" if layout == "latex" else f"\n{remark}")
 
 
-def _cells(document: Mapping[str, Any], *, plus_minus: str) -> list[list[str]]:
+def _cells(document: Mapping[str, Any]) -> list[list[str]]:
     """Heading and rows: the row's own cells, then for each shot accuracy, difference and the paper's."""
     rows = document["rows"]
     numbers = [[row["results"][number] for row in rows] for number in range(len(document["shots"]))]
@@ -102,30 +102,30 @@ def _cells(document: Mapping[str, Any], *, plus_minus: str) -> list[list[str]]:
         seeds = any(each["difference_half_width_over_seeds"] is not None for each in column)
         heading += ["difference"] * differs + ["over seeds"] * seeds + ["paper"] * papers
         for line, each in zip(lines, column, strict=True):
-            line.append(_with_half(each["accuracy"], each["half_width"], plus_minus))
+            line.append(_with_half(each["accuracy"], each["half_width"]))
             if differs:
-                line.append(_difference(each, plus_minus))
+                line.append(_difference(each))
             if seeds:
                 half = each["difference_half_width_over_seeds"]
-                line.append("" if half is None else f"{plus_minus} {100 * half:.1f}")
+                line.append("" if half is None else f"± {100 * half:.1f}")
             if papers:
                 line.append("" if each["paper"] is None else f"{100 * each['paper']:.1f}")
     return [heading, *lines]
 
 
-def _with_half(value: float | None, half_width: float | None, plus_minus: str) -> str:
+def _with_half(value: float | None, half_width: float | None) -> str:
     if value is None:
         return "failed"
-    return f"{100 * value:.1f} {plus_minus} {'?' if half_width is None else f'{100 * half_width:.1f}'}"
+    return f"{100 * value:.1f} ± {'?' if half_width is None else f'{100 * half_width:.1f}'}"
 
 
-def _difference(numbers: Mapping[str, Any], plus_minus: str) -> str:
+def _difference(numbers: Mapping[str, Any]) -> str:
     if numbers["difference"] is None:
         return ""
     star = "*" if numbers["significant"] else " "
     half = numbers["difference_half_width"]
     width = "?" if half is None else f"{100 * half:.1f}"
-    return f"{100 * numbers['difference']:+.1f} {plus_minus} {width}{star}"
+    return f"{100 * numbers['difference']:+.1f} ± {width}{star}"
 
 
 def _caption(document: Mapping[str, Any]) -> str:
@@ -190,9 +190,19 @@ def _print_latex(document: Mapping[str, Any], heading: list[str], body: list[lis
 
 
 def _escaped(cell: str) -> str:
-    for character in "&%#_":
-        cell = cell.replace(character, f"\\{character}")
-    return cell.replace("✓", r"$\checkmark$").replace("×", r"$\times$").replace("*", "$^*$")
+    return "".join(LATEX.get(character, character) for character in cell)
+
+
+LATEX = {
+    **{character: f"\\{character}" for character in "&%#_{}$"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "*": "$^*$",
+    "±": r"$\pm$",
+    "✓": r"$\checkmark$",
+    "×": r"$\times$",
+}
 
 
 def _seconds_left(session: "Session", stages: Sequence[str]) -> float | None:
