@@ -409,6 +409,10 @@ class AblateConfig:
         )
         _require(all(self.values.values()), "each of a sweep's values is a list that holds something")
         names = [row.name for row in self.expanded]
+        _require(
+            all(name.strip() and name.isprintable() for name in names),
+            "a row's name is empty, or has line breaks or control characters",
+        )
         twice = sorted({name for name in names if names.count(name) > 1})
         _require(not twice, f"several rows are called {', '.join(twice)}")
         for reference in (self.baseline, *(row.against for row in self.rows)):

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from fsarctl.data.corpus import SubActions
 from fsarctl.data.crops import centre_offsets, crop_frames
 from fsarctl.data.decoders import DecodedClip, decode_clip
 from fsarctl.data.decoding import Decode, Failure, decode_all
+from fsarctl.data.pictures import Resize
 from fsarctl.errors import InputError
 from fsarctl.models.task_adapter import Scores, TaskAdapterPlusPlus
 from fsarctl.models.trx import TRX
@@ -71,11 +73,12 @@ class Predictor:
 
     Args:
         model: in its final state; on any device.
-        size: side of the square that frames are squashed to before the central crop, pixels.
+        size: side of the square that frames become before the central crop, pixels.
+        resize: how they become that square.
         settings: what else the features depend on, by name; kept with a saved support.
-        workers: decoding processes.
+        workers: decoding processes; a script that starts them needs ``if __name__ == "__main__":``.
         time_limit_s: seconds that a clip may take to decode.
-        decode: the decoder; ``extract``'s by default.
+        decode: another decoder than ``extract``'s; it resizes as it likes.
 
     Raises:
         InputError: ``size`` is smaller than what the backbone reads.
@@ -86,11 +89,12 @@ class Predictor:
         model: TaskAdapterPlusPlus,
         *,
         size: int,
+        resize: Resize = "squash",
         settings: Mapping[str, JSON] | None = None,
         workers: int = 1,
         time_limit_s: float = 60.0,
         reporter: Reporter = SILENT,
-        decode: Decode = decode_clip,
+        decode: Decode | None = None,
     ) -> None:
         if size < model.backbone.image_size:
             raise InputError(
@@ -103,7 +107,8 @@ class Predictor:
         self._workers = workers
         self._time_limit_s = time_limit_s
         self._reporter = reporter
-        self._decode = decode
+        self._resize = resize
+        self._decode = decode or partial(decode_clip, resize=resize)
 
     @property
     def made_by(self) -> dict[str, JSON]:
@@ -116,6 +121,7 @@ class Predictor:
             **self._settings,
             "frames": self._model.frames,
             "frame size": self._size,
+            "resize": self._resize,
             "backbone weights": self._model.frozen_digest(),
             "adapter weights": trained.hexdigest(),
         }
@@ -222,6 +228,8 @@ class Predictor:
 
     def _read(self, paths: Sequence[Path], what: str) -> Iterator[DecodedClip | Failure]:
         """Every clip's frames, or why there are none, in order."""
+        if not paths:
+            return
         workers = min(self._workers, len(paths))
         tasks = list(enumerate(paths))
         answers = decode_all(tasks, self._decode, self._model.frames, self._size, workers, self._time_limit_s)

@@ -6,7 +6,7 @@ from typing import Any
 __all__ = ["caption", "cells", "remarks"]
 
 
-def cells(document: Mapping[str, Any], *, plus_minus: str) -> list[list[str]]:
+def cells(document: Mapping[str, Any]) -> list[list[str]]:
     """Heading and rows: the row's own cells, then for each shot accuracy, difference and the paper's."""
     rows = document["rows"]
     numbers = [[row["results"][number] for row in rows] for number in range(len(document["shots"]))]
@@ -23,30 +23,30 @@ def cells(document: Mapping[str, Any], *, plus_minus: str) -> list[list[str]]:
         seeds = any(each["difference_half_width_over_seeds"] is not None for each in column)
         heading += ["difference"] * differs + ["over seeds"] * seeds + ["paper"] * papers
         for line, each in zip(lines, column, strict=True):
-            line.append(_with_half(each["accuracy"], each["half_width"], plus_minus))
+            line.append(_with_half(each["accuracy"], each["half_width"]))
             if differs:
-                line.append(_difference(each, plus_minus))
+                line.append(_difference(each))
             if seeds:
                 half = each["difference_half_width_over_seeds"]
-                line.append("" if half is None else f"{plus_minus} {100 * half:.1f}")
+                line.append("" if half is None else f"± {100 * half:.1f}")
             if papers:
                 line.append("" if each["paper"] is None else f"{100 * each['paper']:.1f}")
     return [heading, *lines]
 
 
-def _with_half(value: float | None, half_width: float | None, plus_minus: str) -> str:
+def _with_half(value: float | None, half_width: float | None) -> str:
     if value is None:
         return "failed"
-    return f"{100 * value:.1f} {plus_minus} {'?' if half_width is None else f'{100 * half_width:.1f}'}"
+    return f"{100 * value:.1f} ± {'?' if half_width is None else f'{100 * half_width:.1f}'}"
 
 
-def _difference(numbers: Mapping[str, Any], plus_minus: str) -> str:
+def _difference(numbers: Mapping[str, Any]) -> str:
     if numbers["difference"] is None:
         return ""
     star = "*" if numbers["significant"] else " "
     half = numbers["difference_half_width"]
     width = "?" if half is None else f"{100 * half:.1f}"
-    return f"{100 * numbers['difference']:+.1f} {plus_minus} {width}{star}"
+    return f"{100 * numbers['difference']:+.1f} ± {width}{star}"
 
 
 def caption(document: Mapping[str, Any]) -> str:

@@ -80,13 +80,19 @@ def plan(
     """The runs of a sweep; ``pipeline`` makes the units of settings that came of some overrides.
 
     Raises:
-        ConfigError, InputError: no row can run; it is what the first one says.
+        ConfigError, InputError: a row's settings are not valid, or no row can run; then it is what the
+            last one says.
     """
     runs: list[Run] = []
     left_out: dict[str, str] = {}
     for row in rows:
+        changed = [(seed, *_changed(name, row, seed, settings)) for seed in seeds]
         try:
-            runs += [_run(name, row, shot, seed, settings, pipeline) for shot in shots for seed in seeds]
+            runs += [
+                _run(name, row, shot, seed, pipeline(its, overrides))
+                for shot in shots
+                for seed, its, overrides in changed
+            ]
         except (ConfigError, InputError) as error:
             left_out[row.name] = error.message
             if len(left_out) == len(rows):
@@ -160,17 +166,23 @@ def load_table(artifact: Artifact) -> dict[str, Any]:
     return table
 
 
-def _run(
-    sweep: str,
-    row: RowConfig,
-    shot: int,
-    seed: int | None,
-    settings: Settings,
-    pipeline: Callable[[Settings, Sequence[str]], Pipeline],
-) -> Run:
+def _changed(sweep: str, row: RowConfig, seed: int | None, settings: Settings) -> tuple[Settings, list[str]]:
+    """The settings of a row, and the overrides that make them.
+
+    Raises:
+        ConfigError: they are not valid; sweep and row are named.
+    """
     seeds = [] if seed is None else [f"train.seed={seed}", f"eval.seed={seed}"]
     overrides = [*overrides_of(row), *seeds]
-    units = pipeline(settings.changed(overrides), overrides)
+    try:
+        return settings.changed(overrides), overrides
+    except ConfigError as error:
+        raise ConfigError(
+            f"sweep {sweep!r}, row {row.name!r}: {error.message}", next_step=error.next_step
+        ) from None
+
+
+def _run(sweep: str, row: RowConfig, shot: int, seed: int | None, units: Pipeline) -> Run:
     if row.shortcut:
         words = shlex.join([sweep, "--rows", row.name])
         return Run(row.name, shot, seed, units.shortcut(row.shortcut, shot, words))

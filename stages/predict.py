@@ -193,6 +193,7 @@ class Setup:
         return Predictor(
             model,
             size=config.extract.size or stored_side(config.model.backbone),
+            resize=config.extract.resize,
             settings={**shot, **settings},
             workers=self.workers,
             time_limit_s=self.time_limit_s,

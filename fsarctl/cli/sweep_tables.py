@@ -64,7 +64,7 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
     if layout == "csv":
         _print_csv(document)
         return
-    heading, *body = cells(document, plus_minus=r"$\pm$" if layout == "latex" else "±")
+    heading, *body = cells(document)
     if layout == "markdown":
         typer.echo(f"**{caption(document)}**\n")
         for line in (heading, ["---"] * len(heading), *body):
@@ -76,7 +76,7 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
         from rich.text import Text
 
         words = len(document["columns"]) or 1
-        table = Table(title=caption(document), title_justify="left", title_style="bold")
+        table = Table(title=Text(caption(document)), title_justify="left", title_style="bold")
         for number, name in enumerate(heading):
             table.add_column(name, justify="left" if number < words else "right")
         for line in body:
@@ -116,9 +116,19 @@ def _print_latex(document: Mapping[str, Any], heading: list[str], body: list[lis
 
 
 def _escaped(cell: str) -> str:
-    for character in "&%#_":
-        cell = cell.replace(character, f"\\{character}")
-    return cell.replace("✓", r"$\checkmark$").replace("×", r"$\times$").replace("*", "$^*$")
+    return "".join(LATEX.get(character, character) for character in cell)
+
+
+LATEX = {
+    **{character: f"\\{character}" for character in "&%#_{}$"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "*": "$^*$",
+    "±": r"$\pm$",
+    "✓": r"$\checkmark$",
+    "×": r"$\times$",
+}
 
 
 def _seconds_left(session: "Session", stages: Sequence[str]) -> float | None:

@@ -93,7 +93,8 @@ def view_file(path: Path, frames: int, size: int, resize: "Resize") -> ClipView:
     Raises:
         InputError: it cannot be decoded; the reason is named.
     """
-    from fsarctl.data.decoders import UnreadableVideoError, decode_clip
+    from fsarctl.data.decoders import decode_clip
+    from fsarctl.data.survey import UnreadableVideoError
 
     try:
         clip = decode_clip(path, frames, size, resize)

@@ -32,16 +32,7 @@ from fsarctl.data.survey import (
     video_stream,
 )
 
-__all__ = [
-    "DECODERS",
-    "DecodedClip",
-    "Decoder",
-    "Scale",
-    "UnreadableVideoError",
-    "UntrustedError",
-    "decode_clip",
-    "survey",
-]
+__all__ = ["DECODERS", "DecodedClip", "Decoder", "Scale", "UntrustedError", "decode_clip"]
 
 EARLIEST_START_S = -0.001
 SAME_TIME_S = 0.001

@@ -5,10 +5,10 @@ Worker processes import this module, so it stays light.
 
 from pathlib import Path
 
-import av
 import numpy as np
 
-from fsarctl.data.decoders import DecodedClip, UnreadableVideoError, survey
+from fsarctl.data.decoders import DecodedClip
+from fsarctl.data.survey import UnreadableVideoError, open_video, survey, video_stream
 
 __all__ = ["decode_first_frame"]
 
@@ -21,8 +21,8 @@ def decode_first_frame(path: Path, frames: int, size: int) -> DecodedClip:
     """
     survey(path)
     try:
-        with av.open(str(path)) as container:
-            first = next(container.decode(video=0), None)
+        with open_video(path) as container:
+            first = next(container.decode(video_stream(container)), None)
             picture = None if first is None else first.to_ndarray(format="rgb24", width=size, height=size)
     except Exception as error:  # PyAV raises many types
         raise UnreadableVideoError(f"no frame could be decoded ({type(error).__name__})") from None

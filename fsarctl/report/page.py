@@ -209,7 +209,7 @@ def _stage(
 
 
 def _table(document: Mapping[str, Any]) -> dict[str, Any]:
-    heading, *body = cells(document, plus_minus="±")
+    heading, *body = cells(document)
     words = len(document["columns"]) or 1
     # The columns of accuracies are called after their shots; each gets a bar.
     shots = [heading.index(f"{shot}-shot", words) for shot in document["shots"]]

@@ -367,8 +367,13 @@ name = "good"
 name = "diverges"
 set = { "train.lr" = 1e30, "train.episodes" = 3 }
 [[ablate.broken.rows]]
+name = "too deep"
+set = { "model.visual_layers" = 99 }
+[[ablate.typo.rows]]
+name = "good"
+[[ablate.typo.rows]]
 name = "wrong"
-set = { "train.lr" = -1.0 }
+set = { "model.metric" = "ottam" }
 """
 
 
@@ -415,8 +420,17 @@ def test_a_failed_run_does_not_stop_the_others(project: Path, tmp_path: Path, jo
     assert table["rows"][0]["results"][0]["accuracy"] is not None
     assert table["rows"][1]["results"][0]["accuracy"] is None
     assert list(table["failed"]) == ["diverges, 1-shot"]
-    assert "lr is -1.0" in table["left_out"]["wrong"]
+    assert "visual_layers is 99" in table["left_out"]["too deep"]
     assert "diverges" in done.stderr.splitlines()[-2]
+
+
+def test_a_typo_in_a_row_is_no_row_to_leave_out(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "fsarctl.toml").write_text(FILE + SWEEPS)
+    said = type_in(copy, "fsarctl ablate typo --dry-run", expect=3).stderr
+    assert "sweep 'typo', row 'wrong'" in said
+    assert "ottam" in said
 
 
 def test_what_the_shortcuts_add_is_measured_on_the_same_episodes(project: Path, tmp_path: Path) -> None:

@@ -298,6 +298,7 @@ def test_a_frozen_support_need_not_be_called_so_again(
         ("model.metric=otam", "model.metric was protonet and is otam"),
         ("extract.size=80", "frame size was .* and is 80"),
         ("extract.frames=6", "frames was 8 and is 6"),
+        ("extract.resize=aspect", "resize was squash and is aspect"),
         ("model.weights=random", "model.weights was file and is random"),
     ):
         with pytest.raises(InputError, match=says):

@@ -48,6 +48,52 @@ def test_the_command_prints_a_table(capsys):
     assert "FAILS" not in printed
 
 
+def damaged(path, how):
+    """A golden file spoiled in one way."""
+    content = path.read_bytes()
+    sizes = json.loads(path.with_suffix(".json").read_text())
+    with np.load(path) as arrays:
+        held = dict(arrays)
+    if how == "truncated":
+        path.write_bytes(content[:1000])
+    elif how == "flipped":
+        path.write_bytes(content[:5000] + bytes([content[5000] ^ 1]) + content[5001:])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "an array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    elif how == "no frames":
+        del held["input/support_frames"]
+        np.savez(path, **held)
+    else:
+        path.with_suffix(".json").write_text(json.dumps({**sizes, **how}))
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["truncated", "flipped", "empty", "an array", "no frames", {"heads": 5}, {"M": "two"}, {"L": 99}],
+    ids=str,
+)
+def test_a_spoiled_file_is_refused_in_words_and_the_others_are_compared(how, tmp_path, capsys):
+    path = copied(FILES[0], tmp_path)
+    damaged(path, how)
+    assert parity.main([str(path), str(FILES[1])]) == 3
+    printed = capsys.readouterr()
+    assert path.stem in printed.err
+    assert "Traceback" not in printed.err
+    assert FILES[1].name in printed.out
+
+
+def test_double_precision_is_compared_too(tmp_path, capsys):
+    path = copied(FILES[0], tmp_path)
+    with np.load(path) as arrays:
+        doubled = {k: a.astype(np.float64) if a.dtype == np.float32 else a for k, a in arrays.items()}
+    np.savez(path, **doubled)
+    assert parity.main([str(path)]) == 0
+    assert "output/loss_as_released is not compared" in capsys.readouterr().out
+
+
 def test_the_command_fails_when_one_weight_is_off(tmp_path, capsys):
     path = copied(FILES[0], tmp_path)
     with np.load(path) as arrays:

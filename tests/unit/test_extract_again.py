@@ -13,10 +13,11 @@ from fsarctl.artifacts import Artifact, Store, Unit
 from fsarctl.artifacts.unit import Build
 from fsarctl.config import ExtractConfig
 from fsarctl.data.clips import Clip
-from fsarctl.data.decoders import DecodedClip, UnreadableVideoError
+from fsarctl.data.decoders import DecodedClip
 from fsarctl.data.decoding import Decode, Failure
 from fsarctl.data.decoding import _attempt as attempt
 from fsarctl.data.frame_store import FrameStore
+from fsarctl.data.survey import UnreadableVideoError
 from fsarctl.reporting import SILENT
 from stages import extract
 

@@ -13,9 +13,10 @@ import pytest
 from fsarctl.artifacts.unit import Build, Files, Unit
 from fsarctl.config import ExtractConfig
 from fsarctl.data.clips import Clip
-from fsarctl.data.decoders import DecodedClip, UnreadableVideoError
+from fsarctl.data.decoders import DecodedClip
 from fsarctl.data.extraction import extract_clips
 from fsarctl.data.frame_store import ClipRow, FrameStore
+from fsarctl.data.survey import UnreadableVideoError
 from fsarctl.errors import InputError
 from fsarctl.reporting import Advance
 from stages import extract

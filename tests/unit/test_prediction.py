@@ -1,10 +1,12 @@
 """Predictor and Support on made videos: a "video" here is a number, and its frames are noise of that seed."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor
 from fsarctl.data.clip_files import ClipFile
 from fsarctl.data.clips import Clip
 from fsarctl.data.corpus import SubActions, action_prompts
+from fsarctl.data.decoders import decode_clip
 from fsarctl.errors import InputError
 from fsarctl.models.task_adapter import TaskAdapterPlusPlus
 from fsarctl.prediction import Predictor
@@ -261,6 +264,23 @@ def test_what_is_no_saved_support_is_refused(ragged: Support, tmp_path: Path) ->
             load_support(path)
     with pytest.raises(InputError, match="cannot be saved to"):
         ragged.save(tmp_path / "no such folder" / "support.safetensors")
+
+
+@pytest.mark.parametrize("resize", ["squash", "aspect"])
+def test_clips_are_resized_as_extract_resizes_them(tmp_path: Path, resize: Any) -> None:
+    path = tmp_path / "wide.mp4"
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
+        for number in range(6):
+            picture = np.random.default_rng(number).integers(0, 256, (32, 64, 3), np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    clips = [Clip(f"{label}/1", label, path) for label in "ab"]
+    support, _ = Predictor(small_model(), size=S, resize=resize).support(clips)
+    expected = decode_clip(path, T, S, resize).frames
+    assert support.pictures == (hashlib.sha256(expected.tobytes()).hexdigest(),) * 2
+    assert support.made_by["resize"] == resize
 
 
 def test_frames_smaller_than_the_backbone_reads_are_refused() -> None:

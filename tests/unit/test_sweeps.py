@@ -114,6 +114,8 @@ def test_an_override_means_what_the_row_says(tmp_path: Path) -> None:
         ('rows = [{name = "a", sets = {}}]', "unexpected"),
         ('rows = [{name = "a"}]\nshots = [0]', "each must be 1 or more"),
         ('row = [{name = "a"}]', "did you mean rows"),
+        ('rows = [{name = " "}]', "empty"),
+        ('rows = [{name = "a\\nb"}]', "line breaks"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused(tmp_path: Path, table: str, said: str) -> None:
@@ -198,3 +200,12 @@ def test_rows_of_other_episodes_have_no_difference(tmp_path: Path) -> None:
         ("other", 1): [result(tmp_path / "b", [True, False, True])],
     }
     assert table_rows(sweep, sweep.rows, [1], outcomes, "")[1]["results"][0]["difference"] is None
+
+
+def test_latex_takes_any_name() -> None:
+    from fsarctl.cli.sweep_tables import _escaped
+
+    assert _escaped("50% \\alpha #{}$~^_&") == (
+        r"50\% \textbackslash{}alpha \#\{\}\$\textasciitilde{}\textasciicircum{}\_\&"
+    )
+    assert _escaped("+1.0 ± 0.2*") == r"+1.0 $\pm$ 0.2$^*$"
