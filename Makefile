@@ -1,4 +1,4 @@
-# make demo   set everything up, then describe -> extract -> train -> eval on the embedded default
+# make demo   set everything up, then describe -> extract -> train -> eval on the embedded default, and report
 # make test   set everything up, then run the tests
 # make check  lint, formatting, types, layering
 .PHONY: setup demo test test-slow check format clean
@@ -17,6 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/fsarctl run --jobs 2
+	$(BIN)/fsarctl report
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow" -n auto

@@ -17,7 +17,7 @@ from fsarctl.results import Result, compare, compare_over_seeds, same_episodes
 from fsarctl.settings import Settings, table_of
 from fsarctl.statistics import estimate, estimate_over_seeds
 
-__all__ = ["Outcomes", "chosen_rows", "find_sweep", "overrides_of", "sweeps", "table_rows"]
+__all__ = ["Outcomes", "benchmark_of", "chosen_rows", "find_sweep", "overrides_of", "sweeps", "table_rows"]
 
 SIGNIFICANT = 0.05
 Outcomes: TypeAlias = Mapping[tuple[str, int], Sequence[Result]]
@@ -32,6 +32,11 @@ def sweeps(settings: Settings) -> dict[str, AblateConfig]:
         if file.name.endswith(".toml")
     }
     return {**dict(sorted(shipped.items(), key=lambda item: _natural(item[0]))), **settings.config.ablate}
+
+
+def benchmark_of(settings: Settings, dataset: str) -> str:
+    """The name under which the paper's numbers for a dataset are looked up."""
+    return str(getattr(settings.dataset(dataset), "name", "")) or dataset
 
 
 def find_sweep(name: str, settings: Settings) -> AblateConfig:

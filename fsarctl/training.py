@@ -26,6 +26,7 @@ from fsarctl.loading import EpisodeLoader, score_batch
 from fsarctl.models.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
 from fsarctl.reporting import Advance, Reporter
 from fsarctl.scoring import Scorer
+from fsarctl.training_log import TrainingLog, Watch
 
 __all__ = ["Epoch", "Training", "train_adapters"]
 
@@ -53,6 +54,7 @@ class Training:
     epochs: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
+    log: TrainingLog = field(default_factory=TrainingLog)
 
     @property
     def best_val_accuracy(self) -> float:
@@ -71,12 +73,14 @@ def train_adapters(
     title: str,
     query_mode: QueryMode = "joint",
     room: Room | None = None,
+    watch: Watch = lambda line: None,
 ) -> Training:
     """Train ``model``'s adapters in place and leave the best ones in it.
 
     The loaders decide which episodes; of ``config`` count epochs, episodes, val_episodes and what SGD
-    needs. ``query_mode`` and ``room`` are validation's. ``scratch`` holds the checkpoint; a rerun goes on
-    from it and ends with the same bytes.
+    needs. ``query_mode`` and ``room`` are validation's. ``watch`` is given each line of the log, those from
+    before an interruption too. ``scratch`` holds the checkpoint; a
+    rerun goes on from it and ends with the same bytes.
 
     Raises:
         ConfigError: the loss is no longer finite (the checkpoint before it is kept), or crops are fixed for
@@ -97,16 +101,28 @@ def train_adapters(
     prefixes = _prefixes(model, base, room or Room()) if base.crops else None
     if state.step:
         reporter.note(f"{title}: going on from episode {state.step} of {epochs * episodes}")
+    for before in state.log.lines:
+        watch(before)
     saved = time.monotonic()
-    with reporter.task(title, epochs * episodes, "episodes", done=state.step) as advance:
+    # Validation is counted too, so that the time left is told right.
+    total = epochs * (episodes + config.val_episodes)
+    done = state.step + len(state.epochs) * config.val_episodes
+    with reporter.task(title, total, "episodes", done=done) as advance:
         while len(state.epochs) < epochs:
             if state.step == (len(state.epochs) + 1) * episodes:
                 # The steps are in the checkpoint already: a kill while validating costs no training.
                 accuracy = _validate(scorer, config.val_episodes, advance)
                 _finish_epoch(model, state, accuracy, episodes, base.way * base.query)
+                watch(state.log.lines[-1])
             else:
                 _step(model, optimiser, base, prefixes, state)
-                advance(1, _detail(state, state.step % episodes or episodes))
+                queries = base.way * base.query
+                line = state.log.interval(
+                    state.step, state.loss_sum, state.correct, episodes=episodes, queries=queries
+                )
+                if line:
+                    watch(line)
+                advance(1, _detail(state, state.step % episodes or episodes, queries))
             due = state.step % CHECKPOINT_EPISODES == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS
             if state.step % episodes == 0 or due:
                 _save(checkpoint, model, optimiser, state)
@@ -189,7 +205,7 @@ def _validate(scorer: Scorer, val_episodes: int, advance: Advance) -> float:
         correct += int((scores.score.argmax(-1).cpu().numpy() == targets).sum())
         queries += targets.size
         done += len(episodes)
-        advance(0, f"validating, {done} of {val_episodes}")
+        advance(len(episodes), f"validating, {done} of {val_episodes}")
     return correct / queries
 
 
@@ -198,17 +214,21 @@ def _finish_epoch(
 ) -> None:
     number = state.step // episodes
     # A tie keeps the earlier epoch, which is the less fitted one.
-    if accuracy > state.best_val_accuracy:
+    better = accuracy > state.best_val_accuracy
+    if better:
         state.best_epoch = number
         state.best = {name: tensor.detach().clone() for name, tensor in model.adapter_state().items()}
     train_accuracy = state.correct / (episodes * queries)
-    state.epochs.append(Epoch(number, state.loss_sum / episodes, train_accuracy, accuracy))
+    epoch = Epoch(number, state.loss_sum / episodes, train_accuracy, accuracy)
+    state.epochs.append(epoch)
+    state.log.epoch(**asdict(epoch), kept=better)
     state.loss_sum, state.correct = 0.0, 0
 
 
-def _detail(state: Training, since_epoch: int) -> str:
-    loss = f"loss {state.loss_sum / since_epoch:.3f}"
-    return f"{loss}, val {state.epochs[-1].val_accuracy:.1%}" if state.epochs else loss
+def _detail(state: Training, since_epoch: int, queries: int) -> str:
+    accuracy = state.correct / (since_epoch * queries)
+    detail = f"epoch {len(state.epochs) + 1} loss {state.loss_sum / since_epoch:.2f} acc {accuracy:.0%}"
+    return f"{detail} val {state.epochs[-1].val_accuracy:.0%}" if state.epochs else detail
 
 
 def _save(path: Path, model: TaskAdapterPlusPlus, optimiser: torch.optim.Optimizer, state: Training) -> None:
@@ -223,6 +243,7 @@ def _save(path: Path, model: TaskAdapterPlusPlus, optimiser: torch.optim.Optimiz
         "correct": state.correct,
         "best_epoch": state.best_epoch,
         "epochs": [asdict(epoch) for epoch in state.epochs],
+        "log": asdict(state.log),
     }
     partial = path.with_suffix(".partial")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -242,7 +263,8 @@ def _load(path: Path, model: TaskAdapterPlusPlus, optimiser: torch.optim.SGD) ->
     restored["state"] = {int(index): {"momentum_buffer": tensor} for index, tensor in momentum.items()}
     optimiser.load_state_dict(restored)
     epochs = [Epoch(**epoch) for epoch in facts.pop("epochs")]
-    return Training(**facts, epochs=epochs, best=_under("best/", tensors))
+    log = TrainingLog(**facts.pop("log"))
+    return Training(**facts, epochs=epochs, log=log, best=_under("best/", tensors))
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,13 +15,13 @@ from fsarctl.artifacts import JSON, Artifact, Build, Unit
 from fsarctl.config import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.settings import Settings
-from fsarctl.sweeps import overrides_of
+from fsarctl.sweeps import benchmark_of, overrides_of
 from stages.plan import Pipeline
 
-__all__ = ["STAGE", "Run", "Sweep", "document", "load_table", "plan", "unit"]
+__all__ = ["STAGE", "VERSION", "Run", "Sweep", "document", "load_table", "plan", "unit"]
 
 STAGE = "ablate"
-VERSION = 1
+VERSION = 2
 TABLE = "table.json"
 
 
@@ -57,6 +57,16 @@ class Sweep:
     runs: tuple[Run, ...]
     left_out: Mapping[str, str]
 
+    def command(self, flags: str = "") -> str:
+        """What a user types to make this table; ``flags`` name the project, the store and overrides."""
+        words = ["fsarctl", "ablate", self.name]
+        if len(self.rows) + len(self.left_out) < len(self.config.expanded):
+            words += ["--rows", *(row.name for row in self.rows)]
+        if self.shots != self.config.shots:
+            words += ["--shots", *map(str, self.shots)]
+        words += ["--seeds", *map(str, self.seeds)] if self.seeds != (None,) else []
+        return " ".join(filter(None, [shlex.join(words), flags]))
+
 
 def plan(
     name: str,
@@ -87,14 +97,13 @@ def plan(
             left_out[row.name] = error.message
             if len(left_out) == len(rows):
                 raise
-    novel = pipeline(settings, ()).novel
-    benchmark = str(getattr(settings.dataset(novel), "name", "")) or novel
+    benchmark = benchmark_of(settings, pipeline(settings, ()).novel)
     kept = tuple(row for row in rows if row.name not in left_out)
     return Sweep(name, config, kept, tuple(shots), tuple(seeds), benchmark, tuple(runs), left_out)
 
 
-def unit(sweep: Sweep) -> Unit:
-    """The table of a sweep, made of the results of its runs."""
+def unit(sweep: Sweep, flags: str = "") -> Unit:
+    """The table of a sweep, made of the results of its runs; ``flags`` are for its command."""
     config: dict[str, JSON] = {
         "name": sweep.name,
         "benchmark": sweep.benchmark,
@@ -119,7 +128,7 @@ def unit(sweep: Sweep) -> Unit:
         stage=STAGE,
         version=VERSION,
         slot=f"ablate {sweep.name}",
-        command=f"fsarctl ablate {sweep.name}",
+        command=sweep.command(flags),
         config=config,
         inputs={run.name: run.unit for run in sweep.runs},
         build=build,

@@ -37,7 +37,7 @@ class RunOptions:
 
     ``flags`` are the words (--project, --cache, --set) that a command must carry to mean the same project.
     ``note`` hears what a user should know of the datasets that are opened; pipelines that share
-    ``datasets`` open each but once.
+    ``datasets`` open each but once. ``board`` is a folder for TensorBoard.
     """
 
     workers: int
@@ -49,6 +49,7 @@ class RunOptions:
     flags: str = ""
     note: Callable[[str], None] = lambda message: None
     datasets: dict[str, Dataset] = field(default_factory=dict, compare=False)
+    board: Path | None = None
 
 
 class Pipeline:
@@ -248,6 +249,7 @@ class Pipeline:
                 frames={split: self._frames(self.base, split) for split in ("train", "val")},
                 texts={split: self._text(self.base, split) for split in ("train", "val")},
                 machine=self._options.machine,
+                board=self._options.board,
             ),
         )
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.config import ModelConfig, TrainConfig
 from fsarctl.machine import Machine
+from fsarctl.training_board import run_name, watching
+from fsarctl.training_log import Watch, write_log
 
 __all__ = ["ADAPTERS", "unit"]
 
 STAGE = "train"
-VERSION = 1
+VERSION = 2
 ADAPTERS = "adapters.safetensors"
 
 
@@ -25,11 +27,13 @@ def unit(
     frames: dict[str, Unit],
     texts: dict[str, Unit],
     machine: Machine,
+    board: Path | None = None,
 ) -> Unit:
     """The adapters trained on ``dataset``'s base classes with ``shot`` support clips per class.
 
     ``frames`` and ``texts`` hold the extract and describe units of the splits "train" and "val".
-    The artifact holds adapters.safetensors (the epoch best on validation) and training.json.
+    The artifact holds adapters.safetensors (the epoch best on validation), training.json and log.jsonl.
+    ``board`` is a folder for TensorBoard; it enters no key.
     """
     from fsarctl.assembly import model_key
 
@@ -39,16 +43,19 @@ def unit(
     }
     inputs: dict[str, Unit | Files] = {f"text_{split}": texts[split] for split in ("train", "val")}
     inputs |= {f"frames_{split}": frames[split] for split in ("train", "val")}
+    slot = f"train {dataset} {shot}-shot"
+    hashed: dict[str, JSON] = {**key, "shot": shot, "model": settings}
 
     def build(build: Build) -> None:
-        _train(build, dataset, shot, config, model, root, machine)
+        with watching(board, run_name(slot, hashed)) as watch:
+            _train(build, dataset, shot, config, model, root, machine, watch)
 
     return Unit(
         stage=STAGE,
         version=VERSION,
-        slot=f"train {dataset} {shot}-shot",
+        slot=slot,
         command=f"fsarctl train --shots {shot}",
-        config={**key, "shot": shot, "model": settings},
+        config=hashed,
         inputs={**inputs, **files},
         build=build,
     )
@@ -62,6 +69,7 @@ def _train(
     model: ModelConfig,
     root: Path,
     machine: Machine,
+    watch: Watch,
 ) -> None:
     from safetensors.torch import save_file
 
@@ -95,6 +103,7 @@ def _train(
         reporter=build.reporter,
         room=machine.room(device, build.scratch),
         title=f"train {dataset} {shot}-shot",
+        watch=watch,
     )
     save_file(
         {name: tensor.detach().cpu().contiguous() for name, tensor in adapted.adapter_state().items()},
@@ -108,6 +117,7 @@ def _train(
         "epochs": [asdict(epoch) for epoch in training.epochs],
     }
     (build.folder / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_log(build.folder, training.log.lines)
     build.reporter.note(
         f"train {dataset} {shot}-shot: kept epoch {training.best_epoch},"
         f" {training.best_val_accuracy:.1%} on validation"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stages.ablate import Run, Sweep
     from stages.plan import Pipeline
 
-__all__ = ["ablate"]
+__all__ = ["ablate", "pipelines"]
 
 
 def ablate(
@@ -46,7 +46,7 @@ def ablate(
     if not names:
         print_sweeps(sweeps(session.settings), as_json=as_json)
         return
-    pipeline = _pipelines(session, machine, workers)
+    pipeline = pipelines(session, machine, workers)
     planned = []
     for name in dict.fromkeys(names):
         config = find_sweep(name, session.settings)
@@ -82,17 +82,22 @@ def ablate(
         )
 
 
-def _pipelines(
-    session: "Session", machine: Machine, workers: int
+def pipelines(
+    session: "Session",
+    machine: Machine,
+    workers: int = 1,
+    dataset: str | None = None,
+    note: Callable[[str], None] = say,
 ) -> "Callable[[Settings, Sequence[str]], Pipeline]":
+    """What makes the units of settings that came of some overrides, whose commands name these."""
     from stages.plan import Pipeline, RunOptions
 
-    shared = RunOptions(workers=workers, machine=machine, note=say)
+    shared = RunOptions(workers=workers, machine=machine, note=note)
 
     def pipeline(settings: "Settings", overrides: Sequence[str]) -> Pipeline:
         words = shlex.join(word for each in overrides for word in ("--set", each))
         flags = " ".join(filter(None, [session.flags, words]))
-        return Pipeline(settings, session.store.records, replace(shared, flags=flags))
+        return Pipeline(settings, session.store.records, replace(shared, flags=flags), dataset=dataset)
 
     return pipeline
 
@@ -164,7 +169,7 @@ def _document(session: "Session", sweep: "Sweep", failures: dict[str, str]) -> d
 
     failed = [run.name for run in sweep.runs if run.name in failures]
     if not failed:
-        return stage.load_table(session.store.realise(stage.unit(sweep)))
+        return stage.load_table(session.store.realise(stage.unit(sweep, session.flags)))
     found = {run.name: session.store.find(run.unit) for run in sweep.runs if run.name not in failures}
     folders: dict[str, Path] = {name: artifact.path for name, artifact in found.items() if artifact}
     return {**stage.document(sweep, folders), "failed": {name: failures[name] for name in failed}}

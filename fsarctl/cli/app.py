@@ -172,15 +172,21 @@ def train(
     device: Device = "auto",
     memory: Memory = None,
     spill: Spill = 16.0,
+    board: Annotated[
+        Path | None,
+        typer.Option("--tensorboard", metavar="DIR", help="Also write the curves there for TensorBoard."),
+    ] = None,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Train one set of adapters per shot on the base classes."""
-    pipeline = session.pipeline(machine=Machine(device, memory, spill))
+    """Train one set of adapters per shot on the base classes; the curves are in each artifact's log.jsonl."""
+    from fsarctl.cli.curves import train as run
+
+    pipeline = session.pipeline(machine=Machine(device, memory, spill), board=board)
     units = pipeline.train(session.shots(shots, "train"))
     session.warn(pipeline.data.training_warnings())
-    session.make(units, dry_run=dry_run, force=force, as_json=as_json)
+    run(session, units, board, dry_run=dry_run, force=force, as_json=as_json)
 
 
 @command(app, "eval", example="fsarctl eval --shots 1 3 5")
@@ -281,6 +287,51 @@ def ablate(
         layout=layout.value,
         as_json=as_json,
     )
+
+
+@command(app, "report", example="fsarctl report --open")
+def report(
+    session: Session,
+    shots: Shots = None,
+    dataset: Dataset = None,
+    output: Annotated[Path, typer.Option("--output", help="The file to write.")] = Path("report.html"),
+    opens: Annotated[bool, typer.Option("--open", help="Open it in a browser when it is written.")] = False,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="With episodes and where the models look.")
+    ] = True,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers instead of writing it.")] = False,
+) -> None:
+    """Write one HTML file with what is evaluated: results, curves, confusions, episodes, ablations."""
+    from fsarctl.cli.report import report as run
+
+    run(
+        session,
+        session.shots(shots, "eval"),
+        dataset,
+        output=output,
+        machine=Machine(device),
+        pictures=pictures,
+        opens=opens,
+        as_json=as_json,
+    )
+
+
+@command(app, "show", example="fsarctl show clips/waving/03.mp4 --open")
+def show(
+    session: Session,
+    clip: Annotated[str, typer.Argument(metavar="CLIP", help="A clip's name, or a part of it; or a file.")],
+    dataset: Dataset = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The PNG to write; default: named after the clip.")
+    ] = None,
+    opens: Annotated[bool, typer.Option("--open", help="Open it when it is written.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what the model sees of a clip: a contact sheet with the crop it reads and the stages' frames."""
+    from fsarctl.cli.show import show as run
+
+    run(session, clip, dataset, output=output, opens=opens, as_json=as_json)
 
 
 @command(app, "compare", example='fsarctl compare "eval shapes 1-shot frozen" 7712dc')

@@ -76,13 +76,15 @@ class _Bars:
     @contextmanager
     def task(self, description: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
+        # In a narrow terminal the bar itself gives way, not the numbers.
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[detail]}", style="dim", markup=False),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
@@ -92,7 +94,7 @@ class _Bars:
             def advance(amount: int = 1, detail: str = "") -> None:
                 pace.done += amount
                 pace.detail = detail or pace.detail
-                progress.update(bar, advance=amount, rate=f"{pace.rate:.4g} {unit}/s", detail=pace.detail)
+                progress.update(bar, advance=amount, rate=f"{pace.rate:.3g}/s", detail=pace.detail)
 
             yield advance
         say(pace.summary(description, unit))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fsarctl.cli.console import print_json, print_table, say
-from fsarctl.cli.tables import TITLES
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.machine import Machine
+from fsarctl.models.strategies import TITLES
 
 if TYPE_CHECKING:
     from fsarctl.cli.session import Session

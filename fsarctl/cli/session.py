@@ -258,8 +258,11 @@ class Session:
 
     def collect(self, *, dry_run: bool, yes: bool, as_json: bool) -> None:
         """Remove what no dataset and no shot of the present settings has a use for, after asking."""
+        from fsarctl.cli.report import illustrations
+
         shots = sorted({*self.settings.config.train.shots, *self.settings.config.eval.shots})
         units = [u for name in self.settings.config.datasets for u in self._quiet_pipeline(name).used(shots)]
+        units += illustrations(self)
         lists = self._label_lists()
         doomed = self.store.gc(units, keep=KEPT_STAGES, newest=lists, dry_run=True)
         size = sum(each.bytes for each in doomed)

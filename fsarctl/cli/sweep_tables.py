@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fsarctl.cli.console import print_json, print_table, say
+from fsarctl.sweep_text import caption, cells, remarks
 
 if TYPE_CHECKING:
     from fsarctl.cli.session import Session
@@ -63,9 +64,9 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
     if layout == "csv":
         _print_csv(document)
         return
-    heading, *body = _cells(document)
+    heading, *body = cells(document)
     if layout == "markdown":
-        typer.echo(f"**{_caption(document)}**\n")
+        typer.echo(f"**{caption(document)}**\n")
         for line in (heading, ["---"] * len(heading), *body):
             typer.echo("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |")
     elif layout == "latex":
@@ -75,89 +76,14 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
         from rich.text import Text
 
         words = len(document["columns"]) or 1
-        table = Table(title=Text(_caption(document)), title_justify="left", title_style="bold")
+        table = Table(title=Text(caption(document)), title_justify="left", title_style="bold")
         for number, name in enumerate(heading):
             table.add_column(name, justify="left" if number < words else "right")
         for line in body:
             table.add_row(*map(Text, line))
         print_table(table)
-    for remark in _remarks(document):
+    for remark in remarks(document):
         typer.echo(remark if layout == "table" else f"% {remark}" if layout == "latex" else f"\n{remark}")
-
-
-def _cells(document: Mapping[str, Any]) -> list[list[str]]:
-    """Heading and rows: the row's own cells, then for each shot accuracy, difference and the paper's."""
-    rows = document["rows"]
-    numbers = [[row["results"][number] for row in rows] for number in range(len(document["shots"]))]
-    heading = list(document["columns"]) or [""]
-    lines = [list(row["cells"]) or [row["name"], *[""] * (len(heading) - 1)] for row in rows]
-    if len({each["trainable_parameters"] for each in numbers[0]} - {None}) > 1:
-        heading.append("trained")
-        for line, each in zip(lines, numbers[0], strict=True):
-            line.append(_millions(each["trainable_parameters"]))
-    for shot, column in zip(document["shots"], numbers, strict=True):
-        heading.append(f"{shot}-shot")
-        differs = any(each["difference"] is not None for each in column)
-        papers = any(each["paper"] is not None for each in column)
-        seeds = any(each["difference_half_width_over_seeds"] is not None for each in column)
-        heading += ["difference"] * differs + ["over seeds"] * seeds + ["paper"] * papers
-        for line, each in zip(lines, column, strict=True):
-            line.append(_with_half(each["accuracy"], each["half_width"]))
-            if differs:
-                line.append(_difference(each))
-            if seeds:
-                half = each["difference_half_width_over_seeds"]
-                line.append("" if half is None else f"± {100 * half:.1f}")
-            if papers:
-                line.append("" if each["paper"] is None else f"{100 * each['paper']:.1f}")
-    return [heading, *lines]
-
-
-def _with_half(value: float | None, half_width: float | None) -> str:
-    if value is None:
-        return "failed"
-    return f"{100 * value:.1f} ± {'?' if half_width is None else f'{100 * half_width:.1f}'}"
-
-
-def _difference(numbers: Mapping[str, Any]) -> str:
-    if numbers["difference"] is None:
-        return ""
-    star = "*" if numbers["significant"] else " "
-    half = numbers["difference_half_width"]
-    width = "?" if half is None else f"{100 * half:.1f}"
-    return f"{100 * numbers['difference']:+.1f} ± {width}{star}"
-
-
-def _caption(document: Mapping[str, Any]) -> str:
-    source = f" ({document['source']})" if document["source"] else ""
-    return f"{document['title'] or document['name']}{source}"
-
-
-def _remarks(document: Mapping[str, Any]) -> list[str]:
-    seeds = len(document["seeds"])
-    episodes = f"{document['episodes']:,} episodes" if document["episodes"] else "no episodes"
-    several = f" of each of {seeds} seeds" if seeds > 1 else ""
-    remarks = [
-        f"{document['benchmark']} {document['split'] or ''}: accuracy in % with its 95 % interval over "
-        f"{episodes}{several}, {document['query_mode'] or ''} queries"
-    ]
-    against = {row["against"] for row in document["rows"] if row["against"] != row["name"]}
-    if any(each["difference"] is not None for row in document["rows"] for each in row["results"]):
-        whom = f"{next(iter(against))!r}" if len(against) == 1 else "each row's baseline"
-        remarks.append(f"difference: paired, from {whom}; * p < 0.05 (z-test over episodes)")
-    if seeds > 1:
-        remarks[-1] += ", and 0 outside the 95 % interval over seeds (other trainings) too"
-        remarks.append("single seeds: " + "; ".join(_single_seeds(document)))
-    remarks += [f"left out {row!r}: {why}" for row, why in document["left_out"].items()]
-    return remarks
-
-
-def _single_seeds(document: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{row['name']} "
-        + ", ".join(" / ".join(f"{100 * a:.1f}" for a in r["seeds"]) for r in row["results"])
-        for row in document["rows"]
-    ]
 
 
 def _print_csv(document: Mapping[str, Any]) -> None:
@@ -224,9 +150,3 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _millions(count: int | None) -> str:
-    if count is None:
-        return ""
-    return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.0f} K" if count else "0"

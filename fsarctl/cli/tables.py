@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fsarctl.cli.console import print_json, print_line, print_table, say
+from fsarctl.models.strategies import TITLES
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, State, Verdict
@@ -22,13 +23,6 @@ __all__ = [
     "print_verdicts",
 ]
 
-TITLES = {
-    "frozen": "frozen CLIP",
-    "full": "full fine-tuning",
-    "aim": "AIM",
-    "task-adapter": "Task-Adapter",
-    "task-adapter++": "Task-Adapter++",
-}
 STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"}
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fsarctl.config import AlignmentKind
 from fsarctl.models.adapters import start
+from fsarctl.models.segments import SUB_ACTIONS, segments
 from fsarctl.models.strategies import chosen
 
 __all__ = [
@@ -18,11 +19,9 @@ __all__ = [
     "SegmentReading",
     "alignment_of",
     "segment_weights",
+    "stage_scores",
     "text_scores",
 ]
-
-SUB_ACTIONS = 3
-"""Beginning, process, end."""
 
 SegmentReading = Literal["cosine_of_mean", "mean_of_cosines"]
 
@@ -108,20 +107,29 @@ def alignment_of(
 
 
 def segment_weights(frames: int, stages: int = SUB_ACTIONS) -> Tensor:
-    """Which of a clip's aligned frames each stage averages (Eq. 16): the one place that says it.
+    """How much of a clip's aligned frames is in each stage's mean (Eq. 16); which, says ``segments``.
 
-    Of ``frames`` frames there are ``frames`` - 1 after the alignment attention. They are cut at equal
-    parts of their span, rounded, and neighbours share the frame at the cut: 1-3, 3-5 and 5-7 at T = 8, as in
-    the paper. Any T of 2 or more gives each stage a frame. One stage is the mean over all: global matching.
+    Of ``frames`` frames there are ``frames`` - 1 after the alignment attention. Any T of 2 or more gives each
+    stage a frame.
 
     Shapes: (stages, T-1); each row sums to one.
     """
-    last = frames - 2
-    cuts = [round(s * last / stages) for s in range(stages + 1)]
     weights = torch.zeros(stages, frames - 1)
-    for s in range(stages):
-        weights[s, cuts[s] : cuts[s + 1] + 1] = 1 / (cuts[s + 1] - cuts[s] + 1)
+    for row, segment in zip(weights, segments(frames - 1, stages), strict=True):
+        row[segment.start : segment.stop] = 1 / len(segment)
     return weights
+
+
+def stage_scores(aligned: Tensor, text: Tensor, *, reading: SegmentReading = "cosine_of_mean") -> Tensor:
+    """Every segment of a query against every sub-action of a class: what Figure 11 draws.
+
+    Segments stand in the rows. The video-text score is the mean of the diagonal (:func:`text_scores`).
+
+    Shapes: aligned (..., queries, T-1, embed), text (..., classes, stages, embed) ->
+    (..., queries, classes, stages, stages).
+    """
+    means = _segment_means(aligned, text.shape[-2], reading).unsqueeze(-3)  # (..., queries, 1, stages, embed)
+    return means @ F.normalize(text, dim=-1).unsqueeze(-4).mT
 
 
 def text_scores(aligned: Tensor, text: Tensor, *, reading: SegmentReading = "cosine_of_mean") -> Tensor:
@@ -135,12 +143,15 @@ def text_scores(aligned: Tensor, text: Tensor, *, reading: SegmentReading = "cos
     Shapes: aligned (..., queries, T-1, embed), text (..., classes, 3 or 1, embed) -> (..., queries, classes).
     """
     stages = text.shape[-2]
-    weights = segment_weights(aligned.shape[-2] + 1, stages).to(aligned)
-    if reading == "mean_of_cosines":
-        aligned = F.normalize(aligned, dim=-1)
-    segments = weights @ aligned  # (..., queries, stages, embed)
-    if reading == "cosine_of_mean":
-        segments = F.normalize(segments, dim=-1)
+    means = _segment_means(aligned, stages, reading)
     text = F.normalize(text, dim=-1)
     # A sum of dot products is the dot product of what is laid end to end.
-    return segments.flatten(-2) @ text.flatten(-2).transpose(-2, -1) / stages
+    return means.flatten(-2) @ text.flatten(-2).transpose(-2, -1) / stages
+
+
+def _segment_means(aligned: Tensor, stages: int, reading: SegmentReading) -> Tensor:
+    """What a segment is matched with. Shapes: (..., queries, T-1, embed) -> (..., queries, stages, embed)."""
+    weights = segment_weights(aligned.shape[-2] + 1, stages).to(aligned)
+    if reading == "mean_of_cosines":
+        return weights @ F.normalize(aligned, dim=-1)
+    return F.normalize(weights @ aligned, dim=-1)

@@ -6,7 +6,16 @@ from typing import TypeVar
 from fsarctl.config import AdapterKind, OrderPosition, Position, Strategy, SubActionUse, TaskPosition
 from fsarctl.errors import ConfigError
 
-__all__ = ["ORDER_FIRST", "POSITIONS", "PROMPTS", "STRATEGIES", "VISUAL_STEPS", "adapters_of", "chosen"]
+__all__ = [
+    "ORDER_FIRST",
+    "POSITIONS",
+    "PROMPTS",
+    "STRATEGIES",
+    "TITLES",
+    "VISUAL_STEPS",
+    "adapters_of",
+    "chosen",
+]
 
 Key = TypeVar("Key", bound=str)
 T = TypeVar("T")
@@ -19,6 +28,15 @@ STRATEGIES: Mapping[Strategy, tuple[AdapterKind, ...]] = {
     "task-adapter++": ("temporal", "spatial", "task", "joint", "order"),
 }
 """Fine-tuning strategy -> the adapters that it trains; "full" trains the backbone itself (Table 3)."""
+
+TITLES: Mapping[str, str] = {
+    "frozen": "frozen CLIP",
+    "full": "full fine-tuning",
+    "aim": "AIM",
+    "task-adapter": "Task-Adapter",
+    "task-adapter++": "Task-Adapter++",
+}
+"""What people call the strategies."""
 
 POSITIONS: Mapping[Position, Callable[[int, int], range]] = {
     "top": lambda blocks, layers: range(blocks - layers, blocks),

@@ -131,6 +131,8 @@ def test_debug_shows_the_traceback(project: Path) -> None:
         "eval",
         "run",
         "predict",
+        "report",
+        "show",
         "status",
         "doctor",
         "cache",
@@ -206,10 +208,15 @@ def test_the_key_is_never_shown(project: Path) -> None:
     assert "OPENAI_API_KEY   set" in done.stdout
 
 
-HEAVY = ("torch", "open_clip", "zarr", "decord", "av", "httpx2", "numpy", "pydantic", "rich.table")
+HEAVY = (
+    *("torch", "open_clip", "zarr", "decord", "av", "httpx2", "numpy", "pydantic", "rich.table"),
+    *("jinja2", "matplotlib", "PIL", "tensorboard"),
+)
 
 
-@pytest.mark.parametrize("module", ["fsarctl", "fsarctl.cli.app", "fsarctl.config", "fsarctl.errors"])
+@pytest.mark.parametrize(
+    "module", ["fsarctl", "fsarctl.cli.app", "fsarctl.config", "fsarctl.errors", "stages.report"]
+)
 def test_importing_the_command_line_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -124,6 +124,7 @@ def test_a_setting_changes_the_keys_of_its_stage_alone(tmp_path: Path, table: st
         {"strict": True},
         {"time_limit_s": 1.0},
         {"flags": "--cache x"},
+        {"board": Path("boards")},
     ],
 )
 def test_what_changes_no_result_is_in_no_key(tmp_path: Path, options: dict[str, Any]) -> None:

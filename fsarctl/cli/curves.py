@@ -1,0 +1,94 @@
+"""`fsarctl train`: what can be watched of it, and the line that each training ends with."""
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsarctl.cli.console import stderr
+
+if TYPE_CHECKING:
+    from fsarctl.artifacts import Unit
+    from fsarctl.cli.session import Session
+
+__all__ = ["sparkline", "train"]
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+WIDEST = 60
+
+
+def train(
+    session: "Session",
+    units: Sequence["Unit"],
+    board: Path | None,
+    *,
+    dry_run: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make these units, fill the folder ``board`` for TensorBoard, and print how each training went.
+
+    Raises:
+        ConfigError: a board is asked for and TensorBoard is not installed.
+    """
+    done: set[str] = set()
+    if board is not None and not dry_run:
+        from fsarctl.training_board import require_board
+
+        require_board()
+        done = set() if force else {unit.slot for unit in units if session.store.find(unit) is not None}
+    session.make(units, dry_run=dry_run, force=force, as_json=as_json)
+    if board is not None and done:
+        _fill_board(session, units, board, done)
+    if not dry_run:
+        _print_curves(session, units)
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A character for each value, the lowest and the highest at both ends of the scale."""
+    low, high = min(values), max(values)
+    if low == high:
+        return BLOCKS[3] * len(values)
+    return "".join(BLOCKS[round((value - low) / (high - low) * (len(BLOCKS) - 1))] for value in values)
+
+
+def _print_curves(session: "Session", units: Sequence["Unit"]) -> None:
+    """For each finished training its validation accuracy by epoch; the kept one stands out.
+
+    On a terminal alone: elsewhere the numbers are in the artifact's log.jsonl.
+    """
+    console = stderr()
+    if not console.is_terminal:
+        return
+    from rich.text import Text
+
+    for unit in units:
+        artifact = session.store.find(unit)
+        if artifact is None:
+            continue
+        report = json.loads((artifact.path / "training.json").read_text(encoding="utf-8"))
+        epochs, kept = report["epochs"], report["best_epoch"]
+        # The last ones, since a line is a line.
+        first = max(0, min(len(epochs) - WIDEST, kept - 1))
+        line = Text(f"{unit.slot}  validation ")
+        for number, block in enumerate(sparkline([epoch["val_accuracy"] for epoch in epochs])):
+            if first <= number < first + WIDEST:
+                line.append(block, "bold green" if number + 1 == kept else "dim")
+        line.append(
+            f"  {100 * epochs[0]['val_accuracy']:.1f} -> {100 * report['best_val_accuracy']:.1f} %,"
+            f" kept epoch {kept} of {len(epochs)}"
+        )
+        console.print(line, soft_wrap=True)
+
+
+def _fill_board(session: "Session", units: Sequence["Unit"], folder: Path, done: Collection[str]) -> None:
+    """Show TensorBoard the trainings of the slots ``done``, which nobody could watch any more."""
+    from fsarctl.training_board import run_name, watching
+    from fsarctl.training_log import read_log
+
+    for unit in units:
+        artifact = session.store.find(unit) if unit.slot in done else None
+        if artifact is not None:
+            with watching(folder, run_name(unit.slot, unit.config)) as watch:
+                for line in read_log(artifact.path):
+                    watch(line)

@@ -1,0 +1,102 @@
+"""`fsarctl report`: one HTML file that says what the store holds, or its numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fsarctl.cli.ablation import pipelines
+from fsarctl.cli.console import print_json, say
+from fsarctl.cli.files import open_file, writing
+from fsarctl.errors import FsarctlError
+from fsarctl.machine import Machine
+
+if TYPE_CHECKING:
+    from fsarctl.artifacts import Artifact, Unit
+    from fsarctl.cli.session import Session
+    from stages.report import Report
+
+__all__ = ["illustrations", "report"]
+
+NO_PICTURES = "Made without pictures: leave out --no-pictures."
+
+
+def report(
+    session: "Session",
+    shots: Sequence[int],
+    dataset: str | None,
+    *,
+    output: Path,
+    machine: Machine,
+    pictures: bool,
+    opens: bool,
+    as_json: bool,
+) -> None:
+    """Write the report and print where it is; with ``as_json`` print its numbers and write nothing.
+
+    Raises:
+        UpstreamError: nothing is evaluated with the present settings.
+        InputError: the file cannot be written.
+    """
+    from stages.illustrate import load_pictures
+    from stages.report import Report, Source
+
+    source = Source(
+        session.store, session.settings, pipelines(session, machine, dataset=dataset), shots, machine
+    )
+    found = Report(source)
+    artifact, reason = _illustration(session, found) if pictures else (None, NO_PICTURES)
+    illustrated = load_pictures(artifact) if artifact else None
+    document = found.document(illustrated)
+    if as_json:
+        print_json(document)
+        return
+    from fsarctl.report.page import render
+
+    page = render(
+        document,
+        illustrated,
+        lambda name: (artifact.path / name).read_bytes() if artifact else b"",
+        no_pictures=reason,
+    )
+    with writing(output) as partial:
+        partial.write_text(page, encoding="utf-8")
+    size = output.stat().st_size / 1e6
+    say(f"{_summary(document)}; {size:.1f} MB, one file that loads nothing")
+    typer.echo(str(output))
+    if opens:
+        open_file(output)
+
+
+def illustrations(session: "Session") -> "list[Unit]":
+    """The pictures that reports of the project's datasets show."""
+    from stages.report import Report, Source
+
+    config, units = session.settings.config, []
+    for name in config.datasets:
+        pipeline = pipelines(session, Machine(), dataset=name, note=lambda message: None)
+        try:
+            found = Report(Source(session.store, session.settings, pipeline, config.eval.shots, Machine()))
+        except FsarctlError:  # nothing is evaluated on it
+            continue
+        units += [found.illustration] if found.has_pictures else []
+    return units
+
+
+def _illustration(session: "Session", found: "Report") -> "tuple[Artifact | None, str]":
+    """The pictures, made now if need be; or why there are none, which is no reason to have no report."""
+    if not found.has_pictures:
+        return None, "The model that is set is not evaluated, so there is no episode to show."
+    try:
+        return session.store.realise(found.illustration), ""
+    except FsarctlError as error:
+        say(f"no pictures: {error.message}")
+        return None, f"There are no pictures: {error.message}. {error.next_step}"
+
+
+def _summary(document: dict[str, Any]) -> str:
+    tables = len(document["ablations"])
+    parts = [f"{len(document['results'])} results", f"{len(document['training'])} trainings"]
+    parts += [f"{tables} ablation table{'s' if tables != 1 else ''}"]
+    return ", ".join(parts)

@@ -1,0 +1,152 @@
+"""`fsarctl show`: what the model sees of one clip."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from fsarctl.cli.console import print_json
+from fsarctl.cli.files import open_file, writing
+from fsarctl.errors import FsarctlError, UpstreamError
+
+if TYPE_CHECKING:
+    from fsarctl.cli.session import Session
+    from fsarctl.contact_sheet import Stage
+    from fsarctl.data.clip_view import ClipView
+    from stages.plan import Pipeline
+
+__all__ = ["show"]
+
+
+def show(
+    session: "Session", clip: str, dataset: str | None, *, output: Path | None, opens: bool, as_json: bool
+) -> None:
+    """Write a contact sheet of a clip of the project, or of a video file, and print where it is.
+
+    Raises:
+        InputError: there is no such clip, or it cannot be decoded, or the sheet cannot be written.
+        UpstreamError: the datasets' clips are not extracted.
+    """
+    from fsarctl.contact_sheet import contact_sheet
+    from fsarctl.models.catalogue import image_side
+
+    view, source = _find(session, clip, dataset)
+    stages = _stages(session, view, dataset)
+    stored, reads = view.frames.shape[1], image_side(session.settings.config.model.backbone)
+    taken = f"{len(view.frames)} of its {view.frame_count} frames, by number; read by {view.decoder}"
+    cropped = f"stored {stored} x {stored}, of which the model reads the {reads} x {reads} inside the line"
+    sheet = contact_sheet(
+        view.frames,
+        [f"frame {index}" for index in view.indices],
+        stages,
+        title=view.label or view.name,
+        subtitle=[
+            f"{source}: {view.name}" if source else str(clip),
+            "; ".join((taken, cropped, *view.problems)),
+        ],
+        crop=reads,
+    )
+    plain = re.sub(r"[^\w.-]+", "-", view.name).strip("-.")[-100:]
+    path = output or Path(f"{plain}.png")
+    with writing(path) as partial:
+        sheet.save(partial, format="PNG", optimize=True)
+    if as_json:
+        print_json(
+            {
+                "schema": "fsarctl.show/1",
+                "clip": view.name,
+                "label": view.label or None,
+                "source": source or None,
+                "decoder": view.decoder,
+                "frame_count": view.frame_count,
+                "indices": list(view.indices),
+                "problems": list(view.problems),
+                "stored": stored,
+                "read": reads,
+                # The frames of a stage, counted from 0 among those taken, the last one included.
+                "stages": [
+                    {"stage": each.name, "first": each.frames.start, "last": each.frames.stop - 1}
+                    for each in stages
+                ],
+                "path": str(path),
+            }
+        )
+    else:
+        typer.echo(str(path))
+    if opens:
+        open_file(path)
+
+
+def _find(session: "Session", clip: str, dataset: str | None) -> "tuple[ClipView, str]":
+    """The clip, and the dataset and split that it is of ("" for a file)."""
+    from fsarctl.data.clip_view import choose_name, clip_names, view_file, view_stored
+    from fsarctl.models.catalogue import stored_side
+
+    config = session.settings.config
+    if dataset is None and Path(clip).is_file():
+        size = config.extract.size or stored_side(config.model.backbone)
+        return view_file(Path(clip), config.extract.frames, size, config.extract.resize), ""
+    places: dict[str, tuple[str, Path]] = {}
+    undone: dict[str, str] = {}
+    names = _datasets(session, dataset)
+    for name in names:
+        for unit in _pipeline(session, name).extract():
+            source, artifact = unit.slot.removeprefix("extract "), session.store.find(unit)
+            if unit.stage == "extract" and artifact is not None:
+                places |= dict.fromkeys(clip_names(artifact.path), (source, artifact.path))
+            elif unit.stage == "extract":
+                undone[source] = unit.command
+    if undone and not any(clip.casefold() in name.casefold() for name in places):
+        commands = " && ".join(dict.fromkeys(undone.values()))
+        raise UpstreamError(
+            f"there is no file {clip!r}, and the clips of {', '.join(undone)} are not extracted",
+            next_step=f"Run: {commands}",
+        )
+    chosen = choose_name(clip, list(places), " and ".join(names))
+    source, folder = places[chosen]
+    return view_stored(folder, chosen), source
+
+
+def _pipeline(session: "Session", dataset: str | None) -> "Pipeline":
+    """Without remarks on the datasets: they are not what is asked."""
+    return session.pipeline(dataset=dataset, note=lambda message: None)
+
+
+def _datasets(session: "Session", dataset: str | None) -> list[str]:
+    if dataset is not None:
+        return [dataset]
+    pipeline = _pipeline(session, None)
+    return list(dict.fromkeys([pipeline.novel, pipeline.base]))
+
+
+def _stages(session: "Session", view: "ClipView", dataset: str | None) -> "list[Stage]":
+    from fsarctl.contact_sheet import Stage
+    from fsarctl.data.corpus import STAGES
+    from fsarctl.models.segments import stage_frames
+
+    spans = stage_frames(session.settings.config.model, len(view.frames))
+    names = STAGES if len(spans) == len(STAGES) else ("the whole clip",)
+    sentences = _sentences(session, view.label, dataset) if len(names) == len(STAGES) else ()
+    return [
+        Stage(name, span, sentences[number] if sentences else "")
+        for number, (name, span) in enumerate(zip(names, spans, strict=True))
+    ]
+
+
+def _sentences(session: "Session", label: str, dataset: str | None) -> tuple[str, ...]:
+    """The label's sub-actions, where they have been described."""
+    from fsarctl.data.corpus import load_descriptions
+
+    if label:
+        for name in _datasets(session, dataset):
+            try:
+                units = _pipeline(session, name).describe()
+            except FsarctlError:  # some label has no description, which is not what is asked here
+                continue
+            for unit in units:
+                artifact = session.store.find(unit)
+                described = load_descriptions(artifact.path) if artifact else {}
+                if label in described:
+                    return described[label]
+    return ()

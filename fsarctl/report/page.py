@@ -1,0 +1,284 @@
+"""The page: the report's document and pictures as one HTML file that loads nothing.
+
+Labels and file names are untrusted text: everything is escaped but the charts, which are made here, and a
+content security policy lets nothing run but the page's own script.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from fsarctl.data.corpus import STAGES
+from fsarctl.models.strategies import TITLES
+from fsarctl.report import figures
+from fsarctl.strips import CELL, GAP, MEDIA_TYPE
+from fsarctl.sweep_text import caption, cells, remarks
+
+__all__ = ["render"]
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MATRIX_CLASSES = 40
+"""More would be unreadable; those with the lowest accuracy are shown."""
+
+
+def render(
+    document: Mapping[str, Any],
+    pictures: Mapping[str, Any] | None,
+    read: Callable[[str], bytes],
+    *,
+    no_pictures: str = "",
+) -> str:
+    """The page's HTML.
+
+    ``document`` is the report's, ``pictures`` what pictures.json says, and ``read`` gives the files that it
+    names; without pictures, ``no_pictures`` says why. The same arguments give the same bytes.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= FILTERS
+    parts = resources.files("fsarctl.report")
+    style, script = (Markup(parts.joinpath(name).read_text("utf-8")) for name in ("style.css", "script.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    drawn = _drawn(document, pictures, read) if pictures else None
+    ablations = [_table(each) for each in document["ablations"]]
+    sections = {
+        "results": "Results",
+        "training": "Training" if document["training"] else "",
+        "classes": "Classes",
+        "episodes": "Episodes",
+        "comparisons": "Comparisons",
+        "ablations": "Ablations",
+        "descriptions": "Descriptions" if document["descriptions"] else "",
+        "data": "Data",
+        "provenance": "Reproduce",
+    }
+    return environment.from_string(parts.joinpath("page.html").read_text("utf-8")).render(
+        r=document,
+        e=document["episodes"],
+        titles=TITLES,
+        own=pictures["models"][-1] if pictures else document["strategy"],
+        sections=[(id_, title) for id_, title in sections.items() if title],
+        cards=_cards(document),
+        charts=_charts(document, Markup),
+        made=sorted(document["provenance"]["artifacts"], key=_rank),
+        paper_of=lambda result: _paper_of(document, result),
+        classes=[_classes(each) for each in document["classes"]],
+        pictures=drawn,
+        no_pictures=no_pictures,
+        letters=_letters(document["episodes"]["way"]),
+        strip_width=_strip_width(pictures),
+        strip_height=CELL,
+        ablations=ablations,
+        environments=_environments(document["provenance"]["artifacts"]),
+        style=style,
+        script=script,
+        script_hash=f"sha256-{digest}",
+    )
+
+
+def _cards(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """For each shot the strategy's own result (the frozen model's where it is all there is) and all."""
+    cards = []
+    for shot in sorted({each["shot"] for each in document["results"]}):
+        there = [each for each in document["results"] if each["shot"] == shot]
+        own = next((each for each in there if each["model"] == document["strategy"]), there[0])
+        paper = next((each for each in document["paper"] if each["shot"] == shot), None)
+        cards.append({"own": own, "all": there, "paper": paper})
+    return cards
+
+
+def _charts(document: Mapping[str, Any], safe: Callable[[str], str]) -> dict[str, Any]:
+    shots = {each["shot"] for each in document["results"]}
+    curves = document["ways"]["curves"]
+    return {
+        "shots": safe(figures.accuracy_by_shots(document["results"], document["paper"]))
+        if len(shots) > 1
+        else "",
+        "ways": safe(figures.accuracy_by_way(curves)) if curves else "",
+        "training": [safe(figures.training_curves(each)) for each in document["training"]],
+    }
+
+
+def _paper_of(document: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    for each in document["paper"]:
+        if (each["title"], each["shot"]) == (result["title"], result["shot"]):
+            return _percent(each["accuracy"])
+    return ""
+
+
+def _classes(each: Mapping[str, Any]) -> dict[str, Any]:
+    """A shot's table with numbered classes, and its matrix."""
+    labels, given, met = (each["confusion"][name] for name in ("labels", "given", "met"))
+    number = {label: place for place, label in enumerate(labels, start=1)}
+    rows = [{"number": number[row["label"]], **row} for row in each["rows"]]
+    hardest = sorted(each["rows"], key=lambda row: row["accuracy"])[:MATRIX_CLASSES]
+    shown = sorted(number[row["label"]] - 1 for row in hardest)
+
+    def cell(row: int, column: int) -> dict[str, Any]:
+        meetings = met[row][column]
+        return {
+            "kind": "never" if not meetings else "hit" if row == column else "miss",
+            "rate": given[row][column] / meetings if meetings else None,
+            "given": given[row][column],
+            "met": meetings,
+            "label": labels[column],
+        }
+
+    return {
+        **each,
+        "rows": rows,
+        "baseline": all(row["baseline"] is not None for row in rows),
+        "matrix": {
+            "numbers": [place + 1 for place in shown],
+            "left_out": len(each["rows"]) > len(shown),
+            "rows": [
+                {"number": row + 1, "label": labels[row], "cells": [cell(row, column) for column in shown]}
+                for row in shown
+            ],
+        },
+    }
+
+
+def _drawn(
+    document: Mapping[str, Any], pictures: Mapping[str, Any], read: Callable[[str], bytes]
+) -> dict[str, Any]:
+    """The episodes with their pictures as data, and stage scores with their sentences."""
+
+    def source(name: str) -> str:
+        return f"data:{MEDIA_TYPE};base64,{base64.b64encode(read(name)).decode()}"
+
+    described = document["descriptions"]["labels"] if document["descriptions"] else []
+    sentences = {each["label"]: each for each in described}
+    own = pictures["models"][-1]
+    episodes = []
+    for episode in pictures["episodes"]:
+        queries = [
+            {
+                **query,
+                "picture": source(query["picture"]),
+                "attention": {name: source(file) for name, file in query["attention"].items()},
+                "largest": max(map(abs, query["scores"][own])),
+                "stages": [_stage(each, episode["classes"], sentences) for each in query["stages"] or []],
+                "largest_cosine": max(
+                    (abs(v) for each in query["stages"] or [] for row in each["cosines"] for v in row),
+                    default=0.0,
+                ),
+            }
+            for query in episode["queries"]
+        ]
+        wrong = [n for n, query in enumerate(queries) if query["predictions"][own] != query["target"]]
+        support = [{**each, "picture": source(each["picture"])} for each in episode["support"]]
+        # What is worth a look first: a mistake, if there is one.
+        shown = wrong[0] if wrong else 0
+        episodes.append({**episode, "queries": queries, "support": support, "shown": shown})
+    return {**pictures, "episodes": episodes}
+
+
+def _stage(
+    stage: Mapping[str, Any], classes: Sequence[str], sentences: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    """Cosines with a row for each sub-action and a column for each part of the video."""
+    cosines = stage["cosines"]
+    label = classes[stage["column"]]
+    if len(cosines) == len(STAGES):
+        said = [sentences.get(label, {}).get(name, name) for name in STAGES]
+        segments = list(STAGES)
+    else:
+        said, segments = [label], ["the whole video"]
+    return {
+        "column": stage["column"],
+        "segments": segments,
+        "rows": [
+            {
+                "sentence": sentence,
+                "cells": [
+                    {"cosine": line[row], "matched": row == column and len(cosines) > 1}
+                    for column, line in enumerate(cosines)
+                ],
+            }
+            for row, sentence in enumerate(said)
+        ],
+    }
+
+
+def _table(document: Mapping[str, Any]) -> dict[str, Any]:
+    heading, *body = cells(document)
+    words = len(document["columns"]) or 1
+    # The columns of accuracies are called after their shots; each gets a bar.
+    shots = [heading.index(f"{shot}-shot", words) for shot in document["shots"]]
+    lines = [
+        [
+            {"text": text, "share": row["results"][shots.index(n)]["accuracy"] if n in shots else None}
+            for n, text in enumerate(line)
+        ]
+        for line, row in zip(body, document["rows"], strict=True)
+    ]
+    return {
+        **document,
+        "caption": caption(document),
+        "heading": [{"text": text, "bar": n in shots} for n, text in enumerate(heading)],
+        "body": lines,
+        "words": words,
+        "remarks": remarks(document),
+    }
+
+
+def _environments(artifacts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the artifacts were made with, each combination once."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in reversed(artifacts):
+        facts = {name: each[name] for name in ("python", "platform", "packages")}
+        entry = found.setdefault(json.dumps(facts, sort_keys=True), {**facts, "slots": []})
+        entry["slots"].append(each["slot"])
+    return list(found.values())
+
+
+def _rank(artifact: Mapping[str, Any]) -> tuple[int, str]:
+    """What comes last in the pipeline first."""
+    stages = ("evaluate", "train", "extract", "render", "describe")
+    return stages.index(artifact["stage"]), artifact["slot"]
+
+
+def _letters(count: int) -> list[str]:
+    """A, B, ..., Z, A1, B1, ..."""
+    return [LETTERS[n % 26] + (str(n // 26) if n >= 26 else "") for n in range(count)]
+
+
+def _strip_width(pictures: Mapping[str, Any] | None) -> int:
+    return len(pictures["drawn"]) * (CELL + GAP) - GAP if pictures else 0
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _seconds(value: float) -> str:
+    if value < 90:
+        return f"{value:.1f} s"
+    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
+
+
+def _count(number: int) -> str:
+    if number >= 1_000_000:
+        return f"{number / 1e6:.2f} M"
+    return f"{number / 1e3:.0f} K" if number >= 1000 else str(number)
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "percent": _percent,
+    "half": lambda value: "?" if value is None else _percent(value),
+    "points": lambda value: f"{100 * value:+.1f}".replace("-", "−"),
+    # Adding 0.0 takes the sign off a zero.
+    "plain": lambda value, digits: f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−"),
+    "thousands": lambda value: f"{value:,}",
+    "count": _count,
+    "seconds": _seconds,
+    "day": lambda moment: moment[:16].replace("T", " ") + " UTC",
+}

@@ -1,0 +1,217 @@
+"""The parts of the report's document, each from finished artifacts: numbers as they are stored, 0 to 1."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fsarctl.artifacts import Artifact
+from fsarctl.data.corpus import DESCRIPTIONS
+from fsarctl.models.strategies import TITLES
+from fsarctl.report.confusion import as_document, class_rows, confusion
+from fsarctl.results import Comparison, Result, compare, load_result, same_episodes
+from fsarctl.training_log import read_log
+
+__all__ = [
+    "Found",
+    "ablation_tables",
+    "class_tables",
+    "clip_counts",
+    "descriptions",
+    "provenance",
+    "query_mode_rows",
+    "result_rows",
+    "training_curve",
+    "way_curves",
+]
+
+FROZEN = "frozen"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A result in the store."""
+
+    artifact: Artifact
+    result: Result
+
+    @classmethod
+    def load(cls, artifact: Artifact) -> "Found":
+        """Read an evaluation's artifact."""
+        return cls(artifact, load_result(artifact.path))
+
+    @property
+    def shot(self) -> int:
+        return int(self.result.record["shot"])
+
+    @property
+    def model(self) -> str:
+        return str(self.result.record["model"])
+
+
+def result_rows(found: Sequence[Found]) -> list[dict[str, Any]]:
+    """Each result's record, and its paired gain over the frozen model at the same shot."""
+    rows = []
+    for each in found:
+        baseline = next((f for f in found if (f.shot, f.model) == (each.shot, FROZEN)), each)
+        paired = baseline is not each and same_episodes(baseline.result, each.result)
+        rows.append(
+            {
+                "title": TITLES[each.model],
+                **{name: value for name, value in each.result.record.items() if name != "classes"},
+                "gain": _comparison(compare(baseline.result, each.result)) if paired else None,
+                "key": each.artifact.key,
+                "command": each.artifact.manifest.command,
+            }
+        )
+    return rows
+
+
+def query_mode_rows(found: Sequence[Found], others: Sequence[Found]) -> list[dict[str, Any]]:
+    """Results beside those of the other query mode; the difference is what seeing other queries adds."""
+    rows = []
+    for each in found:
+        other = next((f for f in others if (f.shot, f.model) == (each.shot, each.model)), None)
+        if other is None or not same_episodes(each.result, other.result):
+            continue
+        pair = {str(f.result.record["query_mode"]): f for f in (each, other)}
+        rows.append(
+            {
+                "shot": each.shot,
+                "title": TITLES[each.model],
+                **{mode: _accuracy(f) for mode, f in pair.items()},
+                "difference": _comparison(compare(pair["independent"].result, pair["joint"].result)),
+            }
+        )
+    return rows
+
+
+def training_curve(artifact: Artifact) -> dict[str, Any]:
+    """What training.json and log.jsonl say."""
+    return {
+        **json.loads((artifact.path / "training.json").read_text(encoding="utf-8")),
+        "val_episodes": artifact.manifest.config["val_episodes"],
+        "log": read_log(artifact.path),
+        "key": artifact.key,
+        "command": artifact.manifest.command,
+    }
+
+
+def class_tables(found: Sequence[Found], strategy: str) -> list[dict[str, Any]]:
+    """Classes and confusions of the strategy's model at each shot, or of the frozen one where it is alone."""
+    counted = {(each.shot, each.model): confusion(each.result.predictions) for each in found}
+    return [
+        {
+            "shot": shot,
+            "title": TITLES[model],
+            "rows": class_rows(each, counted.get((shot, FROZEN)) if model != FROZEN else None),
+            "confusion": as_document(each),
+        }
+        for (shot, model), each in counted.items()
+        if model == strategy or (shot, strategy) not in counted
+    ]
+
+
+def ablation_tables(
+    tables: Sequence[tuple[Artifact, Mapping[str, Any]]], listed: Iterable[Artifact]
+) -> list[dict[str, Any]]:
+    """Tables, the newest of each name first, with the commands of their runs.
+
+    ``tables`` are artifacts, by age, and what they say; ``listed`` is all that the store holds.
+    """
+    commands = {(each.manifest.stage, each.key): each.manifest.command for each in listed}
+    newest = {artifact.manifest.slot: artifact.key for artifact, _ in tables}
+    documents = [
+        {
+            **table,
+            "key": artifact.key,
+            "command": artifact.manifest.command,
+            "created": artifact.manifest.created,
+            "newest": newest[artifact.manifest.slot] == artifact.key,
+            "runs": {
+                name: commands.get((source.stage, source.key), "")
+                for name, source in artifact.manifest.inputs.items()
+            },
+        }
+        for artifact, table in tables
+    ]
+    return sorted(documents, key=lambda each: (not each["newest"], each["name"]))
+
+
+def way_curves(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Figure 9 from its table: accuracy by way, a curve for each method."""
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for row in table["rows"]:
+        numbers = row["results"][0]
+        if numbers["accuracy"] is not None and "eval.way" in row["set"]:
+            title = row["cells"][-1] if row["cells"] else row["name"]
+            point = {name: numbers[name] for name in ("accuracy", "half_width", "chance")}
+            curves.setdefault(title, []).append({"way": row["set"]["eval.way"], **point})
+    return {
+        "curves": [{"title": title, "points": points} for title, points in curves.items()],
+        "shot": table["shots"][0],
+        "benchmark": table["benchmark"],
+        "command": table["command"],
+    }
+
+
+def descriptions(artifact: Artifact) -> dict[str, Any]:
+    """Each label with its sub-actions, whether a person corrected them, and how many come from where."""
+    labels = json.loads((artifact.path / DESCRIPTIONS).read_text(encoding="utf-8"))["labels"]
+    facts = _facts(artifact)
+    edited = set(facts.get("edited", ()))
+    return {
+        "sources": facts.get("sources", {}),
+        "labels": [{"label": label, **stages, "edited": label in edited} for label, stages in labels.items()],
+    }
+
+
+def clip_counts(artifact: Artifact) -> dict[str, Any]:
+    """How many clips of a split have frames, read by what, and those that have none."""
+    return {
+        "split": artifact.manifest.slot.removeprefix("extract "),
+        **{name: _facts(artifact).get(name) for name in ("clips", "decoders")},
+        "failed": json.loads((artifact.path / "failures.json").read_text(encoding="utf-8")),
+    }
+
+
+def provenance(artifacts: Iterable[Artifact]) -> dict[str, Any]:
+    """Where each artifact comes from; which machine it was, by name, is nobody's business."""
+    names = ("created", "seconds", "git", "python", "platform", "packages")
+    return {
+        "artifacts": [
+            {
+                "slot": each.manifest.slot,
+                "stage": each.manifest.stage,
+                "key": each.key,
+                "command": each.manifest.command,
+                "device": _facts(each).get("device"),
+                **{name: each.manifest.provenance.get(name) for name in names},
+            }
+            for each in artifacts
+        ]
+    }
+
+
+def _facts(artifact: Artifact) -> Mapping[str, Any]:
+    facts = artifact.manifest.provenance.get("facts")
+    return facts if isinstance(facts, Mapping) else {}
+
+
+def _accuracy(found: Found) -> dict[str, Any]:
+    record = found.result.record
+    return {
+        "accuracy": record["accuracy"],
+        "half_width": record["half_width"],
+        "key": found.artifact.key,
+        "command": found.artifact.manifest.command,
+    }
+
+
+def _comparison(found: Comparison) -> dict[str, Any]:
+    half_width = found.difference.half_width
+    return {
+        "difference": found.difference.mean,
+        "half_width": half_width if half_width != float("inf") else None,
+        "p": found.p,
+    }

@@ -1,0 +1,251 @@
+"""report: what the store holds for the present settings, as one document and the unit of its pictures.
+
+Nothing is computed here but counts over stored predictions. The document (schema fsarctl.report/1) has
+every number that the page shows.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from fsarctl import __version__
+from fsarctl.artifacts import Artifact, Store, Unit
+from fsarctl.artifacts.store import joined_commands
+from fsarctl.errors import ConfigError, InputError, UpstreamError
+from fsarctl.machine import Machine
+from fsarctl.settings import Settings
+from stages import illustrate
+from stages.plan import Pipeline
+
+if TYPE_CHECKING:
+    from fsarctl.report.sections import Found
+
+__all__ = ["Report", "Source"]
+
+AIM = ("model.strategy=aim", "model.sub_actions=none", "model.alignment=none")
+"""AIM as in Table 3, for the attention maps of Figure 11."""
+WAYS = "fig9"
+FROZEN = "frozen"
+OTHER_MODE = {"joint": "independent", "independent": "joint"}
+SHARED = ("way", "query", "query_mode", "episodes", "seed", "split", "chance", "clips", "clips_failed")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a report comes from; ``pipeline`` makes the units of settings that came of some overrides."""
+
+    store: Store
+    settings: Settings
+    pipeline: Callable[[Settings, Sequence[str]], Pipeline]
+    shots: Sequence[int]
+    machine: Machine
+
+    def variant(self, *overrides: str) -> Pipeline:
+        """The pipeline with more ``--set`` arguments on top of the settings."""
+        return self.pipeline(self.settings.changed(overrides), overrides)
+
+
+class Report:
+    """What there is to report.
+
+    Raises:
+        UpstreamError: the store has no result of the present settings.
+        InputError: the dataset's clips do not suffice for any of the shots.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._pipeline = source.variant()
+        self._strategy = source.settings.config.model.strategy
+        self._units = self._evaluations(source.shots)
+        self._found = self._results(self._units)
+        if not self._found:
+            commands = joined_commands(unit.command for unit in self._units)
+            raise UpstreamError(
+                "nothing is evaluated yet with the present settings, so there is nothing to report",
+                next_step="Run: "
+                + " && ".join(c.replace("fsarctl eval", "fsarctl run", 1) for c in commands),
+            )
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the strategy's own model was evaluated, so that there is something to draw."""
+        return any(each.model == self._strategy for each in self._found.values())
+
+    @property
+    def illustration(self) -> Unit:
+        """The unit that draws episodes of the strategy's result with the fewest shots."""
+        config = self._source.settings.config
+        result, shot = self._drawn
+        subjects = [illustrate.Subject(FROZEN, config.model, None)]
+        rival = self._aim_unit
+        if rival is not None and self._source.store.find(rival) is not None:
+            subjects.append(illustrate.Subject("aim", self._source.settings.changed(AIM).config.model, rival))
+        adapters, frames, text = (result.inputs.get(name) for name in ("adapters", "frames", "text"))
+        if isinstance(adapters, Unit):
+            subjects.append(illustrate.Subject(self._strategy, config.model, adapters))
+        assert isinstance(frames, Unit)
+        assert isinstance(text, Unit)
+        return illustrate.unit(
+            self._pipeline.novel,
+            shot,
+            config.eval,
+            subjects,
+            root=self._source.settings.root,
+            result=result,
+            frames=frames,
+            text=text,
+            command=result.command.replace("fsarctl eval", "fsarctl report", 1),
+            machine=self._source.machine,
+        )
+
+    def document(self, pictures: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Every number of the report; ``pictures`` is what ``illustrate`` says, None without."""
+        from fsarctl.report import sections
+        from fsarctl.report.paper import paper_numbers
+        from fsarctl.sweeps import benchmark_of
+
+        settings, novel = self._source.settings, self._pipeline.novel
+        benchmark = benchmark_of(settings, novel)
+        found = list(self._found.values())
+        record = found[0].result.record
+        made = self._made
+        trained = [each for each in made if each.manifest.stage == "train"]
+        text = next((each for each in made if each.manifest.slot == self._text_slot), None)
+        return {
+            "schema": "fsarctl.report/1",
+            "fsarctl": __version__,
+            "dataset": novel,
+            "trained_on": self._pipeline.base if trained else None,
+            "benchmark": benchmark,
+            "strategy": self._strategy,
+            "backbone": settings.config.model.backbone,
+            "episodes": {name: record[name] for name in SHARED} | {"classes": len(record["classes"])},
+            "warnings": self._warnings(record["classes_missing"]),
+            "results": sections.result_rows(found),
+            "missing": joined_commands(u.command for u in self._units if u.slot not in self._found),
+            "paper": paper_numbers(settings, benchmark),
+            "query_modes": self._query_modes(),
+            "training": [sections.training_curve(each) for each in trained],
+            "classes": sections.class_tables(found, self._strategy),
+            "pictures": _numbers(pictures) if pictures else None,
+            "aim": self._aim_command,
+            "ablations": self._ablations,
+            "ways": self._ways(),
+            "descriptions": sections.descriptions(text) if text else None,
+            "data": [sections.clip_counts(each) for each in made if each.manifest.stage == "extract"],
+            "provenance": sections.provenance(made),
+        }
+
+    def _evaluations(self, shots: Sequence[int]) -> list[Unit]:
+        """The evaluations of those shots that the clips suffice for.
+
+        Raises:
+            InputError: they suffice for none.
+        """
+        units: list[Unit] = []
+        for number, shot in enumerate(shots, start=1):
+            try:
+                units += self._pipeline.evaluate([shot])
+            except InputError:
+                if number == len(shots) and not units:
+                    raise
+        return units
+
+    def _results(self, units: Iterable[Unit]) -> "dict[str, Found]":
+        """Slot -> result, for those that are there."""
+        from fsarctl.report.sections import Found
+
+        pairs = [(unit.slot, self._source.store.find(unit)) for unit in units]
+        return {slot: Found.load(artifact) for slot, artifact in pairs if artifact is not None}
+
+    @cached_property
+    def _made(self) -> list[Artifact]:
+        """All that went into the results, upstream first."""
+        done = [unit for unit in self._units if unit.slot in self._found]
+        states = self._source.store.plan(done)
+        return [each.artifact for each in states if each.artifact is not None and each.name == "done"]
+
+    def _warnings(self, missing: Sequence[str]) -> list[str]:
+        """Why the results are not what they seem."""
+        lacks = f"{len(missing)} classes of this split have no clips: {', '.join(missing)}"
+        return [*self._pipeline.data.warnings(), *([lacks] if missing else [])]
+
+    @property
+    def _text_slot(self) -> str:
+        text = self._units[0].inputs["text"]
+        return text.slot if isinstance(text, Unit) else ""
+
+    @property
+    def _drawn(self) -> tuple[Unit, int]:
+        """The result that is drawn, and its shot."""
+        units = {unit.slot: unit for unit in self._units}
+        slot, found = min(
+            ((slot, each) for slot, each in self._found.items() if each.model == self._strategy),
+            key=lambda pair: pair[1].shot,
+        )
+        return units[slot], found.shot
+
+    def _query_modes(self) -> dict[str, Any]:
+        from fsarctl.report.sections import query_mode_rows
+
+        mode = self._source.settings.config.eval.query_mode
+        shots = sorted({each.shot for each in self._found.values()})
+        units = self._source.variant(f"eval.query_mode={OTHER_MODE[mode]}").evaluate(shots)
+        rows = query_mode_rows([*self._found.values()], [*self._results(units).values()])
+        return {"rows": rows, "commands": [] if rows else joined_commands(unit.command for unit in units)}
+
+    @cached_property
+    def _aim_unit(self) -> Unit | None:
+        """AIM's adapters for the shot that is drawn; None where AIM is the strategy, or cannot be."""
+        if self._strategy in ("aim", FROZEN):
+            return None
+        try:
+            return self._source.variant(*AIM).train([self._drawn[1]])[0]
+        except ConfigError:  # something else in [model] does not go with it
+            return None
+
+    @property
+    def _aim_command(self) -> str | None:
+        """What adds AIM to the pictures, None where it is there or cannot be."""
+        unit = self._aim_unit if self.has_pictures else None
+        return unit.command if unit is not None and self._source.store.find(unit) is None else None
+
+    @cached_property
+    def _ablations(self) -> list[dict[str, Any]]:
+        """Every table in the store."""
+        from fsarctl.report.sections import ablation_tables
+        from stages import ablate
+
+        listed = self._source.store.artifacts()
+        ours = (ablate.STAGE, ablate.VERSION)
+        tables = [
+            self._source.store.checked(each)
+            for each in listed
+            if (each.manifest.stage, each.manifest.version) == ours
+        ]
+        return ablation_tables([(each, ablate.load_table(each)) for each in tables], listed)
+
+    def _ways(self) -> dict[str, Any]:
+        """Figure 9, or the command that makes it."""
+        from fsarctl.report.sections import way_curves
+
+        for table in self._ablations:
+            if table["name"] == WAYS and table["newest"]:
+                return way_curves(table)
+        _, _, flags = self._units[0].command.partition("--shots ")
+        flags = flags.lstrip("0123456789")
+        return {"curves": [], "command": f"fsarctl ablate {WAYS}{flags}"}
+
+
+def _numbers(pictures: Mapping[str, Any]) -> dict[str, Any]:
+    """What illustrate says, without the names of its files."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {k: plain(v) for k, v in value.items() if k not in ("picture", "attention")}
+        return [plain(each) for each in value] if isinstance(value, list) else value
+
+    numbers: dict[str, Any] = plain(pictures)
+    return numbers
