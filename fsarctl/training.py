@@ -90,12 +90,7 @@ def train_adapters(
     epochs, episodes = config.epochs, config.episodes
     frozen = model.frozen_digest()
     scorer = Scorer(model, validation, query_mode, room)
-    optimiser = torch.optim.SGD(
-        model.trainable_parameters(),
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-    )
+    optimiser = _optimiser(model, config)
     checkpoint = scratch / "checkpoint.safetensors"
     state = _load(checkpoint, model, optimiser) if checkpoint.exists() else Training()
     prefixes = _prefixes(model, base, room or Room()) if base.crops else None
@@ -134,6 +129,17 @@ def train_adapters(
             next_step="This is a bug in fsarctl; please report it with --debug output.",
         )
     return state
+
+
+def _optimiser(model: TaskAdapterPlusPlus, config: TrainConfig) -> torch.optim.SGD:
+    """SGD; pretrained weights, which move in full fine-tuning alone, have a learning rate of their own."""
+    pretrained = set(model.backbone.clip.parameters())
+    trained = model.trainable_parameters()
+    groups = [
+        {"params": [each for each in trained if each not in pretrained]},
+        {"params": [each for each in trained if each in pretrained], "lr": config.backbone_lr or config.lr},
+    ]
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
 def _prefixes(model: TaskAdapterPlusPlus, base: EpisodeLoader, room: Room) -> Kept[int]:

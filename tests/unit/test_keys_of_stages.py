@@ -55,6 +55,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "episodes": 7,
         "val_episodes": 9,
         "lr": 0.5,
+        "backbone_lr": 0.5,
         "momentum": 0.5,
         "weight_decay": 0.5,
         "prefix_crops": 2,

@@ -204,6 +204,26 @@ def test_training_learns_what_the_frozen_model_does_not_know(
     assert training.epochs[-1].loss < training.epochs[0].loss
 
 
+def test_pretrained_weights_have_a_learning_rate_of_their_own(
+    loaders: tuple[Any, Any, Any], make_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    moved = []
+    for number, rate in enumerate((0.0, 0.025, 0.1)):
+        model = make_model(strategy="full", alignment="conv1d")
+        before = model.adapter_state()
+        how = {"epochs": 1, "episodes": 1, "momentum": 0.0, "weight_decay": 0.0, "backbone_lr": rate}
+        train((model, *loaders[1:]), tmp_path / str(number), **how)
+        moved.append({name: after - before[name] for name, after in model.adapter_state().items()})
+    alike, half, twice = moved
+    ours = {name for name in alike if name.startswith("alignment.")}
+    assert ours
+    assert ours < alike.keys()
+    for name, step in alike.items():
+        factors = (1, 1) if name in ours else (0.5, 2)
+        for scaled, factor in zip((half, twice), factors, strict=True):
+            torch.testing.assert_close(scaled[name], factor * step, rtol=1e-3, atol=1e-7)
+
+
 def test_a_loss_that_is_not_finite_stops_and_names_the_episode(
     loaders: tuple[Any, Any, Any], tmp_path: Path
 ) -> None:
