@@ -135,7 +135,7 @@ def _optimiser(model: TaskAdapterPlusPlus, config: TrainConfig) -> torch.optim.S
     """SGD; pretrained weights, which move in full fine-tuning alone, have a learning rate of their own."""
     pretrained = set(model.backbone.clip.parameters())
     trained = model.trainable_parameters()
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [each for each in trained if each not in pretrained]},
         {"params": [each for each in trained if each in pretrained], "lr": config.backbone_lr or config.lr},
     ]
