@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from fsarctl.errors import FsarctlError
@@ -27,35 +27,37 @@ class _CommandError(FsarctlError):
 
 
 def run_commands(
-    commands: Sequence[str], jobs: int, reporter: Reporter, words: Sequence[str] = ()
-) -> list[int]:
+    commands: Mapping[str, str], jobs: int, reporter: Reporter, words: Sequence[str] = ()
+) -> dict[str, int]:
     """Run ``fsarctl ...`` command lines, ``jobs`` at a time; what they say is passed on line by line.
 
-    ``words`` are added to each: what does not change a result is not part of a command's name. Each
-    process computes with one thread, since together they use ``jobs`` cores. Returns their exit codes.
+    ``commands`` say of each what its lines begin with ("": nothing). ``words`` are added to each: what does
+    not change a result is not part of a command's name. Each process computes with one thread, since
+    together they use ``jobs`` cores. Returns command -> exit code.
 
     Raises:
         KeyboardInterrupt: a command was interrupted.
     """
     with ThreadPoolExecutor(jobs) as pool:
-        codes = list(pool.map(lambda command: _run(command, reporter, words), commands))
-    if 128 + 2 in codes:
+        codes = pool.map(lambda each: _run(each[0], each[1], reporter, words), commands.items())
+        ended = dict(zip(commands, codes, strict=True))
+    if 128 + 2 in ended.values():
         raise KeyboardInterrupt
-    return codes
+    return ended
 
 
-def require_success(commands: Sequence[str], codes: Sequence[int]) -> None:
+def require_success(codes: Mapping[str, int]) -> None:
     """Pass on the first failure.
 
     Raises:
         FsarctlError: a command failed; its exit code is the error's.
     """
-    for command, code in zip(commands, codes, strict=True):
+    for command, code in codes.items():
         if code != 0:
             raise _CommandError(command, code)
 
 
-def _run(command: str, reporter: Reporter, more: Sequence[str]) -> int:
+def _run(command: str, title: str, reporter: Reporter, more: Sequence[str]) -> int:
     words = [*shlex.split(command)[1:], *more]
     with subprocess.Popen(
         [sys.executable, "-c", CALL, *words],
@@ -67,5 +69,5 @@ def _run(command: str, reporter: Reporter, more: Sequence[str]) -> int:
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            reporter.note(line.rstrip("\n"))
+            reporter.note(": ".join(filter(None, [title, line.rstrip("\n")])))
     return process.returncode

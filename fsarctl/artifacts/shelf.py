@@ -110,6 +110,18 @@ class Shelf:
             artifacts, key=lambda found: (found.manifest.stage, found.manifest.slot, found.manifest.created)
         )
 
+    def quarantine_unreadable(self, beginning: str) -> list[str]:
+        """Moves artifacts away whose key begins like this and whose manifest cannot be read; their keys."""
+        moved = []
+        for folder in self._homes("*"):
+            if folder.name.startswith(beginning[:KEY_DIGITS]):
+                try:
+                    read_manifest(folder)
+                except ManifestError as error:
+                    self.quarantine(folder, str(error))
+                    moved.append(folder.name)
+        return moved
+
     def unfinished(self) -> list[Path]:
         """The work folders that an interrupted or running build has left."""
         return sorted((self.root / "work").glob("*/*"))

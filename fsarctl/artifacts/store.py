@@ -186,6 +186,20 @@ class Store:
         """Every artifact, by stage, slot and age."""
         return self._shelf.all()
 
+    def named(self, beginning: str) -> list[Artifact]:
+        """The artifacts whose key begins like this.
+
+        Raises:
+            IntegrityError: one of them has a damaged manifest, and is in quarantine now.
+        """
+        damaged = self._shelf.quarantine_unreadable(beginning)
+        if damaged:
+            raise IntegrityError(
+                f"the artifact {damaged[0]} is damaged",
+                next_step="`fsarctl run` or `fsarctl ablate` makes again what is missing.",
+            )
+        return [each for each in self._shelf.all() if each.key.startswith(beginning)]
+
     def checked(self, artifact: Artifact) -> Artifact:
         """An artifact that was listed, with its bytes verified as for a hit.
 

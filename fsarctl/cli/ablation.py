@@ -143,6 +143,7 @@ def _beside_each_other(
     shared = ("render", "describe", "extract")
     units = [state.unit for state in session.store.plan([run.unit for run in runs])]
     session.store.realise_all([unit for unit in units if unit.stage in shared])
+    titles = {command: run.name for run in reversed(runs) for command in _commands(session, run)}
     broken: dict[str, str] = {}
     for stages in (("train",), ("evaluate", "shortcut")):
         todo = [
@@ -150,10 +151,8 @@ def _beside_each_other(
             for state in session.store.plan(units)
             if state.unit.stage in stages and state.name != "done"
         ]
-        commands = [each for each in dict.fromkeys(todo) if each not in broken]
-        for command, code in zip(
-            commands, run_commands(commands, jobs, session.reporter, words), strict=True
-        ):
+        commands = {each: titles[each] for each in todo if each not in broken}
+        for command, code in run_commands(commands, jobs, session.reporter, words).items():
             if code:
                 broken[command] = f"`{command}` ended with exit code {code}"
     return broken

@@ -67,6 +67,11 @@ class PredictionLayout(StrEnum):
     csv = "csv"
 
 
+def _one_layout(layout: StrEnum, as_json: bool) -> None:
+    if as_json and layout != "table":
+        raise UsageError(f"--json and --format {layout.value} are two layouts", next_step="Leave out one.")
+
+
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Few-shot action recognition: describe, extract, train, eval."""
@@ -274,6 +279,7 @@ def ablate(
     """Run a sweep of settings (the paper's tables and figures, or your own), and print its table."""
     from fsarctl.cli.ablation import ablate as run
 
+    _one_layout(layout, as_json)
     run(
         session,
         names or [],
@@ -378,6 +384,7 @@ def predict(
     """Name the action of new clips from examples of each class, every clip by itself."""
     from fsarctl.cli.prediction import predict as run
 
+    _one_layout(layout, as_json)
     run(
         session,
         support,
@@ -474,9 +481,13 @@ def cache_verify(session: Session, as_json: Json = False) -> None:
 @command(cache, "gc", example="fsarctl cache gc --dry-run")
 def cache_gc(
     session: Session,
+    sweeps: Annotated[
+        bool,
+        typer.Option("--sweeps", help="Tables of `fsarctl ablate` too, with their runs."),
+    ] = False,
     dry_run: DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove the artifacts that the present settings do not use. Paid descriptions are kept."""
-    session.collect(dry_run=dry_run, yes=yes, as_json=as_json)
+    """Remove the artifacts that the present settings do not use. Paid descriptions and sweeps are kept."""
+    session.collect(sweeps=sweeps, dry_run=dry_run, yes=yes, as_json=as_json)

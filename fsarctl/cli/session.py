@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "command"]
 
 KEPT_STAGES = ("ablate",)
-"""Whose artifacts, and all that went into them, `cache gc` keeps whatever the settings are now."""
+"""Whose artifacts, and all that went into them, `cache gc` keeps if not told otherwise."""
 
 
 def command(group: typer.Typer, name: str, *, example: str) -> Callable[[Callable[..., None]], None]:
@@ -256,15 +256,19 @@ class Session:
                 next_step="Run `fsarctl run` to make them again; then check this disk.",
             )
 
-    def collect(self, *, dry_run: bool, yes: bool, as_json: bool) -> None:
-        """Remove what no dataset and no shot of the present settings has a use for, after asking."""
+    def collect(self, *, sweeps: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
+        """Remove what no dataset and no shot of the present settings has a use for, after asking.
+
+        ``sweeps``: the tables of `fsarctl ablate`, and what only they were made of, likewise.
+        """
         from fsarctl.cli.report import illustrations
 
         shots = sorted({*self.settings.config.train.shots, *self.settings.config.eval.shots})
         units = [u for name in self.settings.config.datasets for u in self._quiet_pipeline(name).used(shots)]
         units += illustrations(self)
         lists = self._label_lists()
-        doomed = self.store.gc(units, keep=KEPT_STAGES, newest=lists, dry_run=True)
+        keep = () if sweeps else KEPT_STAGES
+        doomed = self.store.gc(units, keep=keep, newest=lists, dry_run=True)
         size = sum(each.bytes for each in doomed)
         listing = [{"what": each.what, "path": str(each.path), "bytes": each.bytes} for each in doomed]
         if not as_json:
@@ -278,7 +282,7 @@ class Session:
                 if not typer.confirm(question, err=True):
                     say("nothing was removed")
                     return
-            self.store.gc(units, keep=KEPT_STAGES, newest=lists)
+            self.store.gc(units, keep=keep, newest=lists)
         if as_json:
             print_json({"schema": "fsarctl.gc/1", "removed": [] if dry_run else listing, "found": listing})
         else:
@@ -295,7 +299,7 @@ class Session:
         return [(STAGE, slot) for slot in sorted(slots) if slot.startswith(LABEL_LIST)]
 
     def _artifact(self, key: str) -> "Artifact":
-        found = [each for each in self.store.artifacts() if key and each.key.startswith(key)]
+        found = self.store.named(key) if key else []
         if len(found) != 1:
             raise InputError(
                 f"{len(found) or 'no'} artifacts have a key that begins with {key!r}",
@@ -354,8 +358,8 @@ class Session:
         for stage in apart:
             todo = [s.unit for s in self.store.plan(units) if s.unit.stage == stage and s.name != "done"]
             # The last shots take the longest and so start first.
-            commands = list(dict.fromkeys(unit.command for unit in reversed(todo)))
-            require_success(commands, run_commands(commands, jobs, self.reporter, words))
+            commands = dict.fromkeys((unit.command for unit in reversed(todo)), "")
+            require_success(run_commands(commands, jobs, self.reporter, words))
 
 
 def _shareable(override: str) -> str:

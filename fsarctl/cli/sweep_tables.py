@@ -12,6 +12,7 @@ from fsarctl.cli.console import print_json, print_table, say
 from fsarctl.sweep_text import caption, cells, remarks
 
 if TYPE_CHECKING:
+    from fsarctl.artifacts import Unit
     from fsarctl.cli.session import Session
     from fsarctl.config import AblateConfig
     from stages.ablate import Run
@@ -44,7 +45,7 @@ def print_plan(session: "Session", runs: "Sequence[Run]", *, as_json: bool) -> N
     """What each run would need, and how long the rest may take by what its like took before."""
     missing = [s.unit for s in session.store.plan([run.unit for run in runs]) if s.name != "done"]
     done = {id(run): session.store.state(run.unit).name for run in runs}
-    seconds = _seconds_left(session, [unit.stage for unit in missing])
+    seconds = _seconds_left(session, missing)
     if as_json:
         rows = [{"run": run.name, "state": done[id(run)], "command": run.unit.command} for run in runs]
         document = {"schema": "fsarctl.ablate-plan/1", "runs": rows, "artifacts_to_make": len(missing)}
@@ -131,19 +132,29 @@ LATEX = {
 }
 
 
-def _seconds_left(session: "Session", stages: Sequence[str]) -> float | None:
-    """By what the same stages took in this store; None where one of them was never run."""
+def _seconds_left(session: "Session", units: "Sequence[Unit]") -> float | None:
+    """By what an episode of the same stage took in this store; None where one of them was never run."""
     took: dict[str, list[float]] = {}
     for artifact in session.store.artifacts():
-        seconds = artifact.manifest.provenance.get("seconds")
+        manifest = artifact.manifest
+        seconds = manifest.provenance.get("seconds")
         if isinstance(seconds, (int, float)):
-            took.setdefault(artifact.manifest.stage, []).append(float(seconds))
+            took.setdefault(manifest.stage, []).append(seconds / _episodes(manifest.config))
     # A shortcut trains and evaluates.
     if "shortcut" not in took and {"train", "evaluate"} <= took.keys():
-        took["shortcut"] = [mean(took["train"]) + mean(took["evaluate"])]
-    if not set(stages) <= took.keys():
+        took["shortcut"] = [mean([*took["train"], *took["evaluate"]])]
+    if not {unit.stage for unit in units} <= took.keys():
         return None
-    return sum(mean(took[stage]) for stage in stages)
+    return sum(_episodes(unit.config) * mean(took[unit.stage]) for unit in units)
+
+
+def _episodes(config: Mapping[str, Any]) -> int:
+    """The episodes that a stage of this configuration computes; 1 where it has none."""
+    parts = [config, *(each for each in config.values() if isinstance(each, Mapping))]
+    return (
+        sum(each.get("epochs", 1) * (each.get("episodes", 0) + each.get("val_episodes", 0)) for each in parts)
+        or 1
+    )
 
 
 def _duration(seconds: float) -> str:

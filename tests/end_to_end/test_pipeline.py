@@ -350,6 +350,10 @@ def test_two_results_are_compared_if_they_are_of_the_same_episodes(project: Path
     path.chmod(0o644)
     path.write_text(path.read_text().replace('"accuracy": 0', '"accuracy": 1'))
     assert "damaged" in type_in(copy, f"fsarctl compare {keys[0]} {keys[1]}", expect=5).stderr
+    manifest = next((copy / "cache" / "artifacts" / "evaluate").glob(f"{keys[1]}*/manifest.json"))
+    manifest.chmod(0o644)
+    manifest.write_text(manifest.read_text()[:-20])
+    assert "damaged" in type_in(copy, f"fsarctl compare {keys[1]} {other}", expect=5).stderr
 
 
 SWEEPS = """
@@ -384,11 +388,18 @@ def test_a_sweep_is_run_once_and_keeps_its_results(project: Path, tmp_path: Path
     (copy / "fsarctl.toml").write_text(FILE + SWEEPS)
     listed = json.loads(type_in(copy, "fsarctl ablate --json").stdout)["sweeps"]
     assert {"table4", "protocol", "mine"} <= {each["name"] for each in listed}
-    plan = json.loads(type_in(copy, "fsarctl ablate mine --dry-run --json").stdout)
+    mine = "fsarctl ablate mine"
+    plan = json.loads(type_in(copy, f"{mine} --dry-run --json").stdout)
     assert [each["state"] for each in plan["runs"]] == ["done", "waiting"]
     assert plan["artifacts_to_make"] == 2
     assert plan["seconds_left"] > 0
-    said = type_in(copy, f"fsarctl ablate mine --jobs {jobs}").stdout
+    longer = json.loads(type_in(copy, f"{mine} --dry-run --json --set train.episodes=200").stdout)
+    assert longer["seconds_left"] > 10 * plan["seconds_left"], "an epoch was of 2"
+    assert "two layouts" in type_in(copy, f"{mine} --json --format csv", expect=2).stderr
+    ran = type_in(copy, f"{mine} --jobs {jobs}")
+    assert "video alone, 1-shot" in ran.stderr
+    assert jobs == 1 or "video alone, 1-shot: train shapes 1-shot" in ran.stderr
+    said = ran.stdout
     for word in ("Video and text", "both", "video alone", "1-shot", "difference", "±"):
         assert word in said
     before = published(copy)
@@ -406,7 +417,9 @@ def test_a_sweep_is_run_once_and_keeps_its_results(project: Path, tmp_path: Path
     (copy / "clips" / "a" / "1.mp4").write_bytes(b"")
     removed = json.loads(type_in(copy, "fsarctl cache gc --yes --json").stdout)["removed"]
     assert all("ablate" not in each["what"] for each in removed)
-    assert "nothing to do" in type_in(copy, "fsarctl ablate mine").stderr
+    assert "nothing to do" in type_in(copy, mine).stderr
+    removed = json.loads(type_in(copy, "fsarctl cache gc --yes --json --sweeps").stdout)["removed"]
+    assert {"ablate ablate mine", "train train shapes 1-shot"} <= {each["what"] for each in removed}
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
