@@ -98,7 +98,7 @@ PROMPT_MAKERS: Mapping[str, Callable[[str, SubActions], tuple[str, ...]]] = {
 class Corpus:
     """Descriptions from several places; those of an earlier place win.
 
-    Within a place a label is looked up as it is, and then with case, underscores, hyphens and
+    Within a place a label is looked up as it is, and then with case, underscores, hyphens, brackets and
     spaces ignored, so that ``LongJump``, ``long_jump`` and ``Long Jump`` find each other. If several
     labels of a place are the same that way, the first one answers.
     """

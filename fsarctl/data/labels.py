@@ -67,9 +67,12 @@ def read_labels(path: Path) -> LabelList:
 
 
 def loosely(label: str) -> str:
-    """A label as it is compared across spellings: ``LongJump``, ``long_jump`` and ``Long Jump`` are one."""
+    """A label as it is compared across spellings: ``LongJump``, ``long_jump`` and ``Long Jump`` are one.
+
+    So are SSv2's ``Poking [something]``, as its annotations have it, and ``Poking something``.
+    """
     # macOS decomposes accents in folder names; NFKC composes them again
-    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", label).casefold())
+    return re.sub(r"[\s_\[\]-]+", "", unicodedata.normalize("NFKC", label).casefold())
 
 
 def _refuse_lines(path: Path, lines: Sequence[str]) -> None:
