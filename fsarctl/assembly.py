@@ -10,6 +10,7 @@ from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import TINY, architecture
 from fsarctl.models.strategies import adapters_of
+from fsarctl.places import located
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +73,7 @@ def weight_files(model: ModelConfig, root: Path) -> dict[str, Path]:
         )
     if model.weights == "random":
         return {}
-    path = root / Path(model.weights).expanduser()
+    path = located(model.weights, root)
     if path.is_file():
         return {"weights": path}
     if "/" in model.weights or "." in model.weights:

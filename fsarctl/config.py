@@ -301,6 +301,13 @@ class ModelConfig:
         _require(self.text_layers >= 1, f"text_layers is {self.text_layers}; it must be 1 or more")
         _require(0 < self.logit_scale < math.inf, f"logit_scale is {self.logit_scale}; it must be above 0")
 
+    @property
+    def random_if_frozen(self) -> str:
+        """What has weights of its own and so knows nothing without training, as a sentence; "" if nothing."""
+        learned = {"metric = trx": self.metric == "trx", "alignment = conv1d": self.alignment == "conv1d"}
+        parts = [name for name, there in learned.items() if there]
+        return f"the weights of {' and '.join(parts)} are random, since nothing trains them" if parts else ""
+
 
 @dataclass(frozen=True)
 class TrainConfig:

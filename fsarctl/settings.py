@@ -8,6 +8,7 @@ nearest known one.
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -27,7 +28,7 @@ from fsarctl.config import (
 )
 from fsarctl.errors import ConfigError
 
-__all__ = ["FILE_NAME", "Settings", "load_settings", "rows", "table_of"]
+__all__ = ["FILE_NAME", "Settings", "load_settings", "rows", "table_of", "toml_key"]
 
 FILE_NAME = "fsarctl.toml"
 TABLES: Mapping[str, type[Any]] = {
@@ -78,7 +79,8 @@ class Settings:
             known = ", ".join(sorted(self.config.datasets)) or "none"
             raise ConfigError(
                 f"there is no dataset {name!r}; known: {known}",
-                next_step=f"Add [datasets.{name}] to {FILE_NAME}{_nearest(name, self.config.datasets)}",
+                next_step=f"Add [datasets.{toml_key(name)}] to {FILE_NAME}"
+                f"{_nearest(name, self.config.datasets)}",
             ) from None
 
     def only_dataset(self, table: str) -> str:
@@ -97,6 +99,11 @@ class Settings:
             f"{table}.dataset is not set and there are {len(self.config.datasets)} datasets to choose from",
             next_step=f"Name one in {FILE_NAME}: [{table}] dataset = ... (or --set {table}.dataset=NAME).",
         )
+
+
+def toml_key(name: str) -> str:
+    """A name as a key of fsarctl.toml, in quotes if it needs them."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
 def load_settings(

@@ -61,6 +61,17 @@ class Support:
             [self.features[self.classes == number].mean(dim=0) for number in range(len(self.labels))]
         )
 
+    @property
+    def contradictions(self) -> list[tuple[str, str]]:
+        """Pairs of clips that are the same video in different classes."""
+        first: dict[str, int] = {}
+        numbers = self.classes.tolist()
+        return [
+            (self.clips[first[picture]], self.clips[clip])
+            for clip, picture in enumerate(self.pictures)
+            if numbers[first.setdefault(picture, clip)] != numbers[clip]
+        ]
+
     def require_made_by(self, model: Mapping[str, JSON], name: str) -> None:
         """Refuse a support, called ``name``, whose features are another model's.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fsarctl.data.extraction import Extraction
     from fsarctl.data.frame_store import ClipRow
 
-__all__ = ["STAGE", "VERSION", "require_no_failures", "retry_hint", "unit"]
+__all__ = ["STAGE", "VERSION", "failure_note", "require_no_failures", "retry_hint", "unit"]
 
 STAGE = "extract"
 VERSION = 2
@@ -125,6 +125,14 @@ def require_no_failures(artifact: Artifact) -> None:
             f" {failures[0]['name']} ({failures[0]['reason']}) among them",
             next_step=STRICT_STEP,
         )
+
+
+def failure_note(artifact: Artifact) -> str:
+    """How many of its clips have no frames, and where to read why; "" where all have."""
+    count = _facts(artifact).get("failures", 0) if artifact.manifest.stage == STAGE else 0
+    if not count:
+        return ""
+    return f"{artifact.manifest.slot}: {count} of its clips have no frames: {artifact.path / 'failures.json'}"
 
 
 def retry_hint(artifact: Artifact, command: str) -> str:

@@ -88,6 +88,8 @@ class Setup:
         support, left_out = predictor.support(folder.clips, descriptions)
         for name, reason in left_out.items():
             self.reporter.note(f"warning: support clip {name!r} is left out: {reason}")
+        for first, second in support.contradictions:
+            self.reporter.note(f"warning: {first!r} and {second!r} are the same video in two classes")
         return Ready(predictor, support, adapters, left_out, undescribed)
 
     def _saved(self, place: Path, shot: int | None, frozen: bool) -> Ready:
@@ -186,6 +188,8 @@ class Setup:
         )
         if adapters is not None:
             model.load_adapter_state(load_file(adapters.artifact.path / ADAPTERS))
+        elif random := config.model.random_if_frozen:
+            self.reporter.note(f"warning: without adapters {random}")
         shot: dict[str, JSON] = {"shot": adapters.shot if adapters else None}
         settings = {
             f"model.{name}": each for name, each in model_key(config.model, root, adapters=adapted)[0].items()

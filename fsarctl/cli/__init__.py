@@ -10,12 +10,19 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point: run a command, and turn what went wrong into one message and an exit code."""
+    try:
+        _run()
+    except KeyboardInterrupt:  # before the command took over, which says more
+        sys.exit(130)
+
+
+def _run() -> None:
     # Threads that spin while they wait make a busy machine several times slower; read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from fsarctl.cli.app import app
     from fsarctl.cli.console import print_error, say
-    from fsarctl.errors import FsarctlError
+    from fsarctl.errors import FsarctlError, InputError
 
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a letter shows a question mark; it is no reason to fail.
@@ -36,6 +43,10 @@ def main() -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.filename is not None:
+            # What nobody foresaw of a disk or a path is no bug as long as it names the file.
+            print_error(InputError(f"{error.filename}: {error.strerror}", next_step="Correct or make it."))
+            sys.exit(InputError.exit_code)
         say(f"error: {type(error).__name__}: {error}")
         say("next:  this is a bug in fsarctl; run the command again with --debug and report what it prints")
         sys.exit(1)

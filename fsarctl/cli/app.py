@@ -67,6 +67,16 @@ class PredictionLayout(StrEnum):
     csv = "csv"
 
 
+def _clip_path(text: str) -> Path:
+    """A clip's path; an unset shell variable is not the present folder, and an address is no path."""
+    if not text or "://" in text:
+        raise UsageError(
+            f"{text!r} is no video file or folder",
+            next_step="Name files; download what is on the network first.",
+        )
+    return Path(text)
+
+
 def _one_layout(layout: StrEnum, as_json: bool) -> None:
     if as_json and layout != "table":
         raise UsageError(f"--json and --format {layout.value} are two layouts", next_step="Leave out one.")
@@ -361,7 +371,8 @@ def predict(
         ),
     ],
     clips: Annotated[
-        list[Path] | None, typer.Argument(metavar="CLIP", help="Videos, or folders of videos.")
+        list[Path] | None,
+        typer.Argument(metavar="[CLIP]...", parser=_clip_path, help="Videos, or folders of videos."),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes of each clip to print.")] = 3,
     shots: Annotated[

@@ -177,12 +177,17 @@ def _findings(check: "DatasetCheck") -> Iterator[str]:
             shown = [f"{each.label} ({each.has} of {each.needs})" for each in split.small_classes]
             yield f"/{split.split}: classes too small: {_some(shown)}"
     if check.duplicates:
-        shown = [" = ".join(clip.name for clip in group) for group in check.duplicates]
+        shown = [_joined([clip.name for clip in group]) for group in check.duplicates]
         yield f": the same content in several classes: {_some(shown)}"
     if check.passed_over:
         yield f": passed over: {_some([f'{each.path} ({each.reason})' for each in check.passed_over])}"
     for remark in check.remarks:
         yield f": {remark}"
+
+
+def _joined(names: Sequence[str]) -> str:
+    more = f" = ... ({len(names):,} files)" if len(names) > NAMED else ""
+    return " = ".join(names[:NAMED]) + more
 
 
 def _some(items: Sequence[str]) -> str:

@@ -333,15 +333,18 @@ class Session:
         words: Sequence[str] = (),
         again: Sequence["Unit"] = (),
     ) -> list["Outcome"]:
-        from stages.extract import retry_hint
+        from stages.extract import failure_note, retry_hint
 
         waiting = {state.unit.slot for state in self.store.plan(units) if state.name != "done"}
         if jobs > 1 and waiting and not force:
             self._make_beside_each_other(units, jobs, words)
         outcomes = self.store.realise_all(units, force=force, again=again, upstream=upstream)
+        asked = {unit.slot for unit in units}
         for each in outcomes:
-            if hint := retry_hint(each.artifact, each.unit.command):
-                say(hint)
+            old = not each.made and each.unit.slot in asked  # what is made now has said it itself
+            notes = [failure_note(each.artifact) if old else "", retry_hint(each.artifact, each.unit.command)]
+            for note in filter(None, notes):
+                say(note)
         new = sum(each.made or each.unit.slot in waiting for each in outcomes)
         if new == 0:
             say(f"nothing to do: all {len(outcomes)} artifacts are up to date")

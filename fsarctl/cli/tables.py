@@ -60,7 +60,8 @@ def print_results(
         gain = gains[shot]
         table.add_row(*cells, *([_points(gain)] if gain else []))
     print_table(table)
-    typer.echo("accuracy in % with its 95 % interval; the gain is paired over the same episodes")
+    remark = "; the gain is paired over the same episodes" if any(gains.values()) else ""
+    typer.echo(f"accuracy in % with its 95 % interval{remark}")
     if record["classes_missing"]:
         say(f"classes without any video, which no episode has: {', '.join(record['classes_missing'])}")
     failed = record["clips_failed"]

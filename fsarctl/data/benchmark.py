@@ -18,6 +18,7 @@ from fsarctl.data.labels import loosely
 from fsarctl.data.splits import load_split_lists
 from fsarctl.data.tree import plain_text
 from fsarctl.errors import InputError
+from fsarctl.places import located
 
 __all__ = ["Match", "match_videos", "open_benchmark"]
 
@@ -95,7 +96,7 @@ def open_benchmark(name: str, config: DatasetConfig, project: Path) -> Dataset:
     Raises:
         InputError: no such root, or it has none of the benchmark's videos.
     """
-    root = project / Path(config.root).expanduser()
+    root = located(config.root, project)
     tree = list_videos(name, root)
     lists = load_split_lists(config.name)
     labels = {video: label for rows in lists.values() for label, video in rows}

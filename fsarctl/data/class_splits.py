@@ -11,6 +11,7 @@ from unicodedata import normalize
 from fsarctl.config import SPLITS, DatasetConfig
 from fsarctl.data.text_file import read_csv
 from fsarctl.errors import InputError
+from fsarctl.places import located
 
 __all__ = ["draw_splits", "read_split_file", "split_classes", "split_name"]
 
@@ -33,7 +34,7 @@ def split_classes(
     if config.split_ratio:
         return draw_splits(name, classes, config.split_ratio, config.seed)
     if config.split_file:
-        path = project / Path(config.split_file).expanduser()
+        path = located(config.split_file, project)
         return _checked(name, f"in {path}", read_split_file(path), classes)
     if config.splits:
         return _checked(name, f"in datasets.{name}.splits", config.splits, classes)

@@ -14,6 +14,7 @@ from fsarctl.data.dataset import Dataset
 from fsarctl.data.text_file import BYTE_ORDER_MARK, read_csv, read_text
 from fsarctl.data.tree import VIDEO_EXTENSIONS, PassedOver, is_video
 from fsarctl.errors import InputError
+from fsarctl.places import located
 
 __all__ = ["open_list"]
 
@@ -21,7 +22,7 @@ NAMED = 5
 COLUMNS = ("path", "label", "split")
 SHAPE = (
     "A list file has a path and a label on each line: clips/7.mp4,waving one hand (with .csv, and perhaps a"
-    " third column for the split), or: clips/7.mp4 waving one hand"
+    " third column for the split), or: clips/7.mp4 waving one hand (without quotes and comments)"
 )
 EXTENSIONS = "|".join(sorted(extension[1:] for extension in VIDEO_EXTENSIONS))
 TEXT_LINE = re.compile(rf"(?P<path>.+?\.(?:{EXTENSIONS}))\s+(?P<label>\S.*)", re.IGNORECASE)
@@ -44,9 +45,9 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
         InputError: the file cannot be read, a line of it has no path and label, none of its videos is
             there, or its splits share a class.
     """
-    file = project / Path(config.file).expanduser()
+    file = located(config.file, project)
     rows = _read_rows(file)
-    base = project / Path(config.root).expanduser() if config.root else file.parent
+    base = located(config.root, project) if config.root else file.parent
     splits = _splits(name, config, project, file, rows)
     where = {label: split for split, labels in splits.items() for label in labels}
     listed, remarks = _clips(file, base, rows)
@@ -56,7 +57,7 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
     for clip in listed:
         if clip.label not in where:
             continue
-        there = clip.path.is_file()
+        there = os.path.isfile(clip.path)  # noqa: PTH113 - answers for any text
         if not there and os.path.lexists(clip.path):
             passed_over.append(PassedOver(clip.name, "not a file, or a link that leads nowhere"))
         (clips if there else missing)[where[clip.label]].append(clip)
@@ -78,6 +79,7 @@ def _read_rows(file: Path) -> list[Row]:
 
 def _csv_rows(file: Path) -> Iterator[Row]:
     columns: Sequence[str] | None = None
+    heading: tuple[int, str] | None = None
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
     for line, cells in read_csv(file, "list file", SHAPE, delimiter=delimiter):
         if columns is None:
@@ -85,9 +87,12 @@ def _csv_rows(file: Path) -> Iterator[Row]:
             if {"path", "label"} <= {*columns}:
                 continue
             columns = COLUMNS[: len(cells)]
+            heading = None if is_video(cells[0]) else (line, ",".join(cells))
         values = dict(zip(columns, cells, strict=False))
         if len(cells) != len(columns) or not (values.get("path") and values.get("label")):
             raise _refused(file, line, ",".join(cells), "is not a path and a label")
+        if heading and is_video(values["path"]):  # the first line is unlike the others
+            raise _refused(file, *heading, "is neither a video nor the header path,label")
         split = split_name(values.get("split", ""))
         if split is None and "split" in values:
             raise _refused(file, line, values["split"], f"is none of {', '.join(SPLITS)}")

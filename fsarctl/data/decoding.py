@@ -4,8 +4,8 @@ Workers are persistent, one per core is right, and die with the main process. Th
 they import, so it stays light: no zarr, no torch.
 """
 
+import importlib
 import multiprocessing
-import os
 import signal
 import sys
 from collections import deque
@@ -30,6 +30,7 @@ __all__ = ["Decode", "Failure", "decode_all"]
 Decode: TypeAlias = Callable[[Path, int, int], DecodedClip]
 """(path, frames, size) -> clip; a function that another process can import."""
 
+SILENCE = "fsarctl.data.silence"
 WAITING = 16
 """Decoded clips that may wait for a slower one before them; with ``workers`` it bounds the memory."""
 
@@ -74,7 +75,8 @@ def decode_all(
                 answer = _answer(future)
             except RuntimeError as error:  # a broken pool; workers that die idle break it
                 raise FsarctlError(
-                    f"the decoding processes could not be kept alive ({error})",
+                    f"the decoding processes could not be kept alive ({error}); a script must call this under"
+                    ' `if __name__ == "__main__":`, since they import it',
                     next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
                 ) from error
             yield row, answer
@@ -105,7 +107,8 @@ def _pool(workers: int) -> Iterator[ProcessPool]:
         context = multiprocessing.get_context("spawn")
     else:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
+        context.set_forkserver_preload([SILENCE, __name__])
+        _start_fork_server()
     pool = ProcessPool(max_workers=workers, initializer=_start_worker, context=context)
     try:
         yield pool
@@ -117,12 +120,21 @@ def _pool(workers: int) -> Iterator[ProcessPool]:
         pool.join()
 
 
+def _start_fork_server() -> None:
+    """Ctrl-C is for the main process, which then stops the workers: the server and they inherit the mask."""
+    from multiprocessing.forkserver import ensure_running
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker() -> None:
     """Quiet, killable at once even within native code, and gone when the main process is."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # Native decoders write to standard error past Python; reasons come back as values instead.
-    with open(os.devnull, "wb") as null:  # noqa: PTH123
-        os.dup2(null.fileno(), 2)
+    importlib.import_module(SILENCE)
     leave_with_parent()
 
 

@@ -1,5 +1,6 @@
 """A folder dataset: root/<class>/<clip>, or root/<split>/<class>/<clip>."""
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from fsarctl.data.clips import Clip
 from fsarctl.data.dataset import Dataset
 from fsarctl.data.tree import VIDEO_EXTENSIONS, VideoTree, find_videos, plain_text
 from fsarctl.errors import InputError
+from fsarctl.places import located
 
 __all__ = ["classes_of", "list_videos", "open_folder"]
 
@@ -27,7 +29,7 @@ def open_folder(name: str, config: DatasetConfig, project: Path) -> Dataset:
         InputError: no such root, no videos in class directories, a name that is not UTF-8, or splits that
             the classes do not allow.
     """
-    root = project / Path(config.root).expanduser()
+    root = located(config.root, project)
     tree = list_videos(name, root)
     classes, by_directory = classes_of(name, tree)
     loose = sum("/" not in path for path in tree.videos)
@@ -46,7 +48,7 @@ def open_folder(name: str, config: DatasetConfig, project: Path) -> Dataset:
         {split: [clip for label in labels for clip in classes[label]] for split, labels in splits.items()},
         missing={},
         passed_over=tree.passed_over,
-        remarks=[*_loose(loose), *_unused(classes, splits)],
+        remarks=[*_loose(loose), *_no_classes(tree, nested=bool(by_directory)), *_unused(classes, splits)],
     )
 
 
@@ -57,9 +59,10 @@ def list_videos(name: str, root: Path) -> VideoTree:
         InputError: there is no such directory, or it cannot be listed.
     """
     setting = f"datasets.{name}.root"
-    if not root.is_dir():
+    # Of os.path, since these answer for any text, even a name that is too long.
+    if not os.path.isdir(root):  # noqa: PTH112
         raise InputError(
-            f"dataset {name!r}: {root} is {'not a directory' if root.exists() else 'not there'}",
+            f"dataset {name!r}: {root} is {'not a directory' if os.path.isfile(root) else 'not there'}",  # noqa: PTH113
             next_step=f"Set {setting} to the directory that the videos are in.",
         )
     try:
@@ -130,6 +133,17 @@ def _splits_of_directories(name: str, by_directory: dict[str, set[str]]) -> dict
 
 def _loose(count: int) -> list[str]:
     return [f"videos in the root itself, and so in no class: {count}"] if count else []
+
+
+def _no_classes(tree: VideoTree, *, nested: bool) -> list[str]:
+    """What stands where classes stand and is none."""
+    level = 1 if nested else 0
+    used = {path.rpartition("/")[0] for path in tree.videos}
+    used |= {"/".join(path.split("/")[: level + 1]) for path in used}
+    empty = [path for path in tree.directories if path.count("/") == level and path not in used]
+    shown = ", ".join(plain_text(path) for path in empty[:NAMED])
+    more = f" and {len(empty) - NAMED} more" if len(empty) > NAMED else ""
+    return [f"no class, since hidden or without a video: {shown}{more}"] if empty else []
 
 
 def _unused(classes: dict[str, list[Clip]], splits: dict[str, list[str]]) -> list[str]:

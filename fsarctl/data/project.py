@@ -8,7 +8,7 @@ from fsarctl.data.dataset import Dataset, open_dataset
 from fsarctl.data.episode_size import EpisodeSize
 from fsarctl.data.labels import loosely
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.settings import Settings
+from fsarctl.settings import Settings, toml_key
 
 __all__ = ["ProjectData"]
 
@@ -77,7 +77,7 @@ class ProjectData:
         labels = dataset.labels(split)
         if labels:
             return labels
-        table, other = f"[datasets.{name}]", "or name another dataset"
+        table, other = f"[datasets.{toml_key(name)}]", "or name another dataset"
         if dataset.expected.get(split):
             raise InputError(
                 f"dataset {name!r} has no video of any {split} class",
@@ -132,10 +132,13 @@ class ProjectData:
     def warnings(self) -> list[str]:
         """Why results on the novel classes are not what they seem: a sentence each."""
         seen = self.seen() if self.trains else []
+        model, tested = self._config.model, self._config.eval
+        random = model.random_if_frozen if tested.frozen or model.strategy == "frozen" else ""
+        known = [*self.training_warnings(), *([f"in the frozen model {random}"] if random else [])]
         if not seen:
-            return self.training_warnings()
+            return known
         return [
-            *self.training_warnings(),
+            *known,
             f"{len(seen)} of the classes of {self.novel} are not novel: training on {self.base} sees"
             f" {', '.join(seen)}",
         ]

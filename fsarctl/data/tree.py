@@ -33,11 +33,14 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class VideoTree:
-    """``videos``: paths within ``root``, with "/" between the parts, sorted."""
+    """``videos``: paths within ``root``, with "/" between the parts, sorted. So are ``directories``, hidden
+    ones too, though nothing in these is looked at.
+    """
 
     root: Path
     videos: tuple[str, ...]
     passed_over: tuple[PassedOver, ...]
+    directories: tuple[str, ...]
 
 
 def find_videos(root: Path) -> VideoTree:
@@ -50,7 +53,8 @@ def find_videos(root: Path) -> VideoTree:
     """
     walk = _Walk(str(root))
     walk.directory("")
-    return VideoTree(root, tuple(sorted(walk.videos)), tuple(sorted(walk.passed_over, key=lambda p: p.path)))
+    passed_over = sorted(walk.passed_over, key=lambda each: each.path)
+    return VideoTree(root, tuple(sorted(walk.videos)), tuple(passed_over), tuple(sorted(walk.directories)))
 
 
 def is_video(file_name: str) -> bool:
@@ -71,6 +75,7 @@ class _Walk:
     def __init__(self, root: str) -> None:
         self.videos: list[str] = []
         self.passed_over: list[PassedOver] = []
+        self.directories: set[str] = set()
         self._root = root
         self._seen: dict[tuple[int, int], str] = {}
         self._links: list[str] = []
@@ -103,13 +108,18 @@ class _Walk:
             self._pass_over(place, f"it leads to {plain_text(known) or 'the root'}, which is read there")
             return []
         with os.scandir(path) as listing:
-            entries = [entry for entry in listing if not entry.name.startswith(".")]
+            entries = list(listing)
         if any(entry.name == CACHE_TAG for entry in entries):
+            self.directories.discard(place)
             return []
         inner = []
         for entry in entries:
             where = f"{place}/{entry.name}" if place else entry.name
             try:
+                if entry.is_dir():
+                    self.directories.add(where)
+                if entry.name.startswith("."):
+                    continue
                 if entry.is_dir(follow_symlinks=False):
                     inner.append(where)
                 elif entry.is_symlink():

@@ -18,6 +18,7 @@ from torch import Tensor
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import TINY, architecture
+from fsarctl.places import located
 
 __all__ = ["Backbone", "Tokenizer", "build_backbone", "load_backbone", "require_tag"]
 
@@ -113,7 +114,7 @@ def load_backbone(name: str, weights: str, *, seed: int = 0) -> Backbone:
         _require_activation(name, configuration, bool(tag.get("quick_gelu", False)), f"weights {weights!r}")
         state = _read_state(_fetch(name, weights, tag))
         return build_backbone(name, configuration, state, mean=tag.get("mean"), std=tag.get("std"))
-    path = Path(weights).expanduser()
+    path = located(weights, Path())
     if not path.is_file():
         require_tag(name, weights)
     state = _read_state(path)

@@ -115,6 +115,16 @@ def test_check_names_everything_that_is_wrong(project: Path) -> None:
     type_in(project, "data", "check", "mine", "--shots", "1", "2")
 
 
+def test_check_shortens_a_long_row_of_copies(project: Path) -> None:
+    for number in range(4):
+        for label in ("bow", "wave [x]"):
+            (project / f"clips/{label}/{number}.mp4").write_bytes(b"video unavailable")
+    shown = type_in(project, "data", "check", "mine").stdout
+    assert "bow/0.mp4 = bow/1.mp4 = bow/2.mp4 = bow/3.mp4 = wave [x]/0.mp4 = ... (8 files)" in shown
+    document = json.loads(type_in(project, "data", "check", "mine", "--json").stdout)
+    assert len(document["datasets"][0]["duplicates"][0]) == 8
+
+
 def test_check_as_json_has_every_name(project: Path) -> None:
     done = type_in(project, "data", "check", "--json", "--shots", "3", expect=0)
     document = json.loads(done.stdout)

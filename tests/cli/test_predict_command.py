@@ -55,6 +55,11 @@ def project(tmp_path: Path) -> Path:
         ("--support nothing new.mp4", 3, "no class folder with a video"),
         ("--support two nowhere.mp4", 3, "no clip nowhere.mp4"),
         ("--support two nothing", 3, "no video in nothing"),
+        ("--support two ''", 2, "'' is no video file or folder"),
+        ("--support two http://host/new.mp4", 2, "download what is on the network first"),
+        ("--support two new.mp4 --json --format csv", 2, "two layouts"),
+        (f"--support {'x' * 300} new.mp4", 3, "File name too long"),
+        (f"--support two {'x' * 300}", 3, "File name too long"),
         ("--support two new.mp4", 4, "fsarctl describe && fsarctl extract && fsarctl train --shots 1;"),
         # What follows the one value of --shots is a clip.
         ("--support two --shots 3 new.mp4", 4, "fsarctl train --shots 3; or add --frozen"),

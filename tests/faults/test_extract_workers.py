@@ -101,6 +101,28 @@ def test_no_decoding_process_outlives_a_killed_main_process(tmp_path: Path) -> N
     wait_for(lambda: not any(alive(int(note.read_text())) for note in notes))
 
 
+@pytest.mark.parametrize("after_s", [0, 0.2])
+def test_ctrl_c_while_workers_start_is_no_traceback(tmp_path: Path, after_s: float) -> None:
+    plant(tmp_path / "in", ["pid", "pid"])
+    words = [sys.executable, "-c", PRESSED, __file__, str(tmp_path)]
+    main = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children = Path(f"/proc/{main.pid}/task/{main.pid}/children")
+    wait_for(lambda: len(children.read_text().split()) == 2)  # the resource tracker and the fork server
+    time.sleep(after_s)
+    os.killpg(main.pid, signal.SIGINT)
+    assert main.communicate(timeout=60)[1] == "interrupted\n"
+
+
+PRESSED = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except KeyboardInterrupt:
+    print("interrupted", file=sys.stderr)
+"""
+
+
 def wait_for(condition: "object", limit_s: float = 30) -> None:
     end = time.monotonic() + limit_s
     while not condition():  # type: ignore[operator]

@@ -109,6 +109,8 @@ def test_what_is_listed_and_not_there_is_missing(tmp_path: Path) -> None:
     found = look(tmp_path, "a.mp4,x\ngone.mp4,x\npipe.mp4,y\n")
     assert rows(found)["test"] == [("x", "x/a.mp4")]
     assert found.missing["test"] == ("x/gone.mp4", "y/pipe.mp4")
+    long = f"{'n' * 300}.mp4"
+    assert look(tmp_path, f"a.mp4,x\n{long},x\n").missing["test"] == (f"x/{long}",)
     assert found.empty_classes("test") == ["y"]
     assert found.expected["test"] == {"x": 2, "y": 1}
     assert [each.path for each in found.passed_over] == ["y/pipe.mp4"]
@@ -136,6 +138,7 @@ def test_a_clip_may_be_of_two_classes_and_stands_in_each_once(tmp_path: Path) ->
         ("c.txt", "frames/7 120 3\n", "line 1"),
         ("c.txt", "\n \n", "lists no video"),
         ("c.csv", "path,label\n", "lists no video"),
+        ("c.csv", "filename,class\na.mp4,x\n", "line 1: 'filename,class' is neither a video nor the header"),
     ],
 )
 def test_what_is_no_list_is_refused_with_its_line(tmp_path: Path, file: str, text: str, message: str) -> None:

@@ -31,7 +31,9 @@ def test_prompts_are_the_papers() -> None:
     )
 
 
-@pytest.mark.parametrize("label", ["long jump", "LongJump", "long_jump", "LONG-JUMP", " long  jump", "long [jump]"])
+@pytest.mark.parametrize(
+    "label", ["long jump", "LongJump", "long_jump", "LONG-JUMP", " long  jump", "long [jump]"]
+)
 def test_labels_find_each_other_across_spellings(label: str) -> None:
     assert Corpus(({"Long Jump": JUMP},)).find([label, "high jump"]) == {label: JUMP}
 

@@ -10,7 +10,7 @@ from fsarctl.config import DatasetConfig
 from fsarctl.data.clips import Clip
 from fsarctl.data.dataset import Dataset
 from fsarctl.data.folder import open_folder
-from fsarctl.errors import InputError
+from fsarctl.errors import ConfigError, InputError
 
 
 def plant(root: Path, *names: str) -> Path:
@@ -40,6 +40,7 @@ def test_without_splits_every_class_is_a_test_class(tmp_path: Path) -> None:
         "empty/x.txt",
     )
     found = scan(tmp_path)
+    assert look(tmp_path).remarks == ("no class, since hidden or without a video: .git, empty",)
     assert list(found) == ["test"]
     assert [(clip.name, clip.label) for clip in found["test"]] == [
         ("a/x.webm", "a"),
@@ -47,6 +48,21 @@ def test_without_splits_every_class_is_a_test_class(tmp_path: Path) -> None:
         ("b/2.mp4", "b"),
     ]
     assert all(clip.path == tmp_path / clip.name for clip in found["test"])
+
+
+def test_what_is_no_class_is_said_where_classes_stand(tmp_path: Path) -> None:
+    plant(tmp_path, "train/a/deep/1.mp4", "train/e/x.txt", "test/b/1.mp4", "cache/CACHEDIR.TAG")
+    assert look(tmp_path).remarks == ("no class, since hidden or without a video: train/e",)
+
+
+def test_a_home_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="whose home is '~nobody-of-that-name/x'"):
+        open_folder("mine", DatasetConfig(root="~nobody-of-that-name/x"), tmp_path)
+
+
+def test_a_name_that_no_disk_can_hold_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not there"):
+        look(tmp_path / ("x" * 300))
 
 
 def test_classes_go_where_the_splits_say(tmp_path: Path) -> None:

@@ -172,6 +172,11 @@ def test_what_cannot_be_read_is_said_and_the_rest_goes_on(tmp_path: Path) -> Non
     assert [each.twin for each in found] == ["", "", "wave/0"]
 
 
+def test_the_same_video_in_two_classes_is_found(tmp_path: Path) -> None:
+    support, _ = predictor().support(plant(tmp_path, {"jump": [1, 7, 7], "run": [2, 7], "wave": [1]}))
+    assert support.contradictions == [("jump/1", "run/1"), ("jump/0", "wave/0")]
+
+
 def test_a_class_without_a_readable_clip_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no clip of class 'run' can be read: run/0: it is no number"):
         predictor().support(plant(tmp_path, {"jump": [1], "run": ["broken"]}))

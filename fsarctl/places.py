@@ -1,0 +1,22 @@
+"""Where files are, as a setting says it."""
+
+from pathlib import Path
+
+from fsarctl.errors import ConfigError
+
+__all__ = ["located"]
+
+
+def located(text: str, base: Path) -> Path:
+    """The path ``text``: ``~`` is a home directory, and a relative path starts at ``base``.
+
+    Raises:
+        ConfigError: it begins with a ``~user`` that this machine does not know.
+    """
+    try:
+        return base / Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"whose home is {text!r}? There is no such user here",
+            next_step="Write the whole path, or ~/ for your own home.",
+        ) from None
