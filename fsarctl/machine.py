@@ -69,7 +69,7 @@ class Machine:
             device = torch.device(self.device)
             torch.zeros(1, device=device).item()
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0][:120]
+            reason = str(error).splitlines()[0].split(". ")[0]
             raise ConfigError(
                 f"device {self.device!r} cannot be used here: {reason}",
                 next_step="Use --device auto, cpu, or cuda:0 where there is a GPU.",
