@@ -96,6 +96,12 @@ class Settings:
             return name
         if len(self.config.datasets) == 1:
             return next(iter(self.config.datasets))
+        if not self.config.datasets:
+            raise ConfigError(
+                f"{FILE_NAME} has no dataset",
+                next_step="Add one as [datasets.NAME]; `fsarctl init FOLDER --dry-run` prints it. "
+                "For labels alone: fsarctl describe --labels FILE, or --show LABEL.",
+            )
         raise ConfigError(
             f"{table}.dataset is not set and there are {len(self.config.datasets)} datasets to choose from",
             next_step=f"Name one in {FILE_NAME}: [{table}] dataset = ... (or --set {table}.dataset=NAME).",

@@ -160,9 +160,7 @@ def test_an_answer_too_long_for_the_text_encoder_is_asked_for_again(project: Pro
         # without a limit it is kept, and what is kept is not asked again but refused with a way out
         project.describe(server, ["c"])
         server.requests.clear()
-        with pytest.raises(
-            InputError, match=r"1 of 1 descriptions are too long: 'c' .*the process"
-        ) as caught:
+        with pytest.raises(InputError, match=r"1 of 1 description is too long: 'c' .*the process") as caught:
             project.describe(server, ["c"], limit=limit)
         assert "--edit" in caught.value.next_step
         assert server.requests == []
@@ -176,7 +174,7 @@ def test_tokens_of_labels_that_fail_are_counted_too(project: Project) -> None:
         project.describe(server, ["a", "b"], price_in=2.0, price_out=10.0)
     # 10 + 5 tokens a reply: one for a, two attempts for b; 30 x 2 + 15 x 10 a million
     assert project.notes.said[-1] == (
-        "0 descriptions were there, 1 are new (30 + 15 tokens, about 0.00021 at 2 and 10 a million), 1 failed"
+        "0 descriptions were there, 1 is new (30 + 15 tokens, about 0.00021 at 2 and 10 a million), 1 failed"
     )
 
 
