@@ -131,7 +131,7 @@ class Failures:
                 next_step="Give a slow model longer (--time-limit SECONDS); else see the server's log.",
             )
         return ConfigError(
-            f"{self.address} takes the connection, but answers nothing: {error}",
+            f"{self.address} takes the connection, but gives no whole answer: {error}",
             next_step="See the server's log; check the port of describe.base_url, and http or https.",
         )
 

@@ -332,7 +332,7 @@ def test_text_counts_only_if_every_class_is_described(
     assert "1 class ('an odd action') is not described" in opened.said
     assert "Describe it: fsarctl describe --edit 'an odd action'; or describe it in a file" in opened.said
     opened.ready(support, "describe.source=openai", "describe.base_url=http://127.0.0.1:1", frozen=True)
-    assert "or have it described: fsarctl describe --labels FILE" in opened.said
+    assert "or have them described: fsarctl describe --labels FILE" in opened.said
     (video,) = answers(ready, clip)
     # It is the video part of the same model.
     expected = {labels[0]: "an odd action", labels[1]: labels[1]}
@@ -348,7 +348,7 @@ def test_text_counts_only_if_every_class_is_described(
     ready.support.save(bare := tmp_path / "bare.safetensors")
     for each in (ready, opened.ready(bare, "model.sub_actions=none", frozen=True)):
         assert each.support.text is not None
-        assert each.undescribed == []
+        assert not each.undescribed
         assert opened.said == ""
     ready = opened.ready(support, f"describe.files=['{mine}']")
     assert ready.support.descriptions["an odd action"] == ("It begins.", "It goes on.", "It ends.")

@@ -347,10 +347,20 @@ def test_no_server_at_all(project: Project) -> None:
 @pytest.mark.parametrize(
     ("reply", "secure", "says", "step"),
     [
-        (Reply(b"", reset=True), False, "but answers nothing: the connection broke off", "http or https"),
-        (Reply(b"{}", torn=True), False, "but answers nothing: the connection broke off", "server's log"),
+        (
+            Reply(b"", reset=True),
+            False,
+            "but gives no whole answer: the connection broke off",
+            "http or https",
+        ),
+        (
+            Reply(b"{}", torn=True),
+            False,
+            "but gives no whole answer: the connection broke off",
+            "server's log",
+        ),
         (Reply(b"{}", delay=30), False, "but there is no answer within 0.5 s", "--time-limit"),
-        (Reply(b"{}"), True, "but answers nothing: https fails", "http or https"),
+        (Reply(b"{}"), True, "but gives no whole answer: https fails", "http or https"),
     ],
 )
 def test_a_server_that_takes_the_connection_is_there(
