@@ -10,8 +10,11 @@
       PartialError           7   finished, but some items failed and are listed
 
 The number is the exit code. ``next_step`` says what the user can do about it; the command line
-prints it under the message. Messages never hold secrets and never need a traceback to be understood.
+prints it under the message. Messages never hold secrets (an address in them loses its login and query)
+and never need a traceback to be understood.
 """
+
+from fsarctl.addresses import hidden
 
 __all__ = [
     "ConfigError",
@@ -31,9 +34,9 @@ class FsarctlError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, next_step: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.next_step = next_step
+        self.message = hidden(message)
+        self.next_step = hidden(next_step)
+        super().__init__(self.message)
 
 
 class UsageError(FsarctlError):

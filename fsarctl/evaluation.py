@@ -35,7 +35,7 @@ def evaluate_episodes(
     scorer = Scorer(model, loader, query_mode, room)
     labels = tuple(sorted(loader.rows))
     blocks = []
-    with reporter.task(title, episodes, "episodes") as advance:
+    with reporter.task(title, episodes, "episode") as advance:
         for start in range(0, episodes, BLOCK_EPISODES):
             numbers = range(start, min(start + BLOCK_EPISODES, episodes))
             path = scratch / f"block-{start:08d}.safetensors"

@@ -21,7 +21,7 @@ from fsarctl.artifacts import JSON
 from fsarctl.assembly import tokens_of
 from fsarctl.data.clip_files import ClipFile
 from fsarctl.data.clips import Clip
-from fsarctl.data.corpus import SubActions
+from fsarctl.data.corpus import SubActions, needs_descriptions
 from fsarctl.data.crops import centre_offsets, crop_frames
 from fsarctl.data.decoders import DecodedClip, decode_clip
 from fsarctl.data.decoding import Decode, Failure, decode_all
@@ -134,8 +134,8 @@ class Predictor:
     ) -> tuple[Support, dict[str, str]]:
         """The support set of ``clips``, and why some were left out (name -> reason).
 
-        Text has a part in the scores if ``descriptions`` hold every class, and none otherwise: classes with
-        and without it could not be compared.
+        Text has a part in the scores if ``descriptions`` hold every class, or the model reads but its label
+        (``sub_actions`` "none"), and no part otherwise: classes with and without it could not be compared.
 
         Raises:
             InputError: no clip of some class can be read, the metric needs as many clips for each class, or
@@ -233,7 +233,7 @@ class Predictor:
         workers = min(self._workers, len(paths))
         tasks = list(enumerate(paths))
         answers = decode_all(tasks, self._decode, self._model.frames, self._size, workers, self._time_limit_s)
-        with closing(answers), self._reporter.task(what, len(paths), "clips") as advance:
+        with closing(answers), self._reporter.task(what, len(paths), "clip") as advance:
             for _, answer in answers:
                 yield answer
                 advance(1)
@@ -249,6 +249,8 @@ class Predictor:
 
     def _text(self, labels: Sequence[str], descriptions: Mapping[str, SubActions]) -> Tensor | None:
         """(way, 3, embed), or None if it has no part in the scores."""
+        if not needs_descriptions(self._model.sub_actions):
+            descriptions = dict.fromkeys(labels, ("", "", ""))
         if self._model.semantic is None or not descriptions.keys() >= set(labels):
             return None
         tokens = tokens_of(self._model, {label: descriptions[label] for label in labels})

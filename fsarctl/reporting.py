@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-__all__ = ["SILENT", "Advance", "Reporter"]
+__all__ = ["SILENT", "Advance", "Reporter", "counted"]
+
+
+def counted(number: int, thing: str) -> str:
+    """
+    >>> counted(1, "clip"), counted(2_000, "clip")
+    ('1 clip', '2,000 clips')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 class Advance(Protocol):
@@ -21,7 +29,7 @@ class Reporter(Protocol):
     """Where progress and remarks go."""
 
     def task(self, description: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Advance]:
-        """A bar of ``total`` units of which ``done`` were finished before (a resumed run)."""
+        """A bar of ``total`` units, each a ``unit``; ``done`` were finished before (a resumed run)."""
         ...
 
     def note(self, message: str) -> None:

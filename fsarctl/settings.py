@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from fsarctl.addresses import hidden, hidden_within
 from fsarctl.config import (
     PAPER_LAYERS,
     AblateConfig,
@@ -64,7 +65,7 @@ class Settings:
             ConfigError: as ``load_settings``.
         """
         values, origins = dict(self.values), dict(self.origins)
-        _merge(values, origins, [(f"--set {text}", [_from_override(text)]) for text in overrides])
+        _merge(values, origins, _overriding(overrides))
         return _with_paper_layers(Settings(self.root, _build(values, origins), origins, values))
 
     def dataset(self, name: str) -> DatasetConfig:
@@ -95,6 +96,12 @@ class Settings:
             return name
         if len(self.config.datasets) == 1:
             return next(iter(self.config.datasets))
+        if not self.config.datasets:
+            raise ConfigError(
+                f"{FILE_NAME} has no dataset",
+                next_step="Add one as [datasets.NAME]; `fsarctl init FOLDER --dry-run` prints it. "
+                "For labels alone: fsarctl describe --labels FILE, or --show LABEL.",
+            )
         raise ConfigError(
             f"{table}.dataset is not set and there are {len(self.config.datasets)} datasets to choose from",
             next_step=f"Name one in {FILE_NAME}: [{table}] dataset = ... (or --set {table}.dataset=NAME).",
@@ -129,14 +136,17 @@ def load_settings(
     sources = [
         (FILE_NAME, _flatten(file)),
         *((variable, [item]) for variable, item in _from_environment(environment, file)),
-        *((f"--set {text}", [_from_override(text)]) for text in overrides),
+        *_overriding(overrides),
     ]
     _merge(values, origins, sources)
     return _with_paper_layers(Settings(path.parent, _build(values, origins), origins, values))
 
 
 def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
-    """Every setting as (dotted key, value, origin, meaning), in the order of the tables."""
+    """Every setting as (dotted key, value, origin, meaning), in the order of the tables.
+
+    They are to be shown: addresses in the values are without login and query.
+    """
     listed = []
     tables: list[tuple[str, Any]] = [
         (f"{group}.{name}", table)
@@ -150,7 +160,8 @@ def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
                 continue
             key = f"{table}.{each.name}"
             origin = settings.origins.get(key, "default")
-            listed.append((key, asdict(instance)[each.name], origin, each.metadata["meaning"]))
+            value = hidden_within(asdict(instance)[each.name])
+            listed.append((key, value, origin, each.metadata["meaning"]))
     return listed
 
 
@@ -250,6 +261,11 @@ def _from_environment(
             )
         found.append((variable, (keys[variable], _parse(environment[variable]))))
     return found
+
+
+def _overriding(overrides: Sequence[str]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """The ``--set`` arguments as sources, whose names are shown."""
+    return [(hidden(f"--set {text}"), [_from_override(text)]) for text in overrides]
 
 
 def _from_override(text: str) -> tuple[str, Any]:

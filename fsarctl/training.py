@@ -103,7 +103,7 @@ def train_adapters(
     # Validation is counted too, so that the time left is told right.
     total = epochs * (episodes + config.val_episodes)
     done = state.step + len(state.epochs) * config.val_episodes
-    with reporter.task(title, total, "episodes", done=done) as advance:
+    with reporter.task(title, total, "episode", done=done) as advance:
         while len(state.epochs) < epochs:
             if state.step == (len(state.epochs) + 1) * episodes:
                 # The steps are in the checkpoint already: a kill while validating costs no training.

@@ -9,6 +9,7 @@ from is not in it but in the manifest's facts: the same sentences from another s
 """
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from fsarctl.describing.patience import Patience
 from fsarctl.describing.question import COMPLETION_TOKENS, tokens_about
 from fsarctl.describing.sources import Found, Sources
 from fsarctl.errors import InputError, PartialError, UsageError
-from fsarctl.reporting import Reporter
+from fsarctl.reporting import Reporter, counted
 
 __all__ = [
     "LABEL_LIST",
@@ -33,6 +34,7 @@ __all__ = [
     "VERSION",
     "Plan",
     "ask",
+    "edit_command",
     "failures",
     "labels_asked",
     "plan",
@@ -70,6 +72,7 @@ def unit(
     concurrency: int = 4,
     patience: Patience | None = None,
     limit: CaptionLimit | None = None,
+    flags: str = "",
 ) -> Unit:
     """The descriptions of a label list; repeated labels count once.
 
@@ -77,6 +80,7 @@ def unit(
     relative to; ``concurrency`` is how many labels are asked for at a time. What enters the key is
     the found sentences themselves, or the model, the template and the temperature they are asked with.
     ``limit`` refuses what the text encoder could not read; it changes no sentence and enters no key.
+    ``flags`` are the words that a suggested command must carry to mean the same project.
 
     Raises:
         InputError: there is no label; a corpus file is broken; or no file describes some label
@@ -95,7 +99,7 @@ def unit(
 
     if not found.asks:
         if rest:
-            raise _undescribed(rest)
+            raise _undescribed(rest, flags)
         key: dict[str, JSON] = {"source": "corpus", "labels": texts}
     else:
         key = {
@@ -122,10 +126,10 @@ def unit(
                 reporter=build.reporter,
             )
             if answers.failed:
-                raise failures(answers, len(rest))
+                raise failures(answers, len(rest), flags)
             build.record("answers", {"found": answers.found, "new": answers.new, **tokens(answers)})
             described |= answers.sub_actions
-        _require_readable(described, limit)
+        _require_readable(described, limit, flags)
         build.record("labels", len(described))
         sources = Counter([*(each.source for each in written.values()), *("openai" for _ in rest)])
         build.record("sources", dict(sources))
@@ -151,7 +155,9 @@ class Plan:
     """None if no prices are set."""
 
 
-def plan(labels: Sequence[str], config: DescribeConfig, *, records: Path, root: Path) -> Plan:
+def plan(
+    labels: Sequence[str], config: DescribeConfig, *, records: Path, root: Path, flags: str = ""
+) -> Plan:
     """What a build of the same ``unit`` would ask; nothing is sent or written.
 
     Raises:
@@ -162,7 +168,7 @@ def plan(labels: Sequence[str], config: DescribeConfig, *, records: Path, root: 
     there = found.all(names)
     rest = [label for label in names if label not in there]
     if rest and not found.asks:
-        raise _undescribed(rest)
+        raise _undescribed(rest, flags)
     calls = found.prompts(rest) if found.asks else {}
     usages = [each.record.usage for each in there.values() if each.record and each.record.usage]
     each = sum(usage["completion_tokens"] for usage in usages) / len(usages) if usages else COMPLETION_TOKENS
@@ -206,14 +212,23 @@ def ask(
     )
 
 
-def failures(answers: Described, labels: int) -> PartialError:
+def failures(answers: Described, labels: int, flags: str = "") -> PartialError:
     """The error that lists what a language model did not describe, of so many labels."""
     reasons = _shown([f"{label!r} ({reason})" for label, reason in sorted(answers.failed.items())])
+    failed, kept = len(answers.failed), len(answers.sub_actions)
+    have = "has" if failed == 1 else "have"
     return PartialError(
-        f"{len(answers.failed)} of {labels} labels have no description: {reasons}",
-        next_step=f"Run again: {len(answers.sub_actions)} answers are kept, and only the failed labels are "
-        "asked. Or write one: fsarctl describe --edit LABEL",
+        f"{failed} of {counted(labels, 'label')} {have} no description: {reasons}",
+        next_step=f"Run again: {counted(kept, 'answer')} {'is' if kept == 1 else 'are'} kept, and only what "
+        f"failed is asked. Or write {_pronoun(failed)}: {edit_command(sorted(answers.failed), flags)}",
     )
+
+
+def edit_command(labels: Sequence[str], flags: str = "") -> str:
+    """What lets a person describe these labels (the first few of many); ``flags`` name the project."""
+    shown = list(labels[:_SHOWN])
+    dashed = any(label.startswith("-") for label in shown)
+    return " ".join(filter(None, ["fsarctl describe --edit", flags, shlex.join(["--"] * dashed + shown)]))
 
 
 def tokens(answers: Described) -> dict[str, int]:
@@ -231,16 +246,18 @@ def _note_written(build: Build, written: Mapping[str, Found]) -> None:
         build.reporter.note(f"{_counted(labels)} without a description, used as its own stages")
 
 
-def _require_readable(described: Mapping[str, SubActions], limit: CaptionLimit | None) -> None:
+def _require_readable(described: Mapping[str, SubActions], limit: CaptionLimit | None, flags: str) -> None:
     """Refuse what the text encoder could read only in part, before anything is trained on it."""
     if limit is None:
         return
     problems = {label: limit.problem(label, text) for label, text in sorted(described.items())}
-    long = [f"{label!r} ({problem})" for label, problem in problems.items() if problem]
+    long = [label for label, problem in problems.items() if problem]
     if long:
+        verb = "is" if len(long) == 1 else "are"
         raise InputError(
-            f"{len(long)} of {len(described)} descriptions are too long: {_shown(long)}",
-            next_step="Shorten them where they are written, or by: fsarctl describe --edit LABEL",
+            f"{len(long)} of {counted(len(described), 'description')} {verb} too long: "
+            + _shown([f"{label!r} ({problems[label]})" for label in long]),
+            next_step=f"Shorten {_pronoun(len(long))} at the source, or by: {edit_command(long, flags)}",
         )
 
 
@@ -250,13 +267,17 @@ def _distinct(labels: Sequence[str]) -> list[str]:
     return sorted(set(labels))
 
 
-def _undescribed(labels: Sequence[str]) -> InputError:
+def _undescribed(labels: Sequence[str], flags: str) -> InputError:
     return InputError(
         f"no corpus file describes {_counted(labels)}",
         next_step='Write {"label": ["beginning.", "process.", "end."]} into a JSON file and name it in '
-        "describe.files; or describe one by `fsarctl describe --edit LABEL`; or set "
+        f"describe.files; or describe {_pronoun(len(labels))} by `{edit_command(labels, flags)}`; or set "
         'describe.source = "openai"; or describe.missing = "label".',
     )
+
+
+def _pronoun(number: int) -> str:
+    return "it" if number == 1 else "them"
 
 
 def prices(config: DescribeConfig) -> Prices:
@@ -275,8 +296,7 @@ def _write(folder: Path, described: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def _counted(labels: Sequence[str]) -> str:
-    plural = "" if len(labels) == 1 else "s"
-    return f"{len(labels)} label{plural}: {_shown([repr(label) for label in labels])}"
+    return f"{counted(len(labels), 'label')}: {_shown([repr(label) for label in labels])}"
 
 
 def _shown(items: Sequence[str]) -> str:

@@ -114,7 +114,7 @@ def _illustrate(
     seen: dict[str, list[Glance]] = {}
     loader: EpisodeLoader | None = None
     total = len(subjects) * len(choices)
-    with build.reporter.task(f"illustrate {dataset} {shot}-shot", total, "episodes") as advance:
+    with build.reporter.task(f"illustrate {dataset} {shot}-shot", total, "episode") as advance:
         for subject in subjects:
             adapted = subject.adapters is not None
             model = build_model(

@@ -20,7 +20,7 @@ from fsarctl.describing.caption_limit import CaptionLimit
 from fsarctl.describing.language_model import Described
 from fsarctl.describing.patience import Patience
 from fsarctl.describing.sources import Sources
-from fsarctl.errors import ConfigError
+from fsarctl.errors import ConfigError, FsarctlError
 from fsarctl.machine import Machine
 from fsarctl.models.catalogue import stored_side
 from fsarctl.reporting import Reporter
@@ -85,9 +85,30 @@ class Pipeline:
         labels = (self.data.require_labels(name, split) for name, split in self._splits())
         return sorted(set(chain.from_iterable(labels)))
 
+    def labels_of_datasets(self) -> list[str]:
+        """The labels of every split of every dataset that can be opened, each once, in silence."""
+        data = ProjectData(self._settings, None, lambda message: None, self._options.datasets)
+        labels: set[str] = set()
+        for name in self._config.datasets:
+            try:
+                labels.update(chain.from_iterable(data.dataset(name).found.values()))
+            except FsarctlError:  # whoever needs it will say so
+                continue
+        return sorted(labels)
+
     def describe_calls(self, labels: Sequence[str]) -> Plan:
         """What describing these labels would ask of the language model."""
-        return describe.plan(labels, self._config.describe, records=self._records, root=self._settings.root)
+        return describe.plan(
+            labels,
+            self._config.describe,
+            records=self._records,
+            root=self._settings.root,
+            flags=self._options.flags,
+        )
+
+    def edit_command(self, labels: Sequence[str]) -> str:
+        """What lets a person describe these labels."""
+        return describe.edit_command(labels, self._options.flags)
 
     def ask(self, units: Iterable[Unit], reporter: Reporter) -> Described | None:
         """Ask for all that these describe units want of a language model, at once; None if they want nothing.
@@ -291,6 +312,7 @@ class Pipeline:
             concurrency=self._options.concurrency,
             patience=self._patience,
             limit=self.caption_limit,
+            flags=self._options.flags,
         )
 
     def _frames(self, name: str, split: str) -> Unit:

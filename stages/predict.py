@@ -1,6 +1,5 @@
 """predict: what a trained pipeline says of new clips. It is no artifact: nothing is kept but on request."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 from fsarctl.artifacts import JSON, Artifact, Store, Unit
 from fsarctl.artifacts.store import joined_commands
 from fsarctl.data.clip_files import open_support_folder
+from fsarctl.data.corpus import needs_descriptions
 from fsarctl.errors import InputError, UpstreamError
 from fsarctl.machine import Machine
 from fsarctl.models.catalogue import stored_side
@@ -115,7 +115,7 @@ class Setup:
         return Ready(predictor, support, adapters, undescribed=undescribed)
 
     def _compare_descriptions(self, support: "Support", place: Path) -> None:
-        now = self._found(support.labels) if self._reads_text else {}
+        now = self._found(support.labels) if self._reads_descriptions else {}
         changed = [label for label, text in support.descriptions.items() if now.get(label, text) != text]
         if changed:
             self.reporter.note(
@@ -205,18 +205,26 @@ class Setup:
         )
 
     def _descriptions(self, labels: Sequence[str]) -> "tuple[dict[str, SubActions], list[str]]":
-        """What there is, and the classes that have none; neither if the model reads no text."""
-        if not self._reads_text:
+        """What there is, and the classes that have none; neither if the model reads no descriptions."""
+        if not self._reads_descriptions:
             return {}, []
         found = self._found(labels)
         missing = [label for label in labels if label not in found]
         if missing:
+            them = "it" if len(missing) == 1 else "them"
             self.reporter.note(
-                f"video only: {_named(missing)} not described. Describe them: fsarctl describe --edit"
-                f" {shlex.join(missing[:SHOWN])}; or in a file that describe.files names; or use the labels"
-                " themselves: --set describe.missing=label"
+                f"video only: {_named(missing)} not described. Describe {them}:"
+                f" {self.pipeline.edit_command(missing[:SHOWN])}; or {self._other_ways(them)}"
             )
         return found, missing
+
+    def _other_ways(self, them: str) -> str:
+        if self.settings.config.describe.source == "openai":
+            return f"have {them} described: fsarctl describe --labels FILE, with a line for each"
+        return (
+            f"describe {them} in a file that describe.files names; or use the label itself:"
+            " --set describe.missing=label"
+        )
 
     def _found(self, labels: Sequence[str]) -> "dict[str, SubActions]":
         return {label: each.sub_actions for label, each in self.pipeline.sources().all(labels).items()}
@@ -224,6 +232,10 @@ class Setup:
     @property
     def _reads_text(self) -> bool:
         return self.settings.config.model.score != "video"
+
+    @property
+    def _reads_descriptions(self) -> bool:
+        return self._reads_text and needs_descriptions(self.settings.config.model.sub_actions)
 
 
 def _named(labels: Sequence[str]) -> str:

@@ -90,12 +90,13 @@ def pipelines(
     note: Callable[[str], None] = say,
 ) -> "Callable[[Settings, Sequence[str]], Pipeline]":
     """What makes the units of settings that came of some overrides, whose commands name these."""
+    from fsarctl.cli.session import shareable
     from stages.plan import Pipeline, RunOptions
 
     shared = RunOptions(workers=workers, machine=machine, note=note)
 
     def pipeline(settings: "Settings", overrides: Sequence[str]) -> Pipeline:
-        words = shlex.join(word for each in overrides for word in ("--set", each))
+        words = shlex.join(word for each in overrides for word in ("--set", shareable(each)))
         flags = " ".join(filter(None, [session.flags, words]))
         return Pipeline(settings, session.store.records, replace(shared, flags=flags), dataset=dataset)
 

@@ -17,7 +17,8 @@ __all__ = ["app"]
 app = typer.Typer(
     name="fsarctl",
     help="Few-shot action recognition: describe, extract, train, eval. Finished work is never done twice.",
-    epilog="Start with: fsarctl run",
+    epilog="Start with: fsarctl run\n\nFSARCTL_CACHE, FSARCTL_PROJECT and FSARCTL_DEVICE stand for --cache, "
+    "--project and --device; FSARCTL_TRAIN_LR=0.01, and so on for every setting, for --set train.lr=0.01.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -112,7 +113,7 @@ def describe(
     session: Session,
     chosen: Annotated[
         list[str] | None,
-        typer.Argument(metavar="LABEL", help="With --show or --edit: only these labels."),
+        typer.Argument(metavar="LABEL", help="With --show or --edit: these labels, of a dataset or not."),
     ] = None,
     labels: Annotated[
         Path | None,
@@ -149,9 +150,11 @@ def describe(
         )
     pipeline = session.pipeline(dataset=dataset, concurrency=concurrency, answer_limit_s=time_limit)
     if shown:
-        describing.show(pipeline, labels, chosen or (), as_json=as_json)
+        describing.show(session, pipeline, labels, chosen or (), as_json=as_json)
     elif edited:
-        describing.edit(session, pipeline, labels, chosen or ())
+        from fsarctl.cli.editing import edit
+
+        edit(session, pipeline, labels, chosen or ())
     elif dry_run:
         calls = pipeline.describe_calls(describing.labels_of(pipeline, labels))
         describing.show_calls(calls, as_json=as_json)

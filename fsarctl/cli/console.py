@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.errors import FsarctlError
-from fsarctl.reporting import Advance, Reporter
+from fsarctl.reporting import Advance, Reporter, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,7 +116,7 @@ class _Lines:
                 last = time.monotonic()
                 left = (total - pace.done) / pace.rate if pace.rate else 0.0
                 tail = f", {detail}" if detail else ""
-                say(f"{description}: {pace.done} of {total} {unit}, about {left:.0f} s left{tail}")
+                say(f"{description}: {pace.done} of {counted(total, unit)}, about {left:.0f} s left{tail}")
 
         yield advance
         say(pace.summary(description, unit))
@@ -138,6 +138,5 @@ class _Pace:
         return (self.done - self._before) / elapsed if elapsed > 0 else 0.0
 
     def summary(self, description: str, unit: str) -> str:
-        return (
-            f"{description}: {self.done} {unit} in {time.monotonic() - self._start:.1f} s ({self.rate:.4g}/s)"
-        )
+        elapsed = time.monotonic() - self._start
+        return f"{description}: {counted(self.done, unit)} in {elapsed:.1f} s ({self.rate:.4g}/s)"

@@ -1,11 +1,5 @@
-"""``fsarctl describe``: make descriptions, show them, correct them, or say what they would cost."""
+"""``fsarctl describe``: make descriptions, show them, or say what they would cost."""
 
-import difflib
-import os
-import shlex
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fsarctl.cli.console import print_json, print_line, say
-from fsarctl.errors import InputError, UsageError
+from fsarctl.errors import UsageError
+from fsarctl.reporting import counted
 
 if TYPE_CHECKING:
     from fsarctl.cli.session import Session
-    from fsarctl.data.corpus import SubActions
     from fsarctl.describing.language_model import Described
     from fsarctl.describing.sources import Found
     from stages.describe import Plan
     from stages.plan import Pipeline
 
-__all__ = ["edit", "labels_of", "make", "show", "show_calls"]
+__all__ = ["chosen_labels", "labels_of", "make", "show", "show_calls"]
+
+_SHOWN = 3
 
 
 def make(session: "Session", pipeline: "Pipeline", file: Path | None, *, force: bool, as_json: bool) -> None:
@@ -34,7 +30,11 @@ def make(session: "Session", pipeline: "Pipeline", file: Path | None, *, force: 
     """
     from stages.describe import failures, labels_asked
 
-    units = [pipeline.describe_labels(_listed(file), file)] if file else pipeline.describe()
+    listed = _listed(file) if file else []
+    try:
+        units = [pipeline.describe_labels(listed, file)] if file else pipeline.describe()
+    finally:  # a misspelt correction may be why a label has no description
+        _say_unused(session, pipeline, file, listed)
     undone = [unit for unit in units if force or session.store.find(unit) is None]
     asked = pipeline.ask(undone, session.reporter)
     failed = set(asked.failed) if asked else set()
@@ -49,46 +49,23 @@ def make(session: "Session", pipeline: "Pipeline", file: Path | None, *, force: 
             }
         )
     if asked and failed:
-        raise failures(asked, len(asked.sub_actions) + len(failed))
+        raise failures(asked, len(asked.sub_actions) + len(failed), session.flags)
 
 
-def show(pipeline: "Pipeline", file: Path | None, chosen: Sequence[str], *, as_json: bool) -> None:
+def show(
+    session: "Session", pipeline: "Pipeline", file: Path | None, chosen: Sequence[str], *, as_json: bool
+) -> None:
     """Print what each label is described by now."""
-    labels = _chosen(pipeline, file, chosen)
+    labels = chosen_labels(session, pipeline, file, chosen) if chosen else labels_of(pipeline, file)
     found = pipeline.sources().all(labels)
+    if not chosen:
+        _say_unused(session, pipeline, file, labels)
     if as_json:
         print_json(
             {"schema": "fsarctl.descriptions/1", "descriptions": [_row(each, found) for each in labels]}
         )
         return
     _print_descriptions(labels, found)
-
-
-def edit(session: "Session", pipeline: "Pipeline", file: Path | None, chosen: Sequence[str]) -> None:
-    """Let a person correct descriptions in an editor, one label after the other.
-
-    Raises:
-        UsageError: no label is named, or there is no editor.
-        InputError: a description is no good and nobody is there to correct it.
-    """
-    from fsarctl.describing.edits import EDITS, keep_edit
-
-    if not chosen:
-        raise UsageError("--edit needs a label", next_step='For example: fsarctl describe --edit "long jump"')
-    labels = _chosen(pipeline, file, chosen)
-    found = pipeline.sources().all(labels)
-    changed = 0
-    for label in labels:
-        before = found[label].sub_actions if label in found else None
-        after = _corrected(label, before, pipeline)
-        if after is None or after == before:
-            say(f"{label!r}: nothing was changed")
-            continue
-        keep_edit(session.settings.root, label, after)
-        changed += 1
-        say(f"{label!r} is kept in {EDITS}; delete it there to take it back")
-    if changed:
-        say("next: fsarctl describe")
 
 
 def show_calls(plan: "Plan", *, as_json: bool) -> None:
@@ -112,7 +89,8 @@ def show_calls(plan: "Plan", *, as_json: bool) -> None:
         typer.echo(f"--- {label}\n{prompt}\n")
     about = f"about {plan.prompt_tokens:,} + {plan.completion_tokens:,} tokens" if plan.calls else "no tokens"
     cost = f", about {amount(plan.cost)} at your prices" if plan.calls and plan.cost is not None else ""
-    say(f"{len(plan.calls)} calls would be made ({about}{cost}); {plan.kept} descriptions are there already")
+    calls = f"{counted(len(plan.calls), 'call')} would be made ({about}{cost})"
+    say(f"{calls}; {counted(plan.kept, 'description')} {'is' if plan.kept == 1 else 'are'} there already")
 
 
 def labels_of(pipeline: "Pipeline", file: Path | None) -> list[str]:
@@ -129,74 +107,55 @@ def _listed(file: Path) -> list[str]:
     return list(listed.labels)
 
 
-def _chosen(pipeline: "Pipeline", file: Path | None, chosen: Sequence[str]) -> list[str]:
-    known = labels_of(pipeline, file)
-    unknown = [label for label in chosen if label not in known]
-    if unknown:
-        nearest = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.4)
-        where = str(file) if file else "the datasets"
-        raise InputError(
-            f"there is no label {unknown[0]!r} in {where}",
-            next_step=(f"Did you mean {nearest[0]!r}? " if nearest else "")
-            + "`fsarctl describe --show` lists the labels; --labels FILE names another list.",
-        )
-    return list(dict.fromkeys(chosen)) or known
+def chosen_labels(
+    session: "Session", pipeline: "Pipeline", file: Path | None, chosen: Sequence[str]
+) -> list[str]:
+    """The labels that a person named, as the list, the datasets or the corrections spell them.
+
+    One that none of them has is taken as it is, and said, with the label that may have been meant.
+
+    Raises:
+        UsageError: one is empty.
+        InputError: the list or the corrections cannot be read.
+    """
+    from fsarctl.data.labels import loosely, nearest
+    from fsarctl.describing.edits import load_edits
+
+    if not all(label.strip() for label in chosen):
+        raise UsageError("a label is empty", next_step='For example: fsarctl describe --edit "long jump"')
+    known = [*(_listed(file) if file else ()), *pipeline.labels_of_datasets()]
+    spelled = {loosely(label): label for label in (*load_edits(session.settings.root), *reversed(known))}
+    labels = {label if label in known else spelled.get(loosely(label), label): None for label in chosen}
+    for label in labels:
+        if known and label not in known:
+            near = nearest(label, known)
+            say(f"{label!r} is in {_nowhere(file)}" + (f"; did you mean {near!r}?" if near else ""))
+    return list(labels)
 
 
-def _corrected(label: str, before: "SubActions | None", pipeline: "Pipeline") -> "SubActions | None":
-    """What a person makes of a description; None if she leaves it. Errors are shown in the editor again."""
-    from fsarctl.describing.edits import as_text, from_text, with_problem
+def _say_unused(session: "Session", pipeline: "Pipeline", file: Path | None, labels: Sequence[str]) -> None:
+    """Corrections of labels that are neither among these nor in a dataset: perhaps they are misspelt."""
+    from fsarctl.data.labels import loosely, nearest
+    from fsarctl.describing.edits import EDITS, load_edits
 
-    limit = pipeline.caption_limit
-    text = as_text(label, before)
-    while True:
-        edited = _in_editor(text)
-        if edited == text:
-            return None
-        try:
-            after = from_text(edited)
-            if after and limit and (problem := limit.problem(label, after)):
-                raise ValueError(f"is too long: {problem}")
-            return after
-        except ValueError as error:
-            if not sys.stdin.isatty():
-                raise InputError(
-                    f"the description of {label!r} {error}", next_step="Nothing was changed; edit it again."
-                ) from None
-            say(f"the description {error}")
-            if not typer.confirm("Edit it again?", default=True, err=True):
-                return None
-            text = with_problem(edited, str(error))
+    edits = load_edits(session.settings.root)
+    if not edits:
+        return
+    of_datasets = pipeline.labels_of_datasets()
+    known = [*labels, *of_datasets]
+    used = {loosely(label) for label in known}
+    near = {label: nearest(label, known) for label in edits if loosely(label) not in used}
+    if not of_datasets:  # other label lists may have them
+        near = {label: other for label, other in near.items() if other}
+    if not near:
+        return
+    named = [f"{label!r}" + (f" (did you mean {other!r}?)" if other else "") for label, other in near.items()]
+    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+    say(f"{EDITS} also describes {', '.join(named[:_SHOWN])}{more}, in {_nowhere(file)}")
 
 
-def _in_editor(text: str) -> str:
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("vi" if sys.stdin.isatty() else "")
-    if not editor:
-        raise UsageError(
-            "there is no editor: neither VISUAL nor EDITOR is set, and this is no terminal",
-            next_step='Set EDITOR, or write {"label": ["beginning.", "process.", "end."]} into '
-            "edited-descriptions.json beside fsarctl.toml.",
-        )
-    with tempfile.TemporaryDirectory(prefix="fsarctl-") as folder:
-        path = Path(folder, "sub-actions.yaml")
-        path.write_text(text, encoding="utf-8")
-        try:
-            done = subprocess.run([*shlex.split(editor), str(path)], check=False)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"the editor {editor!r} cannot be started: {error}", next_step="Set EDITOR to another one."
-            ) from None
-        if done.returncode:
-            raise InputError(
-                f"the editor {editor!r} ended with status {done.returncode}", next_step="Nothing was changed."
-            )
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"what the editor left cannot be read: {type(error).__name__}",
-                next_step="Nothing was changed.",
-            ) from None
+def _nowhere(file: Path | None) -> str:
+    return f"neither {file} nor a dataset" if file else "no dataset"
 
 
 def _print_descriptions(labels: Sequence[str], found: Mapping[str, "Found"]) -> None:
@@ -211,7 +170,8 @@ def _print_descriptions(labels: Sequence[str], found: Mapping[str, "Found"]) -> 
         print_line(Text(label, "bold").append(f"  ({origin})", "not bold dim" if each else "not bold yellow"))
         for stage, sentence in zip(STAGES, each.sub_actions, strict=True) if each else ():
             print_line(Text(f"  {stage:<{width}}  ", "dim").append(sentence, "not dim"))
-    say(f"{len(found)} of {len(labels)} labels are described")
+    are = "is" if 1 in (len(found), len(labels)) else "are"
+    say(f"{len(found)} of {counted(len(labels), 'label')} {are} described")
 
 
 def _row(label: str, found: Mapping[str, "Found"]) -> dict[str, Any]:
@@ -237,6 +197,7 @@ def _answers(asked: "Described", session: "Session") -> dict[str, Any]:
         "found": asked.found,
         "new": asked.new,
         "failed": dict(asked.failed),
+        "alike": asked.alike,
         **counts,
         "cost": prices(session.settings.config.describe).cost(*counts.values()),
     }

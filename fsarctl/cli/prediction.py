@@ -13,6 +13,7 @@ from fsarctl.cli.console import print_json, print_table, say
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.machine import Machine
 from fsarctl.models.strategies import TITLES
+from fsarctl.reporting import counted
 
 if TYPE_CHECKING:
     from fsarctl.cli.session import Session
@@ -74,10 +75,16 @@ def predict(
     failed = [each for each in predictions if each.failure]
     if failed:
         first = f"{failed[0].clip} ({failed[0].failure})"
+        others = len(predictions) - len(failed)
         raise PartialError(
-            f"{len(failed)} of {len(predictions)} clips could not be read: {first}"
+            f"{len(failed)} of {counted(len(predictions), 'clip')} could not be read: {first}"
             + (f" and {len(failed) - 1} more" if len(failed) > 1 else ""),
-            next_step="Check that a player can show them. All others were classified.",
+            next_step=f"Check that a player can show {'it' if len(failed) == 1 else 'them'}."
+            + (
+                f" {counted(others, 'other')} {'was' if others == 1 else 'were'} classified."
+                if others
+                else ""
+            ),
         )
 
 
@@ -194,13 +201,13 @@ def _print_table(session: "Session", ready: "Ready", predictions: "Sequence[Pred
 
 def _heading(session: "Session", ready: "Ready") -> str:
     counts = sorted(set(ready.support.shots.values()))
-    each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    each = counted(counts[0], "clip") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
     model = TITLES["frozen"]
     if ready.adapters is not None:
         strategy = session.settings.config.model.strategy
         model = f"{TITLES[strategy]} ({ready.adapters.artifact.manifest.slot})"
     kind = {"both": "video x text", "video": "video", "text": "text"}[_score_kind(session, ready)]
-    return f"{len(ready.support.labels)} classes, {each} clips each; {model}; score: {kind}; each clip alone"
+    return f"{len(ready.support.labels)} classes, {each} each; {model}; score: {kind}; each clip alone"
 
 
 def _score_kind(session: "Session", ready: "Ready") -> str:

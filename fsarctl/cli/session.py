@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fsarctl.settings import Settings
     from stages.plan import Pipeline
 
-__all__ = ["Session", "command"]
+__all__ = ["Session", "command", "shareable"]
 
 KEPT_STAGES = ("ablate",)
 """Whose artifacts, and all that went into them, `cache gc` keeps if not told otherwise."""
@@ -99,7 +99,7 @@ class Session:
             *(("--project", str(project)) if project else ()),
             *(("--cache", str(cache)) if cache else ()),
         ]
-        words += [word for each in overrides for word in ("--set", _shareable(each))]
+        words += [word for each in overrides for word in ("--set", shareable(each))]
         store = Store(place, reporter=reporter, project=settings.root)
         return cls(settings, store, reporter, shlex.join(words))
 
@@ -365,17 +365,14 @@ class Session:
             require_success(run_commands(commands, jobs, self.reporter, words))
 
 
-def _shareable(override: str) -> str:
+def shareable(override: str) -> str:
     """An override as manifests and messages may repeat it: an address without the password in it."""
-    from fsarctl.describing.server import public_address
+    from fsarctl.addresses import public_address, public_text
 
     key, equals, value = override.partition("=")
-    if key.strip() != "describe.base_url":
-        return override
-    try:
+    if key.strip() == "describe.base_url":
         return f"{key}{equals}{public_address(value)}"
-    except ValueError:
-        return f"{key}{equals}"
+    return public_text(override)
 
 
 def _summary(outcome: "Outcome") -> dict[str, Any]:

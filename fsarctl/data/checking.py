@@ -93,7 +93,7 @@ def open_all(
     tasks = [(number, clip.path) for number, clip in enumerate(clips)]
     answers = decode_all(tasks, decode_first_frame, 1, 16, max(1, min(workers, len(tasks))), time_limit_s)
     failed = {}
-    with closing(answers), reporter.task("open", len(tasks), "clips") as advance:
+    with closing(answers), reporter.task("open", len(tasks), "clip") as advance:
         for number, answer in answers:
             if isinstance(answer, Failure):
                 failed[clips[number].name] = answer.reason

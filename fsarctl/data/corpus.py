@@ -27,6 +27,7 @@ __all__ = [
     "Corpus",
     "SubActions",
     "action_prompts",
+    "needs_descriptions",
     "prompts_of",
     "load_corpus",
     "load_descriptions",
@@ -84,6 +85,11 @@ def action_prompts(label: str, sub_actions: SubActions) -> tuple[str, ...]:
 def prompts_of(use: str, label: str, sub_actions: SubActions) -> tuple[str, ...]:
     """A class's prompts for one use of its sub-actions, a key of ``PROMPT_MAKERS`` (Table 6)."""
     return PROMPT_MAKERS[use](label, sub_actions)
+
+
+def needs_descriptions(use: str) -> bool:
+    """Whether a class's prompts for this use say more than its label."""
+    return use != "none"
 
 
 PROMPT_MAKERS: Mapping[str, Callable[[str, SubActions], tuple[str, ...]]] = {

@@ -112,7 +112,7 @@ def extract_clips(
     damaged: Counter[Path] = Counter()
     with (
         closing(decode_these(work.fresh, workers=min(workers, len(work.fresh)))) as answers,
-        reporter.task(title, len(clips), "clips", len(clips) - len(todo)) as advance,
+        reporter.task(title, len(clips), "clip", len(clips) - len(todo)) as advance,
     ):
         for shard in waiting:
             block = np.zeros((len(writer.rows(shard)), frames * candidates, size, size, 3), np.uint8)

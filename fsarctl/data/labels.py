@@ -1,5 +1,6 @@
 """Label lists: one action label per line, cleaned in the open. Labels are data, never paths."""
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -9,11 +10,13 @@ from pathlib import Path
 from fsarctl.data.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.errors import InputError
 
-__all__ = ["LabelList", "loosely", "read_labels"]
+__all__ = ["LabelList", "loosely", "nearest", "read_labels"]
 
 LONGEST_LABEL = 300
 _FORMAT = "A label list is UTF-8 text with one action label per line, such as: juggling balls"
 _LINES_SHOWN = 5
+_CLOSE = 0.75
+_QUOTES = {'""', "''", "“”", "‘’", "„“", "«»", "``"}
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class LabelList:
 def read_labels(path: Path) -> LabelList:
     """The labels of a text file.
 
-    A byte order mark, Windows line ends, blank lines, surrounding spaces and repeated labels are
-    dropped and reported as remarks.
+    A byte order mark, Windows line ends, blank lines, surrounding spaces, quotes around a whole line and
+    repeated labels are dropped and reported as remarks.
 
     Raises:
         InputError: the file cannot be read, is not UTF-8 text, holds no label, or a line cannot be
@@ -42,14 +45,17 @@ def read_labels(path: Path) -> LabelList:
     _refuse_lines(path, lines)
 
     first_line: dict[str, int] = {}
-    blank, padded, repeated = [], [], []
+    blank, padded, quoted, repeated = [], [], [], []
     for number, line in enumerate(lines, start=1):
-        label = line.strip()
+        written = line.strip()
+        label = _unquoted(written)
         if not label:
             blank.append(number)
             continue
-        if label != line:
+        if written != line:
             padded.append(number)
+        if label != written:
+            quoted.append(number)
         if label in first_line:
             repeated.append(f"{number} (as {first_line[label]})")
         else:
@@ -62,6 +68,7 @@ def read_labels(path: Path) -> LabelList:
         remarks.append("read Windows line ends as line ends")
     remarks += _remark("blank", blank, "dropped")
     remarks += _remark("padded", padded, "stripped of surrounding spaces")
+    remarks += _remark("quoted", quoted, "stripped of the quotes")
     remarks += _remark("repeated", repeated, "dropped")
     return LabelList(tuple(first_line), tuple(remarks))
 
@@ -73,6 +80,21 @@ def loosely(label: str) -> str:
     """
     # macOS decomposes accents in folder names; NFKC composes them again
     return re.sub(r"[\s_\[\]-]+", "", unicodedata.normalize("NFKC", label).casefold())
+
+
+def nearest(label: str, labels: Iterable[str]) -> str | None:
+    """The label that this one may be a misspelling of; None if none is close."""
+    spelled = {loosely(each): each for each in labels}
+    found = difflib.get_close_matches(loosely(label), list(spelled), n=1, cutoff=_CLOSE)
+    return spelled[found[0]] if found else None
+
+
+def _unquoted(line: str) -> str:
+    """What stands between quotes around the whole line, or the line; the same quotes within it stay."""
+    first, last = line[:1], line[-1:]
+    if len(line) < 2 or first + last not in _QUOTES or {first, last} & {*line[1:-1]}:
+        return line
+    return line[1:-1].strip()
 
 
 def _refuse_lines(path: Path, lines: Sequence[str]) -> None:

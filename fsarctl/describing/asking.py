@@ -26,6 +26,7 @@ from fsarctl.describing.costs import Tally
 from fsarctl.describing.failures import Failures, RefusedError
 from fsarctl.describing.forms import FORMS, FormMemory, refuses_form
 from fsarctl.describing.patience import Patience, pause
+from fsarctl.describing.redaction import Redaction
 from fsarctl.describing.server import Server
 from fsarctl.errors import FsarctlError
 
@@ -71,7 +72,14 @@ async def ask(
             that were under way are still handed over.
         FsarctlError: what ``on_answer`` raised, likewise.
     """
-    failures = Failures(server.address, server.model, bool(server.key()), server.secrets(), patience.deadline)
+    failures = Failures(
+        server.address,
+        server.model,
+        bool(server.key()),
+        server.has_login,
+        Redaction(server.secrets()),
+        patience.deadline,
+    )
     async with Connection(server, patience.timeout) as connection:
         asking = _Asking(
             connection=connection,
@@ -139,7 +147,7 @@ class _Asking:
             async with asyncio.timeout(self.patience.deadline):
                 answer = await self._answer(label, prompt)
         except BadAnswerError as error:
-            self.on_failure(label, self.failures.redacted(str(error)))
+            self.on_failure(label, self.failures.redaction.text(str(error)))
             return
         except (RefusedError, ConnectionLostError, TimeoutError) as error:
             self.refusal = self.refusal or self.failures.stops_the_run(error, reached=self.reached)
@@ -165,12 +173,14 @@ class _Asking:
                 usage = usage_of(completion)
                 own.add(usage)
                 self.tally.add(usage)
-                text = self.failures.redacted(answer_text(completion))
-                sub_actions = self._redacted(parse_answer(text))
+                text = self.failures.redaction.answer(answer_text(completion))
+                # once more: JSON has spellings of the key that only reading it undoes
+                first, then, last = map(self.failures.redaction.answer, parse_answer(text))
+                sub_actions = (first, then, last)
                 self._learn(form)
                 if wrong := self.problem(label, sub_actions):
                     raise BadAnswerError(wrong)
-                answered_by = self.failures.redacted(str(completion.get("model") or self.server.model))
+                answered_by = self.failures.redaction.text(str(completion.get("model") or self.server.model))
                 return Answer(sub_actions, own.usage, answered_by, self.server.address, form)
             except BadAnswerError as error:
                 wrong = str(error)
@@ -235,11 +245,6 @@ class _Asking:
         self.form, self.proven = form, True
         with suppress(OSError):  # it is only a memory; that answers cannot be kept is said where they are
             self.memory.remember(form)
-
-    def _redacted(self, sub_actions: SubActions) -> SubActions:
-        # once more: JSON has spellings of the key that only reading it undoes
-        beginning, process, end = map(self.failures.redacted, sub_actions)
-        return beginning, process, end
 
 
 def _lesser(form: str) -> str | None:

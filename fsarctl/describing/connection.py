@@ -4,10 +4,12 @@ Redirects are not followed: the key and the prompts go to the address that was n
 """
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 
@@ -23,7 +25,15 @@ _CONNECT_S = 10.0
 
 
 class ConnectionLostError(Exception):
-    """A request without a whole reply; the message says what became of it."""
+    """A request without a whole reply; the message says what became of it.
+
+    ``kind``: unreached, nobody took the connection; broken, it was taken and then broken off; late, there
+    was no whole reply in time.
+    """
+
+    def __init__(self, message: str, kind: Literal["unreached", "broken", "late"]) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -104,11 +114,31 @@ class Connection:
             return _reply(error.status_code, error.response.headers, error.response.content)
         except (TimeoutError, httpx2.TimeoutException, openai.APITimeoutError) as error:
             if isinstance(error.__cause__, httpx2.ConnectTimeout):
-                raise ConnectionLostError(f"no connection within {self._connect:g} s") from None
-            raise ConnectionLostError(f"no answer within {self._timeout:g} s") from None
+                raise ConnectionLostError(f"no connection within {self._connect:g} s", "unreached") from None
+            raise ConnectionLostError(f"no answer within {self._timeout:g} s", "late") from None
         except (httpx2.HTTPError, openai.APIConnectionError) as error:
-            cause = type(error.__cause__ or error).__name__
-            raise ConnectionLostError(f"the connection failed ({cause})") from None
+            raise _lost(error) from None
+
+
+def _lost(error: Exception) -> ConnectionLostError:
+    """What became of a connection, as the errors beneath tell it."""
+    causes: list[BaseException] = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    name = type(next((each for each in causes if isinstance(each, httpx2.HTTPError)), error)).__name__
+    for each in causes:
+        if isinstance(each, socket.gaierror):
+            return ConnectionLostError("there is no host of this name", "unreached")
+        if isinstance(each, ConnectionRefusedError):
+            return ConnectionLostError("the connection is refused", "unreached")
+        if isinstance(each, ssl.SSLError):
+            reason = str(each.reason or "no reason given").lower().replace("_", " ")
+            return ConnectionLostError(f"https fails ({reason})", "broken")
+        if isinstance(each, ConnectionResetError):
+            return ConnectionLostError(f"the connection broke off ({name})", "broken")
+    if name == "ConnectError":
+        return ConnectionLostError("the connection failed", "unreached")
+    return ConnectionLostError(f"the connection broke off ({name})", "broken")
 
 
 async def _bound(response: httpx2.Response) -> None:

@@ -60,6 +60,8 @@ def keep_edit(root: Path, label: str, sub_actions: SubActions) -> Path:
 
 def as_text(label: str, sub_actions: SubActions | None) -> str:
     """A description as a person edits it: a line a stage, and remarks behind #."""
+    # a folder's name may have line ends, or bytes that are no text
+    label = " ".join(label.encode("utf-8", "backslashreplace").decode().split())
     stages = zip(STAGES, sub_actions or ("",) * len(STAGES), strict=True)
     lines = [
         f"# What is seen at the beginning, in the process and at the end of: {label}",

@@ -5,9 +5,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from fsarctl.addresses import public_address
 from fsarctl.describing.connection import ConnectionLostError, Reply
 from fsarctl.describing.patience import asked_to_wait
-from fsarctl.describing.server import KEY_VARIABLE, public_address
+from fsarctl.describing.redaction import Redaction
+from fsarctl.describing.server import KEY_VARIABLE
 from fsarctl.errors import ConfigError
 
 __all__ = ["Failures", "RefusedError"]
@@ -41,14 +43,9 @@ class Failures:
     address: str
     model: str
     has_key: bool
-    secrets: tuple[str, ...]
+    has_login: bool
+    redaction: Redaction
     deadline: float
-
-    def redacted(self, text: str) -> str:
-        """A server's words without the key or the password, should it repeat them."""
-        for secret in self.secrets:
-            text = text.replace(secret, "[key]")
-        return text
 
     def refused(self, reply: Reply) -> RefusedError:
         """What a reply that is none says, in whichever of its many places a server says it."""
@@ -64,7 +61,7 @@ class Failures:
         said = " ".join(str(words).split())
         return RefusedError(
             reply,
-            self.redacted(said)[:_LONGEST_QUOTE],
+            self.redaction.text(said)[:_LONGEST_QUOTE],
             str(fields.get("code") or ""),
             str(fields.get("param") or ""),
         )
@@ -85,33 +82,23 @@ class Failures:
         """
         said = self.reason(error)
         if isinstance(error, ConnectionLostError):
-            if reached:
-                return None
-            return ConfigError(
-                f"cannot reach {self.address}: {said}",
-                next_step="Start the server, or correct describe.base_url; a slow one needs --time-limit.",
-            )
+            return None if reached else self._no_reply(error)
         if not isinstance(error, RefusedError):
             return None
         if 300 <= error.status < 400:
-            try:
-                to = self.redacted(public_address(error.location)).removesuffix("/chat/completions")
-            except ValueError:
-                to = "one that is none"
+            to = self.redaction.text(public_address(error.location)).removesuffix("/chat/completions")
             return ConfigError(
                 f"{self.address} redirects to another address: {to}",
                 next_step="Set describe.base_url to the address that you trust with prompts and key.",
             )
         if error.status == 401:
-            wrong = "refuses the key" if self.has_key else "wants a key, and there is none"
-            return ConfigError(
-                f"{self.address} {wrong} (HTTP 401)",
-                next_step=f"Set the environment variable {KEY_VARIABLE}.",
-            )
+            return self._unknown_caller()
         if error.status == 403:
+            this = "the login in describe.base_url" if self.has_login else "this key"
+            other = "login in describe.base_url" if self.has_login else f"key ({KEY_VARIABLE})"
             return ConfigError(
-                f"{self.address} does not allow {self.model!r} with this key: {said}",
-                next_step=f"Use another key ({KEY_VARIABLE}) or another describe.model.",
+                f"{self.address} does not allow {self.model!r} with {this}: {said}",
+                next_step=f"Use another {other} or another describe.model.",
             )
         if error.status in (404, 405):
             return ConfigError(
@@ -130,3 +117,31 @@ class Failures:
                 next_step="Set describe.temperature to what the model takes, often 1.",
             )
         return None
+
+    def _no_reply(self, error: ConnectionLostError) -> ConfigError:
+        """No request has had a reply so far."""
+        if error.kind == "unreached":
+            return ConfigError(
+                f"cannot reach {self.address}: {error}",
+                next_step="Start the server, or correct describe.base_url.",
+            )
+        if error.kind == "late":
+            return ConfigError(
+                f"{self.address} takes the connection, but there is {error}",
+                next_step="Give a slow model longer (--time-limit SECONDS); else see the server's log.",
+            )
+        return ConfigError(
+            f"{self.address} takes the connection, but gives no whole answer: {error}",
+            next_step="See the server's log; check the port of describe.base_url, and http or https.",
+        )
+
+    def _unknown_caller(self) -> ConfigError:
+        if self.has_login:
+            return ConfigError(
+                f"{self.address} refuses the login in describe.base_url (HTTP 401)",
+                next_step="Correct the user and the password in describe.base_url.",
+            )
+        wrong = "refuses the key" if self.has_key else "wants a key, and there is none"
+        return ConfigError(
+            f"{self.address} {wrong} (HTTP 401)", next_step=f"Set the environment variable {KEY_VARIABLE}."
+        )

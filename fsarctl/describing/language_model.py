@@ -1,6 +1,6 @@
 """Descriptions from a language model: what was answered before, and the rest asked for and kept."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fsarctl.data.corpus import SubActions
@@ -9,9 +9,11 @@ from fsarctl.describing.costs import Prices, Tally
 from fsarctl.describing.patience import Patience
 from fsarctl.describing.records import CorruptRecordError, Records
 from fsarctl.describing.server import Server
-from fsarctl.reporting import SILENT, Reporter
+from fsarctl.reporting import SILENT, Reporter, counted
 
 __all__ = ["Described", "describe"]
+
+_SHOWN = 5
 
 
 @dataclass
@@ -25,6 +27,14 @@ class Described:
     """Answers that were there before."""
     tally: Tally = field(default_factory=Tally)
     """What was asked now."""
+
+    @property
+    def alike(self) -> list[list[str]]:
+        """Labels that were given the very same three sentences, together."""
+        same: dict[tuple[str, ...], list[str]] = {}
+        for label, sentences in sorted(self.sub_actions.items()):
+            same.setdefault(tuple(each.casefold() for each in sentences), []).append(label)
+        return [labels for labels in same.values() if len(labels) > 1]
 
     @property
     def new(self) -> int:
@@ -102,11 +112,21 @@ def describe(
                 )
         finally:
             if described.tally.replies or described.failed:
-                reporter.note(
-                    f"{described.found} descriptions were there, {described.new} are new "
-                    f"({described.tally.words(prices or Prices())}), {len(described.failed)} failed"
-                )
+                reporter.note(_summary(described, prices or Prices()))
+                for labels in described.alike:
+                    reporter.note(f"warning: {_named(labels)} were given the very same description")
     return described
+
+
+def _summary(described: Described, prices: Prices) -> str:
+    there = f"{counted(described.found, 'description')} {'was' if described.found == 1 else 'were'} there"
+    new = f"{described.new} {'is' if described.new == 1 else 'are'} new ({described.tally.words(prices)})"
+    return f"{there}, {new}, {len(described.failed)} failed"
+
+
+def _named(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    return f"{len(labels)} labels ({', '.join(map(repr, labels[:_SHOWN]))}{more})"
 
 
 def _finish(asking: Coroutine[None, None, None]) -> None:

@@ -1,18 +1,17 @@
 """A language model on an OpenAI-compatible server: its address, and the key from the environment."""
 
 import os
-from base64 import b64encode
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
+from fsarctl.addresses import public_address, secrets_in
 from fsarctl.errors import ConfigError
 
-__all__ = ["KEY_VARIABLE", "Server", "public_address"]
+__all__ = ["KEY_VARIABLE", "Server"]
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 
 _OPENAI = "https://api.openai.com/v1"
-_SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True)
@@ -85,22 +84,15 @@ class Server:
             )
         return key
 
+    @property
+    def has_login(self) -> bool:
+        """Whether the address holds a user; the key is then not sent."""
+        return "@" in urlsplit(self.url).netloc
+
     def secrets(self) -> tuple[str, ...]:
-        """What a server may repeat of a request and nobody may read: key, password, query.
+        """What a server may repeat of a request and nobody may read: the key, the address's login and query.
 
         Raises:
             ConfigError: see ``key``.
         """
-        parts = urlsplit(self.url)
-        login, password = unquote(parts.username or ""), unquote(parts.password or "")
-        basic = b64encode(f"{login}:{password}".encode()).decode() if login else ""
-        # what local servers take for a key ("none", "EMPTY") is a word, not a secret
-        return tuple(
-            secret for secret in (self.key(), password, basic, parts.query) if len(secret) >= _SHORTEST_SECRET
-        )
-
-
-def public_address(url: str) -> str:
-    """An address without user, password and query, which may hold secrets."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+        return tuple(filter(None, dict.fromkeys((self.key(), *secrets_in(self.url)))))

@@ -230,6 +230,21 @@ def test_table_csv_and_json_say_the_same_and_bad_clips_are_rows(
     assert second["top"][1]["class"] not in table
 
 
+def test_one_is_one(project: Path, support: Path, clip: str, tmp_path: Path) -> None:
+    for spare in sorted(support.rglob("*.mp4"))[:2]:
+        spare.unlink()
+    (tmp_path / "empty.mp4").touch()
+    line = f"fsarctl predict --support {support} {tmp_path}/empty.mp4 --frozen"
+    done = type_in(project, line, expect=7)
+    assert "2 classes, 1 clip each;" in done.stdout
+    assert "predict: 1 clip in " in done.stderr
+    assert "1 of 1 clip could not be read" in done.stderr
+    assert "classified" not in done.stderr
+    done = type_in(project, f"{line} {clip}", expect=7)
+    assert "1 of 2 clips could not be read" in done.stderr
+    assert "a player can show it. 1 other was classified." in done.stderr
+
+
 def test_a_class_without_a_readable_clip_is_an_error(
     support: Path, labels: list[str], opened: Opened
 ) -> None:
@@ -315,7 +330,9 @@ def test_text_counts_only_if_every_class_is_described(
     ready = opened.ready(support)
     assert (ready.support.text, ready.undescribed) == (None, ["an odd action"])
     assert "1 class ('an odd action') is not described" in opened.said
-    assert "fsarctl describe --edit 'an odd action'" in opened.said
+    assert "Describe it: fsarctl describe --edit 'an odd action'; or describe it in a file" in opened.said
+    opened.ready(support, "describe.source=openai", "describe.base_url=http://127.0.0.1:1", frozen=True)
+    assert "or have them described: fsarctl describe --labels FILE" in opened.said
     (video,) = answers(ready, clip)
     # It is the video part of the same model.
     expected = {labels[0]: "an odd action", labels[1]: labels[1]}
@@ -326,6 +343,13 @@ def test_text_counts_only_if_every_class_is_described(
     mine.write_text(json.dumps({"an odd action": ["It begins.", "It goes on.", "It ends."]}))
     assert opened.ready(support, "describe.missing=label").support.text is not None
     assert opened.said == ""
+    # Where the label itself is the text nothing is to be described.
+    ready = opened.ready(support, "model.sub_actions=none", frozen=True)
+    ready.support.save(bare := tmp_path / "bare.safetensors")
+    for each in (ready, opened.ready(bare, "model.sub_actions=none", frozen=True)):
+        assert each.support.text is not None
+        assert not each.undescribed
+        assert opened.said == ""
     ready = opened.ready(support, f"describe.files=['{mine}']")
     assert ready.support.descriptions["an odd action"] == ("It begins.", "It goes on.", "It ends.")
     ready.support.save(saved := tmp_path / "it.safetensors")
@@ -338,8 +362,7 @@ def test_text_counts_only_if_every_class_is_described(
     assert opened.said == ""
     with pytest.raises(InputError, match="every class needs a description"):
         opened.ready(support, "model.score=text", frozen=True)
-    bare = opened.ready(support)
-    bare.support.save(saved)
+    opened.ready(support).support.save(saved)
     assert opened.ready(saved).undescribed == ["an odd action"]
     assert f"is not described in {saved}" in opened.said
 

@@ -3,7 +3,9 @@
 import json
 import os
 import pty
+import re
 import select
+import shlex
 import subprocess
 import sys
 import time
@@ -14,9 +16,12 @@ from typing import Any
 import pytest
 from loopback_server import Loopback, Reply, Request, completion, failure, good, loopback, sentences
 
+from stages.describe import edit_command
+
 FSARCTL = Path(sys.executable).with_name("fsarctl")
 KEY = "sk-secret-0123456789abcdef"
 GROWS, FADES = "a shape grows", "a shape shrinks"
+WRITES = "s/^beginning:/& Hold./;s/^process:/& Throw./;s/^end:/& Catch./"
 FILE = """
 [datasets.shapes]
 kind = "shapes"
@@ -52,8 +57,13 @@ def describe(
     """Run ``fsarctl describe`` and check its exit code."""
     url = server if isinstance(server, str) else server.url
     (project / "fsarctl.toml").write_text(FILE.replace("{url}", url))
+    return run_in(project, "describe", *words, expect=expect, **more)
+
+
+def run_in(project: Path, *words: str, expect: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run ``fsarctl`` and check its exit code."""
     done = subprocess.run(
-        [str(FSARCTL), "describe", *words],
+        [str(FSARCTL), *words],
         cwd=project,
         env=environment(**more),
         capture_output=True,
@@ -98,7 +108,7 @@ def test_all_splits_are_asked_in_one_go_and_a_failure_stops_no_other(project: Pa
         # 10 + 5 tokens a reply; the failed label was asked three times
         assert (counts["prompt_tokens"], counts["completion_tokens"]) == (10 * (labels + 2), 5 * (labels + 2))
         assert counts["cost"] == pytest.approx((labels + 2) * (10 * 2.0 + 5 * 10.0) / 1e6)
-        assert f"1 of {labels} labels have no description: '{GROWS}'" in done.stderr
+        assert f"1 of {labels} labels has no description: '{GROWS}'" in done.stderr
         assert done.stderr.count("are new (") == 1
         server.requests.clear()
         describe(project, server, expect=7)
@@ -106,7 +116,7 @@ def test_all_splits_are_asked_in_one_go_and_a_failure_stops_no_other(project: Pa
     with loopback() as recovered:
         said = describe(project, recovered).stderr
         assert recovered.prompts == [GROWS]
-        assert " descriptions were there, 1 are new (10 + 5 tokens, about 0.000070 at 2 and 10" in said
+        assert " descriptions were there, 1 is new (10 + 5 tokens, about 0.000070 at 2 and 10" in said
         assert "nothing to do" in describe(project, recovered).stderr
         assert "3 artifacts made" in describe(project, recovered, "--force").stderr
         assert recovered.prompts == [GROWS]
@@ -148,9 +158,12 @@ def test_show_says_what_there_is_and_from_where(project: Path) -> None:
         row: dict[str, Any] = document["descriptions"][1]
         assert {name: row[name] for name in sentences("juggling")} == sentences("juggling")
         assert (row["label"], row["source"], row["answered_by"]) == ("juggling", "openai", "loopback-2024")
-        assert describe(
-            project, server, "--show", "jugling", "--labels", "list.txt", expect=3
-        ).stderr.startswith("error: there is no label 'jugling' in list.txt\nnext:  Did you mean 'juggling'?")
+        typo = describe(project, server, "--show", "jugling", "--labels", "list.txt")
+        assert typo.stdout == "jugling  (not described yet)\n"
+        assert typo.stderr.splitlines() == [
+            "'jugling' is in neither list.txt nor a dataset; did you mean 'juggling'?",
+            "0 of 1 label is described",
+        ]
 
 
 def test_a_correction_wins_and_stays(project: Path) -> None:
@@ -186,10 +199,109 @@ def test_a_correction_wins_and_stays(project: Path) -> None:
 
 
 def test_a_label_that_nobody_described_can_be_written(project: Path) -> None:
-    script = "s/^beginning:/& Hold./;s/^process:/& Throw./;s/^end:/& Catch./"
     url = "http://127.0.0.1:1/v1"
-    describe(project, url, "--edit", GROWS, EDITOR=editor(project, script))
+    describe(project, url, "--edit", GROWS, EDITOR=editor(project, WRITES))
     assert describe(project, url, "--show", GROWS).stdout.startswith(f"{GROWS}  (edited)")
+
+
+def suggested(error: str) -> list[str]:
+    """The words of the command that an error suggests for writing a description."""
+    command = re.search(r"fsarctl describe (--edit [^`;]*)", error)
+    assert command, error
+    return shlex.split(command[1])
+
+
+@pytest.mark.parametrize("label", ["-dash", "an odd action", "it's", "a\nb", "\udcff", "--set"])
+@pytest.mark.parametrize("datasets", [True, False])
+def test_any_label_can_be_described(project: Path, label: str, datasets: bool) -> None:
+    kept = FILE if datasets else FILE.replace('[datasets.shapes]\nkind = "shapes"', "")
+    (project / "fsarctl.toml").write_text(kept.replace("{url}", ""))
+    for words in (edit_command([label]), edit_command([label], "--set train.lr=1")):
+        run_in(project, *shlex.split(words)[1:], EDITOR=editor(project, WRITES, "s/Catch/Drop/"))
+    (written,) = json.loads((project / "edited-descriptions.json").read_text()).items()
+    assert written == (label, ["Hold.", "Throw.", "Drop."])
+    assert "(edited)" in run_in(project, "describe", "--show", "--", label).stdout
+
+
+def test_what_is_suggested_for_a_label_without_a_description_works(project: Path) -> None:
+    (project / "list.txt").write_text("-odd one\nodd two\n")
+    words = ("--labels", "list.txt", "--set", "describe.model=n")
+    written = (*words, "--set", "describe.source=corpus")
+    for how, code in ((words, 7), (written, 3)):
+        with loopback(lambda _: Reply(completion("no"))) as server:
+            command = suggested(describe(project, server, *how, expect=code).stderr)
+            done = describe(project, server, *command, EDITOR=editor(project, WRITES, WRITES))
+        assert "next: fsarctl describe" not in done.stderr  # it is about datasets
+        with loopback() as server:
+            describe(project, server, *how)
+            assert server.requests == []
+        (project / "edited-descriptions.json").unlink()
+        (project / "edited").unlink()
+
+
+def test_a_correction_of_no_dataset_is_kept_and_said(project: Path) -> None:
+    edit = editor(project, WRITES, WRITES, WRITES)
+    words = ("--set", "describe.source=corpus")
+    done = describe(project, "", "--edit", "a shape growz", *words, EDITOR=edit)
+    assert f"'a shape growz' is in no dataset; did you mean {GROWS!r}?\n" in done.stderr
+    assert "next:" not in done.stderr
+    said = describe(project, "", *words).stderr
+    assert f"edited-descriptions.json also describes 'a shape growz' (did you mean {GROWS!r}?), in no" in said
+    # another spelling of a dataset's label is that label
+    done = describe(project, "", "--edit", "A_Shape_Grows", *words, EDITOR=edit)
+    assert f"{GROWS!r} is kept" in done.stderr
+    assert f"next: fsarctl describe {shlex.join(words)}" in done.stderr
+    many = {f"{name} unlike any": ["One.", "Two.", "Three."] for name in "abcde"}
+    (project / "edited-descriptions.json").write_text(json.dumps(many))
+    said = describe(project, "", "--show", *words).stderr
+    assert "describes 'a unlike any', 'b unlike any', 'c unlike any' and 2 more, in no dataset" in said
+
+
+def test_a_project_without_datasets_says_so(project: Path) -> None:
+    (project / "fsarctl.toml").write_text("")
+    for words in (("describe",), ("describe", "--show"), ("run",), ("status",)):
+        assert run_in(project, *words, expect=3).stderr.startswith("error: fsarctl.toml has no dataset\n")
+    assert "a label is empty" in run_in(project, "describe", "--edit", " ", expect=2).stderr
+
+
+def test_the_same_answer_to_several_labels_is_kept_and_said(project: Path) -> None:
+    same = {"beginning": "One.", "process": "Two.", "end": "Three."}
+    (project / "list.txt").write_text("long jump\njuggling\nrowing\ndiving\n")
+    twins = ("long jump", "juggling", "rowing")
+
+    def reply(asked: Request) -> Reply:
+        return Reply(completion(json.dumps(same))) if asked.prompt in twins else good(asked.prompt)
+
+    with loopback(reply) as server:
+        done = describe(project, server, "--labels", "list.txt", "--json")
+    said = "warning: 3 labels ('juggling', 'long jump', 'rowing') were given the very same description"
+    assert done.stderr.count("very same") == done.stderr.count(said) == 1
+    assert json.loads(done.stdout)["answers"]["alike"] == [["juggling", "long jump", "rowing"]]
+
+
+def test_one_is_one(project: Path) -> None:
+    (project / "list.txt").write_text("juggling\n")
+    words = ("--labels", "list.txt")
+    with loopback() as server:
+        assert "; 0 descriptions are there" in describe(project, server, *words, "--dry-run").stderr
+        said = describe(project, server, *words).stderr
+        assert "describe: 1 label in " in said
+        assert "0 descriptions were there, 1 is new" in said
+        assert "; 1 description is there already" in describe(project, server, *words, "--dry-run").stderr
+        assert "1 of 1 label is described" in describe(project, server, *words, "--show").stderr
+
+
+@pytest.mark.parametrize("words", [(), ("--origin",), ("--json",)])
+def test_settings_are_shown_without_a_password(project: Path, words: tuple[str, ...]) -> None:
+    url = "http://me:hunter2@127.0.0.1/v1?key=hunter2"
+    (project / "fsarctl.toml").write_text(FILE.replace("{url}", url))
+    for override in ((), ("--set", f"describe.base_url={url}")):
+        done = run_in(project, "config", "show", *words, *override)
+        assert "http://***@127.0.0.1/v1?***" in done.stdout.replace("\n", "")
+        assert "hunter2" not in done.stdout + done.stderr
+    done = run_in(project, "config", "show", "--set", f"describe.base_urll={url}", expect=3)
+    assert "base_urll=http://***@" in done.stderr
+    assert "hunter2" not in done.stderr
 
 
 @pytest.mark.parametrize(

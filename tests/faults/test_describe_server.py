@@ -1,13 +1,16 @@
 """A language-model server that misbehaves: what is retried, what is listed, what stops the run."""
 
 import asyncio
+import html
 import json
 import os
+import re
 import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 import pytest
 from describing_project import KEY, QUICK, Project, make_project
@@ -157,9 +160,7 @@ def test_an_answer_too_long_for_the_text_encoder_is_asked_for_again(project: Pro
         # without a limit it is kept, and what is kept is not asked again but refused with a way out
         project.describe(server, ["c"])
         server.requests.clear()
-        with pytest.raises(
-            InputError, match=r"1 of 1 descriptions are too long: 'c' .*the process"
-        ) as caught:
+        with pytest.raises(InputError, match=r"1 of 1 description is too long: 'c' .*the process") as caught:
             project.describe(server, ["c"], limit=limit)
         assert "--edit" in caught.value.next_step
         assert server.requests == []
@@ -173,7 +174,7 @@ def test_tokens_of_labels_that_fail_are_counted_too(project: Project) -> None:
         project.describe(server, ["a", "b"], price_in=2.0, price_out=10.0)
     # 10 + 5 tokens a reply: one for a, two attempts for b; 30 x 2 + 15 x 10 a million
     assert project.notes.said[-1] == (
-        "0 descriptions were there, 1 are new (30 + 15 tokens, about 0.00021 at 2 and 10 a million), 1 failed"
+        "0 descriptions were there, 1 is new (30 + 15 tokens, about 0.00021 at 2 and 10 a million), 1 failed"
     )
 
 
@@ -249,7 +250,7 @@ BROKEN: list[tuple[Callable[[], Reply], str, int]] = [
     (lambda: Reply(b" " * 100_000, 500, huge=True), "the reply is larger than 8 MB", 2),
     (lambda: Reply(b"\xff\xfe\xfa"), "the reply is not UTF-8 text", 2),
     (lambda: Reply(b"\xff", 500, AT_ONCE), "HTTP 500: ", 3),
-    (lambda: Reply(good("a").body, torn=True), "the connection failed (RemoteProtocolError)", 3),
+    (lambda: Reply(good("a").body, torn=True), "the connection broke off (RemoteProtocolError)", 3),
     (lambda: Reply(completion("<think>Hm")), "a thought without an end", 2),
     (
         lambda: Reply(completion(None, tool_calls=[{"function": {"name": "f"}}])),
@@ -257,7 +258,7 @@ BROKEN: list[tuple[Callable[[], Reply], str, int]] = [
         2,
     ),
     (lambda: Reply(b"{}", 429, {"retry-after": "7200"}), "HTTP 429, it asks to wait 7200 s", 1),
-    (lambda: Reply(b"", reset=True), "the connection failed", 3),
+    (lambda: Reply(b"", reset=True), "the connection broke off", 3),
     (lambda: Reply(completion('["A.", "B.", "C."]', finish_reason="length")), "the answer was cut off", 2),
     (lambda: Reply(completion("", finish_reason="content_filter")), "content filter withheld", 2),
     (lambda: Reply(completion('["A.", "a.", "B."]')), "says the same for two stages", 2),
@@ -338,9 +339,39 @@ def test_answers_before_a_refusal_are_kept(project: Project) -> None:
 def test_no_server_at_all(project: Project) -> None:
     with loopback() as server:
         url = server.url
-    with pytest.raises(ConfigError, match=f"cannot reach {url}") as caught:
+    with pytest.raises(ConfigError, match=f"cannot reach {url}: the connection is refused") as caught:
         project.describe(url, ["a", "b"], patience=Patience(retries=0))
-    assert "describe.base_url" in caught.value.next_step
+    assert caught.value.next_step == "Start the server, or correct describe.base_url."
+
+
+@pytest.mark.parametrize(
+    ("reply", "secure", "says", "step"),
+    [
+        (
+            Reply(b"", reset=True),
+            False,
+            "but gives no whole answer: the connection broke off",
+            "http or https",
+        ),
+        (
+            Reply(b"{}", torn=True),
+            False,
+            "but gives no whole answer: the connection broke off",
+            "server's log",
+        ),
+        (Reply(b"{}", delay=30), False, "but there is no answer within 0.5 s", "--time-limit"),
+        (Reply(b"{}"), True, "but gives no whole answer: https fails", "http or https"),
+    ],
+)
+def test_a_server_that_takes_the_connection_is_there(
+    project: Project, reply: Reply, secure: bool, says: str, step: str
+) -> None:
+    with loopback(lambda _: reply) as server:
+        url = server.url.replace("http", "https") if secure else server.url
+        with pytest.raises(ConfigError, match=f"^{url} takes the connection, {says}") as caught:
+            project.describe(url, ["a", "b"], patience=Patience(timeout=0.5, retries=0))
+    assert step in caught.value.next_step
+    assert "Start the server" not in caught.value.next_step
 
 
 def test_a_server_that_dies_is_not_asked_for_ever(project: Project) -> None:
@@ -444,6 +475,62 @@ def test_password_in_the_address_is_written_nowhere(project: Project) -> None:
     with pytest.raises(ConfigError) as caught:
         project.describe(url, ["b"], patience=Patience(retries=0))
     assert "hunter2" not in caught.value.message
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_login_is_not_taken_for_a_missing_key(
+    project: Project, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    for key in ("", KEY):  # where there is a login no key is sent
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        with (
+            loopback(lambda _: failure(status)) as server,
+            pytest.raises(ConfigError, match=r"the login in describe\.base_url") as caught,
+        ):
+            project.describe(server.url.replace("://", "://me:hunter2@"), ["a"])
+        assert "OPENAI_API_KEY" not in caught.value.next_step
+        assert "in describe.base_url" in caught.value.next_step
+
+
+LOGINS = ["tok3n", "tok3n:", "me:pw1", "me:p%40ss%2Fw%C3%BCrd", "me:a+b", "t0k%2b%22%3Cn:x-oauth"]
+
+
+@pytest.mark.parametrize("login", LOGINS)
+@pytest.mark.parametrize("query", ["api-key=abc12&v=2", "api-key=a%2Bb%20c9", "s3cret"])
+def test_what_the_address_holds_is_repeated_in_no_spelling(project: Project, login: str, query: str) -> None:
+    user, _, password = login.partition(":")
+    fields = [field.partition("=")[2] or field for field in query.split("&")]
+    written = [each for each in (user, password, *fields) if each and each != "2"]
+    meant = {*map(unquote, (user, password)), *map(unquote_plus, fields)} - {"", "2"}
+    spelled = {way(each) for each in meant for way in (str, quote, quote_plus, html.escape)}
+    spelled |= {each.lower() for each in spelled} | set(written)
+    echoes: list[Callable[[Request], Reply]] = [
+        lambda asked: failure(400, f"no access: {' , '.join(spelled)}; {asked.authorization} ?{asked.query}"),
+        lambda asked: Reply(completion(json.dumps([" ".join(spelled)[:50], "Go.", asked.authorization]))),
+        lambda asked: Reply(b"", 307, {"location": f"/x/{quote(user)}/{quote_plus(password)}?{query}"}),
+        lambda asked: Reply(completion(None, refusal=" ".join(spelled))),
+    ]
+    for number, told in enumerate(echoes):
+        said = ""
+        with loopback(told) as server:
+            url = server.url.replace("://", f"://{login}@") + f"?{query}"
+            try:
+                project.describe(url, [f"label {number}"], patience=Patience(retries=0, attempts=1))
+            except (ConfigError, PartialError) as error:
+                said = f"{error} {error.next_step}"
+            sent = server.requests[0].authorization.removeprefix("Basic ")
+        for text in (said, project.everything_written(), *project.notes.said):
+            words = set(re.split(r"[ ,;()'?&=/]+", text))
+            assert sent not in text
+            # a description may say "me"
+            assert not words & (spelled - {"me"}), text
+
+
+def test_a_word_of_the_address_stays_a_word_in_a_description(project: Project) -> None:
+    told = ["Someone stands.", "Someone raises 2 arms.", "Someone is done."]
+    with loopback(lambda _: Reply(completion(json.dumps(told)))) as server:
+        url = server.url.replace("://", "://Someone:arms@") + "?v=2"
+        assert project.describe(url, ["a"])["a"] == tuple(told)
 
 
 def test_no_key_is_needed_where_the_server_needs_none(

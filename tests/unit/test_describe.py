@@ -234,7 +234,7 @@ def test_what_the_text_encoder_would_cut_is_refused(root: Path, source: str) -> 
     limit = CaptionLimit("ViT-B-16-quickgelu")
     unit = unit_of(root, ["spin", "juggling"], limit=limit)
     with pytest.raises(
-        InputError, match=r"1 of 2 descriptions are too long: 'spin' \(the process makes"
+        InputError, match=r"1 of 2 descriptions is too long: 'spin' \(the process makes"
     ) as caught:
         build(unit, root)
     assert "--edit" in caught.value.next_step

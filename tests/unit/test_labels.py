@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.data.labels import read_labels
+from fsarctl.data.labels import nearest, read_labels
 from fsarctl.errors import InputError
 
 
@@ -41,6 +41,25 @@ def test_blank_padded_and_repeated_lines_are_named(tmp_path: Path) -> None:
         "1 padded line stripped of surrounding spaces: line 3",
         "2 repeated lines dropped: lines 5 (as 1), 6 (as 3)",
     )
+
+
+def test_quotes_around_a_whole_line_are_stripped_and_said(tmp_path: Path) -> None:
+    text = '"long jump"\n \' bow \' \n“wave”\n\'a\' or \'b\'\n""\n5\'\n\'\nthe "wave"\n\'tis "it"\n"bow"\n'
+    found = read_labels(write(tmp_path, text.encode()))
+    assert found.labels == ("long jump", "bow", "wave", "'a' or 'b'", "5'", "'", 'the "wave"', '\'tis "it"')
+    assert found.remarks == (
+        "1 blank line dropped: line 5",
+        "1 padded line stripped of surrounding spaces: line 2",
+        "4 quoted lines stripped of the quotes: lines 1, 2, 3, 10",
+        "1 repeated line dropped: line 10 (as 2)",
+    )
+
+
+def test_the_nearest_label_is_a_close_one() -> None:
+    labels = ["long jump", "High_Jump", "bow"]
+    assert nearest("long jmup", labels) == "long jump"
+    assert nearest("highjumps", labels) == "High_Jump"
+    assert nearest("raising an arm", labels) is None
 
 
 def test_line_separators_inside_a_label_do_not_split_it(tmp_path: Path) -> None:

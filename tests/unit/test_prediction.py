@@ -150,6 +150,20 @@ def test_without_a_description_of_every_class_the_video_part_of_the_same_model_c
     assert {each.text for each in without.classes} == {None}
 
 
+def test_where_the_label_is_the_text_no_description_is_needed(tmp_path: Path) -> None:
+    model = small_model(sub_actions="none")
+    support, _ = predictor(model).support(plant(tmp_path, RAGGED))
+    expected = []
+    for label in support.labels:
+        tokens = model.backbone.tokenize([f"A video of action about {label}"])
+        with torch.inference_mode():
+            expected.append(model.text_features(tokens[None]))
+    assert support.text is not None
+    torch.testing.assert_close(support.text, torch.cat(expected))
+    (found,) = predictor(model).predict(support, queries(tmp_path, 50))
+    assert None not in {each.text for each in found.classes}
+
+
 def test_a_model_of_text_alone_needs_every_description(tmp_path: Path) -> None:
     model = small_model(score="text")
     support, _ = predictor(model).support(plant(tmp_path, RAGGED), DESCRIPTIONS)

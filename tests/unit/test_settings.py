@@ -87,6 +87,50 @@ def test_a_wrong_override_names_itself_and_the_way_out(
     assert caught.value.exit_code == 3
 
 
+URL = "http://me:hunter2@host/v1?key=hunter2"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        f"describe.base_urll={URL}",
+        f'describe.base_url=["{URL}"]',
+        f'describe={{base_url="{URL}"}}',
+        f"describe.source={URL}",
+        f"describe.temperature={URL}",
+        f"train.shots=['{URL}']",
+        f"ablate.mine.values={URL}",
+        URL,
+        URL.partition("=")[0],
+    ],
+)
+def test_no_error_repeats_a_password(project: Path, override: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(project, override)
+    assert "host" in str(caught.value)
+    assert "hunter2" not in f"{caught.value} {caught.value.next_step}"
+
+
+@pytest.mark.parametrize(
+    "line", [f'base_url = ["{URL}"]', f'base_url = {{a = "{URL}"}}', f'model = ["{URL}"]']
+)
+def test_no_error_repeats_a_password_of_the_file(project: Path, line: str) -> None:
+    (project / "fsarctl.toml").write_text(f"[describe]\n{line}\n")
+    with pytest.raises(ConfigError, match="host") as caught:
+        load(project)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_shown_of_settings_holds_no_password(project: Path) -> None:
+    overrides = (f"describe.base_url={URL}", f'ablate.mine.rows=[{{name="a", set={{b="{URL}"}}}}]')
+    settings = load(project, *overrides)
+    assert settings.config.describe.base_url == URL
+    shown = {key: (value, origin) for key, value, origin, _ in rows(settings)}
+    stars = "http://***@host/v1?***"
+    assert shown["describe.base_url"] == (stars, f"--set describe.base_url={stars}")
+    assert "hunter2" not in repr(shown)
+
+
 def test_an_unknown_variable_is_refused(project: Path) -> None:
     with pytest.raises(ConfigError, match="FSARCTL_TRIAN_LR") as caught:
         load(project, FSARCTL_TRIAN_LR="1")
