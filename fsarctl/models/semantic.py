@@ -47,12 +47,16 @@ class SemanticBranch(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Features at the end-of-text token, the largest id of a caption.
 
-        Shapes: (..., sub-actions, context) -> (..., sub-actions, embed); integer in, float32 out.
+        Shapes: (..., sub-actions, context) -> (..., sub-actions, embed); integer in, on the CPU or where the
+        model is, float32 out.
         """
         ends = tokens.argmax(dim=-1)  # (..., 3)
-        # Attention is causal, so what lies behind the last end-of-text of all captions is never read.
+        # Attention is causal, so what lies behind the last end-of-text of all captions is never read. Tokens
+        # that wait on the CPU tell its place without waiting for a GPU.
         length = int(ends.max()) + 1
-        x = self.token_embedding(tokens[..., :length]) + self.positional_embedding[:length]
+        device = self.positional_embedding.device
+        tokens, ends = tokens[..., :length].to(device, non_blocking=True), ends.to(device, non_blocking=True)
+        x = self.token_embedding(tokens) + self.positional_embedding[:length]
         # x: (..., 3, length, width)
         with computing(self.precision, x.device):
             for i, block in enumerate(self.transformer.resblocks):

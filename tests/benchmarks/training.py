@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fsarctl.keeping import Room
 from fsarctl.loading import EpisodeLoader, score_batch
 from fsarctl.models import TaskAdapterPlusPlus
-from fsarctl.training import _prefixes, _scores
+from fsarctl.training import _prefixes, _scored
 
 VARIANTS = ("plain", "ours", "kept")
 LAYERS = 2
@@ -40,7 +40,7 @@ def steps(model: TaskAdapterPlusPlus, loader: EpisodeLoader) -> dict[str, Callab
         return model.loss(score_batch(model, batch), batch.targets)
 
     def kept() -> Tensor:
-        return model.loss(_scores(model, loader, prefixes, 0)[1], batch.targets)
+        return model.loss(next(_scored(model, loader, prefixes, [0]))[1], batch.targets)
 
     def backward(loss: Callable[[], Tensor]) -> Callable[[], None]:
         def step() -> None:
@@ -64,8 +64,6 @@ def memory(variant: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model, loader = prepared(folder)
         step = steps(model, loader)[variant]
-        if variant == "kept":
-            _scores(model, loader, None, 0)  # what is kept is not part of the step
         before = peak_mib()
         step()
         print(json.dumps({"mib": peak_mib() - before}))
