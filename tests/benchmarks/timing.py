@@ -11,7 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-__all__ = ["Row", "in_a_process", "peak_mib", "print_rows", "side_by_side"]
+__all__ = [
+    "NothingToMeasureError",
+    "Options",
+    "Row",
+    "in_a_process",
+    "peak_mib",
+    "print_rows",
+    "side_by_side",
+]
+
+
+class NothingToMeasureError(Exception):
+    """This machine lacks what is to be measured; the message says what."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """``quick``: at a tiny size, to see that it works. ``compile``: with torch.compile as well."""
+
+    quick: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True)
