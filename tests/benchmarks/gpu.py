@@ -49,9 +49,10 @@ class Size:
     steps: int = 60
     product: int = 8192
     shapes: int = 1000
+    repeats: int = 3
 
 
-QUICK = Size("tiny", 6, 2, 4, 1, 3, 256, 5)
+QUICK = Size("tiny", 5, 2, 2, 1, 2, 256, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,13 @@ def counted_waits(device: torch.device) -> Iterator[list[object]]:
                 torch.cuda.set_sync_debug_mode("default")
 
 
-def measure(call: Callable[[], int], device: torch.device) -> Measured:
+def measure(call: Callable[[], int], device: torch.device, repeats: int) -> Measured:
     """``call`` does some episodes or steps and says how many; what is done once was done before."""
     call()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     count = call()
-    taken = median(seconds(call, device) for _ in range(3))
+    taken = median(seconds(call, device) for _ in range(repeats))
     mib = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else 0.0
     with counted_waits(device) as waits:
         call()
@@ -158,8 +159,8 @@ def evaluation(size: Size, folder: Path, device: torch.device, compiled: bool) -
                     plain_scores(model, support, query, batch.tokens)
                 return len(batches)
 
-            found["plain"] = measure(plain, device)
-        found[precision] = measure(ours, device)
+            found["plain"] = measure(plain, device, size.repeats)
+        found[precision] = measure(ours, device, size.repeats)
     return found
 
 
@@ -205,8 +206,8 @@ def training(size: Size, folder: Path, device: torch.device, compiled: bool) -> 
                     optimiser.step()
                 return len(batches)
 
-            found["plain"] = measure(plain, device)
-        found[precision] = measure(ours, device)
+            found["plain"] = measure(plain, device, size.repeats)
+        found[precision] = measure(ours, device, size.repeats)
     return found
 
 
@@ -214,7 +215,7 @@ def accuracies(size: Size, folder: Path, device: torch.device) -> dict[str, floa
     """Percent on the embedded default, of the same adapters over the same episodes."""
     config = TrainConfig(epochs=3, episodes=60, val_episodes=60, lr=0.1)
     if size == QUICK:
-        config = TrainConfig(epochs=1, episodes=2, val_episodes=2, lr=0.1)
+        config = TrainConfig(epochs=1, episodes=1, val_episodes=1, lr=0.1)
     backbone = load_backbone("tiny", "shipped")
     models = {
         precision: TaskAdapterPlusPlus(
