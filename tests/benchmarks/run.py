@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
-NAMES = ("evaluation", "training", "gpu")
+NAMES = ("evaluation", "training", "extraction", "growth", "gpu")
 
 
 def main() -> None:
