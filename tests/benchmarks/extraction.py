@@ -129,8 +129,9 @@ def reading(folder: Path, quick: bool) -> list[Row]:
     pictures = folder / "pictures"
     pictures.mkdir()
     for row in range(clips):
-        flat[row] = store.read([row])[0]
-        for number, frame in enumerate(flat[row]):
+        frames = store.read([row])[0]
+        flat[row] = frames
+        for number, frame in enumerate(frames):
             Image.fromarray(frame).save(pictures / f"{row}-{number}.jpg", quality=95)
     flat.flush()
     del flat  # what is mapped cannot be dropped from the page cache

@@ -40,7 +40,7 @@ AXES = (
     Axis("episodes of known clips", {**EVALUATION, "known": 1}, ("episodes",),
          "each costs the same, and nothing of it stays but its scores"),
     Axis("way, and queries with it", {**EVALUATION, "classes": 80, "clips": 2, "episodes": 4, "known": 1},
-         ("way",), "support and queries are as many more; only Task-MSA and the scores look at pairs of them"),
+         ("way",), "support and queries are as many more; Task-MSA and the scores look at pairs of them"),
     Axis("shots", {**EVALUATION, "classes": 5, "clips": 17, "episodes": 16, "known": 1}, ("shot",),
          "support is as much more, queries are not"),
 )  # fmt: skip

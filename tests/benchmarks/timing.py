@@ -28,10 +28,14 @@ class NothingToMeasureError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """``quick``: at a tiny size, to see that it works. ``compile``: with torch.compile as well."""
+    """``quick``: at a tiny size, to see that it works. ``compile``: gpu, with torch.compile as well.
+
+    ``clips``: command_line, of how many clips the projects are.
+    """
 
     quick: bool = False
     compile: bool = False
+    clips: tuple[int, ...] = (10_000, 100_000)
 
 
 @dataclass(frozen=True)
