@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -193,8 +192,7 @@ def forget(files: list[Path]) -> None:
 def decode_and_say(path: Path, frames: int, size: int) -> DecodedClip:
     """As ``decode_clip``, and the worker's peak memory goes to a file."""
     clip = decode_clip(path, frames, size)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    Path(os.environ["WORKER_PEAK"]).write_text(f"{peak:.1f}")
+    Path(os.environ["WORKER_PEAK"]).write_text(f"{peak_mib():.1f}")
     return clip
 
 
@@ -214,7 +212,7 @@ def main(options: Options) -> None:
     """Print the table."""
     with tempfile.TemporaryDirectory() as folder:
         rows = [*decoding(Path(folder), options.quick), *reading(Path(folder), options.quick)]
-    few = 16 if options.quick else 64
+    few = 16 if options.quick else 128
     once, more = (in_a_process("extraction.py", "memory", str(clips)) for clips in (few, 4 * few))
     rows += [
         Row(f"MiB of the {part} process, {4 * few} clips; {few} clips", f"{more[part]:.0f}",
