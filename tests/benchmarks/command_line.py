@@ -88,7 +88,7 @@ def measure(clips: int) -> list[Row]:
 
 def main(options: Options) -> None:
     """Print the table."""
-    sizes = (100,) if options.quick else options.clips
+    sizes = (300,) if options.quick else options.clips
     with tempfile.TemporaryDirectory() as folder:
         empty = f"{seconds_of(Path(folder), '--help'):.2f} s"
     rows = [Row("fsarctl --help", empty, "", None, "0.3 s")]

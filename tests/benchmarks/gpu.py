@@ -181,7 +181,7 @@ def training(size: Size, folder: Path, device: torch.device, compiled: bool) -> 
             scored = _scored(model, loader, None, range(size.steps))
             at_once = READ_AT_ONCE["cuda"]
             while unread := [_step(model, optimiser, *each) for each in islice(scored, at_once)]:
-                _read(unread, State())
+                _read(unread, State(), size.steps)
             return size.steps
 
         if precision == "float32":

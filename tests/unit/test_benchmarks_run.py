@@ -22,6 +22,21 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("extraction", "even mix of the five: two workers; one"),
+        ("command_line", "fsarctl status, 300 clips"),
+        ("growth", "episodes of known clips, 32 -> 128"),
+    ],
+)
+def test_a_benchmark_of_processes_runs(name: str, said: str) -> None:
+    done = run("--quick", name)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
