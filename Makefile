@@ -1,7 +1,8 @@
 # make demo   set everything up, then describe -> extract -> train -> eval on the embedded default, and report
 # make test   set everything up, then run the tests
 # make check  lint, formatting, types, layering
-.PHONY: setup demo test test-slow check format clean
+# make bench  measure speed, as ratios; minutes, on cores that do nothing else
+.PHONY: setup demo test test-slow check bench format clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -30,6 +31,9 @@ check: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python tests/benchmarks/run.py
 
 format: setup
 	$(BIN)/ruff check --fix

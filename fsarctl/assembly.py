@@ -144,6 +144,7 @@ def build_model(
         score=model.score,
         trx_shots=model.trx_shots,
         logit_scale=model.logit_scale,
+        precision=model.precision,
         generator=torch.Generator().manual_seed(seed),
         **model.overrides(),
     ).to(device)

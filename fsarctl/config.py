@@ -250,6 +250,11 @@ class ModelConfig:
         "both", "the video score, the video-text score, or their product (Eq. 18)"
     )
     logit_scale: float = setting(64.0, "the score is multiplied by this before the cross-entropy")
+    precision: Literal["float32", "bf16"] = setting(
+        "float32",
+        "float32: the same numbers on every device, but for their last digits; bf16: the encoders multiply "
+        "in bfloat16, many times faster on a GPU. What is trained, scores and loss are float32 either way",
+    )
     alignment_residual: Literal["", "query", "key"] = setting(
         "", "Eq. 15 adds the frame that asks or the one that answers; empty: as the formulation"
     )

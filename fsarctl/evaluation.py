@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors.numpy import load_file
 
 from fsarctl.keeping import Room
@@ -50,8 +51,9 @@ def evaluate_episodes(
 
 
 def _block(scorer: Scorer, numbers: range, labels: tuple[str, ...], advance: Advance) -> Arrays:
-    names = ("classes", "support", "query", "targets", "scores")
+    names = ("classes", "support", "query", "targets")
     rows: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in names}
+    scored = []
     index = {label: number for number, label in enumerate(labels)}
     for episodes, scores in scorer.score(numbers):
         for episode in episodes:
@@ -59,6 +61,8 @@ def _block(scorer: Scorer, numbers: range, labels: tuple[str, ...], advance: Adv
             rows["support"].append(episode.support)
             rows["query"].append(episode.query)
             rows["targets"].append(episode.targets)
-        rows["scores"].extend(scores.score.float().cpu().numpy())
+        scored.append(scores.score.float())
         advance(len(episodes))
-    return {name: np.stack(values) for name, values in rows.items()}
+    # Read once a block: reading makes a GPU run dry.
+    arrays: Arrays = {name: np.stack(values) for name, values in rows.items()}
+    return {**arrays, "scores": torch.cat(scored).cpu().numpy()}

@@ -88,9 +88,10 @@ class _File:
     def read(self, name: int | str) -> Tensor | None:
         if name not in self._places or self._descriptor is None:
             return None
-        tensor = torch.empty(self._like.shape, dtype=self._like.dtype)
+        on_gpu = self._like.device.type == "cuda"
+        tensor = torch.empty(self._like.shape, dtype=self._like.dtype, pin_memory=on_gpu)
         os.preadv(self._descriptor, [_bytes(tensor)], self._places[name])
-        return tensor.to(self._like.device)
+        return tensor.to(self._like.device, non_blocking=on_gpu)
 
     def write(self, name: int | str, tensor: Tensor, folder: Path) -> None:
         if self._descriptor is None:

@@ -58,11 +58,16 @@ class Machine:
     def choose_device(self) -> "torch.device":
         """The device; ``auto`` is the first GPU if there is one, else the CPU.
 
+        From then on float32 means float32 (no TF32), and convolutions give the same bits every time.
+
         Raises:
             ConfigError: no such device here.
         """
         import torch
 
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fsarctl.data.episodes import Episode
 from fsarctl.keeping import Kept, Room
-from fsarctl.loading import EpisodeLoader
+from fsarctl.loading import EpisodeLoader, upload
 from fsarctl.models.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
 
 __all__ = ["Scorer"]
@@ -102,7 +102,8 @@ class Scorer:
         return model.score_features(support, query, text, way=way, query_mode=self._query_mode)
 
     def _compute_prefixes(self, rows: list[int]) -> Tensor:
-        frames = self._loader.central_frames(rows).to(self._device)
+        # A GPU is still at the last ones while these are read: nothing here waits for it.
+        frames = upload(self._loader.central_frames(rows), self._device)
         return self._model.visual.prefix(self._model.normalise(frames))
 
     def _compute_videos(self, rows: list[int]) -> Tensor:
@@ -112,7 +113,6 @@ class Scorer:
         return self._model.query_features(self._videos.of(rows), query_mode="independent")
 
     def _compute_texts(self, labels: list[str]) -> Tensor:
-        tokens = torch.stack([self._loader.tokens[label] for label in labels]).to(self._device)
-        features = self._model.text_features(tokens)
+        features = self._model.text_features(torch.stack([self._loader.tokens[label] for label in labels]))
         assert features is not None
         return features

@@ -8,7 +8,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,18 @@ from fsarctl.config import TrainConfig
 from fsarctl.data.episodes import Episode
 from fsarctl.errors import ConfigError, IntegrityError
 from fsarctl.keeping import Kept, Room
-from fsarctl.loading import EpisodeLoader, score_batch
+from fsarctl.loading import EpisodeLoader, ahead, score_batch, upload
 from fsarctl.models.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
 from fsarctl.reporting import Advance, Reporter
 from fsarctl.scoring import Scorer
-from fsarctl.training_log import TrainingLog, Watch
+from fsarctl.training_log import Line, TrainingLog, Watch
 
 __all__ = ["Epoch", "Training", "train_adapters"]
 
 CHECKPOINT_EPISODES = 100
 CHECKPOINT_SECONDS = 60.0
+# Steps whose loss is read at once: a GPU that is asked after each waits for the next one to be launched.
+READ_AT_ONCE = {"cpu": 1, "cuda": 20}
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,15 @@ def train_adapters(
     for before in state.log.lines:
         watch(before)
     saved = time.monotonic()
+    unread: list[tuple[Episode, Tensor]] = []
+    at_once = READ_AT_ONCE.get(next(model.parameters()).device.type, 1)
     # Validation is counted too, so that the time left is told right.
     total = epochs * (episodes + config.val_episodes)
     done = state.step + len(state.epochs) * config.val_episodes
-    with reporter.task(title, total, "episode", done=done) as advance:
+    with (
+        closing(_scored(model, base, prefixes, range(state.step, epochs * episodes))) as scored,
+        reporter.task(title, total, "episode", done=done) as advance,
+    ):
         while len(state.epochs) < epochs:
             if state.step == (len(state.epochs) + 1) * episodes:
                 # The steps are in the checkpoint already: a kill while validating costs no training.
@@ -111,16 +119,17 @@ def train_adapters(
                 _finish_epoch(model, state, accuracy, episodes, base.way * base.query)
                 watch(state.log.lines[-1])
             else:
-                _step(model, optimiser, base, prefixes, state)
-                queries = base.way * base.query
-                line = state.log.interval(
-                    state.step, state.loss_sum, state.correct, episodes=episodes, queries=queries
-                )
-                if line:
+                unread.append(_step(model, optimiser, *next(scored)))
+                state.step += 1
+            late = time.monotonic() - saved > CHECKPOINT_SECONDS
+            due = state.step % CHECKPOINT_EPISODES == 0 or state.step % episodes == 0 or late
+            if unread and (due or len(unread) == at_once):
+                for line in _read(unread, state, episodes):
                     watch(line)
-                advance(1, _detail(state, state.step % episodes or episodes, queries))
-            due = state.step % CHECKPOINT_EPISODES == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS
-            if state.step % episodes == 0 or due:
+                detail = _detail(state, state.step % episodes or episodes, base.way * base.query)
+                advance(len(unread), detail)
+                unread.clear()
+            if due:
                 _save(checkpoint, model, optimiser, state)
                 saved = time.monotonic()
     model.load_adapter_state(state.best)
@@ -154,66 +163,81 @@ def _prefixes(model: TaskAdapterPlusPlus, base: EpisodeLoader, room: Room) -> Ke
 
     @torch.no_grad()
     def compute(names: list[int]) -> Tensor:
-        return model.visual.prefix(model.normalise(base.fixed_crops(names).to(device)))
+        return model.visual.prefix(model.normalise(upload(base.fixed_crops(names), device)))
 
     return Kept(compute, room)
 
 
-def _scores(
-    model: TaskAdapterPlusPlus, base: EpisodeLoader, prefixes: Kept[int] | None, number: int
-) -> tuple[Episode, Scores]:
-    device = next(model.parameters()).device
+def _scored(
+    model: TaskAdapterPlusPlus, base: EpisodeLoader, prefixes: Kept[int] | None, numbers: Iterable[int]
+) -> Generator[tuple[Episode, Scores], None, None]:
+    """Training episodes, each scored when it is asked for."""
     if prefixes is None:
-        batch = base.load(number).to(device)
-        return batch.episode, score_batch(model, batch)
-    episode = base.episode(number)
-    videos = model.visual.alone(prefixes.of(base.crop_names(episode)))
-    support, query = videos[: episode.support.size], videos[episode.support.size :]
-    scores = model.score_features(
-        model.support_features(support) if model.needs_support else None,
-        model.query_features(query),
-        model.text_features(base.tokens_of(episode).to(device)),
-        way=len(episode.classes),
-    )
-    return episode, scores
+        device = next(model.parameters()).device
+        with closing(ahead(lambda number: base.load(number).to(device), numbers)) as batches:
+            for batch in batches:
+                yield batch.episode, score_batch(model, batch)
+        return
+    for episode in map(base.episode, numbers):
+        videos = model.visual.alone(prefixes.of(base.crop_names(episode)))
+        support, query = videos[: episode.support.size], videos[episode.support.size :]
+        yield (
+            episode,
+            model.score_features(
+                model.support_features(support) if model.needs_support else None,
+                model.query_features(query),
+                model.text_features(base.tokens_of(episode)),
+                way=len(episode.classes),
+            ),
+        )
 
 
 def _step(
-    model: TaskAdapterPlusPlus,
-    optimiser: torch.optim.Optimizer,
-    base: EpisodeLoader,
-    prefixes: Kept[int] | None,
-    state: Training,
-) -> None:
-    episode, scores = _scores(model, base, prefixes, state.step)
-    targets = torch.from_numpy(episode.targets).to(scores.score.device)
+    model: TaskAdapterPlusPlus, optimiser: torch.optim.Optimizer, episode: Episode, scores: Scores
+) -> tuple[Episode, Tensor]:
+    """One step; its loss and how many queries were right, (2,), still where the model is."""
+    targets = upload(torch.from_numpy(episode.targets), scores.score.device)
     loss = model.loss(scores, targets)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise ConfigError(
-            f"the loss is {value} at training episode {state.step} (classes {', '.join(episode.classes)})",
-            next_step="Lower train.lr or model.logit_scale; the last checkpoint before it is kept.",
-        )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
-    state.step += 1
-    state.loss_sum += value
-    state.correct += int((scores.score.argmax(1) == targets).sum())
+    right = (scores.score.argmax(1) == targets).sum()
+    return episode, torch.stack([loss.detach(), right.to(loss.dtype)])
+
+
+def _read(unread: Sequence[tuple[Episode, Tensor]], state: Training, episodes: int) -> list[Line]:
+    """Add the outcome of steps to ``state``; ``episodes`` make an epoch. The lines of the log that are due.
+
+    Raises:
+        ConfigError: a loss is not finite.
+    """
+    lines = []
+    outcomes = torch.stack([outcome for _, outcome in unread]).tolist()
+    for (episode, _), (loss, right) in zip(unread, outcomes, strict=True):
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"the loss is {loss} at training episode {episode.number}"
+                f" (classes {', '.join(episode.classes)})",
+                next_step="Lower train.lr or model.logit_scale; the last checkpoint before it is kept.",
+            )
+        state.loss_sum += loss
+        state.correct += int(right)
+        sums = (state.loss_sum, state.correct)
+        line = state.log.interval(episode.number + 1, *sums, episodes=episodes, queries=episode.query.size)
+        if line:
+            lines.append(line)
+    return lines
 
 
 def _validate(scorer: Scorer, val_episodes: int, advance: Advance) -> float:
     """Accuracy over the validation episodes, the same ones every time."""
     scorer.forget_adapters()
-    correct = queries = 0
-    done = 0
+    targets, answers = [], []
     for episodes, scores in scorer.score(range(val_episodes)):
-        targets = np.stack([episode.targets for episode in episodes])
-        correct += int((scores.score.argmax(-1).cpu().numpy() == targets).sum())
-        queries += targets.size
-        done += len(episodes)
-        advance(len(episodes), f"validating, {done} of {val_episodes}")
-    return correct / queries
+        targets += [episode.targets for episode in episodes]
+        answers.append(scores.score.argmax(-1))
+        advance(len(episodes), f"validating, {len(targets)} of {val_episodes}")
+    return float((torch.cat(answers).cpu().numpy() == np.stack(targets)).mean())
 
 
 def _finish_epoch(

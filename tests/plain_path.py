@@ -66,7 +66,7 @@ def plain_features(
 def plain_text(model: TaskAdapterPlusPlus, tokens: Tensor) -> Tensor:
     """Features (way, 3, embed) of the classes' sub-actions."""
     branch: Any = model.semantic
-    mask = torch.full((tokens.shape[-1],) * 2, float("-inf")).triu(1)
+    mask = torch.full((tokens.shape[-1],) * 2, float("-inf"), device=tokens.device).triu(1)
     x = branch.token_embedding(tokens) + branch.positional_embedding  # (way, 3, context, width)
     for number, block in enumerate(branch.transformer.resblocks):
         y = block.ln_1(x).flatten(0, 1)

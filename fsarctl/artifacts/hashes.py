@@ -15,7 +15,7 @@ from fsarctl.artifacts.keys import file_sha256
 from fsarctl.errors import InputError, IntegrityError
 from fsarctl.reporting import SILENT, Reporter
 
-__all__ = ["BAR_BYTES", "HashMemory"]
+__all__ = ["BAR_BYTES", "HashMemory", "RESTED_NS"]
 
 Item = TypeVar("Item")
 

@@ -11,6 +11,7 @@
 import os
 import shutil
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fsarctl.artifacts.hashes import RESTED_NS
 from fsarctl.artifacts.keys import file_sha256
 from fsarctl.artifacts.locks import hold
 from fsarctl.artifacts.manifest import (
@@ -33,7 +35,7 @@ from fsarctl.reporting import Reporter
 __all__ = ["Shelf", "Verdict", "files_of"]
 
 KEY_DIGITS = 20  # 80 bits in a folder's name; the manifest has all of them
-READ_ON_HIT = 2**20  # bytes; an array's larger files are not read again on every hit,
+READ_ON_HIT = 2**16  # bytes; an array's larger files are not read again on every hit,
 ARRAY = ".zarr/"  # since their chunks have checksums of their own
 _FOREIGN = {".DS_Store"}  # left by a file browser, read by no stage
 
@@ -58,6 +60,7 @@ class Shelf:
     def __init__(self, root: Path, reporter: Reporter) -> None:
         self.root = root
         self.reporter = reporter
+        self._whole: set[tuple[object, ...]] = set()
 
     def home(self, stage: str, key: str) -> Path:
         """Where the finished artifact of a key stands."""
@@ -84,7 +87,7 @@ class Shelf:
                 return None
             try:
                 artifact = Artifact(home, read_manifest(home))
-                fault = next(_faults(artifact, key, read_up_to=READ_ON_HIT), "")
+                fault = next(_faults(artifact, key, read_up_to=READ_ON_HIT, known=self._whole), "")
             except ManifestError as error:
                 fault = str(error)
             if not fault:
@@ -212,16 +215,26 @@ def files_of(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _faults(artifact: Artifact, key: str, *, read_up_to: int, strays: bool = False) -> Iterator[str]:
-    """What is wrong with names, sizes, the bytes of files up to a size, and stray files if asked."""
+def _faults(
+    artifact: Artifact,
+    key: str,
+    *,
+    read_up_to: int,
+    strays: bool = False,
+    known: set[tuple[object, ...]] | None = None,
+) -> Iterator[str]:
+    """What is wrong with names, sizes, the bytes of files up to a size, and stray files if asked.
+
+    ``known`` are files that this process has read and found whole; they are not read again.
+    """
     folder, manifest = artifact.path, artifact.manifest
     if manifest.key != key or folder.name != key[:KEY_DIGITS] or folder.parent.name != manifest.stage:
         yield "it stands in the place of another key"
     base = f"{folder}{os.sep}"
     for name, stored in manifest.files.items():
-        yield from _file_faults(base + name, name, stored, read_up_to)
+        yield from _file_faults(base + name, name, stored, read_up_to, known)
     if manifest.sources:
-        yield from _file_faults(base + SOURCES, SOURCES, manifest.sources, read_up_to)
+        yield from _file_faults(base + SOURCES, SOURCES, manifest.sources, read_up_to, known)
     if strays:
         expected = {*manifest.files, *RESERVED}
         try:
@@ -234,13 +247,23 @@ def _faults(artifact: Artifact, key: str, *, read_up_to: int, strays: bool = Fal
                 yield f"{name} does not belong to it"
 
 
-def _file_faults(path: str, name: str, stored: Stored, read_up_to: int) -> Iterator[str]:
+def _file_faults(
+    path: str, name: str, stored: Stored, read_up_to: int, known: set[tuple[object, ...]] | None
+) -> Iterator[str]:
     try:
-        size = os.stat(path).st_size  # noqa: PTH116 - one call per file on every hit
+        seen = os.stat(path)  # noqa: PTH116 - one call per file on every hit
+        size = seen.st_size
+        version = (path, stored.sha256, size, seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns)
         if size != stored.bytes:
             yield f"{name} has {size} bytes instead of {stored.bytes}"
-        elif (size <= read_up_to or ARRAY not in name) and file_sha256(path) != stored.sha256:
-            yield f"{name} has other bytes than were written"
+        elif known is not None and version in known:
+            return
+        elif size <= read_up_to or ARRAY not in name:
+            if file_sha256(path) != stored.sha256:
+                yield f"{name} has other bytes than were written"
+            # A file that is as young as its clock's tick can change again and look the same.
+            elif known is not None and time.time_ns() - max(seen.st_mtime_ns, seen.st_ctime_ns) > RESTED_NS:
+                known.add(version)
     except FileNotFoundError:
         yield f"{name} is missing"
     except OSError as error:

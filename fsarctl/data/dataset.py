@@ -102,7 +102,7 @@ def open_dataset(name: str, config: DatasetConfig, project: Path) -> Dataset:
 
 
 def _shapes(config: DatasetConfig) -> Dataset:
-    from fsarctl.data.shapes import CLASSES
+    from fsarctl.data.shapes_classes import CLASSES
 
     counts: dict[str, dict[str, int]] = {"train": {}, "val": {}, "test": {}}
     for each in sorted(CLASSES, key=lambda shape: shape.label):

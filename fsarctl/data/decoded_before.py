@@ -50,7 +50,10 @@ class DecodedBefore:
             ValueError: it is gone or damaged.
         """
         try:
-            return read_clip(self.store.array, self.store.folder / "frames.zarr", self.place)
+            array = self.store.array
+            frames = np.empty(array.shape[1:], np.uint8)
+            read_clip(array, self.store.folder / "frames.zarr", self.place, frames)
+            return frames
         except OSError as error:
             raise ValueError(f"gone ({error})") from error
 

@@ -215,29 +215,35 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
     found = _Found()
     stream.thread_type = "NONE"
     tick_s = float(stream.time_base or 0)
+    ends: dict[int, int] = {}  # of each stream, in its own ticks
     key_pts: int | None = None
     first: av.VideoFrame | None = None
+    shown, longest = stream.index, 0
     try:
         for packet in container.demux():
-            if packet.pts is not None and packet.stream.type in ("video", "audio"):
-                end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                found.end_s = max(found.end_s, end_s)
-            if packet.stream_index != stream.index or packet.dts is packet.pts is None:
+            index, pts, duration = packet.stream_index, packet.pts, packet.duration or 0
+            if pts is not None:
+                ends[index] = max(ends.get(index, 0), pts + duration)
+            if index != shown or packet.dts is pts is None:
                 continue
             found.listed += 1
             if first is None and not found.damaged:
                 first, found.damaged = _first_picture(packet)
             if packet.size and not packet.is_discard:
-                found.times.append(np.nan if packet.pts is None else packet.pts * tick_s)
-                found.longest_s = max(found.longest_s, (packet.duration or 0) * tick_s)
+                found.times.append(np.nan if pts is None else pts * tick_s)
+                longest = max(longest, duration)
             if packet.is_keyframe:
-                key_pts = packet.pts
-            elif key_pts is not None and packet.pts is not None and packet.pts < key_pts:
+                key_pts = pts
+            elif key_pts is not None and pts is not None and pts < key_pts:
                 found.reordered = (
                     "open GOP (a frame is shown before the key frame that it follows in the file)"
                 )
     except Exception as error:
         found.broken = f"reading stopped early ({text_of(error)})"
+    found.longest_s = longest * tick_s
+    for each in container.streams:
+        if each.type in ("video", "audio"):
+            found.end_s = max(found.end_s, float(ends.get(each.index, 0) * (each.time_base or 0)))
     if first is not None:
         found.orientation = orientation_of(first)
         found.aspect = first.width / first.height * float(stream.sample_aspect_ratio or 1)

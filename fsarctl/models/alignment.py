@@ -151,7 +151,7 @@ def text_scores(aligned: Tensor, text: Tensor, *, reading: SegmentReading = "cos
 
 def _segment_means(aligned: Tensor, stages: int, reading: SegmentReading) -> Tensor:
     """What a segment is matched with. Shapes: (..., queries, T-1, embed) -> (..., queries, stages, embed)."""
-    weights = segment_weights(aligned.shape[-2] + 1, stages).to(aligned)
+    weights = segment_weights(aligned.shape[-2] + 1, stages).to(aligned, non_blocking=True)
     if reading == "mean_of_cosines":
         return weights @ F.normalize(aligned, dim=-1)
     return F.normalize(weights @ aligned, dim=-1)

@@ -15,6 +15,7 @@ from fsarctl.models.alignment import alignment_of, text_scores
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.formulation import formulation_of
 from fsarctl.models.metrics import Metric, metric_of
+from fsarctl.models.precision import Precision, computing
 from fsarctl.models.semantic import SemanticBranch
 from fsarctl.models.strategies import ORDER_FIRST, POSITIONS, PROMPTS, VISUAL_STEPS, adapters_of, chosen
 from fsarctl.models.trx import TRX
@@ -80,6 +81,8 @@ class TaskAdapterPlusPlus(nn.Module):
         trx_shots: metric "trx" compares with "prototypes" (Eq. 11) or with all shots of a class, "pooled".
         logit_scale: :meth:`loss` multiplies scores by this before the cross-entropy. The paper says 1,
             but cosines are too close to each other to train on as they are; the released code says 64.
+        precision: "float32", or "bf16" for the products within both encoders; what is trained, features,
+            scores and loss are float32 either way.
         generator: of the adapters' random start; the same state gives the same adapters.
         overrides: options of the formulation by name.
 
@@ -107,6 +110,7 @@ class TaskAdapterPlusPlus(nn.Module):
         score: ScoreKind = "both",
         trx_shots: Literal["prototypes", "pooled"] = "prototypes",
         logit_scale: float = 64.0,
+        precision: Precision = "float32",
         generator: torch.Generator | None = None,
         **overrides: object,
     ) -> None:
@@ -116,6 +120,7 @@ class TaskAdapterPlusPlus(nn.Module):
             raise ConfigError(
                 f"frames is {frames}; the alignment needs {shortest} or more", next_step="Set extract.frames."
             )
+        computing(precision, torch.device("cpu"))  # refuses what is no precision
         kinds = adapters_of(strategy, adapters)
         if strategy == "full":
             # Training moves these weights, and whoever else shares the backbone must not see it.
@@ -147,6 +152,7 @@ class TaskAdapterPlusPlus(nn.Module):
             frames=frames,
             temporal_embedding=self.formulation.temporal_embedding,
             zero_task=self.formulation.task_adapter_start == "zero",
+            precision=precision,
             generator=generator,
         )
         self.semantic: SemanticBranch | None = None
@@ -158,6 +164,7 @@ class TaskAdapterPlusPlus(nn.Module):
                 if "order" in kinds
                 else (),
                 order_first=chosen("order_position", order_position, ORDER_FIRST),
+                precision=precision,
                 generator=generator,
             )
             self.alignment = alignment_of(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fsarctl.models.adapters import Adapter
 from fsarctl.models.attention import attend, frozen_block
+from fsarctl.models.precision import computing
 from fsarctl.models.strategies import STRATEGIES, VISUAL_STEPS
 
 __all__ = ["VisualBranch"]
@@ -27,6 +28,7 @@ class VisualBranch(nn.Module):
         frames: T, needed by the temporal embedding alone.
         temporal_embedding: a learned offset for each frame, zero at the start, added before ``ln_pre``.
         zero_task: the Task-MSA adapter starts as nothing, like the others.
+        precision: of all blocks; features are projected in float32 and are float32.
         generator: of the adapters' random start.
     """
 
@@ -40,10 +42,12 @@ class VisualBranch(nn.Module):
         steps: tuple[str, ...] = VISUAL_STEPS["after"],
         temporal_embedding: bool = False,
         zero_task: bool = True,
+        precision: str = "float32",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.vit = vit
+        self.precision = precision
         width = vit.conv1.out_channels
         self.last = len(vit.transformer.resblocks) - 1
         # Of the last block only the class token is needed, so without adapters it is not in the prefix.
@@ -86,15 +90,16 @@ class VisualBranch(nn.Module):
         Shapes: (..., T, 3, H, W) -> (..., T, N+1, width), the class token first.
         """
         vit = self.vit
-        x = vit.conv1(frames.flatten(0, -4)).flatten(2).transpose(1, 2)  # (videos*T, N, width)
-        classes = vit.class_embedding.expand(x.shape[0], 1, -1)
-        x = torch.cat([classes, x], dim=1) + vit.positional_embedding  # (videos*T, N+1, width)
-        x = x.view(*frames.shape[:-3], *x.shape[1:])  # (..., T, N+1, width)
-        if self.temporal_embedding is not None:
-            x = x + self.temporal_embedding.unsqueeze(-2)
-        tokens: Tensor = vit.ln_pre(x)
-        for block in vit.transformer.resblocks[: self.first_adapted]:
-            tokens = frozen_block(block, tokens)
+        with computing(self.precision, frames.device):
+            x = vit.conv1(frames.flatten(0, -4)).flatten(2).transpose(1, 2)  # (videos*T, N, width)
+            classes = vit.class_embedding.expand(x.shape[0], 1, -1)
+            x = torch.cat([classes, x], dim=1) + vit.positional_embedding  # (videos*T, N+1, width)
+            x = x.view(*frames.shape[:-3], *x.shape[1:])  # (..., T, N+1, width)
+            if self.temporal_embedding is not None:
+                x = x + self.temporal_embedding.unsqueeze(-2)
+            tokens: Tensor = vit.ln_pre(x)
+            for block in vit.transformer.resblocks[: self.first_adapted]:
+                tokens = frozen_block(block, tokens)
         return tokens
 
     def alone(self, tokens: Tensor) -> Tensor:
@@ -108,7 +113,8 @@ class VisualBranch(nn.Module):
         if not self.sees_sets:
             return self._features(self._blocks(tokens, self.first_adapted))
         block, adapters = self._adapted_block(self.first_adapted)
-        return adapters.alone(block, tokens, class_only=self.first_adapted == self.last)
+        with computing(self.precision, tokens.device):
+            return adapters.alone(block, tokens, class_only=self.first_adapted == self.last)
 
     def together(self, videos: Tensor) -> Tensor:
         """The rest, ``ln_post`` and the projection included, on what :meth:`alone` gave.
@@ -120,18 +126,20 @@ class VisualBranch(nn.Module):
         if not self.sees_sets:
             return videos
         block, adapters = self._adapted_block(self.first_adapted)
-        x = adapters.together(block, videos, class_only=self.first_adapted == self.last)
+        with computing(self.precision, videos.device):
+            x = adapters.together(block, videos, class_only=self.first_adapted == self.last)
         return self._features(self._blocks(x, self.first_adapted + 1))
 
     def _blocks(self, x: Tensor, first: int) -> Tensor:
-        for i in range(first, self.last + 1):
-            # After the last S-MSA nothing but the class token is read, so nothing else is computed.
-            class_only = i == self.last
-            if str(i) in self.adapters:
-                block, adapters = self._adapted_block(i)
-                x = adapters(block, x, class_only=class_only)
-            else:
-                x = frozen_block(self.vit.transformer.resblocks[i], x, class_only=class_only)
+        with computing(self.precision, x.device):
+            for i in range(first, self.last + 1):
+                # After the last S-MSA nothing but the class token is read, so nothing else is computed.
+                class_only = i == self.last
+                if str(i) in self.adapters:
+                    block, adapters = self._adapted_block(i)
+                    x = adapters(block, x, class_only=class_only)
+                else:
+                    x = frozen_block(self.vit.transformer.resblocks[i], x, class_only=class_only)
         return x
 
     def _adapted_block(self, number: int) -> tuple[Any, "BlockAdapters"]:

@@ -9,17 +9,20 @@ import torch
 from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
 from fsarctl.loading import EpisodeLoader
 from fsarctl.models import TaskAdapterPlusPlus, load_backbone
+from fsarctl.models.precision import Precision
 
 __all__ = ["VIT", "noise_loader", "random_model"]
 
 VIT = "ViT-B-16-quickgelu"
 
 
-def random_model(backbone: str, layers: int, text_layers: int = 2) -> TaskAdapterPlusPlus:
+def random_model(
+    backbone: str, layers: int, text_layers: int = 2, precision: Precision = "float32"
+) -> TaskAdapterPlusPlus:
     """Task-Adapter++ on random weights (or the shipped tiny ones), its adapters moved off zero."""
     weights = "shipped" if backbone == "tiny" else "random"
     loaded = load_backbone(backbone, weights)
-    model = TaskAdapterPlusPlus(loaded, visual_layers=layers, text_layers=text_layers)
+    model = TaskAdapterPlusPlus(loaded, visual_layers=layers, text_layers=text_layers, precision=precision)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.trainable_parameters():

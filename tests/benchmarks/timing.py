@@ -11,7 +11,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-__all__ = ["Row", "in_a_process", "peak_mib", "print_rows", "side_by_side"]
+__all__ = [
+    "NothingToMeasureError",
+    "Options",
+    "Row",
+    "in_a_process",
+    "peak_mib",
+    "print_rows",
+    "side_by_side",
+]
+
+
+class NothingToMeasureError(Exception):
+    """This machine lacks what is to be measured; the message says what."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """``quick``: at a tiny size, to see that it works. ``compile``: gpu, with torch.compile as well.
+
+    ``clips``: command_line, of how many clips the projects are.
+    """
+
+    quick: bool = False
+    compile: bool = False
+    clips: tuple[int, ...] = (10_000, 100_000)
 
 
 @dataclass(frozen=True)
@@ -37,7 +61,14 @@ def side_by_side(calls: Sequence[Callable[[], object]], repeats: int) -> list[fl
 
 
 def peak_mib() -> float:
-    """The largest resident size this process ever had, MiB."""
+    """The largest resident size this process ever had, MiB.
+
+    Linux counts in what getrusage says the process that it was forked from, so its own figure is read.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

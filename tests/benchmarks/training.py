@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from made import VIT, noise_loader, random_model
 from plain_path import plain_scores
-from timing import Row, in_a_process, peak_mib, print_rows, side_by_side
+from timing import Options, Row, in_a_process, peak_mib, print_rows, side_by_side
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fsarctl.keeping import Room
 from fsarctl.loading import EpisodeLoader, score_batch
 from fsarctl.models import TaskAdapterPlusPlus
-from fsarctl.training import _prefixes, _scores
+from fsarctl.training import _prefixes, _scored
 
 VARIANTS = ("plain", "ours", "kept")
 LAYERS = 2
@@ -40,7 +40,7 @@ def steps(model: TaskAdapterPlusPlus, loader: EpisodeLoader) -> dict[str, Callab
         return model.loss(score_batch(model, batch), batch.targets)
 
     def kept() -> Tensor:
-        return model.loss(_scores(model, loader, prefixes, 0)[1], batch.targets)
+        return model.loss(next(_scored(model, loader, prefixes, [0]))[1], batch.targets)
 
     def backward(loss: Callable[[], Tensor]) -> Callable[[], None]:
         def step() -> None:
@@ -52,29 +52,28 @@ def steps(model: TaskAdapterPlusPlus, loader: EpisodeLoader) -> dict[str, Callab
     return {"plain": backward(plain), "ours": backward(ours), "kept": backward(kept)}
 
 
-def prepared(folder: str) -> tuple[TaskAdapterPlusPlus, EpisodeLoader]:
-    """ViT-B/16 and a loader of clips with two fixed crops each."""
-    model = random_model(VIT, LAYERS)
+def prepared(folder: str, backbone: str = VIT) -> tuple[TaskAdapterPlusPlus, EpisodeLoader]:
+    """A model and a loader of clips with two fixed crops each."""
+    model = random_model(backbone, LAYERS)
     how = {"stream": "train", "crop": "clip", "crops": 2}
     return model, noise_loader(model, Path(folder), classes=5, clips=2, way=5, shot=1, **how)
 
 
-def memory(variant: str) -> None:
+def memory(variant: str, backbone: str) -> None:
     """Peak memory of one step above what was there before it; run in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        model, loader = prepared(folder)
+        model, loader = prepared(folder, backbone)
         step = steps(model, loader)[variant]
-        if variant == "kept":
-            _scores(model, loader, None, 0)  # what is kept is not part of the step
         before = peak_mib()
         step()
         print(json.dumps({"mib": peak_mib() - before}))
 
 
-def main() -> None:
+def main(options: Options) -> None:
     """Print the table."""
+    backbone = "tiny" if options.quick else VIT
     with tempfile.TemporaryDirectory() as folder:
-        calls = steps(*prepared(folder))
+        calls = steps(*prepared(folder, backbone))
         seconds, flops = {}, {}
         for name in VARIANTS:
             calls[name]()
@@ -82,27 +81,27 @@ def main() -> None:
                 calls[name]()
             flops[name] = counted.get_total_flops()
         seconds = dict(zip(VARIANTS, side_by_side([calls[name] for name in VARIANTS], 3), strict=True))
-    peaks = {name: in_a_process("training.py", name)["mib"] for name in ("plain", "ours")}
+    peaks = {name: in_a_process("training.py", name, backbone)["mib"] for name in ("plain", "ours")}
     rows = []
     for name, what, asked, least in (
         ("ours", "no cache", "1.6", "1.85"),
         ("kept", "kept prefixes", "4.5", "5.6"),
     ):
         rows += [
-            Row(f"{what}: seconds a step", f"{seconds[name]:.2f}", f"{seconds['plain']:.2f}",
+            Row(f"{what}: seconds a step", f"{seconds[name]:.3f}", f"{seconds['plain']:.3f}",
                 seconds["plain"] / seconds[name], asked),
-            Row(f"{what}: TFLOP a step", f"{flops[name] / 1e12:.2f}", f"{flops['plain'] / 1e12:.2f}",
+            Row(f"{what}: GFLOP a step", f"{flops[name] / 1e9:.0f}", f"{flops['plain'] / 1e9:.0f}",
                 flops["plain"] / flops[name], least),
         ]  # fmt: skip
     rows.append(
         Row("no cache: MiB at the peak", f"{peaks['ours']:.0f}", f"{peaks['plain']:.0f}",
-            peaks["plain"] / peaks["ours"], "3")
+            peaks["plain"] / max(peaks["ours"], 1), "3")
     )  # fmt: skip
-    print_rows(f"Training: {VIT}, L = {LAYERS}, 5-way 1-shot, float32", rows)
+    print_rows(f"Training: {backbone}, L = {LAYERS}, 5-way 1-shot, float32", rows)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        memory(sys.argv[1])
+        memory(*sys.argv[1:])
     else:
-        main()
+        main(Options())

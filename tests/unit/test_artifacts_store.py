@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.artifacts import Build, Files, Store, Unit
+from fsarctl.artifacts import Build, Files, Store, Unit, keys, shelf
 from fsarctl.errors import FsarctlError, InputError, IntegrityError, UpstreamError
 from fsarctl.reporting import SILENT
 
@@ -343,3 +343,24 @@ def test_gc_spares_work_that_can_be_resumed_and_answers_whose_upstream_is_gone(s
         store.realise(pipeline.extract(build=interrupt))
     assert store.gc([pipeline.evaluate()]) == []
     assert [outcome.made for outcome in store.realise_all([pipeline.evaluate()])] == [True, False, False]
+
+
+def test_what_was_read_and_has_not_changed_is_not_read_again(tmp_path, pipeline, monkeypatch):
+    """Within one process; a change that keeps size and time of writing is still seen."""
+    monkeypatch.setattr(shelf, "RESTED_NS", 0)
+    read = []
+    monkeypatch.setattr(shelf, "file_sha256", lambda path: (read.append(path), keys.file_sha256(path))[1])
+    store = Store(tmp_path / "cache")
+    unit = pipeline.extract()
+    artifact = store.realise(unit)
+    read.clear()
+    for _ in range(3):
+        assert store.find(unit) is not None
+    assert len(read) == len(set(read)) == len([*artifact.manifest.files, "sources.json"])
+
+    path = artifact.path / "deep" / "result.txt"
+    seen, content = path.stat(), path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(content[:-1] + b"?")
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert store.find(unit) is None

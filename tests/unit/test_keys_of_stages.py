@@ -30,6 +30,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "text_layers": 1,
         "score": "video",
         "logit_scale": 32.0,
+        "precision": "bf16",
         "strategy": "aim",
         "adapters": ("task",),
         "visual_position": "bottom",

@@ -11,10 +11,10 @@ from fsarctl.config import TrainConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.evaluation import evaluate_episodes
 from fsarctl.keeping import Room
-from fsarctl.loading import EpisodeLoader, score_batch
+from fsarctl.loading import EpisodeLoader, ahead, score_batch
 from fsarctl.reporting import SILENT
 from fsarctl.scoring import Scorer
-from fsarctl.training import train_adapters
+from fsarctl.training import READ_AT_ONCE, train_adapters
 
 HOW = {"epochs": 3, "episodes": 40, "val_episodes": 10, "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
 
@@ -109,6 +109,61 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     assert resumed.log == whole.log
     state = model.adapter_state()
     assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("stop", [None, 55])
+def test_reading_the_loss_of_many_steps_at_once_changes_nothing(
+    loaders: tuple[Any, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int | None
+) -> None:
+    """As a GPU's are: 7 divides neither the 40 steps of an epoch nor the 100 of a checkpoint."""
+    model, *_ = loaders
+    start = model.adapter_state()
+    one_by_one = train(loaders, tmp_path / "one")
+    expected = model.adapter_state()
+    model.load_adapter_state(start)
+    monkeypatch.setitem(READ_AT_ONCE, "cpu", 7)
+    if stop:
+        with pytest.raises(KeyboardInterrupt):
+            train(loaders, tmp_path / "many", StopAt(stop))
+        model.load_adapter_state(start)
+    many = train(loaders, tmp_path / "many")
+    assert many.epochs == one_by_one.epochs
+    assert many.log == one_by_one.log
+    state = model.adapter_state()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+def test_a_loss_that_is_read_late_names_its_own_episode(
+    loaders: tuple[Any, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+    for number, at_once in enumerate((1, 7)):
+        monkeypatch.setitem(READ_AT_ONCE, "cpu", at_once)
+        start = loaders[0].adapter_state()
+        with pytest.raises(ConfigError) as caught:
+            train(loaders, tmp_path / str(number), lr=1e30)
+        said.append(str(caught.value))
+        loaders[0].load_adapter_state(start)
+    assert said[0] == said[1]
+
+
+def test_loading_goes_one_ahead_and_no_further() -> None:
+    loaded: list[int] = []
+
+    def load(number: int) -> int:
+        if number == 4:
+            raise InputError("four", next_step="")
+        loaded.append(number)
+        return 10 * number
+
+    taken = ahead(load, range(6))
+    assert next(taken) == 0
+    assert [next(taken), next(taken)] == [10, 20]
+    assert max(loaded) <= 3
+    assert next(taken) == 30
+    with pytest.raises(InputError, match="four"):
+        next(taken)
+    taken.close()
 
 
 def test_a_run_killed_while_validating_keeps_its_steps(loaders: tuple[Any, Any, Any], tmp_path: Path) -> None:

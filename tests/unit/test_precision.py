@@ -1,0 +1,137 @@
+"""bf16 changes how products are rounded and nothing else: not what is trained, nor scores, nor float32."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from shapes_loader import shapes_loader
+from small_model import episode, small_model
+
+from fsarctl.config import TrainConfig
+from fsarctl.errors import ConfigError
+from fsarctl.machine import Machine
+from fsarctl.models import TaskAdapterPlusPlus, load_backbone
+from fsarctl.models.precision import Precision
+from fsarctl.reporting import SILENT
+from fsarctl.scoring import Scorer
+from fsarctl.training import train_adapters
+
+
+@pytest.fixture
+def attended(monkeypatch: pytest.MonkeyPatch) -> set[torch.dtype]:
+    """What torch's fused attention is called with."""
+    seen: set[torch.dtype] = set()
+    fused = F.scaled_dot_product_attention
+
+    def watched(query: torch.Tensor, *rest: Any, **how: Any) -> torch.Tensor:
+        answer = fused(query, *rest, **how)
+        seen.add(answer.dtype)
+        return answer
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("precision", "computed"), [("float32", {torch.float32}), ("bf16", {torch.bfloat16, torch.float32})]
+)
+def test_attention_is_fused_and_as_precise_as_asked(
+    precision: Any, computed: set[torch.dtype], attended: set[torch.dtype]
+) -> None:
+    model = small_model(precision=precision)
+    scores = model(*episode())
+    # Torch's own module is nowhere called; Eq. 15's attention, of features, is float32 in both.
+    assert attended == computed
+    for value in vars(scores).values():
+        assert value.dtype is torch.float32
+
+
+def test_gradients_of_bf16_are_those_of_float32_roughly() -> None:
+    support, query, tokens = episode()
+    labels = torch.arange(4) % 3
+    gradients = []
+    choices: tuple[Precision, ...] = ("float32", "bf16")
+    for precision in choices:
+        model = small_model(precision=precision, logit_scale=1.0)
+        loss = model.loss(model(support, query, tokens), labels)
+        assert loss.dtype is torch.float32
+        loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.trainable_parameters()]))
+        assert gradients[-1].dtype is torch.float32
+        assert gradients[-1].isfinite().all()
+    assert not torch.equal(*gradients)
+    assert F.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_predictions_on_shapes_are_those_of_float32(tmp_path: Path) -> None:
+    backbone = load_backbone("tiny", "shipped")
+    model, rounded = (
+        TaskAdapterPlusPlus(backbone, visual_layers=2, text_layers=2, precision=precision)
+        for precision in ("float32", "bf16")
+    )
+    generator = torch.Generator().manual_seed(0)
+    state = model.adapter_state()
+    for tensor in state.values():
+        tensor.add_(0.02 * torch.randn(tensor.shape, generator=generator))
+    model.load_adapter_state(state)
+    rounded.load_adapter_state(state)
+    loader = shapes_loader(model, tmp_path, "test", 3)
+    correct, same, count = [0, 0], 0, 0
+    for (group, exact), (_, close) in zip(
+        *(Scorer(each, loader).score(range(60)) for each in (model, rounded)), strict=True
+    ):
+        assert (exact.score - close.score).abs().max() < 0.02
+        targets = torch.stack([torch.from_numpy(each.targets) for each in group])
+        answers = [scores.score.argmax(-1) for scores in (exact, close)]
+        correct = [
+            before + int((each == targets).sum()) for before, each in zip(correct, answers, strict=True)
+        ]
+        same += int((answers[0] == answers[1]).sum())
+        count += targets.numel()
+    assert same / count > 0.95
+    assert abs(correct[0] - correct[1]) / count < 0.03
+
+
+def test_what_is_kept_of_training_in_bf16_is_float32(
+    make_model: Callable[..., Any], tmp_path: Path, make_store: Callable[..., Any]
+) -> None:
+    from fsarctl.assembly import tokens_of
+    from fsarctl.loading import EpisodeLoader
+
+    model = make_model(precision="bf16")
+    made = []
+    for split, crop in (("train", "clip"), ("val", "centre")):
+        store = make_store(4, 6, name=split)
+        tokens = tokens_of(model, dict.fromkeys(store.classes, ("It starts.", "It goes on.", "It ends.")))
+        made.append(EpisodeLoader(store, tokens, split, seed=0, way=3, shot=1, query=1, side=16, crop=crop))
+    config = TrainConfig(epochs=1, episodes=10, val_episodes=5, lr=0.05, momentum=0.9)
+    frozen = model.frozen_digest()
+    training = train_adapters(model, *made, config, scratch=tmp_path, reporter=SILENT, title="train")
+    assert model.frozen_digest() == frozen
+    with safe_open(tmp_path / "checkpoint.safetensors", framework="pt") as file:
+        kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        assert json.loads(file.metadata()["training"])["step"] == 10
+    assert any(name.startswith("momentum/") for name in kept)
+    for tensor in [*kept.values(), *training.best.values(), *model.parameters()]:
+        assert tensor.dtype is torch.float32
+
+
+def test_another_precision_is_refused() -> None:
+    with pytest.raises(ConfigError, match="precision is 'fp16'"):
+        small_model(precision="fp16")
+
+
+def test_float32_means_float32_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TF32 keeps 10 bits of a product's factors, and torch allows it in convolutions unless told."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    torch.set_float32_matmul_precision("medium")
+    Machine("cpu").choose_device()
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.deterministic
+    assert torch.get_float32_matmul_precision() == "highest"
