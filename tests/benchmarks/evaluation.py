@@ -5,10 +5,9 @@ import time
 from pathlib import Path
 
 import torch
-from made import VIT, noise_loader, random_model
+from made import VIT, flops_of, noise_loader, random_model
 from plain_path import plain_scores
 from timing import Options, Row, print_rows, side_by_side
-from torch.utils.flop_counter import FlopCounterMode
 
 from fsarctl.scoring import Scorer
 
@@ -37,18 +36,14 @@ def measure(backbone: str, layers: int, repeats: int) -> list[Row]:
         first = time.perf_counter() - start
         difference = (ours() - plain()).abs().max().item()
         marginal, whole = side_by_side([ours, plain], repeats)
-        with FlopCounterMode(display=False) as counted:
-            ours()
-        fewer = counted.get_total_flops()
-        with FlopCounterMode(display=False) as counted:
-            plain()
+        fewer, all_of_it = flops_of(ours), flops_of(plain)
     clip = (first - marginal) / len(loader.store)
     name = f"{backbone} L = {layers}"
     return [
         Row(f"{name}: seconds an episode", f"{marginal:.3f}", f"{whole:.3f}", whole / marginal,
             f"{ASKED.get((backbone, layers), '')}"),
-        Row(f"{name}: GFLOP an episode", f"{fewer / 1e9:.1f}", f"{counted.get_total_flops() / 1e9:.1f}",
-            counted.get_total_flops() / fewer, ""),
+        Row(f"{name}: GFLOP an episode", f"{fewer / 1e9:.1f}", f"{all_of_it / 1e9:.1f}",
+            all_of_it / fewer, ""),
         Row(f"{name}: seconds a clip, once", f"{clip:.3f}", "", None, ""),
         Row(f"{name}: largest difference of a score", f"{difference:.1e}", "", None, "1e-5"),
     ]  # fmt: skip

@@ -15,12 +15,11 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from made import VIT, noise_loader, random_model
+from made import VIT, flops_of, noise_loader, random_model
 from plain_path import plain_scores
 from shapes_loader import shapes_loader
 from timing import NothingToMeasureError, Options, Row, print_rows
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from fsarctl.config import TrainConfig
 from fsarctl.keeping import Room
@@ -109,9 +108,7 @@ def measure(call: Callable[[], int], device: torch.device, repeats: int) -> Meas
     mib = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else 0.0
     with counted_waits(device) as waits:
         call()
-    with FlopCounterMode(display=False) as counted:
-        call()
-    return Measured(count / taken, counted.get_total_flops() / count, mib, len(waits) / count)
+    return Measured(count / taken, flops_of(call) / count, mib, len(waits) / count)
 
 
 def ceiling(side: int, device: torch.device) -> float:

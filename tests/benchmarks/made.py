@@ -1,17 +1,19 @@
 """Models with random weights and stores with noise: what benchmarks of speed run on."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
 from fsarctl.loading import EpisodeLoader
 from fsarctl.models import TaskAdapterPlusPlus, load_backbone
 from fsarctl.models.precision import Precision
 
-__all__ = ["VIT", "noise_loader", "random_model"]
+__all__ = ["VIT", "flops_of", "noise_loader", "random_model"]
 
 VIT = "ViT-B-16-quickgelu"
 
@@ -28,6 +30,19 @@ def random_model(
         for parameter in model.trainable_parameters():
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
     return model
+
+
+def flops_of(call: Callable[[], object]) -> int:
+    """Floating-point operations of one call, a multiplication and its addition being two."""
+    # The shortcut through torch's own attention module is one operation that nobody counts.
+    shortcut = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with FlopCounterMode(display=False) as counted:
+            call()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(shortcut)
+    return counted.get_total_flops()
 
 
 def noise_loader(

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from made import VIT, noise_loader, random_model
+from made import VIT, flops_of, noise_loader, random_model
 from plain_path import plain_scores
 from timing import Options, Row, in_a_process, peak_mib, print_rows, side_by_side
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from fsarctl.keeping import Room
 from fsarctl.loading import EpisodeLoader, score_batch
@@ -77,9 +76,7 @@ def main(options: Options) -> None:
         seconds, flops = {}, {}
         for name in VARIANTS:
             calls[name]()
-            with FlopCounterMode(display=False) as counted:
-                calls[name]()
-            flops[name] = counted.get_total_flops()
+            flops[name] = flops_of(calls[name])
         seconds = dict(zip(VARIANTS, side_by_side([calls[name] for name in VARIANTS], 3), strict=True))
     peaks = {name: in_a_process("training.py", name, backbone)["mib"] for name in ("plain", "ours")}
     rows = []
