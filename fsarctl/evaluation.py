@@ -13,7 +13,7 @@ from fsarctl.loading import EpisodeLoader
 from fsarctl.models.task_adapter import QueryMode, TaskAdapterPlusPlus
 from fsarctl.predictions import Predictions, save_arrays
 from fsarctl.reporting import Advance, Reporter
-from fsarctl.scoring import Scorer
+from fsarctl.scoring import Scorer, Shared
 
 __all__ = ["evaluate_episodes"]
 
@@ -31,9 +31,13 @@ def evaluate_episodes(
     reporter: Reporter,
     title: str,
     room: Room | None = None,
+    shared: Shared | None = None,
 ) -> Predictions:
-    """Score episodes 0 to ``episodes`` - 1; blocks that are finished in ``scratch`` are not done again."""
-    scorer = Scorer(model, loader, query_mode, room)
+    """Score episodes 0 to ``episodes`` - 1; blocks that are finished in ``scratch`` are not done again.
+
+    ``room`` and ``shared``: see ``Scorer``.
+    """
+    scorer = Scorer(model, loader, query_mode, room, shared)
     labels = tuple(sorted(loader.rows))
     blocks = []
     with reporter.task(title, episodes, "episode") as advance:

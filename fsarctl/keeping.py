@@ -31,13 +31,14 @@ class Room:
 class Kept(Generic[Name]):
     """What ``compute`` gives for each name, kept as far as there is ``room``.
 
-    ``compute`` gets a list of names and answers with one tensor, (names, ...). It is always asked for
-    ``at_once`` of them, the last one repeated if need be, so that no answer depends on its company.
+    Both may be replaced, ``compute`` by what gives the same. It gets a list of names and answers with one
+    tensor, (names, ...). It is always asked for ``at_once`` of them, the last one repeated if need be, so
+    that no answer depends on its company.
     """
 
     def __init__(self, compute: Callable[[list[Name]], Tensor], room: Room, at_once: int = 1) -> None:
         self.room = room
-        self._compute: Callable[[list[Name]], Tensor] = compute
+        self.compute: Callable[[list[Name]], Tensor] = compute
         self._at_once = at_once
         self._held: dict[Name, Tensor] = {}
         self._held_bytes = 0
@@ -50,7 +51,7 @@ class Kept(Generic[Name]):
         missing = [name for name in distinct if name not in found]
         for start in range(0, len(missing), self._at_once):
             group = missing[start : start + self._at_once]
-            computed = self._compute(group + [group[-1]] * (self._at_once - len(group)))
+            computed = self.compute(group + [group[-1]] * (self._at_once - len(group)))
             for name, tensor in zip(group, computed, strict=False):
                 # A part of a batch would keep all of the batch in memory.
                 found[name] = tensor.clone() if self._at_once > 1 else tensor

@@ -5,8 +5,9 @@ gives when it is alone, and the text features of a class are kept, since evaluat
 (DESIGN section 9). Several episodes are scored at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from fsarctl.keeping import Kept, Room
 from fsarctl.loading import EpisodeLoader, upload
 from fsarctl.models.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
 
-__all__ = ["Scorer"]
+__all__ = ["Scorer", "Shared"]
 
 # The videos of the episodes that are scored at once hold about this much.
 GROUP_BYTES = {"cpu": 2**26, "cuda": 2**31}
@@ -24,12 +25,16 @@ MOST_EPISODES = 32
 # Videos that go through the prefix at once: a GPU needs several to be busy.
 VIDEOS_AT_ONCE = {"cpu": 1, "cuda": 16}
 
+Shared: TypeAlias = dict[str, tuple[Hashable, Kept[int]]]
+"""What one evaluation of a process leaves to the next: kind -> what it is of, and that of every video."""
+
 
 class Scorer:
     """Scores the episodes of a loader whose crops are central.
 
     ``query_mode``: "joint", queries of an episode see each other as in the paper, or "independent".
-    ``room`` bounds what is kept of videos.
+    ``room`` bounds what is kept of videos. ``shared`` is another scorer's too: a frozen model's features, or
+    what is below the adapters, are the same at any shot.
 
     Raises:
         ValueError: the loader's crops are random.
@@ -41,6 +46,7 @@ class Scorer:
         loader: EpisodeLoader,
         query_mode: QueryMode = "joint",
         room: Room | None = None,
+        shared: Shared | None = None,
     ) -> None:
         if loader.crop != "centre":
             raise ValueError(f"a scorer keeps what it computes, so crops must be central, not {loader.crop}")
@@ -54,6 +60,23 @@ class Scorer:
         self._videos = Kept(self._compute_videos, self._room, at_once)
         self._queries = Kept(self._compute_queries, Room())
         self._texts = Kept(self._compute_texts, Room())
+        self._inherits = False
+        if shared is not None and model.visual.prefix_is_constant:
+            if not any(each.requires_grad for each in model.visual.parameters()):
+                self._videos = self._inherit(shared, "features", self._videos)
+            elif self._device.type == "cpu":  # a GPU computes prefixes faster than it would read them
+                self._inherits = True
+                self._prefixes.room = replace(self._room, memory=0)
+                self._prefixes = self._inherit(shared, "prefix", self._prefixes)
+
+    def _inherit(self, shared: Shared, kind: str, own: Kept[int]) -> Kept[int]:
+        visual = self._model.visual
+        of = (self._loader.store.path, self._model.frozen_digest(), visual.first_adapted, visual.precision)
+        if kind not in shared or shared[kind][0] != of:
+            shared[kind] = of, own
+        kept = shared[kind][1]
+        kept.compute, kept.room = own.compute, own.room  # the last one's model is not needed any more
+        return kept
 
     def forget_adapters(self) -> None:
         """Drop what depends on trained weights; call it when they have moved.
@@ -80,6 +103,11 @@ class Scorer:
     def _group_size(self, episode: Episode) -> int:
         video = self._videos.of(episode.query[:1].tolist())
         size = (episode.support.size + episode.query.size) * video.numel() * video.element_size()
+        if self._inherits:
+            # Videos are read over and over, and prefixes once a shot: these get what room is left.
+            clips = sum(map(len, self._loader.rows.values()))
+            left = self._room.memory + self._room.disk - clips * video.numel() * video.element_size()
+            self._prefixes.room = replace(self._room, memory=0, disk=max(0, min(left, self._room.disk)))
         return max(1, min(MOST_EPISODES, GROUP_BYTES.get(self._device.type, 2**26) // size))
 
     def _score(self, episodes: Sequence[Episode]) -> Scores:

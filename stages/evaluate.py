@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Build, Unit
 from fsarctl.config import EvalConfig, ModelConfig
 from fsarctl.machine import Machine
+
+if TYPE_CHECKING:
+    from fsarctl.scoring import Shared
 
 __all__ = ["FROZEN", "unit"]
 
@@ -30,13 +34,14 @@ def unit(
     expected: int,
     empty: Sequence[str],
     machine: Machine,
+    shared: "Shared | None" = None,
 ) -> Unit:
     """The episodes of ``dataset`` scored with ``adapters``, or with the frozen backbone when None.
 
     ``seen`` are classes that the adapters were trained or chosen on; the result names them, since they
     are not novel. ``expected`` is how many clips the split should have, and ``empty`` are classes without
-    any; the result says both. Both models score the same episodes, so they can be paired. The artifact is
-    a result, see ``fsarctl.results``.
+    any; the result says both. ``shared`` is for all evaluations of a process. Both models score the same
+    episodes, so they can be paired. The artifact is a result, see ``fsarctl.results``.
     """
     from fsarctl.assembly import model_key
 
@@ -53,7 +58,7 @@ def unit(
             "classes_missing": list(empty),
             "classes_seen_in_training": list(seen),
         }
-        _evaluate(build, dataset, shot, config, model, root, name, facts, machine)
+        _evaluate(build, dataset, shot, config, model, root, name, facts, machine, shared)
 
     return Unit(
         stage=STAGE,
@@ -84,6 +89,7 @@ def _evaluate(
     name: str,
     told: Mapping[str, JSON],
     machine: Machine,
+    shared: "Shared | None",
 ) -> None:
     from safetensors.torch import load_file
 
@@ -116,6 +122,7 @@ def _evaluate(
         scratch=build.scratch,
         reporter=build.reporter,
         room=machine.room(device, build.scratch),
+        shared=shared,
         title=f"eval {dataset} {shot}-shot {name}",
     )
     clips = sum(len(rows) for rows in loader.rows.values())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import Unit
 from fsarctl.assembly import require_layers
@@ -28,6 +29,9 @@ from fsarctl.settings import Settings
 from stages import describe, evaluate, extract, render, shortcut, train
 from stages.describe import Plan
 
+if TYPE_CHECKING:
+    from fsarctl.scoring import Shared
+
 __all__ = ["Pipeline", "RunOptions"]
 
 
@@ -37,7 +41,8 @@ class RunOptions:
 
     ``flags`` are the words (--project, --cache, --set) that a command must carry to mean the same project.
     ``note`` hears what a user should know of the datasets that are opened; pipelines that share
-    ``datasets`` open each but once. ``board`` is a folder for TensorBoard.
+    ``datasets`` open each but once, and with ``videos`` compute no video twice. ``board`` is a folder for
+    TensorBoard.
     """
 
     workers: int
@@ -49,6 +54,7 @@ class RunOptions:
     flags: str = ""
     note: Callable[[str], None] = lambda message: None
     datasets: dict[str, Dataset] = field(default_factory=dict, compare=False)
+    videos: "Shared" = field(default_factory=dict, compare=False)
     board: Path | None = None
 
 
@@ -291,6 +297,7 @@ class Pipeline:
                 expected=sum(self.data.dataset(self.novel).expected[split].values()),
                 empty=self.data.dataset(self.novel).empty_classes(split),
                 machine=self._options.machine,
+                shared=self._options.videos,
             ),
             self.novel,
         )

@@ -74,13 +74,13 @@ class FrameStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._path = folder / "frames.zarr"
+        self.path = folder / "frames.zarr"
         try:
             rows = json.loads((folder / "clips.json").read_text(encoding="utf-8"))
             self.names: tuple[str, ...] = tuple(row["name"] for row in rows)
             self.labels: tuple[str, ...] = tuple(row["label"] for row in rows)
             self.valid: tuple[bool, ...] = tuple(row["valid"] for row in rows)
-            self._array = zarr.open_array(self._path, mode="r")
+            self._array = zarr.open_array(self.path, mode="r")
             clips, kept, self.size = self._array.shape[:3]
             self.candidates = cast(int, self._array.attrs["candidates"])
             self.frames: int = kept // self.candidates
@@ -147,7 +147,7 @@ class FrameStore:
         if not 0 <= row < len(self.names) or not self.valid[row]:
             raise ValueError(f"row {row} of {self.folder} has no frames")
         try:
-            read_clip(self._array, self._path, row, out)
+            read_clip(self._array, self.path, row, out)
         except ValueError as error:
             what = f"the frames of {self.names[row]!r} in {self.folder}"
             raise _damaged(f"{what} are {error}") from error

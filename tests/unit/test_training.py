@@ -303,6 +303,53 @@ def test_evaluation_resumes_by_blocks(loaders: tuple[Any, Any, Any], tmp_path: P
     assert (resumed.query == whole.query).all()
 
 
+@pytest.mark.parametrize("strategy", ["task-adapter++", "aim", "frozen"])
+@pytest.mark.parametrize("disk", [2**30, 0])
+def test_no_video_is_computed_again_at_another_shot(
+    make_store: Callable[..., Any],
+    make_model: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    strategy: str,
+    disk: int,
+) -> None:
+    store = make_store(4, 6)
+    computed: list[int] = []
+    shared: Any = {}
+
+    def moved(amount: float) -> Any:
+        """Other adapters on the same backbone, as another shot has them."""
+        model = make_model(strategy=strategy)
+        with torch.no_grad():
+            for parameter in model.trainable_parameters():
+                parameter.add_(
+                    torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * amount
+                )
+        prefix = model.visual.prefix
+
+        def counted(frames: torch.Tensor) -> Any:
+            computed.append(len(frames))
+            return prefix(frames)
+
+        monkeypatch.setattr(model.visual, "prefix", counted)
+        return model
+
+    texts = dict.fromkeys(store.classes, ("It starts.", "It goes on.", "It ends."))
+    for shot in (1, 3):
+        model = moved(0.1 * shot)
+        computed.clear()
+        loader = EpisodeLoader(
+            store, tokens_of(model, texts), "test", seed=0, way=3, shot=shot, query=2, side=16, crop="centre"
+        )
+        scorer = Scorer(model, loader, room=Room(2**30, disk, tmp_path), shared=shared)
+        scores = torch.cat([each.score for _, each in scorer.score(range(40))])
+        assert sum(computed) == (0 if shot == 3 and (disk or strategy == "frozen") else 24), "4 x 6 clips"
+        for number in (0, 39):
+            with torch.inference_mode():
+                plain = score_batch(model, loader.load(number)).score
+            torch.testing.assert_close(scores[number], plain, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("formulation", ["paper", "released"])
 @pytest.mark.parametrize("score", ["both", "video", "text"])
 @pytest.mark.parametrize(("mode", "kept"), [("joint", 2**30), ("joint", 0), ("independent", 2**30)])
