@@ -427,6 +427,15 @@ class AblateConfig:
             all(name.strip() and name.isprintable() for name in names),
             "a row's name is empty, or has line breaks or control characters",
         )
+        texts = (self.title, self.source, *self.columns, *(cell for row in self.rows for cell in row.cells))
+        _require(
+            all(text.isprintable() for text in texts),
+            "a title, source, column or cell has line breaks or control characters",
+        )
+        _require(
+            not any(key in row.set for row in self.expanded for key in ("train.shots", "eval.shots")),
+            "a row has no shots of its own: `shots` of the sweep, or --shots, is a column each",
+        )
         twice = sorted({name for name in names if names.count(name) > 1})
         _require(not twice, f"several rows are called {', '.join(twice)}")
         for reference in (self.baseline, *(row.against for row in self.rows)):

@@ -56,20 +56,22 @@ def caption(document: Mapping[str, Any]) -> str:
 
 def remarks(document: Mapping[str, Any]) -> list[str]:
     seeds = len(document["seeds"])
-    episodes = f"{document['episodes']:,} episodes" if document["episodes"] else "no episodes"
     several = f" of each of {seeds} seeds" if seeds > 1 else ""
-    remarks = [
-        f"{document['benchmark']} {document['split'] or ''}: accuracy in % with its 95 % interval over "
-        f"{episodes}{several}, {document['query_mode'] or ''} queries"
-    ]
+    remarks = []
+    if document["episodes"]:
+        remarks.append(
+            f"{document['benchmark']} {document['split']}: accuracy in % with its 95 % interval over "
+            f"{document['episodes']:,} episodes{several}, {document['query_mode']} queries"
+        )
     against = {row["against"] for row in document["rows"] if row["against"] != row["name"]}
     if any(each["difference"] is not None for row in document["rows"] for each in row["results"]):
         whom = f"{next(iter(against))!r}" if len(against) == 1 else "each row's baseline"
         remarks.append(f"difference: paired, from {whom}; * p < 0.05 (z-test over episodes)")
-    if seeds > 1:
+    if seeds > 1 and remarks:
         remarks[-1] += ", and 0 outside the 95 % interval over seeds (other trainings) too"
         remarks.append("single seeds: " + "; ".join(_single_seeds(document)))
     remarks += [f"left out {row!r}: {why}" for row, why in document["left_out"].items()]
+    remarks += [f"failed {run!r}: {why}" for run, why in document.get("failed", {}).items()]
     return remarks
 
 

@@ -29,6 +29,7 @@ TABLE = "table.json"
 class Run:
     """One row at one shot with one seed (None: the file's); ``unit`` is its result."""
 
+    sweep: str
     row: str
     shot: int
     seed: int | None
@@ -36,9 +37,14 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """What it is called within its sweep."""
         seed = "" if self.seed is None else f", seed {self.seed}"
         return f"{self.row}, {self.shot}-shot{seed}"
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return f"{self.sweep}: {self.name}"
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,12 @@ def plan(
     return Sweep(name, config, kept, tuple(shots), tuple(seeds), benchmark, tuple(runs), left_out)
 
 
-def unit(sweep: Sweep, flags: str = "") -> Unit:
-    """The table of a sweep, made of the results of its runs; ``flags`` are for its command."""
+def unit(sweep: Sweep, flags: str, failed: Mapping[str, str]) -> Unit:
+    """The table of a sweep, made of the results of its runs; ``flags`` are for its command.
+
+    ``failed`` says of a run why there is no result.
+    """
+    runs = [run for run in sweep.runs if run.name not in failed]
     config: dict[str, JSON] = {
         "name": sweep.name,
         "benchmark": sweep.benchmark,
@@ -117,11 +127,12 @@ def unit(sweep: Sweep, flags: str = "") -> Unit:
         "shots": list(sweep.shots),
         "seeds": list(sweep.seeds),
         "left_out": dict(sweep.left_out),
+        **({"failed": dict(failed)} if failed else {}),
     }
 
     def build(build: Build) -> None:
-        folders = {run.name: build.inputs[run.name] for run in sweep.runs}
-        text = json.dumps(document(sweep, folders), indent=2, ensure_ascii=False, allow_nan=False)
+        folders = {run.name: build.inputs[run.name] for run in runs}
+        text = json.dumps(document(sweep, folders, failed), indent=2, ensure_ascii=False, allow_nan=False)
         (build.folder / TABLE).write_text(text + "\n", encoding="utf-8")
 
     return Unit(
@@ -130,12 +141,12 @@ def unit(sweep: Sweep, flags: str = "") -> Unit:
         slot=f"ablate {sweep.name}",
         command=sweep.command(flags),
         config=config,
-        inputs={run.name: run.unit for run in sweep.runs},
+        inputs={run.name: run.unit for run in runs},
         build=build,
     )
 
 
-def document(sweep: Sweep, folders: Mapping[str, Path]) -> dict[str, Any]:
+def document(sweep: Sweep, folders: Mapping[str, Path], failed: Mapping[str, str]) -> dict[str, Any]:
     """The table of those runs whose folders are there, as table.json has it."""
     from fsarctl.results import Result, load_result
     from fsarctl.sweeps import table_rows
@@ -157,6 +168,7 @@ def document(sweep: Sweep, folders: Mapping[str, Path]) -> dict[str, Any]:
         **{name: first.get(name) for name in ("way", "query", "query_mode", "episodes", "split")},
         "rows": table_rows(sweep.config, sweep.rows, sweep.shots, outcomes, sweep.benchmark),
         "left_out": dict(sweep.left_out),
+        **({"failed": dict(failed)} if failed else {}),
     }
 
 
@@ -173,6 +185,11 @@ def _changed(sweep: str, row: RowConfig, seed: int | None, settings: Settings) -
         ConfigError: they are not valid; sweep and row are named.
     """
     seeds = [] if seed is None else [f"train.seed={seed}", f"eval.seed={seed}"]
+    if seeds and not {"train.seed", "eval.seed"}.isdisjoint(row.set):
+        raise ConfigError(
+            f"sweep {sweep!r}, row {row.name!r} sets a seed, and --seeds sets it too",
+            next_step="Leave out one of them.",
+        )
     overrides = [*overrides_of(row), *seeds]
     try:
         return settings.changed(overrides), overrides
@@ -185,5 +202,5 @@ def _changed(sweep: str, row: RowConfig, seed: int | None, settings: Settings) -
 def _run(sweep: str, row: RowConfig, shot: int, seed: int | None, units: Pipeline) -> Run:
     if row.shortcut:
         words = shlex.join([sweep, "--rows", row.name])
-        return Run(row.name, shot, seed, units.shortcut(row.shortcut, shot, words))
-    return Run(row.name, shot, seed, units.result(shot))
+        return Run(sweep, row.name, shot, seed, units.shortcut(row.shortcut, shot, words))
+    return Run(sweep, row.name, shot, seed, units.result(shot))

@@ -1,5 +1,6 @@
 """Plain files that commands leave where the user wants them."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,17 @@ __all__ = ["open_file", "writing"]
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A file to write to instead of ``path``, which it replaces once it is whole.
+    """A file to write to instead of ``path``, which it replaces once it is whole; links stay links.
 
     Raises:
         InputError: it cannot be written there.
     """
+    path = path.resolve()
+    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+        raise InputError(
+            f"{path} is {'read-only' if path.is_file() else 'no file'}",
+            next_step="Name another with --output.",
+        )
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial

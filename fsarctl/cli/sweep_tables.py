@@ -47,12 +47,15 @@ def print_plan(session: "Session", runs: "Sequence[Run]", *, as_json: bool) -> N
     done = {id(run): session.store.state(run.unit).name for run in runs}
     seconds = _seconds_left(session, missing)
     if as_json:
-        rows = [{"run": run.name, "state": done[id(run)], "command": run.unit.command} for run in runs]
+        rows = [
+            {"sweep": run.sweep, "run": run.name, "state": done[id(run)], "command": run.unit.command}
+            for run in runs
+        ]
         document = {"schema": "fsarctl.ablate-plan/1", "runs": rows, "artifacts_to_make": len(missing)}
         print_json({**document, "seconds_left": seconds})
         return
     for run in runs:
-        typer.echo(f"{done[id(run)]:<8} {run.name}")
+        typer.echo(f"{done[id(run)]:<8} {run.title}")
     finished = sum(state == "done" for state in done.values())
     time = (
         "nothing like them was made before" if seconds is None else f"about {_duration(seconds)} in one job"
@@ -67,9 +70,9 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
         return
     heading, *body = cells(document)
     if layout == "markdown":
-        typer.echo(f"**{caption(document)}**\n")
+        typer.echo(f"**{_plain_markdown(caption(document))}**\n")
         for line in (heading, ["---"] * len(heading), *body):
-            typer.echo("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |")
+            typer.echo("| " + " | ".join(map(_plain_markdown, line)) + " |")
     elif layout == "latex":
         _print_latex(document, heading, body)
     else:
@@ -79,7 +82,7 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
         words = len(document["columns"]) or 1
         table = Table(title=Text(caption(document)), title_justify="left", title_style="bold")
         for number, name in enumerate(heading):
-            table.add_column(name, justify="left" if number < words else "right")
+            table.add_column(Text(name), justify="left" if number < words else "right")
         for line in body:
             table.add_row(*map(Text, line))
         print_table(table)
@@ -116,6 +119,10 @@ def _print_latex(document: Mapping[str, Any], heading: list[str], body: list[lis
     typer.echo("\\hline\n\\end{tabular}")
 
 
+def _plain_markdown(cell: str) -> str:
+    return cell.replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|")
+
+
 def _escaped(cell: str) -> str:
     return "".join(LATEX.get(character, character) for character in cell)
 
@@ -125,6 +132,9 @@ LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "*": "$^*$",
     "±": r"$\pm$",
     "✓": r"$\checkmark$",

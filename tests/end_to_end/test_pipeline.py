@@ -373,12 +373,31 @@ set = { "train.lr" = 1e30, "train.episodes" = 3 }
 [[ablate.broken.rows]]
 name = "too deep"
 set = { "model.visual_layers" = 99 }
+[ablate.whole]
+columns = ["[/red]"]
+[[ablate.whole.rows]]
+name = "diverges"
+cells = ["by its name alone"]
+set = { "model.strategy" = "frozen" }
+[[ablate.seeded.rows]]
+name = "of its own"
+set = { "eval.seed" = 7 }
+[ablate.mistaken]
+[ablate.mistaken.values]
+"eval.dataset" = ["shapes", "nowhere"]
+"model.strategy" = ["frozen"]
 [[ablate.typo.rows]]
 name = "good"
 [[ablate.typo.rows]]
 name = "wrong"
 set = { "model.metric" = "ottam" }
 """
+
+
+def frozen_results(project: Path) -> int:
+    """How many results of the frozen model there are."""
+    artifacts = json.loads(type_in(project, "fsarctl cache ls --json").stdout)["artifacts"]
+    return sum(each["slot"].endswith(" frozen") for each in artifacts)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -399,6 +418,7 @@ def test_a_sweep_is_run_once_and_keeps_its_results(project: Path, tmp_path: Path
     ran = type_in(copy, f"{mine} --jobs {jobs}")
     assert "video alone, 1-shot" in ran.stderr
     assert jobs == 1 or "video alone, 1-shot: train shapes 1-shot" in ran.stderr
+    assert frozen_results(copy) == frozen_results(project), "no row asked for it"
     said = ran.stdout
     for word in ("Video and text", "both", "video alone", "1-shot", "difference", "±"):
         assert word in said
@@ -427,14 +447,23 @@ def test_a_failed_run_does_not_stop_the_others(project: Path, tmp_path: Path, jo
     copy = tmp_path / "copy"
     shutil.copytree(project, copy, symlinks=True)
     (copy / "fsarctl.toml").write_text(FILE + SWEEPS)
-    done = type_in(copy, f"fsarctl ablate broken --json --jobs {jobs}", expect=7)
-    table = json.loads(done.stdout)["tables"][0]
+    done = type_in(copy, f"fsarctl ablate broken whole --json --jobs {jobs}", expect=7)
+    table, other = json.loads(done.stdout)["tables"]
+    assert other["rows"][0]["results"][0]["accuracy"] is not None
+    assert "failed" not in other
     assert [row["name"] for row in table["rows"]] == ["good", "diverges"]
     assert table["rows"][0]["results"][0]["accuracy"] is not None
     assert table["rows"][1]["results"][0]["accuracy"] is None
     assert list(table["failed"]) == ["diverges, 1-shot"]
     assert "visual_layers is 99" in table["left_out"]["too deep"]
-    assert "diverges" in done.stderr.splitlines()[-2]
+    for word in ("broken: diverges", "the loss is", "broken: too deep"):
+        assert word in done.stderr.splitlines()[-2]
+    assert "fsarctl eval" not in done.stderr, "of a training that failed nothing is evaluated"
+    tables = list((copy / "cache" / "artifacts" / "ablate").glob("*/table.json"))
+    assert table in [json.loads(path.read_text()) for path in tables]
+    assert "[/red]" in type_in(copy, "fsarctl ablate whole").stdout
+    said = type_in(copy, "fsarctl ablate mistaken", expect=7).stderr
+    assert "there is no dataset 'nowhere'" in said.splitlines()[-2]
 
 
 def test_a_typo_in_a_row_is_no_row_to_leave_out(project: Path, tmp_path: Path) -> None:
@@ -443,6 +472,8 @@ def test_a_typo_in_a_row_is_no_row_to_leave_out(project: Path, tmp_path: Path) -
     (copy / "fsarctl.toml").write_text(FILE + SWEEPS)
     said = type_in(copy, "fsarctl ablate typo --dry-run", expect=3).stderr
     assert "sweep 'typo', row 'wrong'" in said
+    refused = type_in(copy, "fsarctl ablate seeded --dry-run --seeds 0", expect=3).stderr
+    assert "row 'of its own' sets a seed" in refused
     assert "ottam" in said
 
 

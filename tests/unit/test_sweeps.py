@@ -116,6 +116,8 @@ def test_an_override_means_what_the_row_says(tmp_path: Path) -> None:
         ('row = [{name = "a"}]', "did you mean rows"),
         ('rows = [{name = " "}]', "empty"),
         ('rows = [{name = "a\\nb"}]', "line breaks"),
+        ('columns = ["a\\nb"]\nrows = [{name = "a"}]', "line breaks"),
+        ('values = {"eval.shots" = [[1], [3]]}', "a row has no shots of its own"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused(tmp_path: Path, table: str, said: str) -> None:
