@@ -28,7 +28,18 @@ AIM = ("model.strategy=aim", "model.sub_actions=none", "model.alignment=none")
 WAYS = "fig9"
 FROZEN = "frozen"
 OTHER_MODE = {"joint": "independent", "independent": "joint"}
-SHARED = ("way", "query", "query_mode", "episodes", "seed", "split", "chance", "clips", "clips_failed")
+SHARED = (
+    "way",
+    "query",
+    "query_mode",
+    "episodes",
+    "seed",
+    "split",
+    "chance",
+    "clips",
+    "clips_failed",
+    "clips_expected",
+)
 
 
 @dataclass(frozen=True)
@@ -134,7 +145,7 @@ class Report:
             "ablations": self._ablations,
             "ways": self._ways(),
             "descriptions": sections.descriptions(text) if text else None,
-            "data": [sections.clip_counts(each) for each in made if each.manifest.stage == "extract"],
+            "data": [self._clip_counts(each) for each in made if each.manifest.stage == "extract"],
             "provenance": sections.provenance(made),
         }
 
@@ -166,6 +177,12 @@ class Report:
         done = [unit for unit in self._units if unit.slot in self._found]
         states = self._source.store.plan(done)
         return [each.artifact for each in states if each.artifact is not None and each.name == "done"]
+
+    def _clip_counts(self, artifact: Artifact) -> dict[str, Any]:
+        from fsarctl.report.sections import clip_counts
+
+        name, _, split = artifact.manifest.slot.removeprefix("extract ").rpartition("/")
+        return clip_counts(artifact, self._pipeline.data.dataset(name), split)
 
     def _warnings(self, missing: Sequence[str]) -> list[str]:
         """Why the results are not what they seem."""

@@ -17,7 +17,7 @@ from fsarctl.report import figures
 from fsarctl.strips import CELL, GAP, MEDIA_TYPE
 from fsarctl.sweep_text import caption, cells, remarks
 
-__all__ = ["render"]
+__all__ = ["counted", "render"]
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MATRIX_CLASSES = 40
@@ -259,6 +259,11 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, in the plural where there are several; "1 clip", "1,234 clips"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _seconds(value: float) -> str:
     if value < 90:
         return f"{value:.1f} s"
@@ -279,6 +284,7 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "plain": lambda value, digits: f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−"),
     "thousands": lambda value: f"{value:,}",
     "count": _count,
+    "counted": counted,
     "seconds": _seconds,
     "day": lambda moment: moment[:16].replace("T", " ") + " UTC",
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from fsarctl.artifacts import Artifact
 from fsarctl.data.corpus import DESCRIPTIONS
+from fsarctl.data.dataset import Dataset
 from fsarctl.models.strategies import TITLES
 from fsarctl.report.confusion import as_document, class_rows, confusion
 from fsarctl.results import Comparison, Result, compare, load_result, same_episodes
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 FROZEN = "frozen"
+NAMED = 20
+"""Missing clips of a split that are named; a data set of which little is there lacks thousands."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +169,18 @@ def descriptions(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def clip_counts(artifact: Artifact) -> dict[str, Any]:
-    """How many clips of a split have frames, read by what, and those that have none."""
+def clip_counts(artifact: Artifact, dataset: Dataset, split: str) -> dict[str, Any]:
+    """How many clips of a split there should be, are there and have frames; those that are not or have none.
+
+    ``missing`` are the first names, and ``missing_more`` is how many others there are.
+    """
+    missing = dataset.missing.get(split, ())
     return {
         "split": artifact.manifest.slot.removeprefix("extract "),
+        "expected": sum(dataset.expected.get(split, {}).values()),
         **{name: _facts(artifact).get(name) for name in ("clips", "decoders")},
+        "missing": list(missing[:NAMED]),
+        "missing_more": len(missing[NAMED:]),
         "failed": json.loads((artifact.path / "failures.json").read_text(encoding="utf-8")),
     }
 

@@ -22,6 +22,9 @@ clips_per_class = 6
 [datasets.mine]
 kind = "folder"
 root = "clips"
+[datasets.listed]
+kind = "list"
+file = "list.csv"
 [describe]
 missing = "label"
 [model]
@@ -283,6 +286,27 @@ def test_a_class_that_is_markup_stays_text(copy: Path) -> None:
     shown = type_in(copy, f'fsarctl show "{SCRIPT}/1.mp4" --dataset mine').stdout.strip()
     assert shown == "script-alert-label-1.mp4.png"
     assert (copy / shown).is_file()
+
+
+def test_a_missing_video_is_counted_and_named(copy: Path) -> None:
+    render = next(each for each in artifacts(copy, "render") if '"test/' in (each / "clips.json").read_text())
+    clips = json.loads((render / "clips.json").read_text())
+    labels = sorted({clip["label"] for clip in clips})[:3]
+    lines = [f'{render / c["file"]},"{c["label"]}",test' for c in clips if c["label"] in labels]
+    gone = [f"clips/gone-{number:02}.mp4" for number in range(22)]
+    lines += [f'{name},"{labels[0]}",test' for name in gone]
+    (copy / "list.csv").write_text("\n".join(["path,label,split", *lines]) + "\n")
+    flags = "--dataset listed --shots 1 --set eval.way=3 --set model.strategy=frozen"
+    type_in(copy, f"fsarctl run {flags}")
+    (told,) = numbers(copy, flags)["data"]
+    assert (told["split"], told["expected"], told["clips"]) == ("listed/test", 40, 18)
+    assert told["missing"] == gone[:20]
+    assert told["missing_more"] == 2
+    type_in(copy, f"fsarctl report {flags}")
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    assert "18 of 40 clips" in page
+    assert "gone-19.mp4" in page
+    assert "gone-20.mp4" not in page
 
 
 def test_show_draws_a_clip_by_name_by_part_and_by_file(project: Path, tmp_path: Path) -> None:

@@ -143,6 +143,23 @@ def test_it_says_what_the_document_says(page: Page) -> None:
     assert f"1 of the classes of {NASTY[0]} are not novel" in words
 
 
+def test_clips_that_are_missing_are_counted_and_named(page: Page) -> None:
+    words = page.words
+    assert "with 1,234 of 1,259 clips" in words.split("Results")[0]
+    assert "expected found without frames" in words
+    assert "1,259 1,235 1 decord 1,200" in words
+    assert "24 clips of" in words
+    for number in (0, 19):
+        assert f"gone/{number:02}" in words
+    assert "and 4 more" in words
+    whole = document()
+    whole["episodes"] |= {"clips_expected": 1234}
+    whole["data"] = [{**each, "missing": [], "missing_more": 0} for each in whole["data"]]
+    words = Page(render(whole, pictures(), read)).words
+    assert "with 1,234 clips" in words
+    assert "missing" not in words.split("Data")[-1]
+
+
 def test_a_matrix_cell_is_the_share_of_the_queries_that_met_the_class(page: Page) -> None:
     cells = [
         attrs
