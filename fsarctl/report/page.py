@@ -209,23 +209,39 @@ def _stage(
 
 
 def _table(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A sweep's table with its rows' names first, then numbers, and last what they are in the paper's words.
+
+    So a phone shows names and accuracies without scrolling.
+    """
     heading, *body = cells(document)
     words = len(document["columns"]) or 1
     # The columns of accuracies are called after their shots; each gets a bar.
     shots = [heading.index(f"{shot}-shot", words) for shot in document["shots"]]
+    rows = document["rows"]
+    # A single word that repeats the name says nothing.
+    said = range(words) if any(list(row["cells"]) not in ([], [row["name"]]) for row in rows) else range(0)
+    kinds = {n: "bar" if n in shots else "number" for n in range(words, len(heading))}
+    kinds |= dict.fromkeys(said, "word")
     lines = [
-        [
-            {"text": text, "share": row["results"][shots.index(n)]["accuracy"] if n in shots else None}
-            for n, text in enumerate(line)
-        ]
-        for line, row in zip(body, document["rows"], strict=True)
+        {
+            "name": row["name"],
+            "cells": [
+                {
+                    "text": line[n],
+                    "kind": kind,
+                    "share": row["results"][shots.index(n)]["accuracy"] if kind == "bar" else None,
+                }
+                for n, kind in kinds.items()
+            ],
+        }
+        for line, row in zip(body, rows, strict=True)
     ]
     return {
         **document,
         "caption": caption(document),
-        "heading": [{"text": text, "bar": n in shots} for n, text in enumerate(heading)],
+        "heading": [{"text": heading[n], "kind": kind} for n, kind in kinds.items()],
         "body": lines,
-        "words": words,
+        "failed": document.get("failed") or {},
         "remarks": remarks(document),
     }
 

@@ -300,7 +300,7 @@ def test_a_missing_video_is_counted_and_named(copy: Path) -> None:
     type_in(copy, f"fsarctl run {flags}")
     (told,) = numbers(copy, flags)["data"]
     assert (told["split"], told["expected"], told["clips"]) == ("listed/test", 40, 18)
-    assert told["missing"] == gone[:20]
+    assert told["missing"] == [f"{labels[0]}/{name}" for name in gone[:20]]
     assert told["missing_more"] == 2
     type_in(copy, f"fsarctl report {flags}")
     page = (copy / "report.html").read_text(encoding="utf-8")

@@ -143,6 +143,53 @@ def test_it_says_what_the_document_says(page: Page) -> None:
     assert f"1 of the classes of {NASTY[0]} are not novel" in words
 
 
+def test_each_class_has_the_interval_of_its_own(page: Page) -> None:
+    for number in range(len(NASTY)):
+        low, high = 81.23 - 10 * number, 94.56 - 10 * number
+        assert f"{90 - 10 * number}.0 {low:.1f} to {high:.1f}" in page.words
+
+
+def test_an_ablations_rows_have_names_then_numbers_then_their_cells() -> None:
+    changed = document()
+    (ours, _) = changed["ablations"]
+    ours["rows"][1] |= {"name": "frozen backbone", "cells": ["another", "×"]}
+    ours["rows"][0] |= {"name": "all parts", "cells": ["a part", "✓"]}
+    words = Page(render(changed, None, read)).words
+    assert f"row 1-shot difference over seeds paper part {NASTY[2]} all parts 61.7 ± 2.1 +5.2 ± 1.0*" in words
+    assert "± 2.0 71.3 a part ✓ frozen backbone 61.7 ± 2.1" in words
+    assert "71.3 another ×" in words
+    # One column that repeats the names stands there but once.
+    ours["columns"] = ["method"]
+    for row in ours["rows"]:
+        row["cells"] = [row["name"]]
+    words = Page(render(changed, None, read)).words
+    assert "row 1-shot difference over seeds paper all parts 61.7" in words
+    assert "71.3 frozen backbone 61.7" in words
+
+
+def test_a_failed_run_is_named_under_its_table() -> None:
+    changed = document()
+    assert "failed:" not in Page(render(changed, None, read)).words
+    changed["ablations"][0]["failed"] = {"all parts, 1-shot": f"exit code 3 {NASTY[0]}"}
+    words = Page(render(changed, None, read)).words
+    assert words.count(f"failed: all parts, 1-shot (exit code 3 {NASTY[0]})") == 1
+
+
+def test_the_bars_of_a_mistake_are_of_what_the_query_was_taken_for() -> None:
+    shown = pictures()
+    (query, *_), classes = shown["episodes"][0]["queries"], shown["episodes"][0]["classes"]
+    assert [each["column"] for each in query["stages"]] == [0, 1]
+    shown["episodes"] = [{**shown["episodes"][0], "queries": [query], "classes": classes}]
+    query["predictions"]["task-adapter++"] = 1
+    words = Page(render(document(), shown, read)).words
+    assert "B what it was taken for" in words
+    assert "runner-up" not in words
+    query["predictions"]["task-adapter++"] = 0
+    words = Page(render(document(), shown, read)).words
+    assert "B the runner-up" in words
+    assert "what it was taken for" not in words
+
+
 def test_clips_that_are_missing_are_counted_and_named(page: Page) -> None:
     words = page.words
     assert "with 1,234 of 1,259 clips" in words.split("Results")[0]
