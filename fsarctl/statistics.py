@@ -66,7 +66,7 @@ def estimate_over_seeds(values: Sequence[float]) -> Estimate:
 
 
 def wilson(hits: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share: (p + z^2/2n +/- z sqrt(p (1-p)/n + z^2/4n^2)) / (1 + z^2/n), z = 1.96.
+    """Wilson's 95 % interval: (p + z^2/2n +/- z sqrt(p (1-p)/n + z^2/4n^2)) / (1 + z^2/n), z = 1.96.
 
     It has a width when all of a few are hits, and never leaves 0 to 1.
 
