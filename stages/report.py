@@ -232,7 +232,8 @@ class Report:
     @cached_property
     def _ablations(self) -> list[dict[str, Any]]:
         """Every table in the store."""
-        from fsarctl.report.sections import ablation_tables
+        from fsarctl.report.ablations import ablation_tables
+        from fsarctl.sweeps import benchmark_of
         from stages import ablate
 
         listed = self._source.store.artifacts()
@@ -242,14 +243,15 @@ class Report:
             for each in listed
             if (each.manifest.stage, each.manifest.version) == ours
         ]
-        return ablation_tables([(each, ablate.load_table(each)) for each in tables], listed)
+        benchmark = benchmark_of(self._source.settings, self._pipeline.novel)
+        return ablation_tables([(each, ablate.load_table(each)) for each in tables], listed, benchmark)
 
     def _ways(self) -> dict[str, Any]:
         """Figure 9, or the command that makes it."""
         from fsarctl.report.sections import way_curves
 
         for table in self._ablations:
-            if table["name"] == WAYS and table["newest"]:
+            if table["name"] == WAYS and table["first"]:
                 return way_curves(table)
         _, _, flags = self._units[0].command.partition("--shots ")
         flags = flags.lstrip("0123456789")

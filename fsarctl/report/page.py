@@ -14,10 +14,11 @@ from typing import Any
 from fsarctl.data.corpus import STAGES
 from fsarctl.models.strategies import TITLES
 from fsarctl.report import figures
+from fsarctl.report.plural import counted
 from fsarctl.strips import CELL, GAP, MEDIA_TYPE
 from fsarctl.sweep_text import caption, cells, remarks
 
-__all__ = ["counted", "render"]
+__all__ = ["render"]
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MATRIX_CLASSES = 40
@@ -47,7 +48,7 @@ def render(
     style, script = (Markup(parts.joinpath(name).read_text("utf-8")) for name in ("style.css", "script.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     drawn = _drawn(document, pictures, read) if pictures else None
-    ablations = [_table(each) for each in document["ablations"]]
+    ablations = [_table(each, document["benchmark"]) for each in document["ablations"]]
     sections = {
         "results": "Results",
         "training": "Training" if document["training"] else "",
@@ -208,7 +209,7 @@ def _stage(
     }
 
 
-def _table(document: Mapping[str, Any]) -> dict[str, Any]:
+def _table(document: Mapping[str, Any], benchmark: str) -> dict[str, Any]:
     """A sweep's table with its rows' names first, then numbers, and last what they are in the paper's words.
 
     So a phone shows names and accuracies without scrolling.
@@ -238,7 +239,8 @@ def _table(document: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         **document,
-        "caption": caption(document),
+        "caption": caption(document)
+        + (f", on {document['benchmark']}" if document["benchmark"] != benchmark else ""),
         "heading": [{"text": heading[n], "kind": kind} for n, kind in kinds.items()],
         "body": lines,
         "failed": document.get("failed") or {},
@@ -273,11 +275,6 @@ def _strip_width(pictures: Mapping[str, Any] | None) -> int:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
-
-
-def counted(number: int, noun: str) -> str:
-    """The number with its noun, in the plural where there are several; "1 clip", "1,234 clips"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _seconds(value: float) -> str:

@@ -15,7 +15,6 @@ from fsarctl.training_log import read_log
 
 __all__ = [
     "Found",
-    "ablation_tables",
     "class_tables",
     "clip_counts",
     "descriptions",
@@ -113,32 +112,6 @@ def class_tables(found: Sequence[Found], strategy: str) -> list[dict[str, Any]]:
         for (shot, model), each in counted.items()
         if model == strategy or (shot, strategy) not in counted
     ]
-
-
-def ablation_tables(
-    tables: Sequence[tuple[Artifact, Mapping[str, Any]]], listed: Iterable[Artifact]
-) -> list[dict[str, Any]]:
-    """Tables, the newest of each name first, with the commands of their runs.
-
-    ``tables`` are artifacts, by age, and what they say; ``listed`` is all that the store holds.
-    """
-    commands = {(each.manifest.stage, each.key): each.manifest.command for each in listed}
-    newest = {artifact.manifest.slot: artifact.key for artifact, _ in tables}
-    documents = [
-        {
-            **table,
-            "key": artifact.key,
-            "command": artifact.manifest.command,
-            "created": artifact.manifest.created,
-            "newest": newest[artifact.manifest.slot] == artifact.key,
-            "runs": {
-                name: commands.get((source.stage, source.key), "")
-                for name, source in artifact.manifest.inputs.items()
-            },
-        }
-        for artifact, table in tables
-    ]
-    return sorted(documents, key=lambda each: (not each["newest"], each["name"]))
 
 
 def way_curves(table: Mapping[str, Any]) -> dict[str, Any]:

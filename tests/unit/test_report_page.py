@@ -167,6 +167,15 @@ def test_an_ablations_rows_have_names_then_numbers_then_their_cells() -> None:
     assert "71.3 frozen backbone 61.7" in words
 
 
+def test_a_table_of_another_dataset_says_so(page: Page) -> None:
+    captions = [each for each in page.text if each.startswith(f"{NASTY[1]} (Table 4)")]
+    assert [each.strip() for each in captions] == [
+        f"{NASTY[1]} (Table 4)",
+        f"{NASTY[1]} (Table 4), on {NASTY[0]}",
+    ]
+    assert f"2 rows; eval.x={NASTY[1]}; 2026-01-02 03:04 UTC" in page.words
+
+
 def test_a_failed_run_is_named_under_its_table() -> None:
     changed = document()
     assert "failed:" not in Page(render(changed, None, read)).words
