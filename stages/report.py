@@ -26,6 +26,7 @@ __all__ = ["Report", "Source"]
 AIM = ("model.strategy=aim", "model.sub_actions=none", "model.alignment=none")
 """AIM as in Table 3, for the attention maps of Figure 11."""
 WAYS = "fig9"
+DATA_STAGES = ("describe", "render", "extract")
 FROZEN = "frozen"
 OTHER_MODE = {"joint": "independent", "independent": "joint"}
 SHARED = (
@@ -74,7 +75,7 @@ class Report:
         if not self._found:
             commands = joined_commands(unit.command for unit in self._units)
             raise UpstreamError(
-                "nothing is evaluated yet with the present settings, so there is nothing to report",
+                self._why_nothing(),
                 next_step="Run: "
                 + " && ".join(c.replace("fsarctl eval", "fsarctl run", 1) for c in commands),
             )
@@ -171,6 +172,21 @@ class Report:
         pairs = [(unit.slot, self._source.store.find(unit)) for unit in units]
         return {slot: Found.load(artifact) for slot, artifact in pairs if artifact is not None}
 
+    def _why_nothing(self) -> str:
+        """Why no result is found: without what went into a result it cannot be told from another's."""
+        states = self._source.store.plan(self._units)
+        gone = [
+            each.unit.slot
+            for each in states
+            if each.unit.stage in DATA_STAGES and each.name in ("missing", "waiting")
+        ]
+        if gone and any(each.unit.stage == "evaluate" and each.artifact for each in states):
+            return (
+                f"there are results, but {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} no longer"
+                " in the store, without which they cannot be told to be those of the present settings"
+            )
+        return "nothing is evaluated yet with the present settings, so there is nothing to report"
+
     @cached_property
     def _made(self) -> list[Artifact]:
         """All that went into the results, upstream first."""
@@ -186,7 +202,10 @@ class Report:
 
     def _warnings(self, missing: Sequence[str]) -> list[str]:
         """Why the results are not what they seem."""
-        lacks = f"{len(missing)} classes of this split have no clips: {', '.join(missing)}"
+        some = (
+            "1 class of this split has" if len(missing) == 1 else f"{len(missing)} classes of this split have"
+        )
+        lacks = f"{some} no clips: {', '.join(missing)}"
         return [*self._pipeline.data.warnings(), *([lacks] if missing else [])]
 
     @property

@@ -98,6 +98,17 @@ def test_nothing_evaluated_names_the_command(tmp_path: Path) -> None:
     assert not (tmp_path / "report.html").exists()
 
 
+def test_results_whose_frames_are_gone_are_not_called_undone(copy: Path) -> None:
+    shutil.rmtree(copy / "cache" / "artifacts" / "extract")
+    done = type_in(copy, "fsarctl report", expect=4)
+    assert "nothing is evaluated" not in done.stderr
+    assert "there are results, but" in done.stderr
+    assert "extract shapes/test" in done.stderr
+    assert "no longer in the store" in done.stderr
+    type_in(copy, "fsarctl extract")
+    type_in(copy, "fsarctl report --no-pictures")
+
+
 def test_the_page_has_the_numbers_of_the_results(project: Path) -> None:
     done = type_in(project, "fsarctl report")
     assert done.stdout == "report.html\n"
@@ -338,6 +349,7 @@ def test_show_draws_a_clip_by_name_by_part_and_by_file(project: Path, tmp_path: 
     ("line", "code", "says"),
     [
         ("fsarctl show", 2, "CLIP"),
+        ("fsarctl show bottom-to-the-top/03 --output sheets/a.jpg", 2, "--output sheets/a.png"),
         ("fsarctl show nothing-like-it", 3, "no clip 'nothing-like-it' in shapes"),
         ("fsarctl show mp4", 3, "264 clips of shapes have 'mp4' in their name"),
         ("fsarctl show x --dataset nowhere", 3, "no dataset 'nowhere'"),

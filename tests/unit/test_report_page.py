@@ -176,6 +176,19 @@ def test_a_table_of_another_dataset_says_so(page: Page) -> None:
     assert f"2 rows; eval.x={NASTY[1]}; 2026-01-02 03:04 UTC" in page.words
 
 
+def test_one_of_a_thing_is_not_several() -> None:
+    one = document()
+    one["episodes"] |= {"episodes": 1, "classes": 1}
+    one["descriptions"]["labels"] = one["descriptions"]["labels"][:1]
+    for each in one["training"]:
+        each["val_episodes"] = 1
+    words = Page(render(one, pictures(), read)).words
+    for part in ("1 5-way episode of 1 test class with", "1 validation episode.", "1 label and what"):
+        assert part in words
+    assert "and 1 more clip " in words
+    assert "40 5-way episodes of 5 test classes with" in Page(render(document(), None, read)).words
+
+
 def test_a_failed_run_is_named_under_its_table() -> None:
     changed = document()
     assert "failed:" not in Page(render(changed, None, read)).words
