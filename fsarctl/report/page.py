@@ -67,6 +67,7 @@ def render(
         own=pictures["models"][-1] if pictures else document["strategy"],
         sections=[(id_, title) for id_, title in sections.items() if title],
         cards=_cards(document),
+        legend=_legend(document),
         charts=_charts(document, Markup),
         made=sorted(document["provenance"]["artifacts"], key=_rank),
         paper_of=lambda result: _paper_of(document, result),
@@ -93,6 +94,13 @@ def _cards(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         paper = next((each for each in document["paper"] if each["shot"] == shot), None)
         cards.append({"own": own, "all": there, "paper": paper})
     return cards
+
+
+def _legend(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The models that have a result at some shot, the strategy's own first."""
+    titles = {each["model"]: each["title"] for each in document["results"]}
+    ordered = sorted(titles, key=lambda model: model != document["strategy"])
+    return [{"model": model, "title": titles[model]} for model in ordered]
 
 
 def _charts(document: Mapping[str, Any], safe: Callable[[str], str]) -> dict[str, Any]:

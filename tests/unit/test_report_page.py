@@ -189,6 +189,16 @@ def test_one_of_a_thing_is_not_several() -> None:
     assert "40 5-way episodes of 5 test classes with" in Page(render(document(), None, read)).words
 
 
+def test_the_strategy_is_called_by_its_name_where_its_first_shot_is_missing() -> None:
+    partial = document()
+    del partial["results"][1]
+    html = render(partial, None, read)
+    assert '<i class="tick own"></i>Task-Adapter++</span>' in html
+    assert '<i class="tick frozen"></i>frozen CLIP</span>' in html
+    bold = re.findall(r'<tr class="own"><td class="right">(\d)</td><th scope="row">([^<]*)', html)
+    assert bold == [("5", "Task-Adapter++")]
+
+
 def test_a_failed_run_is_named_under_its_table() -> None:
     changed = document()
     assert "failed:" not in Page(render(changed, None, read)).words
