@@ -22,9 +22,6 @@ clips_per_class = 6
 [datasets.mine]
 kind = "folder"
 root = "clips"
-[datasets.listed]
-kind = "list"
-file = "list.csv"
 [describe]
 missing = "label"
 [model]
@@ -306,6 +303,7 @@ def test_a_missing_video_is_counted_and_named(copy: Path) -> None:
     lines = [f'{render / c["file"]},"{c["label"]}",test' for c in clips if c["label"] in labels]
     gone = [f"clips/gone-{number:02}.mp4" for number in range(22)]
     lines += [f'{name},"{labels[0]}",test' for name in gone]
+    (copy / "fsarctl.toml").write_text(f'{FILE}[datasets.listed]\nkind = "list"\nfile = "list.csv"\n')
     (copy / "list.csv").write_text("\n".join(["path,label,split", *lines]) + "\n")
     flags = "--dataset listed --shots 1 --set eval.way=3 --set model.strategy=frozen"
     type_in(copy, f"fsarctl run {flags}")

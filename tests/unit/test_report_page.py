@@ -205,6 +205,7 @@ def test_a_failed_run_is_named_under_its_table() -> None:
     changed["ablations"][0]["failed"] = {"all parts, 1-shot": f"exit code 3 {NASTY[0]}"}
     words = Page(render(changed, None, read)).words
     assert words.count(f"failed: all parts, 1-shot (exit code 3 {NASTY[0]})") == 1
+    assert words.count("exit code 3") == 1
 
 
 def test_the_bars_of_a_mistake_are_of_what_the_query_was_taken_for() -> None:
