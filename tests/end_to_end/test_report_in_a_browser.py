@@ -189,6 +189,19 @@ def test_what_scrolls_says_so(browser: Browser, tmp_path: Path) -> None:
     assert browser.evaluate(cues) == [[int(each), 0] for each in wider]
 
 
+def test_chance_is_seen_where_a_model_is_no_better(browser: Browser, page: Path) -> None:
+    browser.open(page, width=390, theme="light")
+    chance, tick = (
+        browser.evaluate(
+            f"(({{top, bottom}}) => [top, bottom])"
+            f"(document.querySelector('.track {each}').getBoundingClientRect())"
+        )
+        for each in (".chance", ".tick")
+    )
+    assert chance[0] <= tick[0] - 4
+    assert chance[1] >= tick[1] + 4
+
+
 def test_classes_are_sorted_by_any_column(browser: Browser, page: Path) -> None:
     browser.open(page, width=1440, theme="light")
     table = "document.querySelector('table.sortable')"
