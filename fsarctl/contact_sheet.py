@@ -1,5 +1,6 @@
 """A clip's frames in one picture, with what the model reads of each and the stages under them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ def contact_sheet(
     subtitle: Sequence[str],
     crop: int,
 ) -> "Image":
-    """All frames in rows of eight.
+    """All frames in rows of eight; fewer make a narrower sheet, as far as its texts allow.
 
     The centre square of ``crop`` pixels is outlined and what lies outside is faded; ``captions`` stand under
     the frames, and under them a bar for each stage, over the frames that reach it.
@@ -56,10 +57,17 @@ def contact_sheet(
     side = max(stored, SMALLEST)
     columns = min(count, COLUMNS)
     rows = -(-count // columns)
-    width = 2 * MARGIN + columns * (side + GAP) - GAP
+    spoken = [stage for stage in stages if stage.sentence]
+    # Few frames are narrower than what is said of them; no sheet is wider than a full row.
+    written = [
+        large.getlength(title),
+        *(small.getlength(line) for line in subtitle),
+        *(100 + small.getlength(stage.sentence) for stage in spoken),
+    ]
+    widest, needed = COLUMNS * (side + GAP) - GAP, columns * (side + GAP) - GAP
+    width = 2 * MARGIN + max(needed, min(widest, math.ceil(max(written)) + 1))
     header = 30 + 20 * len(subtitle) + 8
     row_height = side + 26 + (BAR + 4) * len(stages) + 14
-    spoken = [stage for stage in stages if stage.sentence]
     height = MARGIN + header + rows * row_height + 22 * len(spoken) + MARGIN
 
     sheet = Image.new("RGB", (width, height), PAPER)

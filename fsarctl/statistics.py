@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Estimate", "estimate", "estimate_over_seeds", "two_sided_p"]
+__all__ = ["Estimate", "estimate", "estimate_over_seeds", "two_sided_p", "wilson"]
 
 # Student's t, 97.5 % point, for 1, 2, ... degrees of freedom; beyond the last one 1.96 is near enough.
 T_975 = (
@@ -63,6 +63,22 @@ def estimate_over_seeds(values: Sequence[float]) -> Estimate:
         return normal
     t = T_975[min(len(values) - 1, len(T_975)) - 1]
     return Estimate(normal.mean, normal.half_width * t / 1.96)
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval: (p + z^2/2n +/- z sqrt(p (1-p)/n + z^2/4n^2)) / (1 + z^2/n), z = 1.96.
+
+    It has a width when all of a few are hits, and never leaves 0 to 1.
+
+    Raises:
+        ValueError: ``count`` is below 1.
+    """
+    if count < 1:
+        raise ValueError("no values to average")
+    share, square = hits / count, 1.96**2 / count
+    centre = share + square / 2
+    reach = math.sqrt(share * (1 - share) * square + square**2 / 4)
+    return max(0.0, (centre - reach) / (1 + square)), min(1.0, (centre + reach) / (1 + square))
 
 
 def two_sided_p(difference: Estimate) -> float:

@@ -26,9 +26,21 @@ __all__ = ["Report", "Source"]
 AIM = ("model.strategy=aim", "model.sub_actions=none", "model.alignment=none")
 """AIM as in Table 3, for the attention maps of Figure 11."""
 WAYS = "fig9"
+DATA_STAGES = ("describe", "render", "extract")
 FROZEN = "frozen"
 OTHER_MODE = {"joint": "independent", "independent": "joint"}
-SHARED = ("way", "query", "query_mode", "episodes", "seed", "split", "chance", "clips", "clips_failed")
+SHARED = (
+    "way",
+    "query",
+    "query_mode",
+    "episodes",
+    "seed",
+    "split",
+    "chance",
+    "clips",
+    "clips_failed",
+    "clips_expected",
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,7 @@ class Report:
         if not self._found:
             commands = joined_commands(unit.command for unit in self._units)
             raise UpstreamError(
-                "nothing is evaluated yet with the present settings, so there is nothing to report",
+                self._why_nothing(),
                 next_step="Run: "
                 + " && ".join(c.replace("fsarctl eval", "fsarctl run", 1) for c in commands),
             )
@@ -134,7 +146,7 @@ class Report:
             "ablations": self._ablations,
             "ways": self._ways(),
             "descriptions": sections.descriptions(text) if text else None,
-            "data": [sections.clip_counts(each) for each in made if each.manifest.stage == "extract"],
+            "data": [self._clip_counts(each) for each in made if each.manifest.stage == "extract"],
             "provenance": sections.provenance(made),
         }
 
@@ -160,6 +172,21 @@ class Report:
         pairs = [(unit.slot, self._source.store.find(unit)) for unit in units]
         return {slot: Found.load(artifact) for slot, artifact in pairs if artifact is not None}
 
+    def _why_nothing(self) -> str:
+        """Why no result is found: without what went into a result it cannot be told from another's."""
+        states = self._source.store.plan(self._units)
+        gone = [
+            each.unit.slot
+            for each in states
+            if each.unit.stage in DATA_STAGES and each.name in ("missing", "waiting")
+        ]
+        if gone and any(each.unit.stage == "evaluate" and each.artifact for each in states):
+            return (
+                f"there are results, but {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} no longer"
+                " in the store, without which they cannot be told to be those of the present settings"
+            )
+        return "nothing is evaluated yet with the present settings, so there is nothing to report"
+
     @cached_property
     def _made(self) -> list[Artifact]:
         """All that went into the results, upstream first."""
@@ -167,9 +194,18 @@ class Report:
         states = self._source.store.plan(done)
         return [each.artifact for each in states if each.artifact is not None and each.name == "done"]
 
+    def _clip_counts(self, artifact: Artifact) -> dict[str, Any]:
+        from fsarctl.report.sections import clip_counts
+
+        name, _, split = artifact.manifest.slot.removeprefix("extract ").rpartition("/")
+        return clip_counts(artifact, self._pipeline.data.dataset(name), split)
+
     def _warnings(self, missing: Sequence[str]) -> list[str]:
         """Why the results are not what they seem."""
-        lacks = f"{len(missing)} classes of this split have no clips: {', '.join(missing)}"
+        some = (
+            "1 class of this split has" if len(missing) == 1 else f"{len(missing)} classes of this split have"
+        )
+        lacks = f"{some} no clips: {', '.join(missing)}"
         return [*self._pipeline.data.warnings(), *([lacks] if missing else [])]
 
     @property
@@ -215,7 +251,8 @@ class Report:
     @cached_property
     def _ablations(self) -> list[dict[str, Any]]:
         """Every table in the store."""
-        from fsarctl.report.sections import ablation_tables
+        from fsarctl.report.ablations import ablation_tables
+        from fsarctl.sweeps import benchmark_of
         from stages import ablate
 
         listed = self._source.store.artifacts()
@@ -225,14 +262,15 @@ class Report:
             for each in listed
             if (each.manifest.stage, each.manifest.version) == ours
         ]
-        return ablation_tables([(each, ablate.load_table(each)) for each in tables], listed)
+        benchmark = benchmark_of(self._source.settings, self._pipeline.novel)
+        return ablation_tables([(each, ablate.load_table(each)) for each in tables], listed, benchmark)
 
     def _ways(self) -> dict[str, Any]:
         """Figure 9, or the command that makes it."""
         from fsarctl.report.sections import way_curves
 
         for table in self._ablations:
-            if table["name"] == WAYS and table["newest"]:
+            if table["name"] == WAYS and table["first"]:
                 return way_curves(table)
         _, _, flags = self._units[0].command.partition("--shots ")
         flags = flags.lstrip("0123456789")

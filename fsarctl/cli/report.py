@@ -96,7 +96,7 @@ def _illustration(session: "Session", found: "Report") -> "tuple[Artifact | None
 
 
 def _summary(document: dict[str, Any]) -> str:
-    tables = len(document["ablations"])
-    parts = [f"{len(document['results'])} results", f"{len(document['training'])} trainings"]
-    parts += [f"{tables} ablation table{'s' if tables != 1 else ''}"]
-    return ", ".join(parts)
+    from fsarctl.report.plural import counted
+
+    nouns = {"results": "result", "training": "training", "ablations": "ablation table"}
+    return ", ".join(counted(len(document[name]), noun) for name, noun in nouns.items())

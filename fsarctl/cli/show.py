@@ -1,6 +1,8 @@
 """`fsarctl show`: what the model sees of one clip."""
 
 import re
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +10,7 @@ import typer
 
 from fsarctl.cli.console import print_json
 from fsarctl.cli.files import open_file, writing
-from fsarctl.errors import FsarctlError, UpstreamError
+from fsarctl.errors import FsarctlError, UpstreamError, UsageError
 
 if TYPE_CHECKING:
     from fsarctl.cli.session import Session
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from fsarctl.data.clip_view import ClipView
     from stages.plan import Pipeline
 
-__all__ = ["show"]
+__all__ = ["frames_taken", "show"]
 
 
 def show(
@@ -27,14 +29,20 @@ def show(
     Raises:
         InputError: there is no such clip, or it cannot be decoded, or the sheet cannot be written.
         UpstreamError: the datasets' clips are not extracted.
+        UsageError: ``output`` is named like something else than a PNG.
     """
     from fsarctl.contact_sheet import contact_sheet
     from fsarctl.models.catalogue import image_side
 
+    if output is not None and output.suffix.lower() != ".png":
+        raise UsageError(
+            f"the sheet is a PNG, and {output.name!r} is not named like one",
+            next_step=f"Write it with --output {shlex.quote(str(output.with_suffix('.png')))}",
+        )
     view, source = _find(session, clip, dataset)
     stages = _stages(session, view, dataset)
     stored, reads = view.frames.shape[1], image_side(session.settings.config.model.backbone)
-    taken = f"{len(view.frames)} of its {view.frame_count} frames, by number; read by {view.decoder}"
+    taken = f"{frames_taken(view.indices, view.frame_count)}; read by {view.decoder}"
     cropped = f"stored {stored} x {stored}, of which the model reads the {reads} x {reads} inside the line"
     sheet = contact_sheet(
         view.frames,
@@ -76,6 +84,16 @@ def show(
         typer.echo(str(path))
     if opens:
         open_file(path)
+
+
+def frames_taken(indices: Sequence[int], count: int) -> str:
+    """Which frames were taken of a clip of ``count``; a short one gives some of them several times."""
+    different = len(set(indices))
+    if count == 1:
+        return "its only frame" + (f", {len(indices)} times" if len(indices) > 1 else "")
+    if different == len(indices):
+        return f"{different} of its {count:,} frames, by number"
+    return f"{len(indices)} frames, by number, from the {count:,} that it has, so some stand several times"
 
 
 def _find(session: "Session", clip: str, dataset: str | None) -> "tuple[ClipView, str]":

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsarctl.predictions import Predictions
-from fsarctl.statistics import estimate
+from fsarctl.statistics import wilson
 
 __all__ = ["Confusion", "class_rows", "confusion"]
 
@@ -50,12 +50,13 @@ def confusion(predictions: Predictions) -> Confusion:
 
 
 def class_rows(found: Confusion, baseline: Confusion | None) -> list[dict[str, Any]]:
-    """For each class with queries its accuracy and interval, and what it is most often taken for."""
+    """For each class with queries its accuracy and Wilson's interval, and what it is most often taken for."""
     rows = []
     for number, label in enumerate(found.labels):
         if not found.right[number]:
             continue
-        accuracy = estimate(found.right[number])
+        hits, queries = sum(found.right[number]), len(found.right[number])
+        low, high = wilson(hits, queries)
         others = found.rates[number].copy()
         others[number] = -1.0
         worst = int(others.argmax())
@@ -63,9 +64,10 @@ def class_rows(found: Confusion, baseline: Confusion | None) -> list[dict[str, A
         rows.append(
             {
                 "label": label,
-                "queries": len(found.right[number]),
-                "accuracy": accuracy.mean,
-                "half_width": accuracy.half_width if len(found.right[number]) > 1 else None,
+                "queries": queries,
+                "accuracy": hits / queries,
+                "low": low,
+                "high": high,
                 "baseline": _mean(baseline, label),
                 "taken_for": found.labels[worst] if taken else None,
                 "taken_for_rate": float(others[worst]) if taken else None,

@@ -14,6 +14,7 @@ from typing import Any
 from fsarctl.data.corpus import STAGES
 from fsarctl.models.strategies import TITLES
 from fsarctl.report import figures
+from fsarctl.report.plural import counted
 from fsarctl.strips import CELL, GAP, MEDIA_TYPE
 from fsarctl.sweep_text import caption, cells, remarks
 
@@ -47,7 +48,7 @@ def render(
     style, script = (Markup(parts.joinpath(name).read_text("utf-8")) for name in ("style.css", "script.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     drawn = _drawn(document, pictures, read) if pictures else None
-    ablations = [_table(each) for each in document["ablations"]]
+    ablations = [_table(each, document["benchmark"]) for each in document["ablations"]]
     sections = {
         "results": "Results",
         "training": "Training" if document["training"] else "",
@@ -66,6 +67,7 @@ def render(
         own=pictures["models"][-1] if pictures else document["strategy"],
         sections=[(id_, title) for id_, title in sections.items() if title],
         cards=_cards(document),
+        legend=_legend(document),
         charts=_charts(document, Markup),
         made=sorted(document["provenance"]["artifacts"], key=_rank),
         paper_of=lambda result: _paper_of(document, result),
@@ -92,6 +94,13 @@ def _cards(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         paper = next((each for each in document["paper"] if each["shot"] == shot), None)
         cards.append({"own": own, "all": there, "paper": paper})
     return cards
+
+
+def _legend(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The models that have a result at some shot, the strategy's own first."""
+    titles = {each["model"]: each["title"] for each in document["results"]}
+    ordered = sorted(titles, key=lambda model: model != document["strategy"])
+    return [{"model": model, "title": titles[model]} for model in ordered]
 
 
 def _charts(document: Mapping[str, Any], safe: Callable[[str], str]) -> dict[str, Any]:
@@ -208,25 +217,43 @@ def _stage(
     }
 
 
-def _table(document: Mapping[str, Any]) -> dict[str, Any]:
+def _table(document: Mapping[str, Any], benchmark: str) -> dict[str, Any]:
+    """A sweep's table with its rows' names first, then numbers, and last what they are in the paper's words.
+
+    So a phone shows names and accuracies without scrolling.
+    """
     heading, *body = cells(document)
     words = len(document["columns"]) or 1
     # The columns of accuracies are called after their shots; each gets a bar.
     shots = [heading.index(f"{shot}-shot", words) for shot in document["shots"]]
+    rows = document["rows"]
+    # A single word that repeats the name says nothing.
+    said = range(words) if any(list(row["cells"]) not in ([], [row["name"]]) for row in rows) else range(0)
+    kinds = {n: "bar" if n in shots else "number" for n in range(words, len(heading))}
+    kinds |= dict.fromkeys(said, "word")
     lines = [
-        [
-            {"text": text, "share": row["results"][shots.index(n)]["accuracy"] if n in shots else None}
-            for n, text in enumerate(line)
-        ]
-        for line, row in zip(body, document["rows"], strict=True)
+        {
+            "name": row["name"],
+            "cells": [
+                {
+                    "text": line[n],
+                    "kind": kind,
+                    "share": row["results"][shots.index(n)]["accuracy"] if kind == "bar" else None,
+                }
+                for n, kind in kinds.items()
+            ],
+        }
+        for line, row in zip(body, rows, strict=True)
     ]
     return {
         **document,
-        "caption": caption(document),
-        "heading": [{"text": text, "bar": n in shots} for n, text in enumerate(heading)],
+        "caption": caption(document)
+        + (f", on {document['benchmark']}" if document["benchmark"] != benchmark else ""),
+        "heading": [{"text": heading[n], "kind": kind} for n, kind in kinds.items()],
         "body": lines,
-        "words": words,
-        "remarks": remarks(document),
+        # Shown as what they are, and once.
+        "failed": document.get("failed", {}),
+        "remarks": remarks({**document, "failed": {}}),
     }
 
 
@@ -279,6 +306,7 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "plain": lambda value, digits: f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−"),
     "thousands": lambda value: f"{value:,}",
     "count": _count,
+    "counted": counted,
     "seconds": _seconds,
     "day": lambda moment: moment[:16].replace("T", " ") + " UTC",
 }

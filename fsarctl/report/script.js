@@ -19,6 +19,14 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   }
 }
+for (const each of document.querySelectorAll(".scroll")) {
+  const cue = () => {
+    each.parentElement.classList.toggle("less", each.scrollLeft > 1);
+    each.parentElement.classList.toggle("more", each.scrollLeft + each.clientWidth < each.scrollWidth - 1);
+  };
+  each.addEventListener("scroll", cue, { passive: true });
+  new ResizeObserver(cue).observe(each);
+}
 addEventListener("beforeprint", () => {
   for (const each of document.querySelectorAll("details:not(.query, .inner)")) each.open = true;
 });

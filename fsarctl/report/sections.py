@@ -7,6 +7,7 @@ from typing import Any
 
 from fsarctl.artifacts import Artifact
 from fsarctl.data.corpus import DESCRIPTIONS
+from fsarctl.data.dataset import Dataset
 from fsarctl.models.strategies import TITLES
 from fsarctl.report.confusion import as_document, class_rows, confusion
 from fsarctl.results import Comparison, Result, compare, load_result, same_episodes
@@ -14,7 +15,6 @@ from fsarctl.training_log import read_log
 
 __all__ = [
     "Found",
-    "ablation_tables",
     "class_tables",
     "clip_counts",
     "descriptions",
@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 FROZEN = "frozen"
+NAMED = 20
+"""Missing clips of a split that are named; a data set of which little is there lacks thousands."""
 
 
 @dataclass(frozen=True)
@@ -112,32 +114,6 @@ def class_tables(found: Sequence[Found], strategy: str) -> list[dict[str, Any]]:
     ]
 
 
-def ablation_tables(
-    tables: Sequence[tuple[Artifact, Mapping[str, Any]]], listed: Iterable[Artifact]
-) -> list[dict[str, Any]]:
-    """Tables, the newest of each name first, with the commands of their runs.
-
-    ``tables`` are artifacts, by age, and what they say; ``listed`` is all that the store holds.
-    """
-    commands = {(each.manifest.stage, each.key): each.manifest.command for each in listed}
-    newest = {artifact.manifest.slot: artifact.key for artifact, _ in tables}
-    documents = [
-        {
-            **table,
-            "key": artifact.key,
-            "command": artifact.manifest.command,
-            "created": artifact.manifest.created,
-            "newest": newest[artifact.manifest.slot] == artifact.key,
-            "runs": {
-                name: commands.get((source.stage, source.key), "")
-                for name, source in artifact.manifest.inputs.items()
-            },
-        }
-        for artifact, table in tables
-    ]
-    return sorted(documents, key=lambda each: (not each["newest"], each["name"]))
-
-
 def way_curves(table: Mapping[str, Any]) -> dict[str, Any]:
     """Figure 9 from its table: accuracy by way, a curve for each method."""
     curves: dict[str, list[dict[str, Any]]] = {}
@@ -166,11 +142,18 @@ def descriptions(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def clip_counts(artifact: Artifact) -> dict[str, Any]:
-    """How many clips of a split have frames, read by what, and those that have none."""
+def clip_counts(artifact: Artifact, dataset: Dataset, split: str) -> dict[str, Any]:
+    """How many clips of a split there should be, are there and have frames; those that are not or have none.
+
+    ``missing`` are the first names, and ``missing_more`` is how many others there are.
+    """
+    missing = dataset.missing.get(split, ())
     return {
         "split": artifact.manifest.slot.removeprefix("extract "),
+        "expected": sum(dataset.expected.get(split, {}).values()),
         **{name: _facts(artifact).get(name) for name in ("clips", "decoders")},
+        "missing": list(missing[:NAMED]),
+        "missing_more": len(missing[NAMED:]),
         "failed": json.loads((artifact.path / "failures.json").read_text(encoding="utf-8")),
     }
 

@@ -95,6 +95,17 @@ def test_nothing_evaluated_names_the_command(tmp_path: Path) -> None:
     assert not (tmp_path / "report.html").exists()
 
 
+def test_results_whose_frames_are_gone_are_not_called_undone(copy: Path) -> None:
+    shutil.rmtree(copy / "cache" / "artifacts" / "extract")
+    done = type_in(copy, "fsarctl report", expect=4)
+    assert "nothing is evaluated" not in done.stderr
+    assert "there are results, but" in done.stderr
+    assert "extract shapes/test" in done.stderr
+    assert "no longer in the store" in done.stderr
+    type_in(copy, "fsarctl extract")
+    type_in(copy, "fsarctl report --no-pictures")
+
+
 def test_the_page_has_the_numbers_of_the_results(project: Path) -> None:
     done = type_in(project, "fsarctl report")
     assert done.stdout == "report.html\n"
@@ -285,6 +296,28 @@ def test_a_class_that_is_markup_stays_text(copy: Path) -> None:
     assert (copy / shown).is_file()
 
 
+def test_a_missing_video_is_counted_and_named(copy: Path) -> None:
+    render = next(each for each in artifacts(copy, "render") if '"test/' in (each / "clips.json").read_text())
+    clips = json.loads((render / "clips.json").read_text())
+    labels = sorted({clip["label"] for clip in clips})[:3]
+    lines = [f'{render / c["file"]},"{c["label"]}",test' for c in clips if c["label"] in labels]
+    gone = [f"clips/gone-{number:02}.mp4" for number in range(22)]
+    lines += [f'{name},"{labels[0]}",test' for name in gone]
+    (copy / "fsarctl.toml").write_text(f'{FILE}[datasets.listed]\nkind = "list"\nfile = "list.csv"\n')
+    (copy / "list.csv").write_text("\n".join(["path,label,split", *lines]) + "\n")
+    flags = "--dataset listed --shots 1 --set eval.way=3 --set model.strategy=frozen"
+    type_in(copy, f"fsarctl run {flags}")
+    (told,) = numbers(copy, flags)["data"]
+    assert (told["split"], told["expected"], told["clips"]) == ("listed/test", 40, 18)
+    assert told["missing"] == [f"{labels[0]}/{name}" for name in gone[:20]]
+    assert told["missing_more"] == 2
+    type_in(copy, f"fsarctl report {flags}")
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    assert "18 of 40 clips" in page
+    assert "gone-19.mp4" in page
+    assert "gone-20.mp4" not in page
+
+
 def test_show_draws_a_clip_by_name_by_part_and_by_file(project: Path, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -314,6 +347,7 @@ def test_show_draws_a_clip_by_name_by_part_and_by_file(project: Path, tmp_path: 
     ("line", "code", "says"),
     [
         ("fsarctl show", 2, "CLIP"),
+        ("fsarctl show bottom-to-the-top/03 --output sheets/a.jpg", 2, "--output sheets/a.png"),
         ("fsarctl show nothing-like-it", 3, "no clip 'nothing-like-it' in shapes"),
         ("fsarctl show mp4", 3, "264 clips of shapes have 'mp4' in their name"),
         ("fsarctl show x --dataset nowhere", 3, "no dataset 'nowhere'"),

@@ -54,6 +54,14 @@ CONTRASTS = """
 """
 
 
+# What is wider than the paper, for which a browser shrinks the whole document.
+BEYOND = """
+[...document.querySelectorAll("main *")]
+  .filter((each) => !each.closest("svg") && each.getBoundingClientRect().right > innerWidth + 1)
+  .map((each) => [each.outerHTML.slice(0, 80), each.getBoundingClientRect().right])
+"""
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
@@ -113,6 +121,87 @@ def test_the_page_is_as_wide_as_the_screen(shown: Browser) -> None:
     assert wide == []
 
 
+def long_ablation(folder: Path) -> Path:
+    """A page whose ablation has cells of 250 characters, with and without spaces, and many columns."""
+    many = document()
+    columns = ["part", *(f"part {n}" for n in range(6))]
+    for each in many["ablations"]:
+        each["columns"] = columns
+        each["rows"][0] |= {"name": "a row", "cells": ["a row", *["✓"] * 5, "word " * 50]}
+        each["rows"][1] |= {"name": "w" * 250, "cells": ["w" * 250, *["×"] * 5, "x" * 250]}
+    path = folder / "long.html"
+    path.write_text(render(many, pictures(), read), encoding="utf-8")
+    return path
+
+
+def many_classes(folder: Path, count: int) -> Path:
+    """A page whose matrices have this many rows and columns."""
+    many = document()
+    for each in many["classes"]:
+        labels = [f"class number {n}" for n in range(count)]
+        each["rows"] = [{**each["rows"][0], "label": label} for label in labels]
+        each["confusion"] = {"labels": labels, "given": [[1] * count] * count, "met": [[1] * count] * count}
+    path = folder / "many.html"
+    path.write_text(render(many, pictures(), read), encoding="utf-8")
+    return path
+
+
+def test_a_phone_shows_each_rows_name_and_accuracy(browser: Browser, tmp_path: Path) -> None:
+    browser.open(long_ablation(tmp_path), width=390, theme="light")
+    ends = browser.evaluate(
+        "[...document.querySelector('.ablation').tBodies[0].rows].map((row) => "
+        "[row.cells[0].textContent.slice(0, 5), row.cells[1].querySelector('.number').textContent, "
+        "row.cells[1].querySelector('.number').getBoundingClientRect().right])"
+    )
+    assert [(name, number) for name, number, _ in ends] == [
+        ("a row", "61.7 ± 2.1"),
+        ("wwwww", "61.7 ± 2.1"),
+    ]
+    assert all(right < 375 for _, _, right in ends)
+
+
+def test_a_long_cell_wraps(browser: Browser, tmp_path: Path) -> None:
+    browser.open(long_ablation(tmp_path), width=1440, theme="light")
+    assert browser.evaluate("document.querySelector('.ablation').offsetWidth") < 1600
+    widths = browser.evaluate(
+        "[...document.querySelectorAll('.ablation .cell')].map((each) => each.scrollWidth)"
+    )
+    assert max(widths) < 300
+
+
+def test_what_scrolls_says_so(browser: Browser, tmp_path: Path) -> None:
+    browser.open(long_ablation(tmp_path), width=390, theme="dark")
+    browser.evaluate(OPEN_ALL)
+    settled = "new Promise((done) => requestAnimationFrame(() => setTimeout(done, 300)))"
+    browser.evaluate(settled)
+    cues = (
+        "[...document.querySelectorAll('.scroll')].map((each) => ['::before', '::after'].map((side) =>"
+        " Number(getComputedStyle(each.parentElement, side).opacity)))"
+    )
+    wider = browser.evaluate(
+        "[...document.querySelectorAll('.scroll')].map((each) => each.scrollWidth > each.clientWidth + 1)"
+    )
+    assert any(wider)
+    assert not all(wider)
+    assert browser.evaluate(cues) == [[0, int(each)] for each in wider]
+    browser.evaluate("for (const each of document.querySelectorAll('.scroll')) each.scrollLeft = 1e6")
+    browser.evaluate(settled)
+    assert browser.evaluate(cues) == [[int(each), 0] for each in wider]
+
+
+def test_chance_is_seen_where_a_model_is_no_better(browser: Browser, page: Path) -> None:
+    browser.open(page, width=390, theme="light")
+    chance, tick = (
+        browser.evaluate(
+            f"(({{top, bottom}}) => [top, bottom])"
+            f"(document.querySelector('.track {each}').getBoundingClientRect())"
+        )
+        for each in (".chance", ".tick")
+    )
+    assert chance[0] <= tick[0] - 4
+    assert chance[1] >= tick[1] + 4
+
+
 def test_classes_are_sorted_by_any_column(browser: Browser, page: Path) -> None:
     browser.open(page, width=1440, theme="light")
     table = "document.querySelector('table.sortable')"
@@ -150,14 +239,19 @@ def test_a_link_to_what_is_folded_unfolds_it(browser: Browser, page: Path) -> No
     assert browser.evaluate("document.querySelector('#folded').open")
 
 
-def test_it_prints_in_ink_on_white_unfolded(browser: Browser, page: Path) -> None:
-    browser.open(page, width=794, theme="dark")
+@pytest.mark.parametrize("classes", [5, 40])
+def test_it_prints_in_ink_on_white_unfolded(browser: Browser, tmp_path: Path, classes: int) -> None:
+    paper = long_ablation(tmp_path) if classes == 5 else many_classes(tmp_path, classes)
+    # A4 less the margins that browsers leave.
+    browser.open(paper, width=718, theme="dark")
     browser.call("Emulation.setEmulatedMedia", media="print")
     browser.evaluate("dispatchEvent(new Event('beforeprint'))")
     try:
         assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert browser.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
         assert browser.evaluate("document.querySelectorAll('#classes details:not([open])').length") == 0
+        beyond = browser.evaluate(BEYOND)
+        assert beyond == []
         assert [each for each in browser.evaluate(CONTRASTS) if each["contrast"] < 4.5] == []
     finally:
         browser.call("Emulation.setEmulatedMedia", media="screen")

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from fsarctl.cli.show import frames_taken
 from fsarctl.contact_sheet import BAR, COLUMNS, GAP, LINE, MARGIN, STAGE_COLOURS, Stage, contact_sheet
 from fsarctl.data.clip_view import choose_name, clip_names, view_file, view_stored
 from fsarctl.errors import InputError
@@ -78,8 +79,37 @@ def test_what_is_said_of_the_stages_is_written_and_cut_to_fit() -> None:
     said = [Stage(each.name, each.frames, "word " * 300) for each in STAGES]
     plain, spoken = sheet_of(4, 160, 160), sheet_of(4, 160, 160, said)
     assert spoken.shape[0] > plain.shape[0]
-    assert spoken.shape[1] == plain.shape[1]
+    assert plain.shape[1] == 2 * MARGIN + 4 * (160 + GAP) - GAP
+    assert spoken.shape[1] == 2 * MARGIN + COLUMNS * (160 + GAP) - GAP
     assert (spoken[:, -MARGIN // 2 :] == 255).all(), "nothing runs off the paper"
+
+
+def test_the_heading_of_few_frames_is_whole() -> None:
+    frames = np.zeros((2, 150, 150, 3), np.uint8)
+
+    def heading(title: str) -> np.ndarray:
+        sheet = contact_sheet(frames, ["0", "1"], (), title=title, subtitle=["word " * 12], crop=150)
+        return np.asarray(sheet)[: MARGIN + 50]
+
+    label = "a shape moves from the bottom left corner to the top"
+    whole, longer = heading(label), heading(f"{label}!")
+    assert whole.shape[1] > 2 * MARGIN + 2 * (150 + GAP) - GAP
+    rows = min(whole.shape[0], longer.shape[0])
+    columns = min(whole.shape[1], longer.shape[1])
+    assert (whole[:rows, :columns] != longer[:rows, :columns]).any(), "its last letter is there"
+
+
+@pytest.mark.parametrize(
+    ("indices", "count", "said"),
+    [
+        ((1, 4, 7, 10), 1200, "4 of its 1,200 frames, by number"),
+        ((0, 0, 1, 1, 2, 2), 3, "6 frames, by number, from the 3 that it has, so some stand several times"),
+        ((0,) * 8, 1, "its only frame, 8 times"),
+        ((0,), 1, "its only frame"),
+    ],
+)
+def test_frames_that_repeat_are_said_to(indices: tuple[int, ...], count: int, said: str) -> None:
+    assert frames_taken(indices, count) == said
 
 
 def test_a_clip_is_found_by_its_name_or_a_part_that_only_it_has() -> None:

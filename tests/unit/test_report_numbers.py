@@ -67,8 +67,11 @@ def test_class_rows_say_accuracy_and_the_likeliest_mistake() -> None:
     assert rows["a"]["accuracy"] == 1.0
     assert rows["a"]["taken_for"] is None
     assert rows["b"]["accuracy"] == 0.25  # taken for a, b, c, a
-    # mean 1/4 over 0, 1, 0, 0: s^2 = (3/16 + 9/16) / 3 = 1/4
-    assert rows["b"]["half_width"] == pytest.approx(1.96 * 0.5 / 2)
+    # The ends solve (p - 1/4)^2 = z^2 p (1 - p) / 4, and of four hits the lower one is 4 / (4 + z^2).
+    for end in (rows["b"]["low"], rows["b"]["high"]):
+        assert (end - 0.25) ** 2 == pytest.approx(1.96**2 * end * (1 - end) / 4)
+    assert rows["b"]["low"] < 0.25 < rows["b"]["high"]
+    assert (rows["a"]["low"], rows["a"]["high"]) == pytest.approx((4 / (4 + 1.96**2), 1.0))
     assert (rows["b"]["taken_for"], rows["b"]["taken_for_rate"]) == ("a", 0.5)
     assert (rows["c"]["taken_for"], rows["c"]["taken_for_rate"]) == ("b", 1.0)
     assert rows["b"]["baseline"] is None

@@ -143,6 +143,103 @@ def test_it_says_what_the_document_says(page: Page) -> None:
     assert f"1 of the classes of {NASTY[0]} are not novel" in words
 
 
+def test_each_class_has_the_interval_of_its_own(page: Page) -> None:
+    for number in range(len(NASTY)):
+        low, high = 81.23 - 10 * number, 94.56 - 10 * number
+        assert f"{90 - 10 * number}.0 {low:.1f} to {high:.1f}" in page.words
+
+
+def test_an_ablations_rows_have_names_then_numbers_then_their_cells() -> None:
+    changed = document()
+    (ours, _) = changed["ablations"]
+    ours["rows"][1] |= {"name": "frozen backbone", "cells": ["another", "×"]}
+    ours["rows"][0] |= {"name": "all parts", "cells": ["a part", "✓"]}
+    words = Page(render(changed, None, read)).words
+    assert f"row 1-shot difference over seeds paper part {NASTY[2]} all parts 61.7 ± 2.1 +5.2 ± 1.0*" in words
+    assert "± 2.0 71.3 a part ✓ frozen backbone 61.7 ± 2.1" in words
+    assert "71.3 another ×" in words
+    # One column that repeats the names stands there but once.
+    ours["columns"] = ["method"]
+    for row in ours["rows"]:
+        row["cells"] = [row["name"]]
+    words = Page(render(changed, None, read)).words
+    assert "row 1-shot difference over seeds paper all parts 61.7" in words
+    assert "71.3 frozen backbone 61.7" in words
+
+
+def test_a_table_of_another_dataset_says_so(page: Page) -> None:
+    captions = [each for each in page.text if each.startswith(f"{NASTY[1]} (Table 4)")]
+    assert [each.strip() for each in captions] == [
+        f"{NASTY[1]} (Table 4)",
+        f"{NASTY[1]} (Table 4), on {NASTY[0]}",
+    ]
+    assert f"2 rows; eval.x={NASTY[1]}; 2026-01-02 03:04 UTC" in page.words
+
+
+def test_one_of_a_thing_is_not_several() -> None:
+    one = document()
+    one["episodes"] |= {"episodes": 1, "classes": 1}
+    one["descriptions"]["labels"] = one["descriptions"]["labels"][:1]
+    for each in one["training"]:
+        each["val_episodes"] = 1
+    words = Page(render(one, pictures(), read)).words
+    for part in ("1 5-way episode of 1 test class with", "1 validation episode.", "1 label and what"):
+        assert part in words
+    assert "and 1 more clip " in words
+    assert "40 5-way episodes of 5 test classes with" in Page(render(document(), None, read)).words
+
+
+def test_the_strategy_is_called_by_its_name_where_its_first_shot_is_missing() -> None:
+    partial = document()
+    del partial["results"][1]
+    html = render(partial, None, read)
+    assert '<i class="tick own"></i>Task-Adapter++</span>' in html
+    assert '<i class="tick frozen"></i>frozen CLIP</span>' in html
+    bold = re.findall(r'<tr class="own"><td class="right">(\d)</td><th scope="row">([^<]*)', html)
+    assert bold == [("5", "Task-Adapter++")]
+
+
+def test_a_failed_run_is_named_under_its_table() -> None:
+    changed = document()
+    assert "failed:" not in Page(render(changed, None, read)).words
+    changed["ablations"][0]["failed"] = {"all parts, 1-shot": f"exit code 3 {NASTY[0]}"}
+    words = Page(render(changed, None, read)).words
+    assert words.count(f"failed: all parts, 1-shot (exit code 3 {NASTY[0]})") == 1
+    assert words.count("exit code 3") == 1
+
+
+def test_the_bars_of_a_mistake_are_of_what_the_query_was_taken_for() -> None:
+    shown = pictures()
+    (query, *_), classes = shown["episodes"][0]["queries"], shown["episodes"][0]["classes"]
+    assert [each["column"] for each in query["stages"]] == [0, 1]
+    shown["episodes"] = [{**shown["episodes"][0], "queries": [query], "classes": classes}]
+    query["predictions"]["task-adapter++"] = 1
+    words = Page(render(document(), shown, read)).words
+    assert "B what it was taken for" in words
+    assert "runner-up" not in words
+    query["predictions"]["task-adapter++"] = 0
+    words = Page(render(document(), shown, read)).words
+    assert "B the runner-up" in words
+    assert "what it was taken for" not in words
+
+
+def test_clips_that_are_missing_are_counted_and_named(page: Page) -> None:
+    words = page.words
+    assert "with 1,234 of 1,259 clips" in words.split("Results")[0]
+    assert "expected found without frames" in words
+    assert "1,259 1,235 1 decord 1,200" in words
+    assert "24 clips of" in words
+    for number in (0, 19):
+        assert f"gone/{number:02}" in words
+    assert "and 4 more" in words
+    whole = document()
+    whole["episodes"] |= {"clips_expected": 1234}
+    whole["data"] = [{**each, "missing": [], "missing_more": 0} for each in whole["data"]]
+    words = Page(render(whole, pictures(), read)).words
+    assert "with 1,234 clips" in words
+    assert "missing" not in words.split("Data")[-1]
+
+
 def test_a_matrix_cell_is_the_share_of_the_queries_that_met_the_class(page: Page) -> None:
     cells = [
         attrs

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from fsarctl.statistics import estimate, estimate_over_seeds
+from fsarctl.statistics import estimate, estimate_over_seeds, wilson
 
 
 def test_interval_is_that_of_the_formula() -> None:
@@ -33,6 +33,19 @@ def test_few_seeds_make_a_wide_interval(values: list[float], t: float) -> None:
     result = estimate_over_seeds(values)
     assert result.mean == pytest.approx(mean)
     assert result.half_width == pytest.approx(t * s / math.sqrt(len(values)))
+
+
+@pytest.mark.parametrize(("hits", "count"), [(14, 14), (0, 14), (1, 4), (1, 1), (271, 300)])
+def test_wilsons_interval_is_where_the_z_test_changes_its_mind(hits: int, count: int) -> None:
+    low, high = wilson(hits, count)
+    assert 0 <= low <= hits / count <= high <= 1
+    for end in {low, high} - {0.0, 1.0}:
+        assert abs(hits / count - end) / math.sqrt(end * (1 - end) / count) == pytest.approx(1.96)
+
+
+def test_fourteen_hits_of_fourteen_are_not_certain() -> None:
+    assert wilson(14, 14) == pytest.approx((14 / (14 + 1.96**2), 1.0))
+    assert wilson(0, 14) == pytest.approx((0.0, 1.96**2 / (14 + 1.96**2)))
 
 
 def test_many_seeds_are_like_episodes() -> None:
