@@ -80,11 +80,16 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
         from rich.text import Text
 
         words = len(document["columns"]) or 1
+        rows = document["rows"]
+        # What --rows and the remarks call them, unless the cells say it.
+        names = any(list(row["cells"]) not in ([], [row["name"]]) for row in rows)
         table = Table(title=Text(caption(document)), title_justify="left", title_style="bold")
+        if names:
+            table.add_column("row", overflow="fold")
         for number, name in enumerate(heading):
             table.add_column(Text(name), justify="left" if number < words else "right")
-        for line in body:
-            table.add_row(*map(Text, line))
+        for row, line in zip(rows, body, strict=True):
+            table.add_row(*map(Text, [row["name"], *line] if names else line))
         print_table(table)
     for remark in remarks(document):
         typer.echo(remark if layout == "table" else f"% {remark}" if layout == "latex" else f"\n{remark}")
