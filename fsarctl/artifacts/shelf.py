@@ -132,7 +132,7 @@ class Shelf:
     def verify(self, stage: str = "*") -> Iterator[Verdict]:
         """Reads every byte of every artifact, and moves the damaged ones to quarantine with a note."""
         homes = self._homes(stage)
-        with self.reporter.task("verify", len(homes), "artifacts") as advance:
+        with self.reporter.task("verify", len(homes), "artifact") as advance:
             for home in homes:
                 verdict = self._verify(home)
                 if verdict is not None:

@@ -115,7 +115,7 @@ def test_rows_keep_the_order_of_the_clips_and_failures_their_place(tmp_path: Pat
             "retry": False,
         },
     ]
-    assert recorder.tasks == [("extract mine/test", 40, "clips", 0)]
+    assert recorder.tasks == [("extract mine/test", 40, "clip", 0)]
     assert recorder.advanced == 40
     table = json.loads((tmp_path / "artifact" / "clips.json").read_text())
     assert table[0] == {
@@ -149,7 +149,7 @@ def test_a_finished_extraction_is_read_from_its_journal(tmp_path: Path) -> None:
         clip.path.unlink()
     recorder = Recorder()
     assert run(given, tmp_path, recorder) == first
-    assert recorder.tasks == [("extract mine/test", 20, "clips", 20)]
+    assert recorder.tasks == [("extract mine/test", 20, "clip", 20)]
 
 
 def test_a_damaged_or_lost_shard_is_decoded_again(tmp_path: Path) -> None:
