@@ -122,8 +122,10 @@ def _pool(workers: int) -> Iterator[ProcessPool]:
 
 def _start_fork_server() -> None:
     """Ctrl-C is for the main process, which then stops the workers: the server and they inherit the mask."""
+    from multiprocessing import resource_tracker
     from multiprocessing.forkserver import ensure_running
 
+    resource_tracker.ensure_running()  # first, since it ends with SIGINT unblocked
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         ensure_running()
