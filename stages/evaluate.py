@@ -40,8 +40,8 @@ def unit(
 
     ``seen`` are classes that the adapters were trained or chosen on; the result names them, since they
     are not novel. ``expected`` is how many clips the split should have, and ``empty`` are classes without
-    any; the result says both. ``shared`` is for all evaluations of a process. Both models score the same
-    episodes, so they can be paired. The artifact is a result, see ``fsarctl.results``.
+    any; the result says both. ``shared`` is for the evaluations at other shots too. Both models score the
+    same episodes, so they can be paired. The artifact is a result, see ``fsarctl.results``.
     """
     from fsarctl.assembly import model_key
 

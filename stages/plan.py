@@ -41,8 +41,7 @@ class RunOptions:
 
     ``flags`` are the words (--project, --cache, --set) that a command must carry to mean the same project.
     ``note`` hears what a user should know of the datasets that are opened; pipelines that share
-    ``datasets`` open each but once, and with ``videos`` compute no video twice. ``board`` is a folder for
-    TensorBoard.
+    ``datasets`` open each but once. ``board`` is a folder for TensorBoard.
     """
 
     workers: int
@@ -54,7 +53,6 @@ class RunOptions:
     flags: str = ""
     note: Callable[[str], None] = lambda message: None
     datasets: dict[str, Dataset] = field(default_factory=dict, compare=False)
-    videos: "Shared" = field(default_factory=dict, compare=False)
     board: Path | None = None
 
 
@@ -247,7 +245,10 @@ class Pipeline:
     def _evaluations(self, shots: Iterable[int]) -> list[Unit]:
         names = [evaluate.FROZEN] if self._config.eval.frozen else []
         names += [self._config.model.strategy]
-        return [self._evaluate(shot, name) for shot in shots for name in dict.fromkeys(names)]
+        shots = list(shots)
+        # A single one would keep its videos' prefixes for nobody.
+        shared: Shared | None = {} if len(shots) > 1 else None
+        return [self._evaluate(shot, name, shared) for shot in shots for name in dict.fromkeys(names)]
 
     def _splits(self) -> list[tuple[str, str]]:
         if self._asked is None:
@@ -280,7 +281,7 @@ class Pipeline:
             ),
         )
 
-    def _evaluate(self, shot: int, name: str) -> Unit:
+    def _evaluate(self, shot: int, name: str, shared: "Shared | None" = None) -> Unit:
         split = self._config.eval.split
         return self._once(
             f"evaluate {shot} {name}",
@@ -297,7 +298,7 @@ class Pipeline:
                 expected=sum(self.data.dataset(self.novel).expected[split].values()),
                 empty=self.data.dataset(self.novel).empty_classes(split),
                 machine=self._options.machine,
-                shared=self._options.videos,
+                shared=shared,
             ),
             self.novel,
         )

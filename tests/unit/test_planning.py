@@ -8,6 +8,7 @@ from fsarctl.data.splits import load_split_lists
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.machine import Machine
 from fsarctl.settings import load_settings
+from stages import evaluate
 from stages.plan import Pipeline, RunOptions
 
 MODEL = """
@@ -50,6 +51,27 @@ way = 2
 shots = [1, 3]
 """
 ENOUGH = dict.fromkeys("abcdef", 4)
+
+
+def test_evaluations_of_several_shots_share_their_videos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(tmp_path / "clips", ENOUGH)
+    given = []
+    make = evaluate.unit
+
+    def unit(*args: object, shared: object, **options: object) -> object:
+        given.append(shared)
+        return make(*args, shared=shared, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("stages.plan.evaluate.unit", unit)
+    pipeline(tmp_path, FOLDER).everything([1, 3])
+    assert given[0] is not None
+    assert all(each is given[0] for each in given[1:])
+    assert len(given) == 4
+    given.clear()
+    pipeline(tmp_path, FOLDER).everything([1])
+    assert given == [None, None], "nobody else would read them"
 
 
 def test_what_is_enough_is_planned(tmp_path: Path) -> None:
