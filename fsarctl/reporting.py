@@ -11,12 +11,12 @@ from typing import Protocol
 __all__ = ["SILENT", "Advance", "Reporter", "counted"]
 
 
-def counted(number: int, thing: str) -> str:
+def counted(number: int, thing: str, ending: str = "s") -> str:
     """
-    >>> counted(1, "clip"), counted(2_000, "clip")
-    ('1 clip', '2,000 clips')
+    >>> counted(1, "clip"), counted(2_000, "clip"), counted(2, "class", "es")
+    ('1 clip', '2,000 clips', '2 classes')
     """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing}{'' if number == 1 else ending}"
 
 
 class Advance(Protocol):

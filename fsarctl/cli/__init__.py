@@ -45,7 +45,12 @@ def _run() -> None:
             traceback.print_exc()
         if isinstance(error, OSError) and error.filename is not None:
             # What nobody foresaw of a disk or a path is no bug as long as it names the file.
-            print_error(InputError(f"{error.filename}: {error.strerror}", next_step="Correct or make it."))
+            print_error(
+                InputError(
+                    f"{error.filename}: {error.strerror}",
+                    next_step="Check the path, its permissions and the disk; --debug says where it happened.",
+                )
+            )
             sys.exit(InputError.exit_code)
         say(f"error: {type(error).__name__}: {error}")
         say("next:  this is a bug in fsarctl; run the command again with --debug and report what it prints")

@@ -9,6 +9,7 @@ from fsarctl.cli.console import print_json, say
 from fsarctl.cli.sweep_tables import print_plan, print_sweeps, print_table_of
 from fsarctl.errors import FsarctlError, PartialError
 from fsarctl.machine import Machine
+from fsarctl.reporting import counted
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Unit
@@ -81,7 +82,7 @@ def ablate(
     if lost:
         listed = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
         raise PartialError(
-            f"{len(lost)} run{'s' * (len(lost) > 1)} failed: {listed}",
+            f"{counted(len(lost), 'run')} failed: {listed}",
             next_step="Run it again: what is finished is kept, and only these are tried.",
         )
 
@@ -113,7 +114,7 @@ def _make(session: "Session", sweeps: "Sequence[Sweep]", jobs: int, words: Seque
     states = session.store.plan([run.unit for run in runs])
     todo = {state.unit.slot: state.unit for state in states if state.name != "done"}
     if not todo:
-        say(f"nothing to do: all {len(runs)} runs are up to date")
+        say(f"nothing to do: {counted(len(runs), 'run')} up to date")
         return {}
     broken = _beside_each_other(session, runs, jobs, words) if jobs > 1 else {}
     failures: dict[str, str] = {}

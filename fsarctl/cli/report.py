@@ -96,7 +96,7 @@ def _illustration(session: "Session", found: "Report") -> "tuple[Artifact | None
 
 
 def _summary(document: dict[str, Any]) -> str:
-    from fsarctl.report.plural import counted
+    from fsarctl.reporting import counted
 
     nouns = {"results": "result", "training": "training", "ablations": "ablation table"}
     return ", ".join(counted(len(document[name]), noun) for name, noun in nouns.items())

@@ -14,7 +14,7 @@ from typing import Any
 from fsarctl.data.corpus import STAGES
 from fsarctl.models.strategies import TITLES
 from fsarctl.report import figures
-from fsarctl.report.plural import counted
+from fsarctl.reporting import counted
 from fsarctl.strips import CELL, GAP, MEDIA_TYPE
 from fsarctl.sweep_text import caption, cells, remarks
 

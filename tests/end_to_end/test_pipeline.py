@@ -275,7 +275,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(project: Path, t
         shutil.copytree(project, copy, symlinks=True)
         if name == "killed":
             process = subprocess.Popen([str(FSARCTL), "train", *flags], cwd=copy, stderr=subprocess.DEVNULL)
-            _wait_for(lambda copy=copy: [*copy.glob("cache/work/**/checkpoint.safetensors")])
+            _wait_for(lambda copy=copy: [*copy.rglob("checkpoint.safetensors")])
             process.send_signal(signal.SIGKILL)
             process.wait()
         done = type_in(copy, f"fsarctl train {' '.join(flags)}")
@@ -291,7 +291,7 @@ def test_ctrl_c_leaves_a_state_to_go_on_from(project: Path, tmp_path: Path) -> N
     shutil.copytree(project, copy, symlinks=True)
     words = [str(FSARCTL), "train", "--shots", "1", "--set", "train.episodes=100000"]
     process = subprocess.Popen(words, cwd=copy, stderr=subprocess.PIPE, text=True)
-    _wait_for(lambda: [*copy.glob("cache/work/**/checkpoint.safetensors")])
+    _wait_for(lambda: [*copy.rglob("checkpoint.safetensors")])
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
