@@ -8,14 +8,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
-from fsarctl.data.frame_store import CLIPS_PER_SHARD, ClipRow, read_clip
+from fsarctl.data.frame_store import ClipRow
 from fsarctl.data.journal import read_journal, row_from_json
+from fsarctl.data.shards import CLIPS_PER_SHARD, ClipShards
 
 __all__ = ["DecodedBefore", "find_decoded"]
 
@@ -27,8 +26,8 @@ class EarlierStore:
         self.folder = folder
 
     @cached_property
-    def array(self) -> "zarr.Array[Any]":
-        return zarr.open_array(self.folder / "frames.zarr", mode="r")
+    def shards(self) -> ClipShards:
+        return ClipShards(self.folder / "frames.zarr")
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ class DecodedBefore:
             ValueError: it is gone or damaged.
         """
         try:
-            array = self.store.array
-            frames = np.empty(array.shape[1:], np.uint8)
-            read_clip(array, self.store.folder / "frames.zarr", self.place, frames)
+            shards = self.store.shards
+            frames = np.empty(shards.shape[1:], np.uint8)
+            shards.read(self.place, frames)
             return frames
         except OSError as error:
             raise ValueError(f"gone ({error})") from error

@@ -1,9 +1,11 @@
 """Decode clips in worker processes: a crash or a time-out costs one clip.
 
-Workers are persistent, one per core is right, and die with the main process. This module is what
-they import, so it stays light: no zarr, no torch.
+Workers are persistent, one per core is right, and die with the main process. They put frames into memory
+that they share with it: through a pipe a clip took 5 ms. This module is what they import, so it stays
+light: no zarr, no torch.
 """
 
+import ctypes
 import importlib
 import multiprocessing
 import signal
@@ -11,8 +13,9 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -34,6 +37,9 @@ SILENCE = "fsarctl.data.silence"
 WAITING = 16
 """Decoded clips that may wait for a slower one before them; with ``workers`` it bounds the memory."""
 
+NO_FRAMES = np.empty(0, np.uint8)
+"""Stands for frames that are in the shared memory."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -53,25 +59,29 @@ def decode_all(
 ) -> Generator[tuple[int, DecodedClip | Failure], None, None]:
     """Decode ``tasks``, (number, path) each; answers come in the order of the tasks.
 
-    Closing the generator stops the workers.
+    The frames of an answer are overwritten once the next one is asked for: copy what is to stay. Closing the
+    generator stops the workers.
 
     Raises:
         FsarctlError: the worker processes cannot be kept alive.
     """
     if not tasks:
         return
-    ahead = WAITING + 4 * workers
-    under_way: deque[tuple[int, Any]] = deque()
-    queue = iter(tasks)
-    with _pool(workers) as pool:
+    ahead = min(WAITING + 4 * workers, len(tasks))
+    memory = RawArray("B", ahead * frames * size * size * 3)
+    places = np.ctypeslib.as_array(memory).reshape(ahead, frames, size, size, 3)
+    under_way: deque[tuple[int, int, Any]] = deque()
+    # A place is free again when its answer was used, and answers are used in the order of the tasks.
+    queue = ((number % ahead, *task) for number, task in zip(count(), tasks, strict=False))
+    with _pool(workers, memory) as pool:
         while True:
             try:
-                for row, path in islice(queue, ahead - len(under_way)):
-                    future = pool.schedule(_attempt, args=(decode, path, frames, size), timeout=time_limit_s)
-                    under_way.append((row, future))
+                for place, row, path in islice(queue, ahead - len(under_way)):
+                    what = (decode, path, frames, size, place)
+                    under_way.append((place, row, pool.schedule(_work, args=what, timeout=time_limit_s)))
                 if not under_way:
                     return
-                row, future = under_way.popleft()
+                place, row, future = under_way.popleft()
                 answer = _answer(future)
             except RuntimeError as error:  # a broken pool; workers that die idle break it
                 raise FsarctlError(
@@ -79,7 +89,7 @@ def decode_all(
                     ' `if __name__ == "__main__":`, since they import it',
                     next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
                 ) from error
-            yield row, answer
+            yield row, answer if isinstance(answer, Failure) else replace(answer, frames=places[place])
 
 
 def _answer(future: Any) -> DecodedClip | Failure:
@@ -100,7 +110,7 @@ def _exit_name(code: int) -> str:
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPool]:
+def _pool(workers: int, memory: "ctypes.Array[ctypes.c_ubyte]") -> Iterator[ProcessPool]:
     # Never fork: this process has threads (zarr's), and a fork copies their locks as they stand.
     # A fork server starts a worker in milliseconds, with the decoders already imported.
     if sys.platform == "win32":
@@ -109,7 +119,7 @@ def _pool(workers: int) -> Iterator[ProcessPool]:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([SILENCE, __name__])
         _start_fork_server()
-    pool = ProcessPool(max_workers=workers, initializer=_start_worker, context=context)
+    pool = ProcessPool(max_workers=workers, initializer=_start_worker, initargs=(memory,), context=context)
     try:
         yield pool
         pool.close()  # type: ignore[no-untyped-call]
@@ -133,15 +143,30 @@ def _start_fork_server() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker() -> None:
+_shared = NO_FRAMES
+"""In a worker: the memory for frames, which the main process reads."""
+
+
+def _start_worker(memory: "ctypes.Array[ctypes.c_ubyte]") -> None:
     """Quiet, killable at once even within native code, and gone when the main process is."""
+    global _shared
+    _shared = np.ctypeslib.as_array(memory)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     importlib.import_module(SILENCE)
     leave_with_parent()
 
 
+def _work(decode: Decode, path: Path, frames: int, size: int, place: int) -> DecodedClip | Failure:
+    """What a worker does: a clip, its frames in the shared memory, or the reason why there is none."""
+    answer = _attempt(decode, path, frames, size)
+    if isinstance(answer, Failure):
+        return answer
+    _shared.reshape(-1, *answer.frames.shape)[place] = answer.frames
+    return replace(answer, frames=NO_FRAMES)
+
+
 def _attempt(decode: Decode, path: Path, frames: int, size: int) -> DecodedClip | Failure:
-    """What a worker does: a clip, or the reason why there is none. No exception crosses over."""
+    """A clip, or the reason why there is none: no exception crosses over."""
     try:
         clip = decode(path, frames, size)
         _check(clip.frames, frames, size)

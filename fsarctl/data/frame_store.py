@@ -20,19 +20,17 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.buffer.cpu import NDBuffer
-from zarr.codecs import Crc32cCodec
 
+from fsarctl.data.shards import CLIPS_PER_SHARD, ClipShards, layout, shard_path
 from fsarctl.errors import IntegrityError
 
-__all__ = ["ASIDE", "CLIPS_PER_SHARD", "ClipRow", "FrameStore", "FrameWriter", "read_clip", "write_rows"]
+__all__ = ["ASIDE", "ClipRow", "FrameStore", "FrameWriter", "write_rows"]
 
-CLIPS_PER_SHARD = 16
 ASIDE = ("decoding.json", "failures.json")
 """Files that say how the frames were had."""
 
@@ -80,9 +78,9 @@ class FrameStore:
             self.names: tuple[str, ...] = tuple(row["name"] for row in rows)
             self.labels: tuple[str, ...] = tuple(row["label"] for row in rows)
             self.valid: tuple[bool, ...] = tuple(row["valid"] for row in rows)
-            self._array = zarr.open_array(self.path, mode="r")
-            clips, kept, self.size = self._array.shape[:3]
-            self.candidates = cast(int, self._array.attrs["candidates"])
+            self._shards = ClipShards(self.path)
+            clips, kept, self.size = self._shards.shape[:3]
+            self.candidates: int = self._shards.attributes["candidates"]
             self.frames: int = kept // self.candidates
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(f"the extracted frames in {folder} cannot be opened ({error})") from error
@@ -116,7 +114,6 @@ class FrameStore:
         """
         out = np.empty((len(rows), self.frames, self.size, self.size, 3), np.uint8)
         places = self.places(len(rows), candidates)
-        # One row at a time: zarr reads a list of rows across shards 18 to 55 times slower.
         clip = np.empty((self.frames * self.candidates, *out.shape[2:]), np.uint8)
         for position, row in enumerate(rows):
             if self.candidates == 1:
@@ -147,27 +144,10 @@ class FrameStore:
         if not 0 <= row < len(self.names) or not self.valid[row]:
             raise ValueError(f"row {row} of {self.folder} has no frames")
         try:
-            read_clip(self._array, self.path, row, out)
+            self._shards.read(row, out)
         except ValueError as error:
             what = f"the frames of {self.names[row]!r} in {self.folder}"
             raise _damaged(f"{what} are {error}") from error
-
-
-def read_clip(array: "zarr.Array[Any]", path: Path, row: int, out: NDArray[np.uint8]) -> None:
-    """All that is kept of one clip in the array at ``path``, its checksum verified, into ``out``.
-
-    Shapes: out (T * C, S, S, 3), contiguous; it spares two copies of the clip.
-
-    Raises:
-        ValueError: it is gone or damaged; the message says which.
-    """
-    shard = row // CLIPS_PER_SHARD
-    if not shard_path(path, shard).is_file():
-        raise ValueError(f"gone (shard {shard})")
-    try:
-        array.get_basic_selection((slice(row, row + 1),), out=NDBuffer(cast(Any, out[None])))
-    except Exception as error:
-        raise ValueError(f"damaged ({error})") from error
 
 
 class FrameWriter:
@@ -186,11 +166,8 @@ class FrameWriter:
             zarr.create_array(
                 self._path,
                 shape=self._shape,
-                chunks=(1, *self._shape[1:]),
-                shards=(CLIPS_PER_SHARD, *self._shape[1:]),
-                dtype="uint8",
+                **layout(self._shape[1:]),
                 fill_value=0,
-                compressors=[Crc32cCodec()],
                 chunk_key_encoding={"name": "default", "separator": "."},
                 attributes=self._attributes,
             )
@@ -262,11 +239,6 @@ def _lines(items: Sequence[object]) -> str:
     """A JSON list, one item a line: 70,000 rows stay readable, and differences stay small."""
     lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in items)
     return f"[\n{lines}\n]" if items else "[]"
-
-
-def shard_path(array: Path, shard: int) -> Path:
-    """The file of a shard within the array's directory."""
-    return array / f"c.{shard}.0.0.0.0"
 
 
 def file_digest(path: Path) -> str:

@@ -13,7 +13,7 @@ import pytest
 from fsarctl.data.clips import Clip
 from fsarctl.data.decoders import DecodedClip
 from fsarctl.data.extraction import Sources, extract_clips
-from fsarctl.data.frame_store import CLIPS_PER_SHARD
+from fsarctl.data.shards import CLIPS_PER_SHARD
 from fsarctl.reporting import SILENT
 
 CLIPS = 70

@@ -13,6 +13,7 @@ import pytest
 
 from fsarctl.data.clips import Clip
 from fsarctl.data.decoders import DecodedClip
+from fsarctl.data.decoding import decode_all
 from fsarctl.data.extraction import extract_clips
 from fsarctl.data.frame_store import ClipRow, FrameStore
 from fsarctl.reporting import SILENT
@@ -76,6 +77,20 @@ def test_only_that_clip_is_lost(tmp_path: Path, does: str, reason: str) -> None:
     store = FrameStore(tmp_path / "artifact")
     good = store.rows_of("a")
     assert store.read(good)[:, 0, 0, 0, 0].tolist() == good == [n for n in range(30) if n not in (5, 17)]
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_frames_stay_while_they_are_looked_at(tmp_path: Path, count: int) -> None:
+    """However far ahead the workers are by then: they write to memory that is used over and over."""
+    clips = plant(tmp_path / "in", [str(number) for number in range(count)])
+    tasks = [(number, clip.path) for number, clip in enumerate(clips)]
+    seen = []
+    for number, answer in decode_all(tasks, obey, 2, 16, 2, 10):
+        time.sleep(0.3 if number in (0, 50) else 0.0)
+        assert isinstance(answer, DecodedClip)
+        assert (answer.frames == number).all()
+        seen.append(number)
+    assert seen == list(range(count))
 
 
 def test_every_worker_may_crash(tmp_path: Path) -> None:

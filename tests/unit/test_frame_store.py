@@ -1,14 +1,18 @@
 """What is written comes back, and what is gone or changed is an error that names the clip."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from numpy.typing import NDArray
 
-from fsarctl.data.frame_store import CLIPS_PER_SHARD, ClipRow, FrameStore, FrameWriter, write_rows
+from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
+from fsarctl.data.shards import CLIPS_PER_SHARD, layout
 from fsarctl.errors import IntegrityError
 
 T, S = 3, 20
@@ -133,6 +137,34 @@ def test_a_flipped_bit_names_its_clip_and_spares_the_others(tmp_path: Path) -> N
     assert np.array_equal(store.read([0, 1, 3]), given[[0, 1, 3]])
     with pytest.raises(IntegrityError, match=r"waving/2\.mp4.* are damaged"):
         store.read([2])
+
+
+def test_zarr_reads_the_same(tmp_path: Path) -> None:
+    """The reader here is its own; any other program's is zarr."""
+    store = FrameStore(fill(tmp_path, [row(i) for i in range(20)], pictures(20)))
+    array = zarr.open_array(tmp_path / "frames.zarr", mode="r")
+    assert np.array_equal(array[:], store.read(range(20)))
+
+
+@pytest.mark.parametrize("from_end", [1, 4, 5, 16 * 16 + 4])
+def test_a_flipped_bit_in_the_index_is_found(tmp_path: Path, from_end: int) -> None:
+    store = FrameStore(fill(tmp_path, [row(0)], pictures(1)))
+    shard = tmp_path / "frames.zarr" / "c.0.0.0.0.0"
+    content = bytearray(shard.read_bytes())
+    content[-from_end] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"waving/0\.mp4.* are damaged"):
+        store.read([0])
+
+
+@pytest.mark.parametrize("change", [{"compressors": None}, {"shards": None}, {"dtype": "uint16"}])
+def test_an_array_of_another_layout_does_not_open(tmp_path: Path, change: dict[str, Any]) -> None:
+    fill(tmp_path, [row(0)], pictures(1))
+    shutil.rmtree(tmp_path / "frames.zarr")
+    how = {**layout((T, S, S, 3)), "attributes": {"candidates": 1}, **change}
+    zarr.create_array(tmp_path / "frames.zarr", shape=(1, T, S, S, 3), **how)
+    with pytest.raises(IntegrityError, match=f"cannot be opened.*its {next(iter(change))} are"):
+        FrameStore(tmp_path)
 
 
 @pytest.mark.parametrize("length", [0, 100, 2000])
