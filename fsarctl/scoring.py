@@ -94,10 +94,9 @@ class Scorer:
 
         The groups depend on ``numbers``, the model and the shape of an episode alone.
         """
-        episodes = [self._loader.episode(number) for number in numbers]
-        size = self._group_size(episodes[0])
-        for start in range(0, len(episodes), size):
-            group = episodes[start : start + size]
+        size = self._group_size(self._loader.episode(numbers[0]))
+        for start in range(0, len(numbers), size):
+            group = [self._loader.episode(number) for number in numbers[start : start + size]]
             yield group, self._score(group)
 
     def _group_size(self, episode: Episode) -> int:

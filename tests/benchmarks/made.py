@@ -1,5 +1,6 @@
 """Models with random weights and stores with noise: what benchmarks of speed run on."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
+from fsarctl.data.shards import shard_path
 from fsarctl.loading import EpisodeLoader
 from fsarctl.models import TaskAdapterPlusPlus, load_backbone
 from fsarctl.models.precision import Precision
@@ -19,12 +21,14 @@ VIT = "ViT-B-16-quickgelu"
 
 
 def random_model(
-    backbone: str, layers: int, text_layers: int = 2, precision: Precision = "float32"
+    backbone: str, layers: int, text_layers: int = 2, precision: Precision = "float32", frames: int = 8
 ) -> TaskAdapterPlusPlus:
     """Task-Adapter++ on random weights (or the shipped tiny ones), its adapters moved off zero."""
     weights = "shipped" if backbone == "tiny" else "random"
     loaded = load_backbone(backbone, weights)
-    model = TaskAdapterPlusPlus(loaded, visual_layers=layers, text_layers=text_layers, precision=precision)
+    model = TaskAdapterPlusPlus(
+        loaded, visual_layers=layers, text_layers=text_layers, precision=precision, frames=frames
+    )
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.trainable_parameters():
@@ -48,14 +52,15 @@ def flops_of(call: Callable[[], object]) -> int:
 def noise_loader(
     model: TaskAdapterPlusPlus, folder: Path, *, classes: int, clips: int, way: int, shot: int, **how: Any
 ) -> EpisodeLoader:
-    """Episodes of ``classes`` x ``clips`` clips of noise, stored like any other."""
+    """Episodes of ``classes`` x ``clips`` clips, stored like any other; all shards are one file of noise."""
     side = model.backbone.image_size
     size = round(1.15 * side)
     random = np.random.default_rng(0)
     writer = FrameWriter(folder, classes * clips, model.frames, size)
-    for shard in range(writer.shards):
-        shape = (len(writer.rows(shard)), model.frames, size, size, 3)
-        writer.write(shard, random.integers(0, 256, shape, np.uint8))
+    shape = (len(writer.rows(0)), model.frames, size, size, 3)
+    writer.write(0, random.integers(0, 256, shape, np.uint8))
+    for shard in range(1, writer.shards):
+        os.link(shard_path(folder / "frames.zarr", 0), shard_path(folder / "frames.zarr", shard))
     labels = [f"action {number:04}" for number in range(classes) for _ in range(clips)]
     indices = tuple(range(model.frames))
     rows = [
