@@ -335,9 +335,11 @@ class Session:
     ) -> list["Outcome"]:
         from stages.extract import failure_note, retry_hint
 
-        waiting = {state.unit.slot for state in self.store.plan(units) if state.name != "done"}
-        if jobs > 1 and waiting and not force:
-            self._make_beside_each_other(units, jobs, words)
+        waiting: set[str] = set()
+        if jobs > 1 and not force:
+            waiting = {state.unit.slot for state in self.store.plan(units) if state.name != "done"}
+            if waiting:
+                self._make_beside_each_other(units, jobs, words)
         outcomes = self.store.realise_all(units, force=force, again=again, upstream=upstream)
         asked = {unit.slot for unit in units}
         for each in outcomes:

@@ -226,5 +226,6 @@ def _picture(frame: VideoFrame, scale: Scale) -> NDArray[np.uint8]:
     """A frame as a player shows it, (S, S, 3); PyAV reports the display matrix but does not apply it."""
     orientation = orientation_of(frame)
     width, height = (scale.height, scale.width) if orientation.swapped else (scale.width, scale.height)
-    scaled = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="BILINEAR")
+    # As many threads as cores, the default, are started for each frame, and fight with the other workers.
+    scaled = frame.reformat(width, height, "rgb24", interpolation="BILINEAR", threads=1).to_ndarray()
     return central_square(orientation.apply(scaled.astype(np.uint8, copy=False)), scale.side)

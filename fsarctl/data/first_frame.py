@@ -23,7 +23,7 @@ def decode_first_frame(path: Path, frames: int, size: int) -> DecodedClip:
     try:
         with open_video(path) as container:
             first = next(container.decode(video_stream(container)), None)
-            picture = None if first is None else first.to_ndarray(format="rgb24", width=size, height=size)
+            picture = None if first is None else first.reformat(size, size, "rgb24", threads=1).to_ndarray()
     except Exception as error:  # PyAV raises many types
         raise UnreadableVideoError(f"no frame could be decoded ({type(error).__name__})") from None
     if picture is None:

@@ -17,19 +17,17 @@ from statistics import median
 import torch
 from made import VIT, flops_of, noise_loader, random_model
 from plain_path import plain_scores
-from shapes_loader import shapes_loader
+from precision import measure as accuracies
 from timing import NothingToMeasureError, Options, Row, print_rows
 from torch import Tensor, nn
 
-from fsarctl.config import TrainConfig
 from fsarctl.keeping import Room
 from fsarctl.loading import Batch, EpisodeLoader
 from fsarctl.machine import Machine
-from fsarctl.models import TaskAdapterPlusPlus, load_backbone
+from fsarctl.models import TaskAdapterPlusPlus
 from fsarctl.models.precision import Precision
-from fsarctl.reporting import SILENT
 from fsarctl.scoring import Scorer
-from fsarctl.training import READ_AT_ONCE, _read, _scored, _step, train_adapters
+from fsarctl.training import READ_AT_ONCE, _read, _scored, _step
 from fsarctl.training import Training as State
 
 LAYERS = 2
@@ -47,11 +45,10 @@ class Size:
     plain: int = 5
     steps: int = 60
     product: int = 8192
-    shapes: int = 1000
     repeats: int = 3
 
 
-QUICK = Size("tiny", 5, 2, 2, 1, 2, 256, 2, 1)
+QUICK = Size("tiny", 5, 2, 2, 1, 2, 256, 1)
 
 
 @dataclass(frozen=True)
@@ -208,42 +205,6 @@ def training(size: Size, folder: Path, device: torch.device, compiled: bool) -> 
     return found
 
 
-def accuracies(size: Size, folder: Path, device: torch.device) -> dict[str, float]:
-    """Percent on the embedded default, of the same adapters over the same episodes."""
-    config = TrainConfig(epochs=3, episodes=60, val_episodes=60, lr=0.1)
-    if size == QUICK:
-        config = TrainConfig(epochs=1, episodes=1, val_episodes=1, lr=0.1)
-    backbone = load_backbone("tiny", "shipped")
-    models = {
-        precision: TaskAdapterPlusPlus(
-            backbone,
-            visual_layers=2,
-            text_layers=2,
-            precision=precision,
-            generator=torch.Generator().manual_seed(0),
-        ).to(device)
-        for precision in PRECISIONS
-    }
-    loaders = {}
-    for split in ("train", "val", "test"):
-        (folder / split).mkdir()
-        how = {"crop": "clip"} if split == "train" else {}
-        clips = 2 if size == QUICK else 20
-        loaders[split] = shapes_loader(models["float32"], folder / split, split, clips, **how)
-    exact = models["float32"]
-    train_adapters(exact, loaders["train"], loaders["val"], config, scratch=folder, reporter=SILENT, title="")
-    models["bf16"].load_adapter_state(exact.adapter_state())
-    found = {}
-    for precision, model in models.items():
-        right = count = 0
-        for episodes, scores in Scorer(model, loaders["test"]).score(range(size.shapes)):
-            targets = torch.stack([torch.from_numpy(each.targets) for each in episodes])
-            right += int((scores.score.argmax(-1).cpu() == targets).sum())
-            count += targets.numel()
-        found[precision] = 100 * right / count
-    return found
-
-
 def rows_of(what: str, found: dict[str, Measured], limit: float, asked: str) -> list[Row]:
     """The lines of evaluation or of training."""
     plain, rows = found["plain"], []
@@ -290,11 +251,7 @@ def main(options: Options) -> None:
             if options.compile:
                 compiled = one(size, place / what, device, True)
                 rows += rows_of(f"{what}, compiled", compiled, limit, asked)
-        found = accuracies(size, place, device)
-    rows.append(
-        Row(f"shapes, accuracy in bf16 and in float32, {size.shapes} episodes", f"{found['bf16']:.2f} %",
-            f"{found['float32']:.2f} %", None, "within 0.3")
-    )  # fmt: skip
+    rows += accuracies(options, device)
     print_rows(f"GPU: {size.backbone}, L = {LAYERS}, 5-way 1-shot, 8 frames, on {name}", rows)
 
 

@@ -59,8 +59,10 @@ def noise_loader(
     writer = FrameWriter(folder, classes * clips, model.frames, size)
     shape = (len(writer.rows(0)), model.frames, size, size, 3)
     writer.write(0, random.integers(0, 256, shape, np.uint8))
-    for shard in range(1, writer.shards):
-        os.link(shard_path(folder / "frames.zarr", 0), shard_path(folder / "frames.zarr", shard))
+    first, *others = (shard_path(folder / "frames.zarr", shard) for shard in range(writer.shards))
+    for other in others:
+        other.unlink(missing_ok=True)
+        os.link(first, other)
     labels = [f"action {number:04}" for number in range(classes) for _ in range(clips)]
     indices = tuple(range(model.frames))
     rows = [

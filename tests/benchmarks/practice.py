@@ -42,7 +42,7 @@ def _bare_pyav(path: Path, frames: int, size: int) -> Frames:
         wanted = set(middles(stream.frames, frames))
         return np.stack(
             [
-                frame.to_ndarray(format="rgb24", width=size, height=size, interpolation="BILINEAR")
+                frame.reformat(size, size, "rgb24", interpolation="BILINEAR", threads=1).to_ndarray()
                 for number, frame in enumerate(container.decode(stream))
                 if number in wanted
             ]

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
-NAMES = ("evaluation", "training", "extraction", "command_line", "growth", "gpu")
+NAMES = ("evaluation", "training", "extraction", "command_line", "growth", "precision", "gpu")
 
 
 def main() -> None:

@@ -26,8 +26,9 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("extraction", "even mix of the five: two workers; one"),
+        ("extraction", "geometric mean of the five: two workers; one"),
         ("command_line", "fsarctl status, 300 clips"),
+        ("precision", "shapes, predictions that are the same"),
         ("growth", "episodes of known clips, 32 -> 128"),
     ],
 )

@@ -3,13 +3,15 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fsarctl.artifacts import Artifact, Store, Unit
+from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.unit import Build
 from fsarctl.config import ExtractConfig
 from fsarctl.data.clips import Clip
@@ -325,6 +327,29 @@ root = "videos"
 frames = 2
 size = 24
 """
+
+
+def test_a_rerun_looks_at_each_video_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is most of what a rerun over 100,000 clips does."""
+    from typer.testing import CliRunner
+
+    from fsarctl.cli.app import app
+
+    (folder.videos.parent / "fsarctl.toml").write_text(FILE)
+    asked = ["extract", "--dataset", "mine", "--project", str(folder.videos.parent)]
+    assert CliRunner().invoke(app, asked, catch_exceptions=False).exit_code == 0
+    looked: Counter[str] = Counter()
+    whole = HashMemory.sha256
+
+    def counting(memory: HashMemory, paths: Iterable[str]) -> dict[str, str]:
+        paths = list(paths)
+        looked.update(paths)
+        return whole(memory, paths)
+
+    monkeypatch.setattr(HashMemory, "sha256", counting)
+    assert "nothing to do" in CliRunner().invoke(app, asked, catch_exceptions=False).stderr
+    assert len(looked) == 35
+    assert set(looked.values()) == {1}
 
 
 def test_the_command_line_names_bad_luck_and_tries_it_again(
