@@ -9,6 +9,8 @@ import pytest
 
 # Several test processes share the cores; OpenMP threads on top of them make each other slower, not faster.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Commands are started hundreds of times: without bytecode each of them compiles all modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ of bars: a white guard, nine bits, a black guard, and under each its opposite. A
 turned, torn between two frames or beyond reading has no number (-1).
 """
 
-import shutil
 import subprocess
 from collections.abc import Iterable
 from fractions import Fraction
@@ -14,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 
 BITS = 9
@@ -229,15 +229,12 @@ def shown_frames(path: Path) -> list[int]:
         return [number_in(_upright(frame)) for frame in container.decode(stream)]
 
 
-def ffmpeg_shows(path: Path, width: int = WIDTH, height: int = HEIGHT) -> list[int] | None:
-    """The same by the ffmpeg program, which shares no code with us but libav itself; None without one."""
-    program = shutil.which("ffmpeg")
-    if program is None:
-        return None
+def ffmpeg_shows(path: Path, width: int = WIDTH, height: int = HEIGHT) -> list[int]:
+    """The same by the ffmpeg program, which shares no code with us but libav itself."""
     words = (
-        f"-v error -i {path} -map 0:v:0 -vsync passthrough -s {width}x{height} -f rawvideo -pix_fmt rgb24 -"
+        f"-v error -i {path} -map 0:v:0 -fps_mode passthrough -s {width}x{height} -f rawvideo -pix_fmt rgb24"
     )
-    raw = subprocess.run([program, *words.split()], capture_output=True, check=True).stdout
+    raw = subprocess.run([get_ffmpeg_exe(), *words.split(), "-"], capture_output=True, check=True).stdout
     return [number_in(picture) for picture in np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)]
 
 

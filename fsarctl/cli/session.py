@@ -333,15 +333,19 @@ class Session:
         words: Sequence[str] = (),
         again: Sequence["Unit"] = (),
     ) -> list["Outcome"]:
+        from fsarctl.artifacts import Outcome
         from stages.extract import failure_note, retry_hint
 
-        waiting: set[str] = set()
-        if jobs > 1 and not force:
-            waiting = {state.unit.slot for state in self.store.plan(units) if state.name != "done"}
-            if waiting:
-                self._make_beside_each_other(units, jobs, words)
-        outcomes = self.store.realise_all(units, force=force, again=again, upstream=upstream)
         asked = {unit.slot for unit in units}
+        states = self.store.plan(units) if jobs > 1 and not force else []
+        waiting = {state.unit.slot for state in states if state.name != "done"}
+        if waiting:
+            self._make_beside_each_other(units, jobs, words)
+        if states and not waiting:  # a second look would only cost time
+            found = [Outcome(each.unit, each.artifact, made=False) for each in states if each.artifact]
+            outcomes = [each for each in found if upstream or each.unit.slot in asked]
+        else:
+            outcomes = self.store.realise_all(units, force=force, again=again, upstream=upstream)
         for each in outcomes:
             old = not each.made and each.unit.slot in asked  # what is made now has said it itself
             notes = [failure_note(each.artifact) if old else "", retry_hint(each.artifact, each.unit.command)]

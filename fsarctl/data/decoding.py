@@ -8,8 +8,10 @@ light: no zarr, no torch.
 import ctypes
 import importlib
 import multiprocessing
+import shutil
 import signal
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +37,9 @@ Decode: TypeAlias = Callable[[Path, int, int], DecodedClip]
 
 SILENCE = "fsarctl.data.silence"
 WAITING = 16
-"""Decoded clips that may wait for a slower one before them; with ``workers`` it bounds the memory."""
+WAITING_BYTES = 2**28
+"""Decoded clips that may wait for a slower one before them, and how much memory they may take beyond one for
+each worker."""
 
 NO_FRAMES = np.empty(0, np.uint8)
 """Stands for frames that are in the shared memory."""
@@ -63,12 +67,13 @@ def decode_all(
     generator stops the workers.
 
     Raises:
-        FsarctlError: the worker processes cannot be kept alive.
+        FsarctlError: the worker processes cannot be kept alive, or there is no memory to share with them.
     """
     if not tasks:
         return
-    ahead = min(WAITING + 4 * workers, len(tasks))
-    memory = RawArray("B", ahead * frames * size * size * 3)
+    clip_bytes = frames * size * size * 3
+    ahead = min(WAITING + 4 * workers, max(workers + 1, WAITING_BYTES // clip_bytes), len(tasks))
+    memory = _shared_memory(ahead * clip_bytes)
     places = np.ctypeslib.as_array(memory).reshape(ahead, frames, size, size, 3)
     under_way: deque[tuple[int, int, Any]] = deque()
     # A place is free again when its answer was used, and answers are used in the order of the tasks.
@@ -90,6 +95,23 @@ def decode_all(
                     next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
                 ) from error
             yield row, answer if isinstance(answer, Failure) else replace(answer, frames=places[place])
+
+
+def _shared_memory(size: int) -> "ctypes.Array[ctypes.c_ubyte]":
+    """``size`` bytes in a file without a name: in /dev/shm if there is room, else among temporary files.
+
+    Raises:
+        FsarctlError: there is no room; touching it would end this process without a word.
+    """
+    places = [each for each in (Path("/dev/shm"), Path(tempfile.gettempdir())) if each.is_dir()]
+    if all(shutil.disk_usage(each).free < size for each in places):
+        raise FsarctlError(
+            f"decoding needs {size / 2**20:.0f} MiB of shared memory, and neither"
+            f" {' nor '.join(map(str, places))} has as much",
+            next_step="Make room there, point TMPDIR to another disk, or use fewer --workers.",
+        )
+    memory: ctypes.Array[ctypes.c_ubyte] = RawArray("B", size)
+    return memory
 
 
 def _answer(future: Any) -> DecodedClip | Failure:

@@ -121,8 +121,8 @@ def extract_clips(
             damaged.update(work.copies[row].folder for row in broken)
             fresh = islice(answers, len(rows) - len(made) - len(broken))
             made |= _take(fresh, rows.start, block, advance)
-            again = decode_these(work.tasks(broken), workers=min(workers, len(broken)))
-            made |= _take(again, rows.start, block, advance)
+            with closing(decode_these(work.tasks(broken), workers=min(workers, len(broken)))) as again:
+                made |= _take(again, rows.start, block, advance)
             finished[shard] = tuple(work.named(row, made[row]) for row in rows)
             journal.add(FinishedShard(shard, writer.write(shard, block), finished[shard]))
     for place, count in damaged.items():

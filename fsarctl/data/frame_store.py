@@ -82,7 +82,7 @@ class FrameStore:
             clips, kept, self.size = self._shards.shape[:3]
             self.candidates: int = self._shards.attributes["candidates"]
             self.frames: int = kept // self.candidates
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # whatever a damaged file makes of itself
             raise _damaged(f"the extracted frames in {folder} cannot be opened ({error})") from error
         if clips != len(self.names):
             raise _damaged(f"{folder} has frames of {clips} clips, but clips.json names {len(self.names)}")
@@ -110,7 +110,7 @@ class FrameStore:
 
         Raises:
             ValueError: a row has no frames (its video failed), or is not in the store.
-            IntegrityError: the bytes on disk are not the bytes that were written.
+            IntegrityError: a clip is gone, or its bytes and their checksum disagree.
         """
         out = np.empty((len(rows), self.frames, self.size, self.size, 3), np.uint8)
         places = self.places(len(rows), candidates)
@@ -168,7 +168,6 @@ class FrameWriter:
                 shape=self._shape,
                 **layout(self._shape[1:]),
                 fill_value=0,
-                chunk_key_encoding={"name": "default", "separator": "."},
                 attributes=self._attributes,
             )
         # A chunk of zeros would otherwise be left out, and a black clip look like a lost one.
@@ -176,13 +175,11 @@ class FrameWriter:
 
     def _left_over(self) -> bool:
         """Whether an interrupted run left an array of this shape."""
-        if not (self._path / "zarr.json").exists():
-            return False
         try:
-            array = zarr.open_array(self._path, mode="r")
-            return array.shape == self._shape and dict(array.attrs) == self._attributes
-        except ValueError:  # a power cut can leave zarr.json empty
+            left = ClipShards(self._path)
+        except (OSError, ValueError):  # a power cut can leave zarr.json empty
             return False
+        return left.shape == self._shape and left.attributes == self._attributes
 
     def rows(self, shard: int) -> range:
         """The rows that a shard holds."""

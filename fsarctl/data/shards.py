@@ -15,13 +15,14 @@ import google_crc32c
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec
+from zarr.codecs import BytesCodec, Crc32cCodec
 
 __all__ = ["CLIPS_PER_SHARD", "ClipShards", "layout", "shard_path"]
 
 CLIPS_PER_SHARD = 16
 
 PLACE = struct.Struct("<QQ")  # of a chunk in its shard: the first byte, and how many
+KEYS = "chunk_key_encoding"
 CHECKSUM = struct.Struct("<I")
 INDEX_BYTES = PLACE.size * CLIPS_PER_SHARD + CHECKSUM.size
 
@@ -33,6 +34,7 @@ def layout(clip: tuple[int, ...]) -> dict[str, Any]:
         "shards": (CLIPS_PER_SHARD, *clip),
         "compressors": (Crc32cCodec(),),
         "dtype": np.dtype(np.uint8),
+        KEYS: {"name": "default", "separator": "."},
     }
 
 
@@ -52,37 +54,60 @@ class ClipShards:
     """
 
     def __init__(self, path: Path) -> None:
-        array = zarr.open_array(path, mode="r")
+        try:
+            array = zarr.open_array(path, mode="r")
+            _require_layout(array)
+        except OSError:
+            raise
+        except Exception as error:  # zarr raises many types for what it did not write
+            raise ValueError(f"{type(error).__name__}: {error}") from error
         self._path = path
         self.shape: tuple[int, ...] = array.shape
         self.attributes: dict[str, Any] = dict(array.attrs)
-        for name, value in layout(array.shape[1:]).items():
-            if getattr(array, name) != value:
-                raise ValueError(f"its {name} are {getattr(array, name)}, not {value}")
 
     def read(self, row: int, out: NDArray[np.uint8]) -> None:
         """One clip, its checksum verified, into ``out``, which is contiguous.
 
         Raises:
             ValueError: it is gone or damaged; the message says which.
+            OSError: its file cannot be opened.
         """
         shard, place = divmod(row, CLIPS_PER_SHARD)
         try:
-            with shard_path(self._path, shard).open("rb", buffering=0) as file:
-                file.seek(-INDEX_BYTES, os.SEEK_END)
+            file = shard_path(self._path, shard).open("rb")
+        except FileNotFoundError:
+            raise ValueError(f"gone (shard {shard})") from None
+        with file:
+            try:
+                end = file.seek(-INDEX_BYTES, os.SEEK_END)
                 index = file.read(INDEX_BYTES)
                 _check(index[: -CHECKSUM.size], index[-CHECKSUM.size :])
                 start, size = PLACE.unpack_from(index, place * PLACE.size)
-                if size != out.nbytes + CHECKSUM.size:
-                    raise ValueError(f"damaged ({size} bytes are noted for it)")
+                if size != out.nbytes + CHECKSUM.size or start + size > end:
+                    raise ValueError(f"damaged (bytes {start} to {start + size} are noted for it)")
                 file.seek(start)
-                if file.readinto(out.data) != out.nbytes:
-                    raise ValueError("damaged (its end is missing)")
+                file.readinto(out.data)
                 _check(out.reshape(-1), file.read(CHECKSUM.size))
-        except FileNotFoundError:
-            raise ValueError(f"gone (shard {shard})") from None
-        except OSError as error:
-            raise ValueError(f"damaged ({error.strerror})") from error
+            except OSError as error:
+                raise ValueError(f"damaged ({error.strerror})") from error
+
+
+def _require_layout(array: "zarr.Array[Any]") -> None:
+    """Refuse an array whose bytes are elsewhere, or mean something else, than ``read`` takes for granted.
+
+    Raises:
+        ValueError: it was not written with ``layout``.
+    """
+    for name, value in layout(array.shape[1:]).items():
+        if name != KEYS and getattr(array, name) != value:
+            raise ValueError(f"its {name} are {getattr(array, name)}, not {value}")
+    stored: Any = array.metadata
+    (sharding,) = stored.codecs
+    plain = (BytesCodec, Crc32cCodec)
+    codecs = (tuple(map(type, sharding.codecs)), tuple(map(type, sharding.index_codecs)))
+    keys = stored.chunk_key_encoding.encode_chunk_key((1, 0))
+    if codecs != (plain, plain) or sharding.index_location.value != "end" or keys != "c.1.0":
+        raise ValueError("its shards are encoded otherwise")
 
 
 def _check(content: "bytes | NDArray[np.uint8]", checksum: bytes) -> None:

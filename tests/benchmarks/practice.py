@@ -1,19 +1,18 @@
 """Bare loops over a decoder, and the common practice: every frame to a JPEG file, eight of them read."""
 
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import av
 import decord
 import numpy as np
+from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["bare", "dump_and_read", "read_pictures", "tool"]
+__all__ = ["bare", "dump_and_read", "read_pictures"]
 
 Frames = NDArray[np.uint8]
 
@@ -49,32 +48,13 @@ def _bare_pyav(path: Path, frames: int, size: int) -> Frames:
         )
 
 
-def tool() -> str:
-    """What dumps the frames here; PyAV has the same encoder and the same file writer in it."""
-    return "ffmpeg" if shutil.which("ffmpeg") else "PyAV, as there is no ffmpeg"
-
-
 def dump_and_read(path: Path, frames: int, size: int) -> Frames:
-    """Every frame to a JPEG file, ``frames`` of them read and scaled."""
+    """Every frame to a JPEG file by the ffmpeg program, ``frames`` of them read and scaled."""
     with tempfile.TemporaryDirectory() as folder:
-        if shutil.which("ffmpeg"):
-            words = ["ffmpeg", "-loglevel", "error", "-i", str(path), f"{folder}/%05d.jpg"]
-            subprocess.run(words, check=True)
-        else:
-            _dump(path, folder)
+        words = [get_ffmpeg_exe(), "-loglevel", "error", "-i", str(path), f"{folder}/%05d.jpg"]
+        subprocess.run(words, check=True)
         files = sorted(Path(folder).iterdir())
         return read_pictures([files[place] for place in middles(len(files), frames)], size)
-
-
-def _dump(path: Path, folder: str) -> None:
-    with av.open(str(path)) as given, av.open(f"{folder}/%05d.jpg", "w", format="image2") as output:
-        source = given.streams.video[0]
-        source.thread_type = "AUTO"
-        stream: Any = output.add_stream("mjpeg", rate=source.average_rate, options={"qmin": "2", "q": "2"})
-        stream.width, stream.height, stream.pix_fmt = source.width, source.height, "yuvj420p"
-        for frame in given.decode(source):
-            output.mux(stream.encode(frame.reformat(format="yuvj420p")))
-        output.mux(stream.encode(None))
 
 
 def read_pictures(files: Sequence[Path], size: int) -> Frames:

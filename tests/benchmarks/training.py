@@ -94,7 +94,7 @@ def main(options: Options) -> None:
         Row("no cache: MiB at the peak", f"{peaks['ours']:.0f}", f"{peaks['plain']:.0f}",
             peaks["plain"] / max(peaks["ours"], 1), "3")
     )  # fmt: skip
-    print_rows(f"Training: {backbone}, L = {LAYERS}, 5-way 1-shot, float32", rows)
+    print_rows(f"Training: {backbone}, L = {LAYERS}, 5-way 1-shot, float32, medians", rows)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from fsarctl.data import decoding
 from fsarctl.data.clips import Clip
 from fsarctl.data.decoders import DecodedClip
 from fsarctl.data.decoding import decode_all
 from fsarctl.data.extraction import extract_clips
 from fsarctl.data.frame_store import ClipRow, FrameStore
+from fsarctl.errors import FsarctlError
 from fsarctl.reporting import SILENT
 
 
@@ -91,6 +94,31 @@ def test_frames_stay_while_they_are_looked_at(tmp_path: Path, count: int) -> Non
         assert (answer.frames == number).all()
         seen.append(number)
     assert seen == list(range(count))
+
+
+def test_few_clips_wait_where_they_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place for each worker and one that is looked at is the least."""
+    sizes = []
+    monkeypatch.setattr(decoding, "WAITING_BYTES", 1)
+    monkeypatch.setattr(decoding, "_shared_memory", lambda size: sizes.append(size) or SHARE(size))
+    clips = plant(tmp_path / "in", [str(number) for number in range(20)])
+    tasks = [(number, clip.path) for number, clip in enumerate(clips)]
+    for number, answer in decode_all(tasks, obey, 2, 16, 2, 10):
+        assert isinstance(answer, DecodedClip)
+        assert (answer.frames == number).all()
+    assert sizes == [3 * 2 * 16 * 16 * 3]
+
+
+def test_too_little_shared_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Touching what is not there would end the process by SIGBUS."""
+    monkeypatch.setattr(decoding.shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
+    (clip,) = plant(tmp_path / "in", ["1"])
+    with pytest.raises(FsarctlError, match="MiB of shared memory") as caught:
+        list(decode_all([(0, clip.path)], obey, 2, 16, 1, 10))
+    assert "TMPDIR" in caught.value.next_step
+
+
+SHARE = decoding._shared_memory
 
 
 def test_every_worker_may_crash(tmp_path: Path) -> None:

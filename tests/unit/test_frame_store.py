@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import pytest
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import TransposeCodec
 
 from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
 from fsarctl.data.shards import CLIPS_PER_SHARD, layout
@@ -157,14 +160,50 @@ def test_a_flipped_bit_in_the_index_is_found(tmp_path: Path, from_end: int) -> N
         store.read([0])
 
 
-@pytest.mark.parametrize("change", [{"compressors": None}, {"shards": None}, {"dtype": "uint16"}])
+SIDEWAYS = TransposeCodec(order=(0, 1, 3, 2, 4))
+AT_THE_START = {"shape": (CLIPS_PER_SHARD, T, S, S, 3), "index_location": "start"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"compressors": None},
+        {"shards": None},
+        {"dtype": "uint16"},
+        {"filters": [SIDEWAYS]},
+        {"shards": AT_THE_START},
+        {"chunk_key_encoding": {"name": "default", "separator": "/"}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
 def test_an_array_of_another_layout_does_not_open(tmp_path: Path, change: dict[str, Any]) -> None:
+    """It could be read wrong without an error."""
     fill(tmp_path, [row(0)], pictures(1))
     shutil.rmtree(tmp_path / "frames.zarr")
     how = {**layout((T, S, S, 3)), "attributes": {"candidates": 1}, **change}
     zarr.create_array(tmp_path / "frames.zarr", shape=(1, T, S, S, 3), **how)
-    with pytest.raises(IntegrityError, match=f"cannot be opened.*its {next(iter(change))} are"):
+    with pytest.raises(IntegrityError, match=r"cannot be opened.* its [a-z]+ are "):
         FrameStore(tmp_path)
+    assert FrameWriter(tmp_path, 1, T, S).digest(0) == "", "nor is it gone on with"
+
+
+@pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"zarr_format": 3, "node_type": "array"}'])
+def test_a_damaged_description_of_the_array_is_found(tmp_path: Path, content: str) -> None:
+    fill(tmp_path, [row(0)], pictures(1))
+    (tmp_path / "frames.zarr" / "zarr.json").write_text(content)
+    with pytest.raises(IntegrityError, match="cannot be opened"):
+        FrameStore(tmp_path)
+
+
+def test_an_index_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    """Its checksum is right, so it was written like this."""
+    store = FrameStore(fill(tmp_path, [row(0)], pictures(1)))
+    shard = tmp_path / "frames.zarr" / "c.0.0.0.0.0"
+    content = shard.read_bytes()
+    index = struct.pack("<QQ", 2**63, T * S * S * 3 + 4) + content[-16 * 16 - 4 + 16 : -4]
+    shard.write_bytes(content[: -16 * 16 - 4] + index + struct.pack("<I", google_crc32c.value(index)))
+    with pytest.raises(IntegrityError, match="are damaged"):
+        store.read([0])
 
 
 @pytest.mark.parametrize("length", [0, 100, 2000])
