@@ -232,10 +232,8 @@ def main(options: Options) -> None:
             f"{once[part]:.0f}", once[part] / more[part], "1")
         for part in ("main", "worker")
     ]  # fmt: skip
-    print_rows(
-        f"Extraction: {FRAMES} frames of {SIZE} x {SIZE} from videos of 10 s; best of {ROUNDS}, reading back median",
-        rows,
-    )
+    what = f"{FRAMES} frames of {SIZE} x {SIZE} from videos of 10 s"
+    print_rows(f"Extraction: {what}, best of {ROUNDS}; reading back, medians", rows)
 
 
 if __name__ == "__main__":
