@@ -61,9 +61,9 @@ def unit(
     if isinstance(clips, Unit):
         videos = clips
     else:
-        reasons = {clip.name: why_unreadable(clip.path) for clip in clips}
+        reasons = {clip.name: why_unreadable(clip.file) for clip in clips}
         unreadable = {name: reason for name, reason in reasons.items() if reason}
-        videos = Files({clip.name: clip.path for clip in clips if clip.name not in unreadable})
+        videos = Files({clip.name: clip.file for clip in clips if clip.name not in unreadable})
         listing = json.dumps([(clip.name, clip.label) for clip in clips]).encode()
         key["clips"] = hashlib.sha256(listing).hexdigest()
 
@@ -171,7 +171,7 @@ def _facts(artifact: Artifact) -> Mapping[str, Any]:
 def _rendered(folder: Path, digests: Mapping[str, str]) -> tuple[list[Clip], dict[str, str]]:
     """The clips of a render artifact, and their digests by clip name instead of file name."""
     rows = json.loads((folder / "clips.json").read_text(encoding="utf-8"))
-    clips = [Clip(row["name"], row["label"], folder / row["file"]) for row in rows]
+    clips = [Clip(row["name"], row["label"], str(folder / row["file"])) for row in rows]
     return clips, {row["name"]: digests[row["file"]] for row in rows if row["file"] in digests}
 
 

@@ -161,7 +161,7 @@ def _check_inputs(unit: Unit, look: Snapshot, hashes: HashMemory) -> None:
     for source in unit.inputs.values():
         if isinstance(source, Files):
             before = look.listing(source)
-            left = {name: str(path) for name, path in source.paths.items() if path.is_file()}
+            left = {name: str(path) for name, path in source.paths.items() if Path(path).is_file()}
             after = hashes.sha256(left.values())
             changed += [
                 name for name in source.paths if name not in left or after[left[name]] != before[name]

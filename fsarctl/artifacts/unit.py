@@ -21,7 +21,7 @@ class Files:
     file is today. The names enter the key, the paths do not.
     """
 
-    paths: Mapping[str, Path]
+    paths: Mapping[str, Path | str]
 
 
 @dataclass(frozen=True)

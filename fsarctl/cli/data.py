@@ -137,7 +137,7 @@ def _document(
             )
             del split["refusals"]
         content["duplicates"] = [
-            [{"name": clip.name, "label": clip.label, "path": str(clip.path)} for clip in group]
+            [{"name": clip.name, "label": clip.label, "path": clip.file} for clip in group]
             for group in check.duplicates
         ]
         datasets.append({"name": name, "kind": config.kind, "root": config.root, **content})

@@ -116,7 +116,7 @@ def open_benchmark(name: str, config: DatasetConfig, project: Path) -> Dataset:
         for label, video in lists[split]:
             path = matched.files.get(video)
             place = clips if path else missing
-            place.setdefault(split, []).append(Clip(f"{label}/{video}", label, root / (path or "")))
+            place.setdefault(split, []).append(Clip(f"{label}/{video}", label, f"{root}/{path}"))
     return Dataset.of_clips(
         {split: clips.get(split, []) for split in SPLITS},
         {split: missing.get(split, []) for split in SPLITS},

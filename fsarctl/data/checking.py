@@ -69,7 +69,7 @@ def check_dataset(
     ``asked``: split -> the episodes that it must be good for. ``sha256``: paths -> digests of their
     content. ``opened``: clip name -> why it could not be decoded, as ``open_all`` finds it.
     """
-    sizes = {clip: _size(clip.path) for clips in dataset.clips.values() for clip in clips}
+    sizes = {clip: _size(clip.file) for clips in dataset.clips.values() for clip in clips}
     faults = {clip.name: reason for clip, reason in sizes.items() if isinstance(reason, str)}
     known = {clip: size for clip, size in sizes.items() if isinstance(size, int)}
     return DatasetCheck(
@@ -134,7 +134,7 @@ def _check_split(
     )
 
 
-def _size(path: Path) -> int | str:
+def _size(path: str) -> int | str:
     """Bytes, or why the file cannot be used."""
     try:
         size = os.stat(path).st_size  # noqa: PTH116
@@ -152,8 +152,8 @@ def _duplicates(
     alike: Iterable[list[Clip]] = _several_classes(sizes, lambda clip: sizes[clip])
     ends = {clip: _tail(clip.path, sizes[clip]) for group in alike for clip in group}
     candidates = [clip for group in _several_classes(ends, lambda clip: ends[clip]) for clip in group]
-    digests = sha256(sorted({str(clip.path) for clip in candidates}))
-    groups = _several_classes(candidates, lambda clip: digests[str(clip.path)])
+    digests = sha256(sorted({clip.file for clip in candidates}))
+    groups = _several_classes(candidates, lambda clip: digests[clip.file])
     return tuple(sorted((tuple(group) for group in groups), key=lambda group: group[0].name))
 
 

@@ -86,7 +86,7 @@ def _classes(folder: Path) -> tuple[list[Clip], list[str], int]:
         name = plain_text(path)
         label, slash, _ = name.partition("/")
         if slash:
-            clips.append(Clip(name, label, folder / path))
+            clips.append(Clip(name, label, f"{folder}/{path}"))
     with os.scandir(folder) as entries:
         folders = {plain_text(each.name) for each in entries if each.is_dir() and each.name[0] != "."}
     return clips, list(folders - {clip.label for clip in clips}), len(videos) - len(clips)

@@ -57,8 +57,8 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
     for clip in listed:
         if clip.label not in where:
             continue
-        there = os.path.isfile(clip.path)  # noqa: PTH113 - answers for any text
-        if not there and os.path.lexists(clip.path):
+        there = os.path.isfile(clip.file)  # noqa: PTH113 - answers for any text
+        if not there and os.path.lexists(clip.file):
             passed_over.append(PassedOver(clip.name, "not a file, or a link that leads nowhere"))
         (clips if there else missing)[where[clip.label]].append(clip)
     if not any(clips.values()):
@@ -159,12 +159,12 @@ def _clips(file: Path, base: Path, rows: Sequence[Row]) -> tuple[list[Clip], lis
         within = path.removeprefix(inside if path.startswith(inside) else common)
         name = f"{row.label}/{normalize('NFC', Path(within).as_posix())}"
         if name not in clips:
-            clips[name] = Clip(name, row.label, Path(path))
-        elif str(clips[name].path) == path:
+            clips[name] = Clip(name, row.label, path)
+        elif clips[name].file == path:
             repeated.append(row.line)
         else:
             raise InputError(
-                f"{file}, line {row.line}: {path} and {clips[name].path} come out as the same name, {name!r}",
+                f"{file}, line {row.line}: {path} and {clips[name].file} come out as the same name, {name!r}",
                 next_step="Rename one of them, or move both under the directory that paths are relative to.",
             )
     if not repeated:

@@ -88,7 +88,7 @@ def classes_of(name: str, tree: VideoTree) -> tuple[dict[str, list[Clip]], dict[
     by_directory: dict[str, set[str]] = {}
     for path, each, top in zip(paths, parts, tops, strict=True):
         label = each[1] if nested else each[0]
-        classes.setdefault(label, []).append(Clip("/".join(each), label, tree.root / path))
+        classes.setdefault(label, []).append(Clip("/".join(each), label, f"{tree.root}/{path}"))
         if nested and top:
             by_directory.setdefault(top, set()).add(label)
     for clips in classes.values():
@@ -96,7 +96,7 @@ def classes_of(name: str, tree: VideoTree) -> tuple[dict[str, list[Clip]], dict[
         for clip, follower in pairwise(clips):
             if clip.name == follower.name:
                 raise InputError(
-                    f"dataset {name!r}: {clip.path} and {follower.path} have the same name once normalised",
+                    f"dataset {name!r}: {clip.file} and {follower.file} have the same name once normalised",
                     next_step="Rename one of them.",
                 )
     return classes, by_directory

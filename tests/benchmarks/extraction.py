@@ -71,7 +71,7 @@ def common(path: Path, clips: int, workers: int) -> float:
 
 def copies(path: Path, clips: int) -> list[Clip]:
     """As many clips, all of one video."""
-    return [Clip(f"clip {number}", "action", path) for number in range(clips)]
+    return [Clip(f"clip {number}", "action", str(path)) for number in range(clips)]
 
 
 def decoding(folder: Path, quick: bool) -> list[Row]:

@@ -31,7 +31,7 @@ def slow(path: Path, frames: int, size: int) -> DecodedClip:
 
 def run(videos: Path, at: Path, past: Path | None = None, only: slice = slice(None)) -> None:
     (at / "artifact").mkdir(parents=True, exist_ok=True)
-    clips = [Clip(path.stem, "a", path) for path in sorted(videos.glob("*.txt"))[only]]
+    clips = [Clip(path.stem, "a", str(path)) for path in sorted(videos.glob("*.txt"))[only]]
     digests = {clip.name: f"digest of {clip.name}" for clip in clips}
     extract_clips(
         clips,

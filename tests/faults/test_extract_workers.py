@@ -44,7 +44,7 @@ def plant(folder: Path, texts: list[str]) -> list[Clip]:
     folder.mkdir()
     for number, text in enumerate(texts):
         (folder / f"{number:03}.txt").write_text(text)
-    return [Clip(f"{number}", "a", folder / f"{number:03}.txt") for number in range(len(texts))]
+    return [Clip(f"{number}", "a", f"{folder}/{number:03}.txt") for number in range(len(texts))]
 
 
 def run(given: list[Clip], at: Path, time_limit_s: float = 2) -> tuple[ClipRow, ...]:
@@ -183,4 +183,4 @@ def alive(pid: int) -> bool:
 
 if __name__ == "__main__":
     where = Path(sys.argv[1])
-    run([Clip(p.stem, "a", p) for p in sorted((where / "in").glob("*.txt"))], where, time_limit_s=600)
+    run([Clip(p.stem, "a", str(p)) for p in sorted((where / "in").glob("*.txt"))], where, time_limit_s=600)

@@ -137,7 +137,7 @@ def test_a_stored_clip_and_a_file_give_the_same_view(tmp_path: Path) -> None:
             output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         output.mux(stream.encode(None))
     broken.write_bytes(b"no video")
-    clips = [Clip("a/twelve.mp4", "a", video), Clip("a/broken.mp4", "a", broken)]
+    clips = [Clip("a/twelve.mp4", "a", str(video)), Clip("a/broken.mp4", "a", str(broken))]
     folder = tmp_path / "frames"
     folder.mkdir()
     extract_clips(

@@ -84,7 +84,7 @@ class Folder:
 
     def unit(self, split: str = "test", classes: str = "", **options: object) -> Unit:
         paths = sorted(p for p in self.videos.rglob("*.mp4") if not classes or p.parent.name in classes)
-        clips = [Clip(f"{p.parent.name}/{p.name}", p.parent.name, p) for p in paths]
+        clips = [Clip(f"{p.parent.name}/{p.name}", p.parent.name, str(p)) for p in paths]
         size = options.pop("size", S)
         return extract.unit("mine", split, clips, ExtractConfig(frames=T), size, workers=1, **options)  # type: ignore[arg-type]
 

@@ -63,7 +63,7 @@ def clips(folder: Path, contents: list[str]) -> list[Clip]:
     for number, content in enumerate(contents):
         path = folder / f"{number:03}.txt"
         path.write_text(content)
-        made.append(Clip(f"c/{number}", f"label {number % 3}", path))
+        made.append(Clip(f"c/{number}", f"label {number % 3}", str(path)))
     return made
 
 
@@ -168,7 +168,7 @@ def test_a_damaged_or_lost_shard_is_decoded_again(tmp_path: Path) -> None:
 def test_a_journal_of_other_clips_is_not_believed(tmp_path: Path) -> None:
     given = clips(tmp_path / "in", [str(number) for number in range(20)])
     run(given, tmp_path)
-    renamed = [Clip(f"other/{clip.name}", clip.label, clip.path) for clip in given]
+    renamed = [Clip(f"other/{clip.name}", clip.label, clip.file) for clip in given]
     recorder = Recorder()
     rows = run(renamed, tmp_path, recorder)
     assert recorder.tasks[0][3] == 0
@@ -222,7 +222,7 @@ def stage_unit(given: list[Clip] | Unit, **options: Any) -> Unit:
 
 
 def test_the_stage_fills_a_folder_from_videos(tmp_path: Path) -> None:
-    given = [Clip(f"a/{n}.mp4", "a", video(tmp_path / f"{n}.mp4", n * 60)) for n in range(4)]
+    given = [Clip(f"a/{n}.mp4", "a", str(video(tmp_path / f"{n}.mp4", n * 60))) for n in range(4)]
     given[2].path.write_text("not a video at all")
     recorder, facts = build(stage_unit(given), tmp_path / "out")
     store = FrameStore(tmp_path / "out" / "artifact")
@@ -244,7 +244,7 @@ def test_the_stage_fills_a_folder_from_videos(tmp_path: Path) -> None:
 
 
 def test_strict_fails_and_names_them(tmp_path: Path) -> None:
-    given = [Clip(f"a/{n}.mp4", "a", video(tmp_path / f"{n}.mp4", 0)) for n in range(6)]
+    given = [Clip(f"a/{n}.mp4", "a", str(video(tmp_path / f"{n}.mp4", 0))) for n in range(6)]
     for clip in given[1:]:
         clip.path.write_bytes(b"")
     with pytest.raises(InputError, match=r"5 of 6 .*a/1\.mp4 \(the file is empty\).*and 2 more") as caught:
@@ -272,9 +272,9 @@ def test_the_key_holds_what_changes_the_result_and_nothing_else(tmp_path: Path) 
         assert isinstance(files, Files)
         return unit.stage, unit.version, unit.slot, unit.command, dict(unit.config), sorted(files.paths)
 
-    here = [Clip("a/0.mp4", "a", tmp_path / "0.mp4"), Clip("a/1.mp4", "a", tmp_path / "1.mp4")]
-    moved = [Clip(clip.name, clip.label, tmp_path / "elsewhere" / clip.name) for clip in here]
-    relabelled = [here[0], Clip("a/1.mp4", "b", here[1].path)]
+    here = [Clip(f"a/{n}.mp4", "a", str(tmp_path / f"{n}.mp4")) for n in range(2)]
+    moved = [Clip(clip.name, clip.label, str(tmp_path / "elsewhere" / clip.name)) for clip in here]
+    relabelled = [here[0], Clip("a/1.mp4", "b", here[1].file)]
     base = fingerprint(here)
     assert base[:4] == ("extract", 2, "extract mine/test", "fsarctl extract")
     assert {name: base[4][name] for name in ("frames", "candidates", "size", "resize")} == {

@@ -141,7 +141,7 @@ def test_predictions_are_identical_over_a_thousand_episodes(tmp_path: Path) -> N
     videos.mkdir()
     render_split(videos, "test", 6, 0, 2, SILENT)
     rows = json.loads((videos / "clips.json").read_text())
-    clips = [Clip(row["name"], row["label"], videos / row["file"]) for row in rows]
+    clips = [Clip(row["name"], row["label"], str(videos / row["file"])) for row in rows]
     how: Any = {"frames": 8, "size": 74, "workers": 2, "reporter": SILENT, "time_limit_s": 60.0}
     (tmp_path / "frames").mkdir()
     extract_clips(clips, tmp_path / "frames", tmp_path / "scratch", **how)
