@@ -111,6 +111,7 @@ class FrameStore:
         Raises:
             ValueError: a row has no frames (its video failed), or is not in the store.
             IntegrityError: a clip is gone, or its bytes and their checksum disagree.
+            OSError: a file cannot be opened, such as for want of permission.
         """
         out = np.empty((len(rows), self.frames, self.size, self.size, 3), np.uint8)
         places = self.places(len(rows), candidates)

@@ -22,7 +22,6 @@ __all__ = ["CLIPS_PER_SHARD", "ClipShards", "layout", "shard_path"]
 CLIPS_PER_SHARD = 16
 
 PLACE = struct.Struct("<QQ")  # of a chunk in its shard: the first byte, and how many
-KEYS = "chunk_key_encoding"
 CHECKSUM = struct.Struct("<I")
 INDEX_BYTES = PLACE.size * CLIPS_PER_SHARD + CHECKSUM.size
 
@@ -34,7 +33,7 @@ def layout(clip: tuple[int, ...]) -> dict[str, Any]:
         "shards": (CLIPS_PER_SHARD, *clip),
         "compressors": (Crc32cCodec(),),
         "dtype": np.dtype(np.uint8),
-        KEYS: {"name": "default", "separator": "."},
+        "chunk_key_encoding": {"name": "default", "separator": "."},
     }
 
 
@@ -57,7 +56,7 @@ class ClipShards:
         try:
             array = zarr.open_array(path, mode="r")
             _require_layout(array)
-        except OSError:
+        except (OSError, ValueError):
             raise
         except Exception as error:  # zarr raises many types for what it did not write
             raise ValueError(f"{type(error).__name__}: {error}") from error
@@ -98,9 +97,10 @@ def _require_layout(array: "zarr.Array[Any]") -> None:
     Raises:
         ValueError: it was not written with ``layout``.
     """
-    for name, value in layout(array.shape[1:]).items():
-        if name != KEYS and getattr(array, name) != value:
-            raise ValueError(f"its {name} are {getattr(array, name)}, not {value}")
+    wanted = layout(array.shape[1:])
+    for name in ("chunks", "shards", "compressors", "dtype"):
+        if getattr(array, name) != wanted[name]:
+            raise ValueError(f"its {name} are {getattr(array, name)}, not {wanted[name]}")
     stored: Any = array.metadata
     (sharding,) = stored.codecs
     plain = (BytesCodec, Crc32cCodec)

@@ -182,7 +182,7 @@ def test_an_array_of_another_layout_does_not_open(tmp_path: Path, change: dict[s
     shutil.rmtree(tmp_path / "frames.zarr")
     how = {**layout((T, S, S, 3)), "attributes": {"candidates": 1}, **change}
     zarr.create_array(tmp_path / "frames.zarr", shape=(1, T, S, S, 3), **how)
-    with pytest.raises(IntegrityError, match=r"cannot be opened.* its [a-z]+ are "):
+    with pytest.raises(IntegrityError, match=r"cannot be opened \(its (compressors|shards|dtype) are "):
         FrameStore(tmp_path)
     assert FrameWriter(tmp_path, 1, T, S).digest(0) == "", "nor is it gone on with"
 
