@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fsarctl.artifacts.durable import sync_file, sync_folder, write_synced
@@ -187,12 +188,21 @@ def _seal_files(unit: Unit, folder: Path, reporter: Reporter) -> dict[str, Store
     files: dict[str, Stored] = {}
     sizes = {name: path.stat().st_size for name, path in paths.items()}
     shown = reporter if sum(sizes.values()) >= BAR_BYTES else SILENT
-    with shown.task("seal", len(paths), "file") as advance:
-        for name, path in paths.items():
-            files[name] = Stored(sizes[name], file_sha256(path))
-            sync_file(path)
+    with (
+        shown.task("seal", len(paths), "file") as advance,
+        ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
+    ):
+        for name, sha256 in zip(paths, pool.map(_sealed, paths.values()), strict=True):
+            files[name] = Stored(sizes[name], sha256)
             advance()
     return files
+
+
+def _sealed(path: Path) -> str:
+    """The sha256 of a file that is on the disk on return; hashing leaves the other threads running."""
+    sha256 = file_sha256(path)
+    sync_file(path)
+    return sha256
 
 
 def _source(look: Snapshot, source: Unit | Files) -> Source:
