@@ -24,6 +24,7 @@ from fsarctl.data.decoding import Decode, Failure, decode_all
 from fsarctl.data.frame_store import ClipRow, FrameWriter, write_rows
 from fsarctl.data.journal import FinishedShard, Journal
 from fsarctl.data.pictures import Resize
+from fsarctl.data.shards import CLIPS_PER_SHARD
 from fsarctl.errors import InputError
 from fsarctl.reporting import Advance, Reporter
 
@@ -110,13 +111,14 @@ def extract_clips(
         time_limit_s=time_limit_s,
     )
     damaged: Counter[Path] = Counter()
+    blocks = np.empty((CLIPS_PER_SHARD, frames * candidates, size, size, 3), np.uint8)
     with (
         closing(decode_these(work.fresh, workers=min(workers, len(work.fresh)))) as answers,
         reporter.task(title, len(clips), "clip", len(clips) - len(todo)) as advance,
     ):
         for shard in waiting:
-            block = np.zeros((len(writer.rows(shard)), frames * candidates, size, size, 3), np.uint8)
             rows = writer.rows(shard)
+            block = blocks[: len(rows)]
             made, broken = work.known(rows, block, advance)
             damaged.update(work.copies[row].folder for row in broken)
             fresh = islice(answers, len(rows) - len(made) - len(broken))
@@ -174,10 +176,10 @@ class _Work:
         for row in rows:
             if reason := self.sources.unreadable.get(self.clips[row].name):
                 made[row] = _row(Failure(reason))
+                block[row - rows.start] = 0
             elif before := self.copies.get(row):
                 try:
-                    if before.row.valid:
-                        block[row - rows.start] = before.frames()
+                    block[row - rows.start] = before.frames() if before.row.valid else 0
                 except ValueError:
                     damaged.append(row)
                     continue
@@ -203,8 +205,7 @@ def _take(
     made: dict[int, ClipRow] = {}
     for row, answer in answers:
         made[row] = _row(answer)
-        if isinstance(answer, DecodedClip):
-            block[row - start] = answer.frames
+        block[row - start] = answer.frames if isinstance(answer, DecodedClip) else 0
         advance(1)
     return made
 

@@ -13,7 +13,6 @@ Shards are written whole and once: clip by clip is 5 to 20 times slower and, fro
 clips. A shard that is not there would read as zeros, so the reader asks for the file first.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -26,7 +25,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from fsarctl.data.shards import CLIPS_PER_SHARD, ClipShards, layout, shard_path
+from fsarctl.data.shards import CLIPS_PER_SHARD, ClipShards, layout, shard_checksum, shard_path, write_shard
 from fsarctl.errors import IntegrityError
 
 __all__ = ["ASIDE", "ClipRow", "FrameStore", "FrameWriter", "write_rows"]
@@ -171,8 +170,6 @@ class FrameWriter:
                 fill_value=0,
                 attributes=self._attributes,
             )
-        # A chunk of zeros would otherwise be left out, and a black clip look like a lost one.
-        self._array = zarr.open_array(self._path, mode="r+").with_config({"write_empty_chunks": True})
 
     def _left_over(self) -> bool:
         """Whether an interrupted run left an array of this shape."""
@@ -189,19 +186,21 @@ class FrameWriter:
     def write(self, shard: int, block: NDArray[np.uint8]) -> str:
         """Write all rows of a shard, (rows, T * C, S, S, 3); on return they are on the disk.
 
-        Returns the SHA-256 of the shard's file.
-        """
-        rows = self.rows(shard)
-        self._array[rows.start : rows.stop] = block
-        path = shard_path(self._path, shard)
-        _sync(path)
-        _sync(self._path)
-        return file_digest(path)
+        Returns the checksum of the shard's file.
 
-    def digest(self, shard: int) -> str:
-        """SHA-256 of a shard's file; "" when there is none."""
-        path = shard_path(self._path, shard)
-        return file_digest(path) if path.is_file() else ""
+        Raises:
+            ValueError: the block has another shape.
+        """
+        expected = (len(self.rows(shard)), *self._shape[1:])
+        if block.shape != expected or block.dtype != np.uint8:
+            raise ValueError(f"shard {shard} holds uint8 of {expected}, not {block.dtype} of {block.shape}")
+        checksum = write_shard(shard_path(self._path, shard), block)
+        _sync(self._path)
+        return checksum
+
+    def checksum(self, shard: int) -> str:
+        """CRC-32C of a shard's file; "" when there is none."""
+        return shard_checksum(shard_path(self._path, shard))
 
     def sweep(self, keep: Iterable[int]) -> None:
         """Remove what an interrupted run left: half-written files, and shards not in ``keep``."""
@@ -237,12 +236,6 @@ def _lines(items: Sequence[object]) -> str:
     """A JSON list, one item a line: 70,000 rows stay readable, and differences stay small."""
     lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in items)
     return f"[\n{lines}\n]" if items else "[]"
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -22,10 +22,10 @@ NAME = "journal.jsonl"
 
 @dataclass(frozen=True)
 class FinishedShard:
-    """One line: which shard, the SHA-256 of its file, and its rows."""
+    """One line: which shard, the CRC-32C of its file, and its rows."""
 
     shard: int
-    digest: str
+    checksum: str
     rows: tuple[ClipRow, ...]
 
 
@@ -43,7 +43,7 @@ class Journal:
         finished = {
             each.shard: each
             for each in (shards if header == self._header else [])
-            if not any(row.retry for row in each.rows) and writer.digest(each.shard) == each.digest
+            if not any(row.retry for row in each.rows) and writer.checksum(each.shard) == each.checksum
         }
         writer.sweep(finished)
         fresh = self._path.with_suffix(".new")
@@ -63,7 +63,7 @@ def read_journal(scratch: Path) -> tuple[dict[str, Any], list[FinishedShard]]:
         lines = (scratch / NAME).read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
         header, *entries = map(json.loads, lines)
         return header, [
-            FinishedShard(entry["shard"], entry["digest"], tuple(map(row_from_json, entry["rows"])))
+            FinishedShard(entry["shard"], entry["checksum"], tuple(map(row_from_json, entry["rows"])))
             for entry in entries
         ]
     except (OSError, ValueError, KeyError, TypeError):

@@ -104,7 +104,7 @@ def test_one_candidate_of_each_segment_is_read(tmp_path: Path, candidates: int) 
 
 def test_a_writer_does_not_go_on_with_other_candidates(tmp_path: Path) -> None:
     FrameWriter(tmp_path, 20, 3, S, 1).write(1, np.zeros((4, 3, S, S, 3), np.uint8))
-    assert FrameWriter(tmp_path, 20, 1, S, 3).digest(1) == ""
+    assert FrameWriter(tmp_path, 20, 1, S, 3).checksum(1) == ""
 
 
 @pytest.mark.parametrize("wrong", [2, 5, -1])
@@ -149,6 +149,48 @@ def test_zarr_reads_the_same(tmp_path: Path) -> None:
     assert np.array_equal(array[:], store.read(range(20)))
 
 
+@pytest.mark.parametrize("clips", [1, CLIPS_PER_SHARD, CLIPS_PER_SHARD + 3])
+def test_zarr_writes_the_same_bytes(tmp_path: Path, clips: int) -> None:
+    """The writer here is its own too; a black clip among the others is a chunk like any."""
+    given = pictures(clips)
+    given[clips // 2] = 0
+    fill(tmp_path, [row(i) for i in range(clips)], given)
+    array = zarr.create_array(
+        tmp_path / "other.zarr",
+        shape=given.shape,
+        **layout(given.shape[1:]),
+        fill_value=0,
+        attributes={"candidates": 1},
+    )
+    array.with_config({"write_empty_chunks": True})[:] = given
+    ours, theirs = (
+        {file.name: file.read_bytes() for file in (tmp_path / name).iterdir()}
+        for name in ("frames.zarr", "other.zarr")
+    )
+    assert ours == theirs
+
+
+def test_a_block_of_another_shape_is_not_written(tmp_path: Path) -> None:
+    writer = FrameWriter(tmp_path, 20, T, S)
+    with pytest.raises(ValueError, match="shard 1 holds"):
+        writer.write(1, pictures(16))
+    with pytest.raises(ValueError, match="not int64"):
+        writer.write(1, pictures(4).astype(np.int64))
+
+
+def test_the_checksum_of_a_shard_is_of_all_its_bytes(tmp_path: Path) -> None:
+    writer = FrameWriter(tmp_path, 3, T, S)
+    checksum = writer.write(0, pictures(3))
+    shard = tmp_path / "frames.zarr" / "c.0.0.0.0.0"
+    content = bytearray(shard.read_bytes())
+    assert checksum == writer.checksum(0) == f"{google_crc32c.value(bytes(content)):08x}"
+    for place in (0, len(content) // 2, -1):
+        content[place] ^= 1
+        shard.write_bytes(content)
+        assert writer.checksum(0) != checksum
+        content[place] ^= 1
+
+
 @pytest.mark.parametrize("from_end", [1, 4, 5, 16 * 16 + 4])
 def test_a_flipped_bit_in_the_index_is_found(tmp_path: Path, from_end: int) -> None:
     store = FrameStore(fill(tmp_path, [row(0)], pictures(1)))
@@ -184,7 +226,7 @@ def test_an_array_of_another_layout_does_not_open(tmp_path: Path, change: dict[s
     zarr.create_array(tmp_path / "frames.zarr", shape=(1, T, S, S, 3), **how)
     with pytest.raises(IntegrityError, match=r"cannot be opened \(its (compressors|shards|dtype) are "):
         FrameStore(tmp_path)
-    assert FrameWriter(tmp_path, 1, T, S).digest(0) == "", "nor is it gone on with"
+    assert FrameWriter(tmp_path, 1, T, S).checksum(0) == "", "nor is it gone on with"
 
 
 @pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"zarr_format": 3, "node_type": "array"}'])
@@ -233,11 +275,11 @@ def test_rows_and_frames_must_agree(tmp_path: Path) -> None:
 def test_a_writer_goes_on_where_another_stopped(tmp_path: Path) -> None:
     given = pictures(20)
     first = FrameWriter(tmp_path, 20, T, S)
-    digest = first.write(0, given[:16])
+    checksum = first.write(0, given[:16])
     (tmp_path / "frames.zarr" / "c.1.0.0.0.0.abc.partial").write_bytes(b"half")
     second = FrameWriter(tmp_path, 20, T, S)
     second.sweep([0])
-    assert (second.digest(0), second.digest(1)) == (digest, "")
+    assert (second.checksum(0), second.checksum(1)) == (checksum, "")
     second.write(1, given[16:])
     write_rows(tmp_path, [row(i) for i in range(20)])
     assert np.array_equal(FrameStore(tmp_path).read(range(20)), given)
@@ -251,4 +293,4 @@ def test_a_writer_goes_on_where_another_stopped(tmp_path: Path) -> None:
 def test_a_writer_of_another_shape_begins_anew(tmp_path: Path) -> None:
     FrameWriter(tmp_path, 20, T, S).write(1, pictures(4))
     writer = FrameWriter(tmp_path, 20, T, S + 1)
-    assert writer.digest(1) == ""
+    assert writer.checksum(1) == ""
