@@ -23,7 +23,8 @@ from fsarctl.data.clip_files import ClipFile
 from fsarctl.data.clips import Clip
 from fsarctl.data.corpus import SubActions, needs_descriptions
 from fsarctl.data.crops import centre_offsets, crop_frames
-from fsarctl.data.decoders import DecodedClip, decode_clip
+from fsarctl.data.decoder import DecodedClip
+from fsarctl.data.decoders import decode_clip
 from fsarctl.data.decoding import Decode, Failure, decode_all
 from fsarctl.data.pictures import Resize
 from fsarctl.errors import InputError

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["STAGE", "VERSION", "failure_note", "require_no_failures", "retry_hint", "unit"]
 
 STAGE = "extract"
-VERSION = 2
+VERSION = 3
 
 ASIDE = ("decoding.json", "failures.json")
 NAMED_FAILURES = 3

@@ -4,7 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from video_zoo import cut, packed, resized_halfway, trim, without_index, write
+from video_zoo import (
+    cut,
+    cut_at_a_key_frame,
+    packed,
+    resized_halfway,
+    trim,
+    with_frames_not_coded,
+    with_hidden_frames,
+    without_index,
+    without_sync_table,
+    write,
+)
 
 __all__ = ["KINDS", "PLAIN", "Kind"]
 
@@ -13,16 +24,15 @@ __all__ = ["KINDS", "PLAIN", "Kind"]
 class Kind:
     """One sort of video.
 
-    ``decoder`` answers for it. ``why`` is part of the remark that says why decord does not.
-    ``numbers``: what is shown, all 100 by default. ``alone``: what decord gives without the gates,
-    "right", "wrong" (other frames, or another count, or nothing at all), or "" where it depends.
+    ``linear``: part of the remark that says why every frame has to be decoded, "" where it has not.
+    ``numbers``: what is shown, all 100 by default. ``decord``: what it gives, "right", "wrong" (other
+    frames, or another count, or nothing at all), or "" where it depends.
     """
 
     make: Callable[[Path], Path]
-    decoder: str = "decord"
-    why: str = ""
+    linear: str = ""
     numbers: range = range(100)
-    alone: str = "right"
+    decord: str = "right"
 
 
 def x265(at: Path, params: str = "", **more: str) -> Path:
@@ -37,7 +47,6 @@ def vpx(path: Path, codec: str = "libvpx", **more: object) -> Path:
 PLAIN = {"bf": "0", "g": "12"}
 CLOSED = {"x264_params": "open-gop=0:keyint=12:bframes=3:b-adapt=0"}
 OPEN = {"x264_params": "open-gop=1:keyint=12:bframes=3:b-adapt=0:scenecut=0"}
-HIDDEN_FRAMES = {"auto_alt_ref": "1", "lag_in_frames": "16", "deadline": "good", "b": "100k"}
 GAPS = [number + 40 * (number > 30) + 3 * (number > 60) for number in range(100)]
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
 
@@ -45,62 +54,76 @@ KINDS: dict[str, Kind] = {
     "H.264, GOP 12": Kind(lambda at: write(at / "v.mp4", **PLAIN)),
     "H.264, GOP 250": Kind(lambda at: write(at / "v.mp4", bf="0", g="250", sc_threshold="0")),
     "H.264, B-frames": Kind(lambda at: write(at / "v.mp4", **CLOSED)),
-    "H.264, open GOP": Kind(lambda at: write(at / "v.mp4", **OPEN), "pyav", "open GOP", alone="wrong"),
-    "H.264 in AVI": Kind(lambda at: write(at / "v.avi", **PLAIN), "pyav", "container avi", alone="wrong"),
+    "H.264, open GOP": Kind(lambda at: write(at / "v.mp4", **OPEN), decord="wrong"),
+    "H.264, as x264 does it": Kind(lambda at: write(at / "v.mp4", preset="medium")),
+    "H.264, intra refresh": Kind(
+        lambda at: write(at / "v.mp4", x264_params="intra-refresh=1:keyint=12:bframes=0"),
+        "did not come", decord="wrong",
+    ),
+    "H.264, every frame said to be a key frame": Kind(
+        lambda at: without_sync_table(write(at / "v.mp4", **PLAIN)), decord="wrong"
+    ),
+    "MPEG-4, every frame said to be a key frame": Kind(
+        lambda at: without_sync_table(write(at / "v.mp4", "mpeg4", g="12")), "damaged", decord="wrong"
+    ),
+    "H.264 in AVI": Kind(lambda at: write(at / "v.avi", **PLAIN), decord="wrong"),
     "H.265, closed GOP": Kind(lambda at: x265(at, ":open-gop=0")),
-    "H.265, as x265 does it": Kind(x265, "pyav", "open GOP", alone="wrong"),
+    "H.265, as x265 does it": Kind(x265, decord="wrong"),
     "H.265, 10 bits": Kind(
-        lambda at: x265(at, pixels="yuv420p10le"), "pyav", "open GOP", alone="wrong"
+        lambda at: x265(at, pixels="yuv420p10le"), decord="wrong"
     ),
     "VP8": Kind(lambda at: vpx(at / "v.webm")),
-    "VP8, hidden frames": Kind(lambda at: vpx(at / "v.webm", **HIDDEN_FRAMES)),
+    "VP8, hidden frames": Kind(lambda at: with_hidden_frames(at / "v.webm", "libvpx"), decord="wrong"),
     "VP9": Kind(lambda at: vpx(at / "v.webm", "libvpx-vp9")),
     "VP9, GOP 250": Kind(lambda at: vpx(at / "v.webm", "libvpx-vp9", g="250")),
-    "VP9, hidden frames": Kind(lambda at: vpx(at / "v.webm", "libvpx-vp9", **HIDDEN_FRAMES)),
+    "VP9, hidden frames": Kind(lambda at: with_hidden_frames(at / "v.webm", "libvpx-vp9")),
     "AV1": Kind(
         lambda at: write(at / "v.mp4", "libsvtav1", 40, preset="8", g="12"),
-        "pyav", "codec", range(40), "wrong",
+        numbers=range(40), decord="wrong",
     ),
-    "MPEG-4 AVI": Kind(lambda at: write(at / "v.avi", "mpeg4", g="12"), "pyav", "container avi"),
+    "MPEG-4 AVI": Kind(lambda at: write(at / "v.avi", "mpeg4", g="12")),
     "MPEG-4 AVI, B-frames": Kind(
-        lambda at: write(at / "v.avi", "mpeg4", g="12", bf="2"), "pyav", "container avi", alone=""
+        lambda at: write(at / "v.avi", "mpeg4", g="12", bf="2"), "B-frames", decord=""
     ),
     "MPEG-4 AVI, packed B-frames": Kind(
-        lambda at: packed(at / "v.avi"), "pyav", "container avi", alone="wrong"
+        lambda at: packed(at / "v.avi"), "B-frames", decord="wrong"
     ),
     "MPEG-4 AVI, no index": Kind(
-        lambda at: without_index(write(at / "v.avi", "mpeg4", g="12")), "pyav", "container avi"
+        lambda at: without_index(write(at / "v.avi", "mpeg4", g="12"))
     ),
-    "DivX 3": Kind(lambda at: write(at / "v.mkv", "msmpeg4v3", g="12"), "pyav", "codec", alone=""),
+    "MPEG-4, frames not coded": Kind(
+        lambda at: with_frames_not_coded(at / "v.mkv"), "without a picture", decord="wrong"
+    ),
+    "DivX 3": Kind(lambda at: write(at / "v.mkv", "msmpeg4v3", g="12"), "codec", decord=""),
     "MPEG-1": Kind(
-        lambda at: write(at / "v.mpg", "mpeg1video", g="12", bf="2"), "pyav", "container mpeg", alone="wrong"
+        lambda at: write(at / "v.mpg", "mpeg1video", g="12", bf="2"), "container mpeg", decord="wrong"
     ),
     "H.263 AVI": Kind(
-        lambda at: write(at / "v.avi", "h263", height=144, g="30"), "pyav", "container avi", alone="wrong"
+        lambda at: write(at / "v.avi", "h263", height=144, g="30"), "codec h263", decord="wrong"
     ),
     "Windows Media": Kind(
-        lambda at: write(at / "v.wmv", "wmv2", g="12"), "pyav", "container asf", alone="wrong"
+        lambda at: write(at / "v.wmv", "wmv2", g="12"), "container asf", decord="wrong"
     ),
-    "Flash": Kind(lambda at: write(at / "v.flv", g="12", bf="2"), "pyav", "container flv"),
+    "Flash": Kind(lambda at: write(at / "v.flv", g="12", bf="2"), "container flv"),
     "transport stream": Kind(
-        lambda at: write(at / "v.ts", container="mpegts", g="12", bf="2"), "pyav", "transport", alone="wrong"
+        lambda at: write(at / "v.ts", container="mpegts", g="12", bf="2"), "transport", decord="wrong"
     ),
     "Matroska": Kind(lambda at: write(at / "v.mkv", **PLAIN)),
     "QuickTime": Kind(lambda at: write(at / "v.mov", **PLAIN)),
     "QuickTime, Motion JPEG": Kind(lambda at: write(at / "v.mov", "mjpeg", pixels="yuvj420p")),
     "animated GIF": Kind(
         lambda at: write(at / "v.gif", "gif", 30, pixels="rgb8"),
-        "pyav", "container gif", range(30), "wrong",
+        "container gif", range(30), "wrong",
     ),
     "fragmented": Kind(
-        lambda at: write(at / "v.mp4", muxer=FRAGMENTED, **PLAIN), "pyav", "fragmented", alone=""
+        lambda at: write(at / "v.mp4", muxer=FRAGMENTED, **PLAIN), decord=""
     ),
     "fragmented, every frame a key frame": Kind(
         lambda at: write(at / "v.mp4", "mpeg4", muxer=FRAGMENTED, g="1", bf="2"),
-        "pyav", "fragmented", alone="wrong",
+        "did not come", decord="wrong",
     ),
     "live WebM, no index": Kind(
-        lambda at: vpx(at / "v.webm", muxer={"live": "1"}), "pyav", "cannot read it", alone="wrong"
+        lambda at: vpx(at / "v.webm", muxer={"live": "1"}), decord="wrong"
     ),
     "variable rate with gaps": Kind(lambda at: write(at / "v.mp4", times=GAPS, **CLOSED)),
     "variable rate in Matroska": Kind(lambda at: write(at / "v.mkv", times=GAPS, **CLOSED)),
@@ -109,19 +132,23 @@ KINDS: dict[str, Kind] = {
     "10 bits": Kind(lambda at: write(at / "v.mp4", pixels="yuv420p10le", **PLAIN)),
     "interlaced": Kind(
         lambda at: write(at / "v.mpg", "mpeg2video", flags="+ildct+ilme", g="12"),
-        "pyav", "container mpeg", alone="wrong",
+        "container mpeg", decord="wrong",
     ),
     "interlaced H.264": Kind(lambda at: write(at / "v.mp4", x264_params="tff=1:keyint=12:bframes=2")),
     "stream copy with an edit list": Kind(
         lambda at: cut(write(at / "whole.mp4", **PLAIN), at / "v.mp4", 20),
-        "pyav", "edit list", range(29, 100), "wrong",
+        numbers=range(29, 100), decord="wrong",
     ),
     "edit list and B-frames": Kind(
         lambda at: cut(write(at / "whole.mp4", g="12", bf="2"), at / "v.mp4", 20),
-        "pyav", "edit list", range(29, 100), "wrong",
+        numbers=range(29, 100), decord="wrong",
     ),
     "edit list that hides the end too": Kind(
-        lambda at: trim(write(at / "v.mp4", **PLAIN), 20, 50), "pyav", "edit list", range(20, 70), "wrong"
+        lambda at: trim(write(at / "v.mp4", **PLAIN), 20, 50), numbers=range(20, 70), decord="wrong"
+    ),
+    "cut at an open GOP": Kind(
+        lambda at: cut_at_a_key_frame(x265(at), at / "cut.mkv"),
+        "before the first key frame", range(12, 100), "wrong",
     ),
     "starts late": Kind(lambda at: write(at / "v.mp4", times=range(30, 130), sound="first", **CLOSED)),
     "audio first": Kind(lambda at: write(at / "v.mp4", sound="first", **PLAIN)),
@@ -135,12 +162,12 @@ KINDS: dict[str, Kind] = {
     "turned by 180": Kind(lambda at: write(at / "v.mp4", turn=180, **PLAIN)),
     "turned by 270": Kind(lambda at: write(at / "v.mp4", turn=270, **PLAIN)),
     "turned by 90 in Matroska": Kind(
-        lambda at: write(at / "v.mkv", turn=90, **PLAIN), "pyav", "turned", alone="wrong"
+        lambda at: write(at / "v.mkv", turn=90, **PLAIN), decord="wrong"
     ),
     "turned by 270, open GOP": Kind(
-        lambda at: write(at / "v.mp4", turn=270, **OPEN), "pyav", "open GOP", alone="wrong"
+        lambda at: write(at / "v.mp4", turn=270, **OPEN), decord="wrong"
     ),
     "mirrored": Kind(
-        lambda at: write(at / "v.mp4", hflip=True, **PLAIN), "pyav", "mirrored", alone="wrong"
+        lambda at: write(at / "v.mp4", hflip=True, **PLAIN), decord="wrong"
     ),
 }  # fmt: skip

@@ -20,6 +20,7 @@ BITS = 9
 BARS = BITS + 2
 WIDTH, HEIGHT = 176, 96
 WHITE, BLACK = 235, 16
+NOT_CODED = b"\x00\x00\x01\xb6\x50\x4f"
 
 Picture = NDArray[np.uint8]
 
@@ -120,6 +121,19 @@ def cut(source: Path, target: Path, first_packet: int) -> Path:
     return target
 
 
+def cut_at_a_key_frame(source: Path, target: Path) -> Path:
+    """A stream copy from the second key frame on: of an open GOP, frames before it in time come along."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+        stream = given.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        packets = [packet for packet in given.demux(stream) if packet.size]
+        start = [place for place, packet in enumerate(packets) if packet.is_keyframe][1]
+        for packet in packets[start:]:
+            packet.stream = copy
+            output.mux(packet)
+    return target
+
+
 def trim(path: Path, first: int, count: int) -> Path:
     """Rewrite the edit list of an MP4 that ``write`` made, to show ``count`` frames from ``first``."""
     content = bytearray(path.read_bytes())
@@ -140,6 +154,40 @@ def without_index(path: Path) -> Path:
     return path
 
 
+def with_hidden_frames(path: Path, codec: str) -> Path:
+    """Two passes of libvpx, which then refers to frames that are never shown, as video sites have them."""
+    source = write(path.with_name("source.mp4"), bf="0", g="12")
+    words = f"-v error -y -i {source} -c:v {codec} -b:v 100k -auto-alt-ref 1 -lag-in-frames 25 -g 50"
+    words += f" -deadline good -cpu-used 4 -passlogfile {path.with_name('log')}"
+    for number in "12":
+        subprocess.run([get_ffmpeg_exe(), *words.split(), "-pass", number, str(path)], check=True)
+    return path
+
+
+def without_sync_table(path: Path) -> Path:
+    """Take away what tells an MP4's key frames from the others: now every frame is said to be one."""
+    path.write_bytes(path.read_bytes().replace(b"stss", b"free"))
+    return path
+
+
+def with_frames_not_coded(path: Path) -> Path:
+    """MPEG-4 in which a packet that codes nothing follows every tenth: no frame comes of it."""
+    source = write(path.with_name("source.avi"), "mpeg4", g="12")
+    with av.open(str(source)) as given, av.open(str(path), "w") as output:
+        copy = output.add_stream_from_template(given.streams.video[0])
+        contents = []
+        for number, packet in enumerate(given.demux(given.streams.video[0])):
+            if packet.size:
+                contents.append((bytes(packet), packet.is_keyframe))
+                contents += [(NOT_CODED, False)] * (number % 10 == 5)
+        for number, (content, is_key) in enumerate(contents):
+            packet = av.Packet(content)
+            packet.stream, packet.time_base, packet.is_keyframe = copy, Fraction(1, 25), is_key
+            packet.pts = packet.dts = number
+            output.mux(packet)
+    return path
+
+
 def packed(path: Path, count: int = 100) -> Path:
     """MPEG-4 in AVI as DivX 5 packed it: a B-frame shares a chunk with the frame before it in the file,
     and a chunk that codes nothing fills the gap, so that AVI's one clock suffices."""
@@ -153,7 +201,7 @@ def packed(path: Path, count: int = 100) -> Path:
         frame.pts, frame.time_base = number, Fraction(1, 25)
         coded += encoder.encode(frame)
     coded += encoder.encode(None)
-    picture, not_coded = b"\x00\x00\x01\xb6", b"\x00\x00\x01\xb6\x50\x4f"
+    picture = b"\x00\x00\x01\xb6"
     chunks: list[bytes] = []
     latest = -1
     for packet in coded:
@@ -162,7 +210,7 @@ def packed(path: Path, count: int = 100) -> Path:
             latest = packet.pts
         else:
             chunks[-1] += bytes(packet)
-            chunks.append(not_coded)
+            chunks.append(NOT_CODED)
     # A decoder takes packing from the encoder's name, which stands before the first picture.
     header = min(place for code in (picture, b"\x00\x00\x01\xb3") if (place := chunks[0].find(code)) >= 0)
     chunks[0] = chunks[0][:header] + b"\x00\x00\x01\xb2DivX503b1393p" + chunks[0][header:]

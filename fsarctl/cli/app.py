@@ -459,6 +459,10 @@ def data_check(
     name: Annotated[str | None, typer.Argument(help="A dataset of fsarctl.toml; default: all.")] = None,
     shots: Shots = None,
     opens: Annotated[bool, typer.Option("--open", help="Decode the first frame of every video.")] = False,
+    decord: Annotated[
+        bool,
+        typer.Option("--decord", help="Compare the frames with decord's, which most scripts use."),
+    ] = False,
     workers: Workers = CORES,
     time_limit: TimeLimit = 60,
     as_json: Json = False,
@@ -467,7 +471,14 @@ def data_check(
     from fsarctl.cli.data import check_datasets
 
     check_datasets(
-        session, name, shots, opens=opens, workers=workers, time_limit_s=time_limit, as_json=as_json
+        session,
+        name,
+        shots,
+        opens=opens,
+        decord=decord,
+        workers=workers,
+        time_limit_s=time_limit,
+        as_json=as_json,
     )
 
 

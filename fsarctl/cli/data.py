@@ -57,6 +57,7 @@ def check_datasets(
     shots: list[int] | None,
     *,
     opens: bool,
+    decord: bool,
     workers: int,
     time_limit_s: float,
     as_json: bool,
@@ -74,7 +75,7 @@ def check_datasets(
     for each in names:
         try:
             data, episodes = _asked(session, each, shots, named=each == name)
-            checks[each] = _check(session, data, each, episodes, opens, workers, time_limit_s)
+            checks[each] = _check(session, data, each, episodes, opens, decord, workers, time_limit_s)
             counted += not episodes
         except InputError as error:
             refusals.append((error.message, error.next_step))
@@ -111,16 +112,23 @@ def _check(
     name: str,
     episodes: dict[str, list["EpisodeSize"]],
     opens: bool,
+    decord: bool,
     workers: int,
     time_limit_s: float,
 ) -> "DatasetCheck":
-    from fsarctl.data.checking import check_dataset, open_all
+    from fsarctl.data.checking import Opened, check_dataset, open_all
 
     dataset = data.dataset(name)
     clips = [clip for split in dataset.clips.values() for clip in split]
-    opened = {}
-    if opens and clips:
-        opened = open_all(clips, workers=workers, time_limit_s=time_limit_s, reporter=session.reporter)
+    opened = Opened({})
+    if (opens or decord) and clips:
+        opened = open_all(
+            clips,
+            workers=workers,
+            time_limit_s=time_limit_s,
+            reporter=session.reporter,
+            against_decord=session.settings.config.extract.frames if decord else 0,
+        )
     return check_dataset(name, dataset, episodes, session.store.sha256, opened)
 
 
@@ -179,6 +187,11 @@ def _findings(check: "DatasetCheck") -> Iterator[str]:
     if check.duplicates:
         shown = [_joined([clip.name for clip in group]) for group in check.duplicates]
         yield f": the same content in several classes: {_some(shown)}"
+    if check.other_in_decord:
+        shown = [f"{each.name} ({each.decord})" for each in check.other_in_decord]
+        yield f": {len(shown):,} of the clips are others in decord: {_some(shown)}"
+    elif check.other_in_decord is not None:
+        yield ": decord gives the same frames of every clip that can be read"
     if check.passed_over:
         yield f": passed over: {_some([f'{each.path} ({each.reason})' for each in check.passed_over])}"
     for remark in check.remarks:

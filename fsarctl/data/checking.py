@@ -14,8 +14,9 @@ from fsarctl.data.tree import PassedOver
 from fsarctl.errors import InputError
 from fsarctl.reporting import Reporter
 
-__all__ = ["DatasetCheck", "SplitCheck", "Unreadable", "check_dataset", "open_all"]
+__all__ = ["DatasetCheck", "Opened", "Other", "SplitCheck", "Unreadable", "check_dataset", "open_all"]
 
+SMALL = 64  # pixels; enough to tell frames apart
 TAIL = 4096  # bytes; where containers keep what differs between files of one size
 
 
@@ -25,6 +26,14 @@ class Unreadable:
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Other:
+    """A clip, and what decord makes of it."""
+
+    name: str
+    decord: str
 
 
 @dataclass(frozen=True)
@@ -49,12 +58,25 @@ class SplitCheck:
 
 @dataclass(frozen=True)
 class DatasetCheck:
-    """One dataset. ``duplicates``: groups of clips of several classes whose files have the same bytes."""
+    """One dataset. ``duplicates``: groups of clips of several classes whose files have the same bytes.
+
+    ``other_in_decord``: clips of which decord gives other frames than are right, and what it gives; None
+    where that was not asked.
+    """
 
     splits: tuple[SplitCheck, ...]
     duplicates: tuple[tuple[Clip, ...], ...]
     passed_over: tuple[PassedOver, ...]
     remarks: tuple[str, ...]
+    other_in_decord: tuple[Other, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """By clip name: why it could not be decoded; and, if asked, where decord makes something else of it."""
+
+    failed: dict[str, str]
+    other_in_decord: dict[str, str] | None = None
 
 
 def check_dataset(
@@ -62,43 +84,59 @@ def check_dataset(
     dataset: Dataset,
     asked: Mapping[str, Sequence[EpisodeSize]],
     sha256: Callable[[Iterable[str]], Mapping[str, str]],
-    opened: Mapping[str, str],
+    opened: Opened,
 ) -> DatasetCheck:
     """Look at every file's size, and at the content of those that may be the same.
 
     ``asked``: split -> the episodes that it must be good for. ``sha256``: paths -> digests of their
-    content. ``opened``: clip name -> why it could not be decoded, as ``open_all`` finds it.
+    content. ``opened``: what ``open_all`` found.
     """
     sizes = {clip: _size(clip.file) for clips in dataset.clips.values() for clip in clips}
     faults = {clip.name: reason for clip, reason in sizes.items() if isinstance(reason, str)}
     known = {clip: size for clip, size in sizes.items() if isinstance(size, int)}
     return DatasetCheck(
         splits=tuple(
-            _check_split(name, dataset, split, asked.get(split, ()), {**opened, **faults})
+            _check_split(name, dataset, split, asked.get(split, ()), {**opened.failed, **faults})
             for split in dict.fromkeys([*dataset.expected, *asked])
         ),
         duplicates=_duplicates(known, sha256),
         passed_over=dataset.passed_over,
         remarks=dataset.remarks,
+        other_in_decord=None
+        if opened.other_in_decord is None
+        else tuple(Other(*each) for each in opened.other_in_decord.items()),
     )
 
 
 def open_all(
-    clips: Sequence[Clip], *, workers: int, time_limit_s: float, reporter: Reporter
-) -> dict[str, str]:
-    """Decode the first frame of every clip in worker processes; clip name -> why it cannot be."""
+    clips: Sequence[Clip],
+    *,
+    workers: int,
+    time_limit_s: float,
+    reporter: Reporter,
+    against_decord: int = 0,
+) -> Opened:
+    """Decode the first frame of every clip in worker processes.
+
+    ``against_decord``: or else this many frames, which are compared with decord's.
+    """
+    from fsarctl.data.against_decord import compare_with_decord
     from fsarctl.data.decoding import Failure, decode_all
     from fsarctl.data.first_frame import decode_first_frame
 
     tasks = [(number, clip.path) for number, clip in enumerate(clips)]
-    answers = decode_all(tasks, decode_first_frame, 1, 16, max(1, min(workers, len(tasks))), time_limit_s)
-    failed = {}
+    decode = compare_with_decord if against_decord else decode_first_frame
+    how = (against_decord or 1, SMALL, max(1, min(workers, len(tasks))), time_limit_s)
+    answers = decode_all(tasks, decode, *how)
+    opened = Opened({}, {} if against_decord else None)
     with closing(answers), reporter.task("open", len(tasks), "clip") as advance:
         for number, answer in answers:
             if isinstance(answer, Failure):
-                failed[clips[number].name] = answer.reason
+                opened.failed[clips[number].name] = answer.reason
+            elif opened.other_in_decord is not None and answer.problems:
+                opened.other_in_decord[clips[number].name] = "; ".join(answer.problems)
             advance(1)
-    return failed
+    return opened
 
 
 def _check_split(

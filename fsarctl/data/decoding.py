@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pebble import ProcessExpired, ProcessPool
 
-from fsarctl.data.decoders import DecodedClip
+from fsarctl.data.decoder import DecodedClip
 from fsarctl.data.survey import UnreadableVideoError
 from fsarctl.data.workers import leave_with_parent
 from fsarctl.errors import FsarctlError

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from fsarctl.data.clips import Clip
 from fsarctl.data.decoded_before import DecodedBefore, find_decoded
-from fsarctl.data.decoders import DecodedClip, decode_clip
+from fsarctl.data.decoder import DecodedClip
+from fsarctl.data.decoders import decode_clip
 from fsarctl.data.decoding import Decode, Failure, decode_all
 from fsarctl.data.frame_store import ClipRow, FrameWriter, write_rows
 from fsarctl.data.journal import FinishedShard, Journal

@@ -1,13 +1,27 @@
-"""From a decoded picture to the stored square: the way up that a player shows it, and its new size."""
+"""From a decoded picture to the stored square: the way up that a player shows it, and its new size.
+
+swscale's bilinear filter scales it. Chroma is taken to lie amid its four pixels, as decord and JPEG readers
+take it whatever a stream says, so that frames are the same as theirs.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import av
 import numpy as np
+from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
-__all__ = ["UPRIGHT", "Orientation", "Resize", "central_square", "orientation_of", "scaled_size"]
+__all__ = [
+    "UPRIGHT",
+    "Orientation",
+    "Resize",
+    "Scale",
+    "central_square",
+    "orientation_of",
+    "scaled_size",
+    "square_of",
+]
 
 Picture: TypeAlias = NDArray[np.uint8]
 Resize: TypeAlias = Literal["squash", "aspect"]
@@ -26,11 +40,6 @@ class Orientation:
     left_right: bool = False
     up_down: bool = False
 
-    @property
-    def mirrors(self) -> bool:
-        """Whether it is a mirror image; otherwise it is a turn by a multiple of 90 degrees."""
-        return (self.swapped + self.left_right + self.up_down) % 2 == 1
-
     def apply(self, picture: Picture) -> Picture:
         """(H, W, 3) as decoded to (H, W, 3), or (W, H, 3) where axes swap, as shown."""
         if self.swapped:
@@ -39,6 +48,45 @@ class Orientation:
 
 
 UPRIGHT = Orientation()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a picture is scaled to, upright, before its middle ``side`` x ``side`` is kept; pixels."""
+
+    width: int
+    height: int
+    side: int
+
+
+def square_of(frame: av.VideoFrame, scale: Scale) -> Picture:
+    """A frame as a player shows it, (S, S, 3); PyAV reports the display matrix but does not apply it."""
+    orientation = orientation_of(frame)
+    width, height = (scale.height, scale.width) if orientation.swapped else (scale.width, scale.height)
+    # As many threads as cores, the default, are started for each frame, and fight with the other workers.
+    scaled = _chroma_centred(frame).reformat(width, height, "rgb24", interpolation="BILINEAR", threads=1)
+    upright = orientation.apply(scaled.to_ndarray().astype(np.uint8, copy=False))
+    return central_square(upright, scale.side)
+
+
+def _chroma_centred(frame: av.VideoFrame) -> av.VideoFrame:
+    """The same picture, without a word of where its chroma lies; that word cannot be unsaid in place."""
+    whole = frame.format.chroma_width(2) == frame.format.chroma_height(2) == 2
+    if whole or any(plane.line_size <= 0 for plane in frame.planes):  # rows from the bottom up
+        return frame
+    plain = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    for source, target in zip(frame.planes, plain.planes, strict=True):
+        row = min(source.line_size, target.line_size)
+        _rows(target)[:, :row] = _rows(source)[:, :row]
+    plain.colorspace, plain.color_range = frame.colorspace, frame.color_range
+    return plain
+
+
+def _rows(plane: VideoPlane) -> Picture:
+    """(rows, bytes) of a plane, with the padding at the end of each row."""
+    # PyAV's stub does not say that a plane is a buffer.
+    held: Picture = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
+    return held[: plane.height * plane.line_size].reshape(plane.height, -1)
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
@@ -59,13 +107,8 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     return Orientation(False, left_right=a < 0, up_down=d < 0)
 
 
-def scaled_size(aspect: float, size: int, resize: Resize) -> tuple[int, int]:
-    """Width and height that a picture of this ``aspect`` (width / height, upright) is scaled to.
-
-    squash: ``size`` x ``size``, whatever its shape. aspect: the short side becomes ``size``.
-    """
-    if resize == "squash":
-        return size, size
+def scaled_size(aspect: float, size: int) -> tuple[int, int]:
+    """Width and height of a picture whose short side is ``size``; ``aspect``: width / height, upright."""
     return max(size, round(size * aspect)), max(size, round(size / aspect))
 
 

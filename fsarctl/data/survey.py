@@ -1,27 +1,26 @@
 """What demuxing tells about a video before anything of it is kept, and why some videos end there.
 
 Containers lie: about how many frames there are, how long they last, and where they can be entered. So
-every packet is read once (2 ms for a small clip) and the first picture decoded, for its shape and for
-which way is up. What follows from it is whether decord, which is fast and trusts its container, may be
-asked.
+every packet is read once, 2 ms for a small clip, and nothing decoded. What follows from it is where
+decoding has to begin for each frame, and whether that can be relied on.
 """
 
 import errno
+import sys
 from dataclasses import dataclass, field
+from operator import sub
 from pathlib import Path
+from typing import NamedTuple
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from fsarctl.data.clips import why_unreadable
-from fsarctl.data.pictures import UPRIGHT, Orientation, orientation_of
 from fsarctl.errors import InputError
 
-__all__ = ["Survey", "UnreadableVideoError", "open_video", "survey", "text_of", "video_stream"]
+__all__ = ["KeyPacket", "Survey", "UnreadableVideoError", "open_video", "survey", "text_of", "video_stream"]
 
 TOLERATED_LOSS = 0.1
 """A video that lacks more than this part of what its container declares is a failure, not a clip."""
@@ -44,11 +43,16 @@ FORMATS = ",".join((
 """Of libav's hundreds of formats those that are a video in one file: no playlist that opens other files or
 the network, no single picture, no text that looks like art."""
 
-SEEKABLE = (MOV, MATROSKA)
-SEEKABLE_CODECS = ("h264", "hevc", "vp8", "vp9", "mpeg4", "mjpeg")
-"""Where decord's seeking was right in every generated clip that passes the other gates. It was wrong in
-ASF, MPEG-PS, transport streams and H.263; and AVI has no times of presentation, so that B-frames and a
-little damage mislead it, from run to run differently."""
+SEEKABLE = (MOV, MATROSKA, AVI)
+SEEKABLE_CODECS = ("h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "mpeg4", "mjpeg")
+"""Where a packet is a frame, shown at the packet's time. AVI has no times of presentation, so only where
+frames are shown in the order of the file."""
+
+SMALLEST_PICTURE = 12
+"""Bytes. A smaller packet of MPEG-4 says "as before", and no frame comes of it."""
+
+VP8_SHOWN = 0x10
+"""In the first byte of a frame's header (RFC 6386, 9.1)."""
 
 PASSING_TROUBLES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETIMEDOUT, errno.ESTALE)
 
@@ -64,53 +68,53 @@ class UnreadableVideoError(InputError):
         self.retry = retry
 
 
+class KeyPacket(NamedTuple):
+    """A packet that needs none before it: when it is shown, ticks, and where it stands, bytes."""
+
+    pts: int
+    pos: int | None
+
+
 @dataclass(frozen=True)
 class Survey:
     """What demuxing alone tells about a video.
 
-    ``times``: when each packet that should give a frame is shown, in order, seconds; NaN where the
-    container does not say. ``aspect``: width / height of the picture as a player shows it.
-    ``orientation``: how a player turns what is decoded. ``decord_distrusted``: why decord's seeking
-    cannot be relied on here, or "". ``problems``: remarks for the record.
+    ``packets``: how many should give a frame. ``frames``: when each is shown, in order, ticks of the
+    stream, and the key packet at which decoding it must begin; of those that have both.
+    ``distrusted``: why that cannot be relied on, or "". ``problems``: remarks for the record.
     """
 
-    times: NDArray[np.float64]
-    aspect: float = 1.0
-    orientation: Orientation = UPRIGHT
-    decord_distrusted: str = ""
-    problems: tuple[str, ...] = ()
-
-    @property
-    def packets(self) -> int:
-        return len(self.times)
+    packets: int
+    frames: tuple[tuple[int, KeyPacket], ...]
+    distrusted: str
+    problems: tuple[str, ...]
 
 
-def survey(path: Path) -> Survey:
-    """Demux a video once.
+def survey(container: InputContainer, stream: VideoStream) -> Survey:
+    """Demux a video that was just opened, once.
 
     Raises:
-        UnreadableVideoError: it cannot be opened, has no pictures, or ends long before it should.
+        UnreadableVideoError: it has no pictures, or ends long before it should.
     """
-    with open_video(path) as container:
-        stream = video_stream(container)
-        header = _read_header(container, stream)
-        found = _demux(container, stream)
-    if not found.times:
+    header = _read_header(container, stream)
+    found = _demux(container, stream)
+    if not found.shown:
         raise UnreadableVideoError(found.broken or "it holds no video frames")
-    times = np.sort(np.array(found.times))
-    _check_whole(header, found, times)
-    turned = found.orientation != UPRIGHT
-    distrusted = (
-        ("" if header.kind in SEEKABLE else _container_words(header.kind))
-        or ("" if header.codec in SEEKABLE_CODECS else f"codec {header.codec}")
-        or found.damaged
-        or found.reordered
-        or ("fragmented" if header.kind == MOV and header.frames < len(times) else "")
-        or ("a turned picture outside MP4" if turned and header.kind != MOV else "")
-        or ("a mirrored picture" if found.orientation.mirrors else "")
+    ticks = sorted(each.pts for each in found.shown if each.pts is not None)
+    _check_whole(header, found, max(map(sub, ticks[1:], ticks), default=0) * float(stream.time_base or 0))
+    doubts = (
+        (header.kind not in SEEKABLE, _container_words(header.kind)),
+        (header.codec not in SEEKABLE_CODECS, f"codec {header.codec}"),
+        (len(ticks) < len(found.shown), "its timestamps are missing"),
+        (len(set(ticks)) < len(ticks), "its timestamps do not increase"),
+        (any(not each.key for each in found.shown), "frames stand before the first key frame"),
+        (header.kind == AVI and header.reorders, "B-frames in AVI, which has no times of presentation"),
+        (header.codec == "mpeg4" and found.smallest < SMALLEST_PICTURE, "packets without a picture"),
     )
-    problems = (found.broken,) if found.broken else ()
-    return Survey(times, found.aspect, found.orientation, distrusted, problems)
+    distrusted = next((reason for doubtful, reason in doubts if doubtful), "")
+    frames = [(each.pts, each.key) for each in found.shown if each.pts is not None and each.key]
+    frames.sort(key=lambda frame: frame[0])
+    return Survey(len(found.shown), tuple(frames), distrusted, (found.broken,) if found.broken else ())
 
 
 def open_video(path: Path) -> InputContainer:
@@ -166,16 +170,17 @@ def text_of(error: Exception) -> str:
 class _Header:
     """What the container says before a packet is read; 0 where it does not say.
 
-    ``kind`` is its format. ``frames``: in the stream; ``indexed``: of those, the ones that an edit list
-    does not hide. ``lasts_s``: the end, counted from time 0. ``usual_s``: between two frames.
+    ``kind`` is its format. ``indexed``: frames in the stream that an edit list does not hide.
+    ``lasts_s``: the end, counted from time 0. ``usual_s``: between two frames. ``reorders``: whether
+    frames are shown in another order than they are coded in.
     """
 
     kind: str
     codec: str
-    frames: int
     indexed: int
     lasts_s: float
     usual_s: float
+    reorders: bool
 
 
 def _read_header(container: InputContainer, stream: VideoStream) -> _Header:
@@ -189,25 +194,32 @@ def _read_header(container: InputContainer, stream: VideoStream) -> _Header:
     return _Header(
         kind,
         stream.codec_context.name,
-        stream.frames,
         len(stream.index_entries) if kind == MOV else 0,
         lasts_s,
         float(1 / stream.average_rate) if stream.average_rate else 0.0,
+        bool(stream.codec_context.has_b_frames),
     )
+
+
+class _Packet(NamedTuple):
+    """One that should give a frame: its time in ticks, and the key packet to begin at."""
+
+    pts: int | None
+    key: KeyPacket | None
 
 
 @dataclass
 class _Found:
-    """What the packets say. ``listed``: of video, hidden ones too; ``times``: of those shown, seconds."""
+    """What the packets say. ``listed``: of video, hidden ones too; ``shown``: those that are not.
 
-    times: list[float] = field(default_factory=list)
+    ``smallest``: of those, bytes.
+    """
+
+    shown: list[_Packet] = field(default_factory=list)
+    smallest: int = sys.maxsize
     listed: int = 0
     end_s: float = 0.0
     longest_s: float = 0.0
-    aspect: float = 1.0
-    orientation: Orientation = UPRIGHT
-    damaged: str = ""
-    reordered: str = ""
     broken: str = ""
 
 
@@ -216,9 +228,8 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
     stream.thread_type = "NONE"
     tick_s = float(stream.time_base or 0)
     ends: dict[int, int] = {}  # of each stream, in its own ticks
-    key_pts: int | None = None
-    first: av.VideoFrame | None = None
-    shown, longest = stream.index, 0
+    keys: list[KeyPacket] = []
+    shown, longest, vp8 = stream.index, 0, stream.codec_context.name == "vp8"
     try:
         for packet in container.demux():
             index, pts, duration = packet.stream_index, packet.pts, packet.duration or 0
@@ -227,43 +238,32 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
             if index != shown or packet.dts is pts is None:
                 continue
             found.listed += 1
-            if first is None and not found.damaged:
-                first, found.damaged = _first_picture(packet)
-            if packet.size and not packet.is_discard:
-                found.times.append(np.nan if pts is None else pts * tick_s)
+            if packet.is_keyframe and pts is not None:
+                keys.append(KeyPacket(pts, packet.pos))
+            key = keys[-1] if keys else None
+            if key is not None and pts is not None and pts < key.pts:  # of an open GOP
+                key = keys[-2] if len(keys) > 1 and keys[-2].pts <= pts else None
+            if packet.size and not packet.is_discard and not (vp8 and _hidden_in_vp8(packet)):
+                found.shown.append(_Packet(pts, key))
+                found.smallest = min(found.smallest, packet.size)
                 longest = max(longest, duration)
-            if packet.is_keyframe:
-                key_pts = pts
-            elif key_pts is not None and pts is not None and pts < key_pts:
-                found.reordered = (
-                    "open GOP (a frame is shown before the key frame that it follows in the file)"
-                )
     except Exception as error:
         found.broken = f"reading stopped early ({text_of(error)})"
     found.longest_s = longest * tick_s
     for each in container.streams:
         if each.type in ("video", "audio"):
             found.end_s = max(found.end_s, float(ends.get(each.index, 0) * (each.time_base or 0)))
-    if first is not None:
-        found.orientation = orientation_of(first)
-        found.aspect = first.width / first.height * float(stream.sample_aspect_ratio or 1)
-        if found.orientation.swapped:
-            found.aspect = 1 / found.aspect
     return found
 
 
-def _first_picture(packet: "av.Packet[Stream]") -> tuple[av.VideoFrame | None, str]:
-    """The picture that the decoder gives for a packet, if it does yet, and why it never will."""
-    try:
-        return next((frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)), None), ""
-    except Exception as error:
-        return None, f"the first picture is damaged ({text_of(error)})"
+def _hidden_in_vp8(packet: "av.Packet[Stream]") -> bool:
+    """A frame that others refer to and that is not shown; other codecs pack it together with one that is."""
+    return not memoryview(packet)[0] & VP8_SHOWN
 
 
-def _check_whole(header: _Header, found: _Found, times: NDArray[np.float64]) -> None:
+def _check_whole(header: _Header, found: _Found, widest_gap_s: float) -> None:
     # How long the last frame stays is often not said; another frame's time may stand for it.
-    gaps = np.diff(times[np.isfinite(times)])
-    slack_s = max([found.longest_s, header.usual_s, *gaps]) + ROUNDING_S
+    slack_s = max(found.longest_s, header.usual_s, widest_gap_s) + ROUNDING_S
     ends_early = header.lasts_s - found.end_s > max(TOLERATED_LOSS * header.lasts_s, slack_s)
     lacks_frames = found.listed < (1 - TOLERATED_LOSS) * header.indexed
     if ends_early or lacks_frames or (found.broken and not header.lasts_s):

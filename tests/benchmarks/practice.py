@@ -3,6 +3,7 @@
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -12,14 +13,11 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["bare", "dump_and_read", "read_pictures"]
+from fsarctl.data.pictures import Scale, square_of
+
+__all__ = ["bare_decord", "bare_pyav", "dump_and_read", "read_pictures"]
 
 Frames = NDArray[np.uint8]
-
-
-def bare(path: Path, frames: int, size: int, decoder: str) -> Frames:
-    """The same frames by the same decoder, with no question asked and nothing kept."""
-    return (_bare_decord if decoder == "decord" else _bare_pyav)(path, frames, size)
 
 
 def middles(count: int, frames: int) -> list[int]:
@@ -27,25 +25,37 @@ def middles(count: int, frames: int) -> list[int]:
     return [count * (2 * segment + 1) // (2 * frames) for segment in range(frames)]
 
 
-def _bare_decord(path: Path, frames: int, size: int) -> Frames:
+def bare_pyav(path: Path, frames: int, size: int) -> Frames:
+    """The same frames by the same decoder, with no question asked and nothing kept."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        decoder = stream.codec_context
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        times = sorted(packet.pts or 0 for packet in packets)
+        wanted = [times[place] for place in middles(len(times), frames)]
+        pictures = {}
+        keys = [place for place, packet in enumerate(packets) if packet.is_keyframe]
+        for start, end in pairwise([*keys, len(packets)]):
+            group = packets[start:end]
+            last = max((place for place, each in enumerate(group) if each.pts in wanted), default=-1)
+            if last < 0:
+                continue
+            for packet in [*group[: last + 1], None]:
+                decoder.skip_frame = "DEFAULT" if packet is None or packet.pts in wanted else "NONREF"
+                for frame in decoder.decode(packet):
+                    if frame.pts in wanted:
+                        pictures[frame.pts] = square_of(frame, Scale(size, size, size))
+            decoder.flush_buffers()
+        return np.stack([pictures[time] for time in wanted])
+
+
+def bare_decord(path: Path, frames: int, size: int) -> Frames:
+    """The usual loop over decord."""
     reader = decord.VideoReader(str(path), ctx=decord.cpu(0), width=size, height=size, num_threads=1)
     taken: Frames = reader.get_batch(middles(len(reader), frames)).asnumpy()
     del reader
     return taken
-
-
-def _bare_pyav(path: Path, frames: int, size: int) -> Frames:
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "NONE"
-        wanted = set(middles(stream.frames, frames))
-        return np.stack(
-            [
-                frame.reformat(size, size, "rgb24", interpolation="BILINEAR", threads=1).to_ndarray()
-                for number, frame in enumerate(container.decode(stream))
-                if number in wanted
-            ]
-        )
 
 
 def dump_and_read(path: Path, frames: int, size: int) -> Frames:

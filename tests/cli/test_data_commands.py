@@ -8,6 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from video_kinds import PLAIN
+from video_zoo import without_sync_table, write
 
 from fsarctl.data.splits import load_split_lists
 from fsarctl.settings import load_settings
@@ -149,6 +151,23 @@ def test_check_as_json_has_every_name(project: Path) -> None:
     # A dataset that is named is asked for what eval --dataset would ask.
     refused = json.loads(type_in(project, "data", "check", "k100", "--json", expect=3).stdout)
     assert refused["errors"][0]["message"] == "k100/test has 1 classes, fewer than the 2 of a 2-way episode"
+
+
+def test_check_names_the_clips_that_decord_gives_otherwise(project: Path) -> None:
+    for label in ("bow", "wave [x]"):
+        for number in range(4):
+            write(project / f"clips/{label}/{number}.mp4", count=20 + number, **PLAIN)
+    asked = ("data", "check", "mine", "--decord")
+    assert "mine: decord gives the same frames of every clip" in type_in(project, *asked).stdout
+    without_sync_table(project / "clips/bow/3.mp4")
+    done = type_in(project, *asked)
+    assert "mine: 1 of the clips are others in decord: bow/3.mp4 (decord gives " in done.stdout
+    found = [
+        json.loads(type_in(project, *words, "--json").stdout)["datasets"][0]["other_in_decord"]
+        for words in (asked, asked[:3])
+    ]
+    assert [each["name"] for each in found[0]] == ["bow/3.mp4"]
+    assert found[1] is None, "not asked"
 
 
 def test_check_of_what_is_not_there(project: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from video_kinds import KINDS
 
-from fsarctl.data.decoders import DecodedClip, decode_clip
+from fsarctl.data.decoder import DecodedClip
+from fsarctl.data.decoders import decode_clip
 from fsarctl.data.decoding import Failure, decode_all
 
 TIME_LIMIT_S = 20.0

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fsarctl.data.clips import Clip
-from fsarctl.data.decoders import DecodedClip
+from fsarctl.data.decoder import DecodedClip
 from fsarctl.data.extraction import Sources, extract_clips
 from fsarctl.data.shards import CLIPS_PER_SHARD
 from fsarctl.reporting import SILENT

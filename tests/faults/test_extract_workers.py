@@ -14,7 +14,7 @@ import pytest
 
 from fsarctl.data import decoding
 from fsarctl.data.clips import Clip
-from fsarctl.data.decoders import DecodedClip
+from fsarctl.data.decoder import DecodedClip
 from fsarctl.data.decoding import decode_all
 from fsarctl.data.extraction import extract_clips
 from fsarctl.data.frame_store import ClipRow, FrameStore

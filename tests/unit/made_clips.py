@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsarctl.data.decoders import DecodedClip, UnreadableVideoError
+from fsarctl.data.decoder import DecodedClip
+from fsarctl.data.survey import UnreadableVideoError
 
 T, S = 4, 18
 

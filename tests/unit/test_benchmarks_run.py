@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from fsarctl.data.decoders import decode_clip
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +55,20 @@ def test_a_benchmark_runs(name: str, said: str) -> None:
     (line,) = [line for line in done.stdout.splitlines() if said in line]
     # Operations are counted, not timed, so this does not depend on how busy the machine is.
     assert float(re.split(r"\s{2,}", line)[3]) > 1.5
+
+
+@pytest.mark.parametrize("name", ["H.264, GOP 12", "VP9", "MPEG-4 in AVI"])
+def test_what_extraction_is_compared_with_gives_the_same_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
+    from practice import bare_decord, bare_pyav
+    from videos import KINDS, make_video
+
+    path = make_video(tmp_path / f"v{KINDS[name].ending}", KINDS[name], 40)
+    kept = decode_clip(path, 8, 257).frames
+    for loop in (bare_pyav, bare_decord):
+        assert np.array_equal(loop(path, 8, 257), kept)
 
 
 def test_without_a_gpu_its_benchmark_says_so() -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from video_kinds import PLAIN
+from video_zoo import without_sync_table, write
 
 from fsarctl.config import DatasetConfig
-from fsarctl.data.checking import DatasetCheck, check_dataset, open_all
+from fsarctl.data.checking import DatasetCheck, Opened, check_dataset, open_all
 from fsarctl.data.dataset import open_dataset
 from fsarctl.data.episode_size import EpisodeSize, SmallClass
 from fsarctl.reporting import SILENT
@@ -32,10 +34,12 @@ def plant(root: Path, contents: dict[str, bytes]) -> None:
 
 
 def check(
-    root: Path, *sizes: EpisodeSize, hashes: Hashes | None = None, opened: dict[str, str] | None = None
+    root: Path, *sizes: EpisodeSize, hashes: Hashes | None = None, opened: Opened | None = None
 ) -> DatasetCheck:
     dataset = open_dataset("mine", DatasetConfig(root=str(root)), Path("/"))
-    return check_dataset("mine", dataset, {"test": sizes} if sizes else {}, hashes or Hashes(), opened or {})
+    return check_dataset(
+        "mine", dataset, {"test": sizes} if sizes else {}, hashes or Hashes(), opened or Opened({})
+    )
 
 
 def test_empty_files_are_unreadable_and_do_not_count(tmp_path: Path) -> None:
@@ -97,20 +101,20 @@ def test_a_file_that_is_gone_since_the_scan_is_unreadable(tmp_path: Path) -> Non
     plant(tmp_path, {"a/1.mp4": b"x", "b/1.mp4": b"y"})
     dataset = open_dataset("mine", DatasetConfig(root=str(tmp_path)), Path("/"))
     (tmp_path / "a/1.mp4").unlink()
-    found = check_dataset("mine", dataset, {}, Hashes(), {})
+    found = check_dataset("mine", dataset, {}, Hashes(), Opened({}))
     assert [each.reason for each in found.splits[0].unreadable] == ["no such file or directory"]
 
 
 def test_what_could_not_be_opened_counts_as_unreadable(tmp_path: Path) -> None:
     plant(tmp_path, {"a/1.mp4": b"x", "b/1.mp4": b"y"})
-    (split,) = check(tmp_path, opened={"b/1.mp4": "it is not a video"}).splits
+    (split,) = check(tmp_path, opened=Opened({"b/1.mp4": "it is not a video"})).splits
     assert [(each.name, each.reason) for each in split.unreadable] == [("b/1.mp4", "it is not a video")]
 
 
 def test_a_split_that_is_asked_for_and_not_there_is_refused(tmp_path: Path) -> None:
     plant(tmp_path, {"a/1.mp4": b"x", "b/1.mp4": b"y"})
     dataset = open_dataset("mine", DatasetConfig(root=str(tmp_path)), Path("/"))
-    found = check_dataset("mine", dataset, {"train": [EpisodeSize("train", 2, 1, 1)]}, Hashes(), {})
+    found = check_dataset("mine", dataset, {"train": [EpisodeSize("train", 2, 1, 1)]}, Hashes(), Opened({}))
     assert found.splits[-1].split == "train"
     assert found.splits[-1].refusals[0][0] == "mine/train has no class with a clip"
 
@@ -128,10 +132,12 @@ def test_opening_tells_videos_from_other_files(tmp_path: Path, tiny_video: Path)
     )
     dataset = open_dataset("mine", DatasetConfig(root=str(tmp_path)), Path("/"))
     clips = dataset.clips["test"]
-    failed = open_all(clips, workers=1, time_limit_s=30, reporter=SILENT)
+    opened = open_all(clips, workers=1, time_limit_s=30, reporter=SILENT)
+    failed = opened.failed
+    assert opened.other_in_decord is None
     assert failed.keys() == {"a/text.mp4", "b/cut.mp4"}
     assert "not a video" in failed["a/text.mp4"]
-    assert open_all([], workers=1, time_limit_s=30, reporter=SILENT) == {}
+    assert open_all([], workers=1, time_limit_s=30, reporter=SILENT) == Opened({})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -140,3 +146,20 @@ def test_a_file_without_permission_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "a/1.mp4").chmod(0)
     (split,) = check(tmp_path).splits
     assert [each.reason for each in split.unreadable] == ["permission denied"]
+
+
+def test_clips_that_decord_gives_otherwise_are_named(tmp_path: Path) -> None:
+    """By the sort of video that it was seen to be wrong on, and one that it was right on."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    write(tmp_path / "a" / "plain.mp4", **PLAIN)
+    without_sync_table(write(tmp_path / "b" / "lying.mp4", **PLAIN))
+    (tmp_path / "b" / "text.mp4").write_text("not a video at all")
+    dataset = open_dataset("mine", DatasetConfig(root=str(tmp_path)), Path("/"))
+    clips = dataset.clips["test"]
+    opened = open_all(clips, workers=2, time_limit_s=30, reporter=SILENT, against_decord=8)
+    assert opened.failed.keys() == {"b/text.mp4"}
+    assert opened.other_in_decord.keys() == {"b/lying.mp4"}
+    assert "other frames of 8" in opened.other_in_decord["b/lying.mp4"]
+    found = check_dataset("mine", dataset, {}, Hashes(), opened)
+    assert [each.name for each in found.other_in_decord] == ["b/lying.mp4"]

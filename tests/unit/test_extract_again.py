@@ -15,7 +15,7 @@ from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.unit import Build
 from fsarctl.config import ExtractConfig
 from fsarctl.data.clips import Clip
-from fsarctl.data.decoders import DecodedClip
+from fsarctl.data.decoder import DecodedClip
 from fsarctl.data.decoding import Decode, Failure
 from fsarctl.data.decoding import _attempt as attempt
 from fsarctl.data.frame_store import FrameStore

@@ -13,7 +13,7 @@ import pytest
 from fsarctl.artifacts.unit import Build, Files, Unit
 from fsarctl.config import ExtractConfig
 from fsarctl.data.clips import Clip
-from fsarctl.data.decoders import DecodedClip
+from fsarctl.data.decoder import DecodedClip
 from fsarctl.data.extraction import extract_clips
 from fsarctl.data.frame_store import ClipRow, FrameStore
 from fsarctl.data.survey import UnreadableVideoError
@@ -233,7 +233,7 @@ def test_the_stage_fills_a_folder_from_videos(tmp_path: Path) -> None:
         "failures": 1,
         "retry": 0,
         "time_limit_s": 60,
-        "decoders": {"decord": 3},
+        "decoders": {"pyav": 3},
         "decoded": 4,
         "copied": 0,
     }
@@ -276,7 +276,7 @@ def test_the_key_holds_what_changes_the_result_and_nothing_else(tmp_path: Path) 
     moved = [Clip(clip.name, clip.label, str(tmp_path / "elsewhere" / clip.name)) for clip in here]
     relabelled = [here[0], Clip("a/1.mp4", "b", here[1].file)]
     base = fingerprint(here)
-    assert base[:4] == ("extract", 2, "extract mine/test", "fsarctl extract")
+    assert base[:4] == ("extract", 3, "extract mine/test", "fsarctl extract")
     assert {name: base[4][name] for name in ("frames", "candidates", "size", "resize")} == {
         "frames": T,
         "candidates": 1,

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from video_kinds import KINDS
 
 from fsarctl.settings import load_settings
 
@@ -40,3 +41,9 @@ def test_the_notebook_runs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_commands_exist(command: str) -> None:
     done = subprocess.run([FSARCTL, *command.split(), "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_sorts_of_video_are_counted() -> None:
+    wrong = sum(kind.decord == "wrong" for kind in KINDS.values())
+    assert f"the {len(KINDS)} sorts of video" in README
+    assert f"On {wrong} of these sorts decord" in README
