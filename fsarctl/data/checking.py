@@ -120,12 +120,14 @@ def open_all(
 
     ``against_decord``: or else this many frames, which are compared with decord's.
     """
-    from fsarctl.data.against_decord import compare_with_decord
     from fsarctl.data.decoding import Failure, decode_all
-    from fsarctl.data.first_frame import decode_first_frame
+
+    if against_decord:
+        from fsarctl.data.against_decord import compare_with_decord as decode
+    else:
+        from fsarctl.data.first_frame import decode_first_frame as decode
 
     tasks = [(number, clip.path) for number, clip in enumerate(clips)]
-    decode = compare_with_decord if against_decord else decode_first_frame
     how = (against_decord or 1, SMALL, max(1, min(workers, len(tasks))), time_limit_s)
     answers = decode_all(tasks, decode, *how)
     opened = Opened({}, {} if against_decord else None)
