@@ -9,11 +9,15 @@ from made import VIT, flops_of, noise_loader, random_model
 from plain_path import plain_scores
 from timing import Options, Row, print_rows, side_by_side
 
-from fsarctl.scoring import Scorer
+from fsarctl.keeping import Room
+from fsarctl.scoring import Scorer, Shared
 
 ASKED = {(VIT, 2): "8.5", (VIT, 6): "1.8"}
 CLIPS, EPISODES = 2400, 10_000
 """Of a usual evaluation, over which what is done once for each clip is spread."""
+
+MODELS = 3
+"""That differ in their adapters, as those of 1, 3 and 5 shots do."""
 
 
 def measure(backbone: str, layers: int, repeats: int) -> list[Row]:
@@ -39,6 +43,14 @@ def measure(backbone: str, layers: int, repeats: int) -> list[Row]:
         difference = (ours() - plain()).abs().max().item()
         marginal, whole = side_by_side([ours, plain], repeats)
         fewer, all_of_it = flops_of(ours), flops_of(plain)
+
+        room = Room(disk=2**30, folder=Path(folder))  # where prefixes wait for the next model
+
+        def first_episodes(shared: Shared | None) -> None:
+            for _ in range(MODELS):
+                next(Scorer(model, loader, room=room, shared=shared).score([0]))
+
+        together, apart = side_by_side([lambda: first_episodes({}), lambda: first_episodes(None)], 1)
     clip = (first - marginal) / len(loader.store)
     spread = marginal + clip * CLIPS / EPISODES
     name = f"{backbone} L = {layers}"
@@ -50,6 +62,8 @@ def measure(backbone: str, layers: int, repeats: int) -> list[Row]:
         Row(f"{name}: seconds a clip, once", f"{clip:.3f}", "", None, ""),
         Row(f"{name}: seconds an episode, of {EPISODES:,} over {CLIPS:,} clips, all in",
             f"{spread:.3f}", f"{whole:.3f}", whole / spread, ""),
+        Row(f"{name}: seconds of {MODELS} models' first episodes, prefixes shared; each alone",
+            f"{together:.2f}", f"{apart:.2f}", apart / together, ""),
         Row(f"{name}: largest difference of a score", f"{difference:.1e}", "", None, "1e-5"),
     ]  # fmt: skip
 
