@@ -10,6 +10,7 @@ from video_zoo import (
     packed,
     resized_halfway,
     trim,
+    with_a_late_time,
     with_frames_not_coded,
     with_hidden_frames,
     without_index,
@@ -74,6 +75,9 @@ KINDS: dict[str, Kind] = {
     ),
     "VP8": Kind(lambda at: vpx(at / "v.webm")),
     "VP8, hidden frames": Kind(lambda at: with_hidden_frames(at / "v.webm", "libvpx"), decord="wrong"),
+    "VP8, a time that is too late": Kind(
+        lambda at: with_a_late_time(at / "v.webm"), "timestamps go back", decord="wrong"
+    ),
     "VP9": Kind(lambda at: vpx(at / "v.webm", "libvpx-vp9")),
     "VP9, GOP 250": Kind(lambda at: vpx(at / "v.webm", "libvpx-vp9", g="250")),
     "VP9, hidden frames": Kind(lambda at: with_hidden_frames(at / "v.webm", "libvpx-vp9")),

@@ -188,6 +188,19 @@ def with_frames_not_coded(path: Path) -> Path:
     return path
 
 
+def with_a_late_time(path: Path, number: int = 40) -> Path:
+    """One packet's time, in a file whose frames are shown as they stand, is damaged: half a second late."""
+    source = write(path.with_name("source.webm"), "libvpx", g="12", deadline="realtime", cpu_used="8")
+    with av.open(str(source)) as given, av.open(str(path), "w") as output:
+        copy = output.add_stream_from_template(given.streams.video[0])
+        packets = [packet for packet in given.demux(given.streams.video[0]) if packet.size]
+        for place, packet in enumerate(packets):
+            packet.stream = copy
+            packet.pts += 510 if place == number else 0  # ms
+            output.mux(packet)
+    return path
+
+
 def packed(path: Path, count: int = 100) -> Path:
     """MPEG-4 in AVI as DivX 5 packed it: a B-frame shares a chunk with the frame before it in the file,
     and a chunk that codes nothing fills the gap, so that AVI's one clock suffices."""

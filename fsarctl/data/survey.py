@@ -100,13 +100,15 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
     found = _demux(container, stream)
     if not found.shown:
         raise UnreadableVideoError(found.broken or "it holds no video frames")
-    ticks = sorted(each.pts for each in found.shown if each.pts is not None)
+    coded = [each.pts for each in found.shown if each.pts is not None]
+    ticks = sorted(coded)
     _check_whole(header, found, max(map(sub, ticks[1:], ticks), default=0) * float(stream.time_base or 0))
     doubts = (
         (header.kind not in SEEKABLE, _container_words(header.kind)),
         (header.codec not in SEEKABLE_CODECS, f"codec {header.codec}"),
         (len(ticks) < len(found.shown), "its timestamps are missing"),
         (len(set(ticks)) < len(ticks), "its timestamps do not increase"),
+        (not header.reorders and coded != ticks, "its timestamps go back"),
         (any(not each.key for each in found.shown), "frames stand before the first key frame"),
         (header.kind == AVI and header.reorders, "B-frames in AVI, which has no times of presentation"),
         (header.codec == "mpeg4" and found.smallest < SMALLEST_PICTURE, "packets without a picture"),
