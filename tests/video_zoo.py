@@ -157,10 +157,11 @@ def without_index(path: Path) -> Path:
 def with_hidden_frames(path: Path, codec: str) -> Path:
     """Two passes of libvpx, which then refers to frames that are never shown, as video sites have them."""
     source = write(path.with_name("source.mp4"), bf="0", g="12")
-    words = f"-v error -y -i {source} -c:v {codec} -b:v 100k -auto-alt-ref 1 -lag-in-frames 25 -g 50"
-    words += f" -deadline good -cpu-used 4 -passlogfile {path.with_name('log')}"
+    options = f"-c:v {codec} -b:v 100k -auto-alt-ref 1 -lag-in-frames 25 -g 50 -deadline good -cpu-used 4"
+    begin = [get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(source), *options.split()]
     for number in "12":
-        subprocess.run([get_ffmpeg_exe(), *words.split(), "-pass", number, str(path)], check=True)
+        log = ["-passlogfile", str(path.with_name("log")), "-pass", number]
+        subprocess.run([*begin, *log, str(path)], check=True)
     return path
 
 
