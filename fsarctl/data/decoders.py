@@ -11,7 +11,7 @@ from pathlib import Path
 from fsarctl.data.decoder import DecodedClip, Decoder, UntrustedError, Video
 from fsarctl.data.decoder_linear import LinearPyAV
 from fsarctl.data.decoder_seeking import SeekingPyAV
-from fsarctl.data.first_frame import look_at_first_frame
+from fsarctl.data.first_frame import aspect_of
 from fsarctl.data.pictures import Resize, Scale, scaled_size
 from fsarctl.data.survey import UnreadableVideoError, open_video, survey, video_stream
 
@@ -55,7 +55,7 @@ def scale_of(path: Path, size: int, resize: Resize) -> Scale:
     """
     if resize == "squash":
         return Scale(size, size, size)
-    aspect = look_at_first_frame(path).aspect
+    aspect = aspect_of(path)
     if not 1 / MOST_ELONGATED <= aspect <= MOST_ELONGATED:
         raise UnreadableVideoError("its picture is too elongated to keep its aspect")
     return Scale(*scaled_size(aspect, size), size)

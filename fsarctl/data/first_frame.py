@@ -1,35 +1,21 @@
-"""The first frame of a video: how it is laid down, and a cheap way to know whether it can be read at all.
+"""The first frame of a video: its shape, and a cheap way to know whether it can be read at all.
 
 Worker processes import this module, so it stays light.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fsarctl.data.decoder import DecodedClip
-from fsarctl.data.pictures import UPRIGHT, Orientation, orientation_of
-from fsarctl.data.survey import UnreadableVideoError, open_video, survey, text_of, video_stream
+from fsarctl.data.pictures import orientation_of
+from fsarctl.data.survey import UnreadableVideoError, open_video, survey, video_stream
 
-__all__ = ["FirstFrame", "decode_first_frame", "look_at_first_frame"]
-
-
-@dataclass(frozen=True)
-class FirstFrame:
-    """What the first frame tells about all of them.
-
-    ``aspect``: width / height as a player shows it. ``orientation``: how a player turns what is decoded.
-    ``damaged``: why it cannot be decoded, or "".
-    """
-
-    aspect: float = 1.0
-    orientation: Orientation = UPRIGHT
-    damaged: str = ""
+__all__ = ["aspect_of", "decode_first_frame"]
 
 
-def look_at_first_frame(path: Path) -> FirstFrame:
-    """Decode as little as gives a frame.
+def aspect_of(path: Path) -> float:
+    """Width / height of the first frame as a player shows it; 1 where there is none to be decoded.
 
     Raises:
         UnreadableVideoError: the file cannot be opened, or has no pictures.
@@ -39,13 +25,12 @@ def look_at_first_frame(path: Path) -> FirstFrame:
         stream.thread_type = "NONE"
         try:
             frame = next(container.decode(stream), None)
-        except Exception as error:  # PyAV raises many types
-            return FirstFrame(damaged=f"the first picture is damaged ({text_of(error)})")
+        except Exception:  # PyAV raises many types; whoever decodes it all says what is wrong
+            return 1.0
         if frame is None:
-            return FirstFrame()
-        orientation = orientation_of(frame)
+            return 1.0
         aspect = frame.width / frame.height * float(stream.sample_aspect_ratio or 1)
-        return FirstFrame(1 / aspect if orientation.swapped else aspect, orientation)
+        return 1 / aspect if orientation_of(frame).swapped else aspect
 
 
 def decode_first_frame(path: Path, frames: int, size: int) -> DecodedClip:
