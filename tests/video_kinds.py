@@ -13,6 +13,7 @@ from video_zoo import (
     with_a_late_time,
     with_frames_not_coded,
     with_hidden_frames,
+    with_times_of_decoding,
     without_index,
     without_sync_table,
     write,
@@ -67,7 +68,7 @@ KINDS: dict[str, Kind] = {
     "MPEG-4, every frame said to be a key frame": Kind(
         lambda at: without_sync_table(write(at / "v.mp4", "mpeg4", g="12")), "damaged", decord="wrong"
     ),
-    "H.264 in AVI": Kind(lambda at: write(at / "v.avi", **PLAIN), decord="wrong"),
+    "H.264 in AVI": Kind(lambda at: write(at / "v.avi", **PLAIN), "codec h264", decord="wrong"),
     "H.265, closed GOP": Kind(lambda at: x265(at, ":open-gop=0")),
     "H.265, as x265 does it": Kind(x265, decord="wrong"),
     "H.265, 10 bits": Kind(
@@ -124,7 +125,7 @@ KINDS: dict[str, Kind] = {
     ),
     "fragmented, every frame a key frame": Kind(
         lambda at: write(at / "v.mp4", "mpeg4", muxer=FRAGMENTED, g="1", bf="2"),
-        "did not come", decord="wrong",
+        "reordered", decord="wrong",
     ),
     "live WebM, no index": Kind(
         lambda at: vpx(at / "v.webm", muxer={"live": "1"}), decord="wrong"
@@ -149,6 +150,14 @@ KINDS: dict[str, Kind] = {
     ),
     "edit list that hides the end too": Kind(
         lambda at: trim(write(at / "v.mp4", **PLAIN), 20, 50), numbers=range(20, 70), decord="wrong"
+    ),
+    "B-frames with times of decoding": Kind(
+        lambda at: with_times_of_decoding(write(at / "whole.mp4", **CLOSED), at / "v.mkv"),
+        "their times are not", decord="",
+    ),
+    "B-frames with times of decoding, MP4": Kind(
+        lambda at: with_times_of_decoding(write(at / "whole.mp4", **CLOSED), at / "v.mp4"),
+        "their times are not", decord="",
     ),
     "cut at an open GOP": Kind(
         lambda at: cut_at_a_key_frame(x265(at), at / "cut.mkv"),

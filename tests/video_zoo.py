@@ -21,6 +21,7 @@ BARS = BITS + 2
 WIDTH, HEIGHT = 176, 96
 WHITE, BLACK = 235, 16
 NOT_CODED = b"\x00\x00\x01\xb6\x50\x4f"
+USER_DATA = b"\x00\x00\x01\xb2made by nobody"
 
 Picture = NDArray[np.uint8]
 
@@ -180,7 +181,7 @@ def with_frames_not_coded(path: Path) -> Path:
         for number, packet in enumerate(given.demux(given.streams.video[0])):
             if packet.size:
                 contents.append((bytes(packet), packet.is_keyframe))
-                contents += [(NOT_CODED, False)] * (number % 10 == 5)
+                contents += [(USER_DATA * (number > 50) + NOT_CODED, False)] * (number % 10 == 5)
         for number, (content, is_key) in enumerate(contents):
             packet = av.Packet(content)
             packet.stream, packet.time_base, packet.is_keyframe = copy, Fraction(1, 25), is_key
@@ -199,6 +200,34 @@ def with_a_late_time(path: Path, number: int = 40) -> Path:
             packet.stream = copy
             packet.pts += 510 if place == number else 0  # ms
             output.mux(packet)
+    return path
+
+
+def with_times_of_decoding(source: Path, target: Path) -> Path:
+    """A stream copy that takes the times of decoding for those of showing, as AVI makes tools do."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+        copy = output.add_stream_from_template(given.streams.video[0])
+        packets = [packet for packet in given.demux(given.streams.video[0]) if packet.size]
+        early = packets[0].dts
+        for packet in packets:
+            packet.stream, packet.pts, packet.dts = copy, packet.dts - early, packet.dts - early
+            output.mux(packet)
+    return target
+
+
+def spliced(path: Path) -> Path:
+    """H.265 whose key frames but the first say that what was before them is gone."""
+    content = path.read_bytes()
+    with av.open(str(path)) as container:
+        keys = [packet for packet in container.demux(video=0) if packet.size and packet.is_keyframe]
+    changed = bytearray(content)
+    for packet in keys[1:]:
+        unit = packet.pos + 4
+        while changed[unit] >> 1 & 63 >= 32:  # what stands before the picture
+            unit += 4 + int.from_bytes(changed[unit - 4 : unit], "big")
+        assert changed[unit] >> 1 & 63 == 21
+        changed[unit] = 16 << 1
+    path.write_bytes(changed)
     return path
 
 

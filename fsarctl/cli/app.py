@@ -461,7 +461,10 @@ def data_check(
     opens: Annotated[bool, typer.Option("--open", help="Decode the first frame of every video.")] = False,
     decord: Annotated[
         bool,
-        typer.Option("--decord", help="Compare the frames with decord's, which most scripts use."),
+        typer.Option(
+            "--decord",
+            help="Compare all that extract keeps with decord's frames, which most scripts use; opens every video too.",
+        ),
     ] = False,
     workers: Workers = CORES,
     time_limit: TimeLimit = 60,

@@ -2,8 +2,8 @@
 
 The survey says when each packet's frame is shown, and from which key packet on it has to be decoded. So
 the file is entered at these key packets, and of what follows, packets that no other frame needs are left
-out. Nothing is taken on trust: the packet found has to be the one asked for, and each frame wanted has to
-come out with its own time.
+out. The survey's doubts come first; then the packet found has to be the one asked for, frames have to come
+in the order of their times, and each one wanted with its own.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fsarctl.data.decoder import DecodedClip, UntrustedError, Video
 from fsarctl.data.pictures import Scale, square_of
 from fsarctl.data.sampling import segment_centres
-from fsarctl.data.survey import KeyPacket, text_of
+from fsarctl.data.survey import TIMES_OF_DECODING, KeyPacket, text_of
 
 __all__ = ["SeekingPyAV"]
 
@@ -47,6 +47,8 @@ class SeekingPyAV:
             raise
         except Exception as error:  # PyAV raises many types
             raise UntrustedError(text_of(error)) from None
+        if surveyed.in_order and video.stream.codec_context.has_b_frames:  # which it may find out late
+            raise UntrustedError(TIMES_OF_DECODING)
         stacked = np.stack([pictures[pts] for pts, _ in wanted])  # (T, S, S, 3)
         return DecodedClip(stacked, self.name, indices, len(surveyed.frames))
 
@@ -56,8 +58,15 @@ def _decode(video: Video, key: KeyPacket, times: set[int], scale: Scale) -> dict
     decoder = video.stream.codec_context
     pictures: dict[int, NDArray[np.uint8]] = {}
 
+    latest = key.pts - 1
+
     def take(decoded: Iterable[VideoFrame]) -> None:
+        nonlocal latest
         for frame in decoded:
+            if frame.pts is not None and frame.pts >= key.pts:  # before it, what an open GOP left behind
+                if frame.pts <= latest:
+                    raise UntrustedError("frames do not come in the order of their times")
+                latest = frame.pts
             if frame.is_corrupt or (frame.pts == key.pts and not frame.key_frame):
                 raise UntrustedError("a damaged frame")
             if frame.pts in times:

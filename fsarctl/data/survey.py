@@ -6,7 +6,6 @@ decoding has to begin for each frame, and whether that can be relied on.
 """
 
 import errno
-import sys
 from dataclasses import dataclass, field
 from operator import sub
 from pathlib import Path
@@ -14,13 +13,22 @@ from typing import NamedTuple
 
 import av
 from av.container import InputContainer
-from av.stream import Stream
 from av.video.stream import VideoStream
 
 from fsarctl.data.clips import why_unreadable
+from fsarctl.data.packet_heads import PacketHeads
 from fsarctl.errors import InputError
 
-__all__ = ["KeyPacket", "Survey", "UnreadableVideoError", "open_video", "survey", "text_of", "video_stream"]
+__all__ = [
+    "TIMES_OF_DECODING",
+    "KeyPacket",
+    "Survey",
+    "UnreadableVideoError",
+    "open_video",
+    "survey",
+    "text_of",
+    "video_stream",
+]
 
 TOLERATED_LOSS = 0.1
 """A video that lacks more than this part of what its container declares is a failure, not a clip."""
@@ -48,11 +56,7 @@ SEEKABLE_CODECS = ("h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "mpeg4", "mj
 """Where a packet is a frame, shown at the packet's time. AVI has no times of presentation, so only where
 frames are shown in the order of the file."""
 
-SMALLEST_PICTURE = 12
-"""Bytes. A smaller packet of MPEG-4 says "as before", and no frame comes of it."""
-
-VP8_SHOWN = 0x10
-"""In the first byte of a frame's header (RFC 6386, 9.1)."""
+TIMES_OF_DECODING = "its frames are reordered, but their times are not"
 
 PASSING_TROUBLES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETIMEDOUT, errno.ESTALE)
 
@@ -81,11 +85,13 @@ class Survey:
 
     ``packets``: how many should give a frame. ``frames``: when each is shown, in order, ticks of the
     stream, and the key packet at which decoding it must begin; of those that have both.
-    ``distrusted``: why that cannot be relied on, or "". ``problems``: remarks for the record.
+    ``in_order``: whether they stand in the file as they are shown. ``distrusted``: why all that cannot be
+    relied on, or "". ``problems``: remarks for the record.
     """
 
     packets: int
     frames: tuple[tuple[int, KeyPacket], ...]
+    in_order: bool
     distrusted: str
     problems: tuple[str, ...]
 
@@ -111,12 +117,17 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
         (not header.reorders and coded != ticks, "its timestamps go back"),
         (any(not each.key for each in found.shown), "frames stand before the first key frame"),
         (header.kind == AVI and header.reorders, "B-frames in AVI, which has no times of presentation"),
-        (header.codec == "mpeg4" and found.smallest < SMALLEST_PICTURE, "packets without a picture"),
+        (header.kind == AVI and header.codec in ("h264", "hevc"), f"codec {header.codec} in AVI"),
+        (header.reorders and coded == ticks, TIMES_OF_DECODING),
+        (found.lacks_picture, "packets without a picture"),
+        (found.changes, "what its decoder is told changes midway"),
     )
     distrusted = next((reason for doubtful, reason in doubts if doubtful), "")
     frames = [(each.pts, each.key) for each in found.shown if each.pts is not None and each.key]
     frames.sort(key=lambda frame: frame[0])
-    return Survey(len(found.shown), tuple(frames), distrusted, (found.broken,) if found.broken else ())
+    return Survey(
+        len(found.shown), tuple(frames), coded == ticks, distrusted, (found.broken,) if found.broken else ()
+    )
 
 
 def open_video(path: Path) -> InputContainer:
@@ -214,11 +225,13 @@ class _Packet(NamedTuple):
 class _Found:
     """What the packets say. ``listed``: of video, hidden ones too; ``shown``: those that are not.
 
-    ``smallest``: of those, bytes.
+    ``lacks_picture``: whether one of those has none. ``changes``: whether a decoder that enters midway may
+    lack parameters that came before.
     """
 
     shown: list[_Packet] = field(default_factory=list)
-    smallest: int = sys.maxsize
+    lacks_picture: bool = False
+    changes: bool = False
     listed: int = 0
     end_s: float = 0.0
     longest_s: float = 0.0
@@ -231,7 +244,8 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
     tick_s = float(stream.time_base or 0)
     ends: dict[int, int] = {}  # of each stream, in its own ticks
     keys: list[KeyPacket] = []
-    shown, longest, vp8 = stream.index, 0, stream.codec_context.name == "vp8"
+    shown, longest, later_keys_with_sets = stream.index, 0, 0
+    heads = PacketHeads(stream)
     try:
         for packet in container.demux():
             index, pts, duration = packet.stream_index, packet.pts, packet.duration or 0
@@ -240,27 +254,29 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
             if index != shown or packet.dts is pts is None:
                 continue
             found.listed += 1
+            sets = packet.size > 0 and heads.sets_parameters(packet)
+            found.changes |= packet.size > 0 and heads.is_splice(packet)
             if packet.is_keyframe and pts is not None:
                 keys.append(KeyPacket(pts, packet.pos))
+                later_keys_with_sets += sets and len(keys) > 1
+            else:
+                found.changes |= sets
             key = keys[-1] if keys else None
             if key is not None and pts is not None and pts < key.pts:  # of an open GOP
                 key = keys[-2] if len(keys) > 1 and keys[-2].pts <= pts else None
-            if packet.size and not packet.is_discard and not (vp8 and _hidden_in_vp8(packet)):
+            if packet.size and not packet.is_discard and not heads.is_hidden(packet):
                 found.shown.append(_Packet(pts, key))
-                found.smallest = min(found.smallest, packet.size)
+                found.lacks_picture = found.lacks_picture or heads.lacks_picture(packet)
                 longest = max(longest, duration)
     except Exception as error:
         found.broken = f"reading stopped early ({text_of(error)})"
+    # If all key packets bring parameters, or none but the first does, it matters not at which one begins.
+    found.changes |= 0 < later_keys_with_sets < len(keys) - 1
     found.longest_s = longest * tick_s
     for each in container.streams:
         if each.type in ("video", "audio"):
             found.end_s = max(found.end_s, float(ends.get(each.index, 0) * (each.time_base or 0)))
     return found
-
-
-def _hidden_in_vp8(packet: "av.Packet[Stream]") -> bool:
-    """A frame that others refer to and that is not shown; other codecs pack it together with one that is."""
-    return not memoryview(packet)[0] & VP8_SHOWN
 
 
 def _check_whole(header: _Header, found: _Found, widest_gap_s: float) -> None:

@@ -1,5 +1,7 @@
 """Every frame that comes back carries its own number, and no decoder is asked where it gives others."""
 
+import re
+import subprocess
 from itertools import product
 from pathlib import Path
 
@@ -7,8 +9,9 @@ import av
 import decord
 import numpy as np
 import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
 from video_kinds import KINDS, Kind
-from video_zoo import HEIGHT, WIDTH, ffmpeg_shows, number_in, painted, shown_frames, write
+from video_zoo import HEIGHT, WIDTH, ffmpeg_shows, number_in, painted, shown_frames, spliced, write
 
 from fsarctl.data.against_decord import compare_with_decord
 from fsarctl.data.decoder import Video
@@ -120,3 +123,64 @@ def test_numbers_are_read_only_from_upright_whole_pictures() -> None:
     torn[: HEIGHT // 2] = painted(5)[: HEIGHT // 2]
     assert number_in(torn) == -1
     assert number_in(np.full((HEIGHT, WIDTH, 3), 128, np.uint8)) == -1
+
+
+def coloured(path: Path, codec: str, form: str, **options: str) -> bytes:
+    """A stream without a container, whose parameters stand at its beginning alone.
+
+    Its colours and its movement show every wrong parameter.
+    """
+    words = f"-v error -y -f lavfi -i testsrc2=size=176x96:rate=25:duration=4 -c:v {codec} -f {form}"
+    more = [word for name, value in options.items() for word in (f"-{name.replace('_', '-')}", value)]
+    subprocess.run([get_ffmpeg_exe(), *words.split(), *more, str(path)], check=True)
+    units = re.split(rb"\x00\x00\x00?\x01", path.read_bytes())[1:]
+    sets = [unit[0] & 31 in (7, 8) if form == "h264" else unit[0] >> 1 & 63 in (32, 33, 34) for unit in units]
+    begin = sets.index(False)
+    kept = [unit for place, unit in enumerate(units) if place < begin or not sets[place]]
+    return b"".join(b"\x00\x00\x00\x01" + unit for unit in kept)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize(
+    ("codec", "form", "option", "first", "second"),
+    [
+        ("libx264", "h264", "x264_params", "keyint=12:bframes=0", "keyint=12:bframes=0:chroma-qp-offset=12"),
+        (
+            "libx265",
+            "hevc",
+            "x265_params",
+            "log-level=none:keyint=12:bframes=0",
+            "log-level=none:keyint=12:bframes=0:cbqpoffs=12:crqpoffs=12",
+        ),
+    ],
+)
+def test_parameters_that_change_midway_are_minded(
+    tmp_path: Path, suffix: str, codec: str, form: str, option: str, first: str, second: str
+) -> None:
+    """Both parts tell their parameters once, at their beginning; a frame may be wanted of neither."""
+    parts = [
+        coloured(tmp_path / f"{place}.raw", codec, form, **{option: params})
+        for place, params in enumerate((first, second))
+    ]
+    (tmp_path / "both.raw").write_bytes(b"".join(parts))
+    path = tmp_path / f"v.{suffix}"
+    begin = ["-v", "error", "-y", "-f", form, "-r", "25", "-i", str(tmp_path / "both.raw")]
+    subprocess.run([get_ffmpeg_exe(), *begin, "-c", "copy", str(path)], check=True)
+    clip = decode_clip(path, 8, 96)
+    with open_video(path) as container:
+        stream = video_stream(container)
+        opened = Video(path, container, stream, survey(container, stream))
+        whole = LinearPyAV().read(opened, 8, scale_of(path, 96, "squash"))
+    assert np.array_equal(clip.frames, whole.frames)
+
+
+def test_a_splice_of_h265_is_minded(tmp_path: Path) -> None:
+    """Frames that lean on what was before it are not shown, so it is not the packets that count."""
+    params = "log-level=none:keyint=12:bframes=3"
+    path = spliced(write(tmp_path / "v.mp4", "libx265", preset="ultrafast", x265_params=params))
+    shown = shown_frames(path)
+    assert len(shown) < 100
+    for frames in (1, 3, 8):
+        clip = decode_clip(path, frames, 128)
+        assert clip.frame_count == len(shown)
+        assert [number_in(picture) for picture in clip.frames] == [shown[index] for index in clip.indices]
