@@ -463,7 +463,7 @@ def data_check(
         bool,
         typer.Option(
             "--decord",
-            help="Compare all that extract keeps with decord's frames, which most scripts use; opens every video too.",
+            help="Compare what extract keeps with decord's frames, as most scripts have them.",
         ),
     ] = False,
     workers: Workers = CORES,
