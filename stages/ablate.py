@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Unit
-from fsarctl.config import AblateConfig, RowConfig
+from fsarctl.config.sources import Settings
+from fsarctl.config.tables import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.settings import Settings
-from fsarctl.sweeps import benchmark_of, overrides_of
-from stages.plan import Pipeline
+from fsarctl.results.sweeps import benchmark_of, overrides_of
+from fsarctl.stages.plan import Pipeline
 
 __all__ = ["STAGE", "VERSION", "Run", "Sweep", "document", "load_table", "plan", "unit"]
 
@@ -148,8 +148,8 @@ def unit(sweep: Sweep, flags: str, failed: Mapping[str, str]) -> Unit:
 
 def document(sweep: Sweep, folders: Mapping[str, Path], failed: Mapping[str, str]) -> dict[str, Any]:
     """The table of those runs whose folders are there, as table.json has it."""
-    from fsarctl.results import Result, load_result
-    from fsarctl.sweeps import table_rows
+    from fsarctl.results.result import Result, load_result
+    from fsarctl.results.sweeps import table_rows
 
     outcomes: dict[tuple[str, int], list[Result]] = {}
     for run in sweep.runs:

@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.artifacts.unit import JSON, Build, Unit
-from fsarctl.config import DescribeConfig
-from fsarctl.data.corpus import DESCRIPTIONS, STAGES, SubActions
-from fsarctl.describing.caption_limit import CaptionLimit
-from fsarctl.describing.costs import Prices
-from fsarctl.describing.edits import EDITS
-from fsarctl.describing.language_model import Described, describe
-from fsarctl.describing.patience import Patience
-from fsarctl.describing.question import COMPLETION_TOKENS, tokens_about
-from fsarctl.describing.sources import Found, Sources
+from fsarctl.config.tables import DescribeConfig
 from fsarctl.errors import InputError, PartialError, UsageError
-from fsarctl.reporting import Reporter, counted
+from fsarctl.progress import Reporter, counted
+from fsarctl.text.caption_limit import CaptionLimit
+from fsarctl.text.corpus import DESCRIPTIONS, STAGES, SubActions
+from fsarctl.text.edits import EDITS
+from fsarctl.text.llm.costs import Prices
+from fsarctl.text.llm.language_model import Described, describe
+from fsarctl.text.llm.question import COMPLETION_TOKENS, tokens_about
+from fsarctl.text.llm.retries import Patience
+from fsarctl.text.sources import Found, Sources
 
 __all__ = [
     "LABEL_LIST",

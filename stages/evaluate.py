@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Build, Unit
-from fsarctl.config import EvalConfig, ModelConfig
-from fsarctl.machine import Machine
+from fsarctl.config.tables import EvalConfig, ModelConfig
+from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
-    from fsarctl.scoring import Shared
+    from fsarctl.episodes.scoring import Shared
 
 __all__ = ["FROZEN", "unit"]
 
@@ -41,9 +41,9 @@ def unit(
     ``seen`` are classes that the adapters were trained or chosen on; the result names them, since they
     are not novel. ``expected`` is how many clips the split should have, and ``empty`` are classes without
     any; the result says both. ``shared`` is for the evaluations at other shots too. Both models score the
-    same episodes, so they can be paired. The artifact is a result, see ``fsarctl.results``.
+    same episodes, so they can be paired. The artifact is a result, see ``fsarctl.results.result``.
     """
-    from fsarctl.assembly import model_key
+    from fsarctl.methods.build import model_key
 
     settings, files = model_key(model, root, adapters=adapters is not None)
     name: str = model.strategy if adapters else FROZEN
@@ -93,10 +93,11 @@ def _evaluate(
 ) -> None:
     from safetensors.torch import load_file
 
-    from fsarctl.assembly import build_model, load_episodes
-    from fsarctl.data.frame_store import FrameStore
-    from fsarctl.evaluation import evaluate_episodes
-    from fsarctl.results import write_result
+    from fsarctl.episodes.evaluator import evaluate_episodes
+    from fsarctl.episodes.of_split import load_episodes
+    from fsarctl.frames.frame_store import FrameStore
+    from fsarctl.methods.build import build_model
+    from fsarctl.results.result import write_result
 
     store = FrameStore(build.inputs["frames"])
     device = machine.choose_device()

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
-from fsarctl.config import ExtractConfig
-from fsarctl.data.clips import Clip, why_unreadable
+from fsarctl.config.tables import ExtractConfig
+from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
+from fsarctl.video.file_access import why_unreadable
 
 if TYPE_CHECKING:
-    from fsarctl.data.extraction import Extraction
-    from fsarctl.data.frame_store import ClipRow
+    from fsarctl.frames.extraction import Extraction
+    from fsarctl.frames.frame_store import ClipRow
 
 __all__ = ["STAGE", "VERSION", "failure_note", "require_no_failures", "retry_hint", "unit"]
 
@@ -68,7 +69,7 @@ def unit(
         key["clips"] = hashlib.sha256(listing).hexdigest()
 
     def fill(build: Build) -> None:
-        from fsarctl.data.extraction import Sources, extract_clips
+        from fsarctl.frames.extraction import Sources, extract_clips
 
         digests = build.digests.get("videos", {})
         if isinstance(clips, Unit):

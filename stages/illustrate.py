@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
-from fsarctl.config import EvalConfig, ModelConfig
-from fsarctl.machine import Machine
+from fsarctl.config.tables import EvalConfig, ModelConfig
+from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from fsarctl.data.frame_store import FrameStore
-    from fsarctl.illustration import Glance
-    from fsarctl.loading import EpisodeLoader
+    from fsarctl.episodes.illustration import Glance
+    from fsarctl.episodes.loader import EpisodeLoader
+    from fsarctl.frames.frame_store import FrameStore
     from fsarctl.report.episodes import Choice
 
 __all__ = ["Subject", "load_pictures", "unit"]
@@ -56,7 +56,7 @@ def unit(
     machine: Machine,
 ) -> Unit:
     """The best, the worst and the most confused episode of ``result``, which is the last subject's."""
-    from fsarctl.assembly import model_key
+    from fsarctl.methods.build import model_key
 
     inputs: dict[str, Unit | Files] = {"result": result, "frames": frames, "text": text}
     models: dict[str, JSON] = {}
@@ -101,11 +101,12 @@ def _illustrate(
 ) -> None:
     from safetensors.torch import load_file
 
-    from fsarctl.assembly import build_model, load_episodes
-    from fsarctl.data.frame_store import FrameStore
-    from fsarctl.illustration import glance
+    from fsarctl.episodes.illustration import glance
+    from fsarctl.episodes.of_split import load_episodes
+    from fsarctl.frames.frame_store import FrameStore
+    from fsarctl.methods.build import build_model
     from fsarctl.report.episodes import choose_episodes
-    from fsarctl.results import load_result
+    from fsarctl.results.result import load_result
 
     device = machine.choose_device()
     build.record("device", str(device))
@@ -154,7 +155,7 @@ def _illustrate(
 
 def _drawn(frames: int) -> list[int]:
     """Which of a clip's frames are drawn."""
-    from fsarctl.data.sampling import segment_centres
+    from fsarctl.video.sampling import segment_centres
 
     return list(segment_centres(frames, min(frames, MOST_FRAMES)))
 
@@ -171,7 +172,7 @@ def _episode(
     drawn = _drawn(store.frames)
 
     def picture(name: str, row: int, maps: "npt.NDArray[np.float32] | None" = None) -> str:
-        from fsarctl.strips import strip
+        from fsarctl.report.frame_strips import strip
 
         file = f"{choice.number}-{name}.webp"
         frames = loader.central_frames([row])[0].numpy()

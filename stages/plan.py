@@ -12,25 +12,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import Unit
-from fsarctl.assembly import require_layers
-from fsarctl.config import SPLITS, Shortcut
-from fsarctl.data.clips import Clip
-from fsarctl.data.dataset import Dataset
-from fsarctl.data.project import ProjectData
-from fsarctl.describing.caption_limit import CaptionLimit
-from fsarctl.describing.language_model import Described
-from fsarctl.describing.patience import Patience
-from fsarctl.describing.sources import Sources
+from fsarctl.config.sources import Settings
+from fsarctl.config.tables import SPLITS, Shortcut
+from fsarctl.datasets.clips import Clip
+from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.project import ProjectData
 from fsarctl.errors import ConfigError, FsarctlError
-from fsarctl.machine import Machine
+from fsarctl.execution.device import Machine
+from fsarctl.methods.build import require_layers
 from fsarctl.models.catalogue import stored_side
-from fsarctl.reporting import Reporter
-from fsarctl.settings import Settings
-from stages import describe, evaluate, extract, render, shortcut, train
-from stages.describe import Plan
+from fsarctl.progress import Reporter
+from fsarctl.stages import describe, evaluate, extract, render, shortcut, train
+from fsarctl.stages.describe import Plan
+from fsarctl.text.caption_limit import CaptionLimit
+from fsarctl.text.llm.language_model import Described
+from fsarctl.text.llm.retries import Patience
+from fsarctl.text.sources import Sources
 
 if TYPE_CHECKING:
-    from fsarctl.scoring import Shared
+    from fsarctl.episodes.scoring import Shared
 
 __all__ = ["Pipeline", "RunOptions"]
 

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Artifact, Store, Unit
 from fsarctl.artifacts.store import joined_commands
-from fsarctl.data.clip_files import open_support_folder
-from fsarctl.data.corpus import needs_descriptions
+from fsarctl.config.sources import Settings
+from fsarctl.datasets.clip_files import open_support_folder
 from fsarctl.errors import InputError, UpstreamError
-from fsarctl.machine import Machine
+from fsarctl.execution.device import Machine
 from fsarctl.models.catalogue import stored_side
-from fsarctl.reporting import SILENT, Reporter
-from fsarctl.settings import Settings
-from stages.evaluate import FROZEN
-from stages.plan import Pipeline
-from stages.train import ADAPTERS
+from fsarctl.progress import SILENT, Reporter
+from fsarctl.stages.evaluate import FROZEN
+from fsarctl.stages.plan import Pipeline
+from fsarctl.stages.train import ADAPTERS
+from fsarctl.text.corpus import needs_descriptions
 
 if TYPE_CHECKING:
-    from fsarctl.data.corpus import SubActions
-    from fsarctl.prediction import Predictor
-    from fsarctl.support import Support
+    from fsarctl.predict.predictor import Predictor
+    from fsarctl.predict.support_set import Support
+    from fsarctl.text.corpus import SubActions
 
 __all__ = ["Adapters", "Ready", "Setup"]
 
@@ -93,7 +93,7 @@ class Setup:
         return Ready(predictor, support, adapters, left_out, undescribed)
 
     def _saved(self, place: Path, shot: int | None, frozen: bool) -> Ready:
-        from fsarctl.support import load_support
+        from fsarctl.predict.support_set import load_support
 
         support = load_support(place, self.machine.choose_device())
         saved = support.made_by.get("shot")
@@ -173,8 +173,8 @@ class Setup:
     def _predictor(self, adapters: Adapters | None) -> "Predictor":
         from safetensors.torch import load_file
 
-        from fsarctl.assembly import build_model, model_key
-        from fsarctl.prediction import Predictor
+        from fsarctl.methods.build import build_model, model_key
+        from fsarctl.predict.predictor import Predictor
 
         config, root = self.settings.config, self.settings.root
         adapted = adapters is not None

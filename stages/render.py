@@ -1,7 +1,7 @@
 """render: the *shapes* benchmark as video files, one unit per split."""
 
 from fsarctl.artifacts.unit import Build, Unit
-from fsarctl.config import DatasetConfig
+from fsarctl.config.tables import DatasetConfig
 
 __all__ = ["STAGE", "VERSION", "unit"]
 
@@ -16,7 +16,7 @@ def unit(name: str, dataset: DatasetConfig, split: str, *, workers: int) -> Unit
     """
 
     def build(run: Build) -> None:
-        from fsarctl.data.shapes import render_split
+        from fsarctl.datasets.shapes.rendering import render_split
 
         render_split(run.folder, split, dataset.clips_per_class, dataset.seed, workers, run.reporter)
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from fsarctl import __version__
 from fsarctl.artifacts import Artifact, Store, Unit
 from fsarctl.artifacts.store import joined_commands
+from fsarctl.config.sources import Settings
 from fsarctl.errors import ConfigError, InputError, UpstreamError
-from fsarctl.machine import Machine
-from fsarctl.settings import Settings
-from stages import illustrate
-from stages.plan import Pipeline
+from fsarctl.execution.device import Machine
+from fsarctl.stages import illustrate
+from fsarctl.stages.plan import Pipeline
 
 if TYPE_CHECKING:
     from fsarctl.report.sections import Found
@@ -116,7 +116,7 @@ class Report:
         """Every number of the report; ``pictures`` is what ``illustrate`` says, None without."""
         from fsarctl.report import sections
         from fsarctl.report.paper import paper_numbers
-        from fsarctl.sweeps import benchmark_of
+        from fsarctl.results.sweeps import benchmark_of
 
         settings, novel = self._source.settings, self._pipeline.novel
         benchmark = benchmark_of(settings, novel)
@@ -252,8 +252,8 @@ class Report:
     def _ablations(self) -> list[dict[str, Any]]:
         """Every table in the store."""
         from fsarctl.report.ablations import ablation_tables
-        from fsarctl.sweeps import benchmark_of
-        from stages import ablate
+        from fsarctl.results.sweeps import benchmark_of
+        from fsarctl.stages import ablate
 
         listed = self._source.store.artifacts()
         ours = (ablate.STAGE, ablate.VERSION)

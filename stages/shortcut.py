@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
-from fsarctl.config import EvalConfig, ModelConfig, Shortcut, TrainConfig
+from fsarctl.config.tables import EvalConfig, ModelConfig, Shortcut, TrainConfig
 from fsarctl.errors import ConfigError
-from fsarctl.machine import Machine
+from fsarctl.execution.device import Machine
 
 __all__ = ["unit"]
 
@@ -55,7 +55,7 @@ def unit(
     Raises:
         ConfigError: the released code's product needs both scores and one query per class.
     """
-    from fsarctl.assembly import model_key
+    from fsarctl.methods.build import model_key
 
     if TRANSPOSED[shortcut] and (model.score != "both" or {training.query, testing.query} != {1}):
         raise ConfigError(
@@ -105,14 +105,15 @@ def _measure(
 ) -> None:
     from safetensors.torch import load_file
 
-    from fsarctl.assembly import build_model, load_episodes
-    from fsarctl.data.frame_store import FrameStore
-    from fsarctl.evaluation import evaluate_episodes
-    from fsarctl.loading import EpisodeLoader
-    from fsarctl.models.task_adapter import TaskAdapterPlusPlus
-    from fsarctl.results import write_result
-    from fsarctl.shortcuts import InClassOrder, TransposedProduct
-    from fsarctl.training import train_adapters
+    from fsarctl.episodes.evaluator import evaluate_episodes
+    from fsarctl.episodes.loader import EpisodeLoader
+    from fsarctl.episodes.of_split import load_episodes
+    from fsarctl.episodes.shortcuts import InClassOrder, TransposedProduct
+    from fsarctl.episodes.trainer import train_adapters
+    from fsarctl.frames.frame_store import FrameStore
+    from fsarctl.methods.build import build_model
+    from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+    from fsarctl.results.result import write_result
 
     device = machine.choose_device()
     build.record("device", str(device))

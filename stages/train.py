@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
-from fsarctl.config import ModelConfig, TrainConfig
-from fsarctl.machine import Machine
-from fsarctl.training_board import run_name, watching
-from fsarctl.training_log import Watch, write_log
+from fsarctl.config.tables import ModelConfig, TrainConfig
+from fsarctl.episodes.tensorboard import run_name, watching
+from fsarctl.episodes.training_log import Watch, write_log
+from fsarctl.execution.device import Machine
 
 __all__ = ["ADAPTERS", "unit"]
 
@@ -35,7 +35,7 @@ def unit(
     The artifact holds adapters.safetensors (the epoch best on validation), training.json and log.jsonl.
     ``board`` is a folder for TensorBoard; it enters no key.
     """
-    from fsarctl.assembly import model_key
+    from fsarctl.methods.build import model_key
 
     settings, files = model_key(model, root, adapters=True)
     key: dict[str, JSON] = {
@@ -73,9 +73,10 @@ def _train(
 ) -> None:
     from safetensors.torch import save_file
 
-    from fsarctl.assembly import build_model, load_episodes
-    from fsarctl.data.frame_store import FrameStore
-    from fsarctl.training import train_adapters
+    from fsarctl.episodes.of_split import load_episodes
+    from fsarctl.episodes.trainer import train_adapters
+    from fsarctl.frames.frame_store import FrameStore
+    from fsarctl.methods.build import build_model
 
     device = machine.choose_device()
     build.record("device", str(device))

@@ -38,7 +38,7 @@ def make_store(tmp_path: Path) -> Callable[..., object]:
     """Write a frame store whose classes get brighter over time by amounts of their own, under noise."""
 
     def make(classes: int, clips: int, *, size: int = 18, frames: int = 4, name: str = "store") -> object:
-        from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
+        from fsarctl.frames.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
 
         random = np.random.default_rng(0)
         folder = tmp_path / name
@@ -69,8 +69,8 @@ def make_model() -> Callable[..., object]:
     def make(frames: int = 4, **options: object) -> object:
         import torch
 
+        from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
         from fsarctl.models.backbone import build_backbone
-        from fsarctl.models.task_adapter import TaskAdapterPlusPlus
 
         configuration = {
             "embed_dim": 16,

@@ -6,13 +6,13 @@ from typing import Any
 import av
 import numpy as np
 
-from fsarctl.assembly import tokens_of
-from fsarctl.data.corpus import load_corpus
-from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
-from fsarctl.data.sampling import segment_centres
-from fsarctl.data.shapes import CLASSES, render_clip
-from fsarctl.loading import EpisodeLoader
-from fsarctl.models import TaskAdapterPlusPlus
+from fsarctl.datasets.shapes.rendering import CLASSES, render_clip
+from fsarctl.episodes.loader import EpisodeLoader
+from fsarctl.frames.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
+from fsarctl.methods import TaskAdapterPlusPlus
+from fsarctl.methods.build import tokens_of
+from fsarctl.text.corpus import load_corpus
+from fsarctl.video.sampling import segment_centres
 
 __all__ = ["shapes_loader"]
 

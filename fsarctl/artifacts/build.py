@@ -27,7 +27,7 @@ from fsarctl.artifacts.shelf import Shelf, files_of
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
 from fsarctl.errors import FsarctlError, IntegrityError
-from fsarctl.reporting import SILENT, Reporter
+from fsarctl.progress import SILENT, Reporter
 
 __all__ = ["make", "recover"]
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from fsarctl.artifacts.keys import file_sha256
 from fsarctl.errors import InputError, IntegrityError
-from fsarctl.reporting import SILENT, Reporter
+from fsarctl.progress import SILENT, Reporter
 
 __all__ = ["BAR_BYTES", "HashMemory", "RESTED_NS"]
 

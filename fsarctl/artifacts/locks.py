@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fsarctl.errors import LockError
-from fsarctl.reporting import Reporter
+from fsarctl.progress import Reporter
 
 __all__ = ["hold"]
 

@@ -30,7 +30,7 @@ from fsarctl.artifacts.manifest import (
     Stored,
     read_manifest,
 )
-from fsarctl.reporting import Reporter
+from fsarctl.progress import Reporter
 
 __all__ = ["Shelf", "Verdict", "files_of"]
 

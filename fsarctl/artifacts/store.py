@@ -15,7 +15,7 @@ from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import Unit
 from fsarctl.artifacts.why import Change, changes
 from fsarctl.errors import IntegrityError, LockError, UpstreamError
-from fsarctl.reporting import SILENT, Reporter
+from fsarctl.progress import SILENT, Reporter
 
 __all__ = ["Outcome", "Removal", "State", "Store", "joined_commands"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from fsarctl.reporting import Reporter
+from fsarctl.progress import Reporter
 
 __all__ = ["JSON", "Build", "Earlier", "Files", "Unit"]
 

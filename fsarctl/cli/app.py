@@ -10,7 +10,7 @@ import typer
 
 from fsarctl.cli.session import Session, command
 from fsarctl.errors import UsageError
-from fsarctl.machine import Machine
+from fsarctl.execution.device import Machine
 
 __all__ = ["app"]
 
@@ -138,7 +138,7 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Turn each label into three sub-actions: beginning, process, end."""
-    from fsarctl.cli import describing
+    from fsarctl.cli import describe as describing
 
     given = [flag for flag, on in (("--show", shown), ("--edit", edited), ("--dry-run", dry_run)) if on]
     if len(given) > 1:
@@ -152,7 +152,7 @@ def describe(
     if shown:
         describing.show(session, pipeline, labels, chosen or (), as_json=as_json)
     elif edited:
-        from fsarctl.cli.editing import edit
+        from fsarctl.cli.edit_descriptions import edit
 
         edit(session, pipeline, labels, chosen or ())
     elif dry_run:
@@ -290,7 +290,7 @@ def ablate(
     as_json: Json = False,
 ) -> None:
     """Run a sweep of settings (the paper's tables and figures, or your own), and print its table."""
-    from fsarctl.cli.ablation import ablate as run
+    from fsarctl.cli.ablate import ablate as run
 
     _one_layout(layout, as_json)
     run(
@@ -396,7 +396,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Name the action of new clips from examples of each class, every clip by itself."""
-    from fsarctl.cli.prediction import predict as run
+    from fsarctl.cli.predict import predict as run
 
     _one_layout(layout, as_json)
     run(

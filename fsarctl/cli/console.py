@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.errors import FsarctlError
-from fsarctl.reporting import Advance, Reporter, counted
+from fsarctl.progress import Advance, Reporter, counted
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -33,7 +33,7 @@ def train(
     """
     done: set[str] = set()
     if board is not None and not dry_run:
-        from fsarctl.training_board import require_board
+        from fsarctl.episodes.tensorboard import require_board
 
         require_board()
         done = set() if force else {unit.slot for unit in units if session.store.find(unit) is not None}
@@ -83,8 +83,8 @@ def _print_curves(session: "Session", units: Sequence["Unit"]) -> None:
 
 def _fill_board(session: "Session", units: Sequence["Unit"], folder: Path, done: Collection[str]) -> None:
     """Show TensorBoard the trainings of the slots ``done``, which nobody could watch any more."""
-    from fsarctl.training_board import run_name, watching
-    from fsarctl.training_log import read_log
+    from fsarctl.episodes.tensorboard import run_name, watching
+    from fsarctl.episodes.training_log import read_log
 
     for unit in units:
         artifact = session.store.find(unit) if unit.slot in done else None

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fsarctl.cli.session import Session
-    from fsarctl.data.checking import DatasetCheck
-    from fsarctl.data.episode_size import EpisodeSize
-    from fsarctl.data.project import ProjectData
+    from fsarctl.datasets.checking import DatasetCheck
+    from fsarctl.datasets.episode_size import EpisodeSize
+    from fsarctl.datasets.project import ProjectData
 
 __all__ = ["check_datasets", "list_datasets"]
 
@@ -116,7 +116,7 @@ def _check(
     workers: int,
     time_limit_s: float,
 ) -> "DatasetCheck":
-    from fsarctl.data.checking import Opened, check_dataset, open_all
+    from fsarctl.datasets.checking import Opened, check_dataset, open_all
 
     dataset = data.dataset(name)
     clips = [clip for split in dataset.clips.values() for clip in split]

@@ -22,7 +22,7 @@ def examine(session: "Session", *, as_json: bool) -> None:
     """Print one line per finding. A key is said to be set or not, never shown."""
     import torch
 
-    from fsarctl.assembly import weight_files
+    from fsarctl.methods.build import weight_files
 
     settings = session.settings
     findings = {

@@ -5,8 +5,8 @@ from pathlib import Path
 import typer
 
 from fsarctl.cli.console import say
+from fsarctl.config.sources import FILE_NAME
 from fsarctl.errors import InputError
-from fsarctl.settings import FILE_NAME
 
 __all__ = ["write_project"]
 
@@ -17,7 +17,8 @@ def write_project(place: Path, *, force: bool, dry_run: bool) -> None:
     Raises:
         InputError: there is one already, it cannot be written, or ``place`` holds nothing to work with.
     """
-    from fsarctl.new_project import project_file
+    from fsarctl.datasets.new_project import project_file
+    from fsarctl.text.corpus import load_corpus
 
     target = Path.cwd() / FILE_NAME
     if target.exists() and not force and not dry_run:
@@ -27,7 +28,7 @@ def write_project(place: Path, *, force: bool, dry_run: bool) -> None:
         )
     if not place.exists():
         raise InputError(f"{place} is not there", next_step="Name a directory of clips: fsarctl init FOLDER")
-    text = project_file(place, target.parent)
+    text = project_file(place, target.parent, lambda labels: len(load_corpus(()).find(labels)) == len(labels))
     if dry_run:
         typer.echo(text, nl=False)
         return

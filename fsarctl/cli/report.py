@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fsarctl.cli.ablation import pipelines
+from fsarctl.cli.ablate import pipelines
 from fsarctl.cli.console import print_json, say
 from fsarctl.cli.files import open_file, writing
 from fsarctl.errors import FsarctlError
-from fsarctl.machine import Machine
+from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Unit
     from fsarctl.cli.session import Session
-    from stages.report import Report
+    from fsarctl.stages.report import Report
 
 __all__ = ["illustrations", "report"]
 
@@ -39,8 +39,8 @@ def report(
         UpstreamError: nothing is evaluated with the present settings.
         InputError: the file cannot be written.
     """
-    from stages.illustrate import load_pictures
-    from stages.report import Report, Source
+    from fsarctl.stages.illustrate import load_pictures
+    from fsarctl.stages.report import Report, Source
 
     source = Source(
         session.store, session.settings, pipelines(session, machine, dataset=dataset), shots, machine
@@ -71,7 +71,7 @@ def report(
 
 def illustrations(session: "Session") -> "list[Unit]":
     """The pictures that reports of the project's datasets show."""
-    from stages.report import Report, Source
+    from fsarctl.stages.report import Report, Source
 
     config, units = session.settings.config, []
     for name in config.datasets:
@@ -96,7 +96,7 @@ def _illustration(session: "Session", found: "Report") -> "tuple[Artifact | None
 
 
 def _summary(document: dict[str, Any]) -> str:
-    from fsarctl.reporting import counted
+    from fsarctl.progress import counted
 
     nouns = {"results": "result", "training": "training", "ablations": "ablation table"}
     return ", ".join(counted(len(document[name]), noun) for name, noun in nouns.items())

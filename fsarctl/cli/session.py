@@ -21,9 +21,9 @@ from fsarctl.errors import InputError, IntegrityError, UsageError
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Outcome, Store, Unit
-    from fsarctl.reporting import Reporter
-    from fsarctl.settings import Settings
-    from stages.plan import Pipeline
+    from fsarctl.config.sources import Settings
+    from fsarctl.progress import Reporter
+    from fsarctl.stages.plan import Pipeline
 
 __all__ = ["Session", "command", "shareable"]
 
@@ -90,7 +90,7 @@ class Session:
             ConfigError: there is none, or its settings are wrong.
         """
         from fsarctl.artifacts import Store
-        from fsarctl.settings import load_settings
+        from fsarctl.config.sources import load_settings
 
         settings = load_settings(project or Path(os.environ.get("FSARCTL_PROJECT") or "."), overrides)
         place = cache or Path(os.environ.get("FSARCTL_CACHE") or settings.root / "cache")
@@ -105,7 +105,7 @@ class Session:
 
     def pipeline(self, *, dataset: str | None = None, workers: int = 1, **options: Any) -> "Pipeline":
         """The project's units, for what the flags say to run."""
-        from stages.plan import Pipeline, RunOptions
+        from fsarctl.stages.plan import Pipeline, RunOptions
 
         run_options = RunOptions(workers=workers, flags=self.flags, **{"note": say, **options})
         return Pipeline(self.settings, self.store.records, run_options, dataset=dataset)
@@ -119,7 +119,7 @@ class Session:
 
         With ``retry``, what failed by bad luck is tried again, and nothing else is decoded.
         """
-        from stages.extract import require_no_failures, retry_hint
+        from fsarctl.stages.extract import require_no_failures, retry_hint
 
         again: list[Unit] = []
         for unit in units:
@@ -183,7 +183,7 @@ class Session:
             self._say_states(units, as_json=as_json)
             return
         from fsarctl.cli.tables import print_results
-        from fsarctl.results import load_result
+        from fsarctl.results.result import load_result
 
         outcomes = self._make(units, force=force, upstream=upstream, jobs=jobs, words=words)
         artifacts = {each.unit.slot: each.artifact for each in outcomes}
@@ -203,7 +203,7 @@ class Session:
             InputError: a name is of no result, or they are of different episodes.
         """
         from fsarctl.cli.tables import print_comparison
-        from fsarctl.results import compare, load_result
+        from fsarctl.results.result import compare, load_result
 
         artifacts = [self._result(name) for name in names]
         first, second = (load_result(artifact.path) for artifact in artifacts)
@@ -219,7 +219,7 @@ class Session:
     def show_settings(self, *, origin: bool, as_json: bool) -> None:
         """Print every setting."""
         from fsarctl.cli.tables import print_settings
-        from fsarctl.settings import rows
+        from fsarctl.config.sources import rows
 
         print_settings(rows(self.settings), origin=origin, as_json=as_json)
 
@@ -293,7 +293,7 @@ class Session:
 
     def _label_lists(self) -> list[tuple[str, str]]:
         """The answers to `describe --labels`: no setting names them, but somebody asked for them."""
-        from stages.describe import LABEL_LIST, STAGE
+        from fsarctl.stages.describe import LABEL_LIST, STAGE
 
         slots = {each.manifest.slot for each in self.store.artifacts() if each.manifest.stage == STAGE}
         return [(STAGE, slot) for slot in sorted(slots) if slot.startswith(LABEL_LIST)]
@@ -334,7 +334,7 @@ class Session:
         again: Sequence["Unit"] = (),
     ) -> list["Outcome"]:
         from fsarctl.artifacts import Outcome
-        from stages.extract import failure_note, retry_hint
+        from fsarctl.stages.extract import failure_note, retry_hint
 
         asked = {unit.slot for unit in units}
         states = self.store.plan(units) if jobs > 1 and not force else []
@@ -360,7 +360,7 @@ class Session:
 
     def _make_beside_each_other(self, units: Sequence["Unit"], jobs: int, words: Sequence[str]) -> None:
         """Make what the shots share here, then each shot's training and evaluation in its own process."""
-        from fsarctl.executor import require_success, run_commands
+        from fsarctl.execution.local import require_success, run_commands
 
         apart = ("train", "evaluate")
         self.store.realise_all([unit for unit in units if unit.stage not in apart])
@@ -373,7 +373,7 @@ class Session:
 
 def shareable(override: str) -> str:
     """An override as manifests and messages may repeat it: an address without the password in it."""
-    from fsarctl.addresses import public_address, public_text
+    from fsarctl.errors.addresses import public_address, public_text
 
     key, equals, value = override.partition("=")
     if key.strip() == "describe.base_url":

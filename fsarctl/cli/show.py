@@ -14,9 +14,9 @@ from fsarctl.errors import FsarctlError, UpstreamError, UsageError
 
 if TYPE_CHECKING:
     from fsarctl.cli.session import Session
-    from fsarctl.contact_sheet import Stage
-    from fsarctl.data.clip_view import ClipView
-    from stages.plan import Pipeline
+    from fsarctl.frames.clip_view import ClipView
+    from fsarctl.report.contact_sheet import Stage
+    from fsarctl.stages.plan import Pipeline
 
 __all__ = ["frames_taken", "show"]
 
@@ -31,8 +31,8 @@ def show(
         UpstreamError: the datasets' clips are not extracted.
         UsageError: ``output`` is named like something else than a PNG.
     """
-    from fsarctl.contact_sheet import contact_sheet
     from fsarctl.models.catalogue import image_side
+    from fsarctl.report.contact_sheet import contact_sheet
 
     if output is not None and output.suffix.lower() != ".png":
         raise UsageError(
@@ -98,7 +98,7 @@ def frames_taken(indices: Sequence[int], count: int) -> str:
 
 def _find(session: "Session", clip: str, dataset: str | None) -> "tuple[ClipView, str]":
     """The clip, and the dataset and split that it is of ("" for a file)."""
-    from fsarctl.data.clip_view import choose_name, clip_names, view_file, view_stored
+    from fsarctl.frames.clip_view import choose_name, clip_names, view_file, view_stored
     from fsarctl.models.catalogue import stored_side
 
     config = session.settings.config
@@ -139,9 +139,9 @@ def _datasets(session: "Session", dataset: str | None) -> list[str]:
 
 
 def _stages(session: "Session", view: "ClipView", dataset: str | None) -> "list[Stage]":
-    from fsarctl.contact_sheet import Stage
-    from fsarctl.data.corpus import STAGES
     from fsarctl.models.segments import stage_frames
+    from fsarctl.report.contact_sheet import Stage
+    from fsarctl.text.corpus import STAGES
 
     spans = stage_frames(session.settings.config.model, len(view.frames))
     names = STAGES if len(spans) == len(STAGES) else ("the whole clip",)
@@ -154,7 +154,7 @@ def _stages(session: "Session", view: "ClipView", dataset: str | None) -> "list[
 
 def _sentences(session: "Session", label: str, dataset: str | None) -> tuple[str, ...]:
     """The label's sub-actions, where they have been described."""
-    from fsarctl.data.corpus import load_descriptions
+    from fsarctl.text.corpus import load_descriptions
 
     if label:
         for name in _datasets(session, dataset):

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fsarctl.cli.console import print_json, print_table, say
-from fsarctl.sweep_text import caption, cells, remarks
+from fsarctl.results.sweep_table import caption, cells, remarks
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Unit
     from fsarctl.cli.session import Session
-    from fsarctl.config import AblateConfig
-    from stages.ablate import Run
+    from fsarctl.config.tables import AblateConfig
+    from fsarctl.stages.ablate import Run
 
 __all__ = ["print_plan", "print_sweeps", "print_table_of"]
 

@@ -12,7 +12,7 @@ from fsarctl.models.strategies import TITLES
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, State, Verdict
-    from fsarctl.results import Comparison, Result
+    from fsarctl.results.result import Comparison, Result
 
 __all__ = [
     "print_artifacts",
@@ -202,7 +202,7 @@ def print_settings(rows: Sequence[tuple[str, Any, str, str]], *, origin: bool, a
 
 
 def _gain(models: dict[str, "Result"]) -> "Comparison | None":
-    from fsarctl.results import compare
+    from fsarctl.results.result import compare
 
     if len(models) < 2:
         return None

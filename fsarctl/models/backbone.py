@@ -15,10 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fsarctl.config.paths import located
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import TINY, architecture
-from fsarctl.places import located
 
 __all__ = ["Backbone", "Tokenizer", "build_backbone", "load_backbone", "require_tag"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from fsarctl.config import AdapterKind, OrderPosition, Position, Strategy, SubActionUse, TaskPosition
+from fsarctl.config.tables import AdapterKind, OrderPosition, Position, Strategy, SubActionUse, TaskPosition
 from fsarctl.errors import ConfigError
 
 __all__ = [

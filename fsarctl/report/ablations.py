@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from fsarctl.artifacts import Artifact
-from fsarctl.reporting import counted
+from fsarctl.progress import counted
 
 __all__ = ["ablation_tables"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fsarctl.predictions import Predictions
-from fsarctl.statistics import wilson
+from fsarctl.results.intervals import wilson
+from fsarctl.results.predictions import Predictions
 
 __all__ = ["Confusion", "class_rows", "confusion"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fsarctl.predictions import Predictions
+from fsarctl.results.predictions import Predictions
 
 __all__ = ["Choice", "choose_episodes", "runner_up"]
 

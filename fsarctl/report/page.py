@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from fsarctl.data.corpus import STAGES
 from fsarctl.models.strategies import TITLES
+from fsarctl.progress import counted
 from fsarctl.report import figures
-from fsarctl.reporting import counted
-from fsarctl.strips import CELL, GAP, MEDIA_TYPE
-from fsarctl.sweep_text import caption, cells, remarks
+from fsarctl.report.frame_strips import CELL, GAP, MEDIA_TYPE
+from fsarctl.results.sweep_table import caption, cells, remarks
+from fsarctl.text.corpus import STAGES
 
 __all__ = ["render"]
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from fsarctl.config.sources import Settings
 from fsarctl.models.strategies import TITLES
-from fsarctl.settings import Settings
-from fsarctl.sweeps import overrides_of, sweeps
+from fsarctl.results.sweeps import overrides_of, sweeps
 
 __all__ = ["paper_numbers"]
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsarctl.artifacts import Artifact
-from fsarctl.data.corpus import DESCRIPTIONS
-from fsarctl.data.dataset import Dataset
+from fsarctl.datasets.dataset import Dataset
+from fsarctl.episodes.training_log import read_log
 from fsarctl.models.strategies import TITLES
 from fsarctl.report.confusion import as_document, class_rows, confusion
-from fsarctl.results import Comparison, Result, compare, load_result, same_episodes
-from fsarctl.training_log import read_log
+from fsarctl.results.result import Comparison, Result, compare, load_result, same_episodes
+from fsarctl.text.corpus import DESCRIPTIONS
 
 __all__ = [
     "Found",

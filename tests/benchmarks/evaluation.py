@@ -9,8 +9,8 @@ from made import VIT, flops_of, noise_loader, random_model
 from plain_path import plain_scores
 from timing import Options, Row, print_rows, side_by_side
 
-from fsarctl.keeping import Room
-from fsarctl.scoring import Scorer, Shared
+from fsarctl.episodes.feature_cache import Room
+from fsarctl.episodes.scoring import Scorer, Shared
 
 ASKED = {(VIT, 2): "8.5", (VIT, 6): "1.8"}
 CLIPS, EPISODES = 2400, 10_000

@@ -21,13 +21,13 @@ from practice import bare_decord, bare_pyav, dump_and_read, read_pictures
 from timing import Options, Row, in_a_process, peak_mib, print_rows, side_by_side
 from videos import KINDS, make_video
 
-from fsarctl.data.clips import Clip
-from fsarctl.data.decoder import DecodedClip
-from fsarctl.data.decoders import decode_clip
-from fsarctl.data.extraction import extract_clips
-from fsarctl.data.frame_store import FrameStore
-from fsarctl.data.shards import CLIPS_PER_SHARD
-from fsarctl.reporting import SILENT
+from fsarctl.datasets.clips import Clip
+from fsarctl.frames.extraction import extract_clips
+from fsarctl.frames.frame_store import FrameStore
+from fsarctl.frames.shards import CLIPS_PER_SHARD
+from fsarctl.progress import SILENT
+from fsarctl.video.decode import decode_clip
+from fsarctl.video.decoder import DecodedClip
 
 FRAMES, SIZE = 8, 257
 HOW = {"frames": FRAMES, "size": SIZE, "time_limit_s": 60.0}

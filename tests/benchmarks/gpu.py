@@ -21,14 +21,14 @@ from precision import measure as accuracies
 from timing import NothingToMeasureError, Options, Row, print_rows
 from torch import Tensor, nn
 
-from fsarctl.keeping import Room
-from fsarctl.loading import Batch, EpisodeLoader
-from fsarctl.machine import Machine
-from fsarctl.models import TaskAdapterPlusPlus
+from fsarctl.episodes.feature_cache import Room
+from fsarctl.episodes.loader import Batch, EpisodeLoader
+from fsarctl.episodes.scoring import Scorer
+from fsarctl.episodes.trainer import READ_AT_ONCE, _read, _scored, _step
+from fsarctl.episodes.trainer import Training as State
+from fsarctl.execution.device import Machine
+from fsarctl.methods import TaskAdapterPlusPlus
 from fsarctl.models.precision import Precision
-from fsarctl.scoring import Scorer
-from fsarctl.training import READ_AT_ONCE, _read, _scored, _step
-from fsarctl.training import Training as State
 
 LAYERS = 2
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")

@@ -14,9 +14,9 @@ from made import noise_loader, random_model
 from timing import Options, in_a_process, peak_mib
 from videos import Kind, make_video
 
-from fsarctl.data.extraction import extract_clips
-from fsarctl.keeping import Room
-from fsarctl.scoring import Scorer
+from fsarctl.episodes.feature_cache import Room
+from fsarctl.episodes.scoring import Scorer
+from fsarctl.frames.extraction import extract_clips
 
 TIMES = (1, 4, 16)
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
-from fsarctl.data.shards import shard_path
-from fsarctl.loading import EpisodeLoader
-from fsarctl.models import TaskAdapterPlusPlus, load_backbone
+from fsarctl.episodes.loader import EpisodeLoader
+from fsarctl.frames.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
+from fsarctl.frames.shards import shard_path
+from fsarctl.methods import TaskAdapterPlusPlus
+from fsarctl.models.backbone import load_backbone
 from fsarctl.models.precision import Precision
 
 __all__ = ["VIT", "flops_of", "noise_loader", "random_model"]

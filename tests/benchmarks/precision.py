@@ -9,13 +9,14 @@ from shapes_loader import shapes_loader
 from timing import Options, Row, print_rows
 from torch import Tensor
 
-from fsarctl.config import TrainConfig
-from fsarctl.loading import EpisodeLoader
-from fsarctl.machine import Machine
-from fsarctl.models import TaskAdapterPlusPlus, load_backbone
-from fsarctl.reporting import SILENT
-from fsarctl.scoring import Scorer
-from fsarctl.training import train_adapters
+from fsarctl.config.tables import TrainConfig
+from fsarctl.episodes.loader import EpisodeLoader
+from fsarctl.episodes.scoring import Scorer
+from fsarctl.episodes.trainer import train_adapters
+from fsarctl.execution.device import Machine
+from fsarctl.methods import TaskAdapterPlusPlus
+from fsarctl.models.backbone import load_backbone
+from fsarctl.progress import SILENT
 
 TRAINING = TrainConfig(epochs=3, episodes=60, val_episodes=60, lr=0.1)
 QUICK = TrainConfig(epochs=1, episodes=1, val_episodes=1, lr=0.1)

@@ -12,10 +12,10 @@ from plain_path import plain_scores
 from timing import Options, Row, in_a_process, peak_mib, print_rows, side_by_side
 from torch import Tensor, nn
 
-from fsarctl.keeping import Room
-from fsarctl.loading import EpisodeLoader, score_batch
-from fsarctl.models import TaskAdapterPlusPlus
-from fsarctl.training import _prefixes, _scored
+from fsarctl.episodes.feature_cache import Room
+from fsarctl.episodes.loader import EpisodeLoader, score_batch
+from fsarctl.episodes.trainer import _prefixes, _scored
+from fsarctl.methods import TaskAdapterPlusPlus
 
 VARIANTS = ("plain", "ours", "kept")
 LAYERS = 2

@@ -165,7 +165,7 @@ def test_dry_run_lists_everything_and_makes_nothing(project: Path) -> None:
 
 
 def test_describe_by_label_file(project: Path) -> None:
-    from fsarctl.data.shapes import CLASSES
+    from fsarctl.datasets.shapes.rendering import CLASSES
 
     labels = [each.label for each in CLASSES][:3]
     (project / "kinetics.txt").write_text("\ufeff" + "\r\n".join([*labels, "", labels[0]]))
@@ -215,7 +215,8 @@ HEAVY = (
 
 
 @pytest.mark.parametrize(
-    "module", ["fsarctl", "fsarctl.cli.app", "fsarctl.config", "fsarctl.errors", "stages.report"]
+    "module",
+    ["fsarctl", "fsarctl.cli.app", "fsarctl.config.tables", "fsarctl.errors", "fsarctl.stages.report"],
 )
 def test_importing_the_command_line_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
@@ -228,7 +229,7 @@ def test_planning_imports_no_torch(project: Path) -> None:
         "import sys\nfrom fsarctl.cli.app import app\n"
         "sys.argv = ['fsarctl', 'run', '--dry-run', '--json']\n"
         "try: app()\nexcept SystemExit: pass\n"
-        "assert 'stages.plan' in sys.modules\n"
+        "assert 'fsarctl.stages.plan' in sys.modules\n"
         "print(*[name for name in ('torch', 'open_clip', 'httpx2') if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(

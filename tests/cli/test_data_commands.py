@@ -11,8 +11,8 @@ import pytest
 from video_kinds import PLAIN
 from video_zoo import without_sync_table, write
 
-from fsarctl.data.splits import load_split_lists
-from fsarctl.settings import load_settings
+from fsarctl.config.sources import load_settings
+from fsarctl.datasets.splits import load_split_lists
 
 FSARCTL = Path(sys.executable).with_name("fsarctl")
 FILE = """

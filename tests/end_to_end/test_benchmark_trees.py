@@ -16,8 +16,8 @@ import av
 import numpy as np
 import pytest
 
-from fsarctl.config import PAPER_LAYERS
-from fsarctl.data.splits import load_split_lists
+from fsarctl.config.tables import PAPER_LAYERS
+from fsarctl.datasets.splits import load_split_lists
 
 FSARCTL = Path(sys.executable).with_name("fsarctl")
 CLASSES, CLIPS = 3, 3

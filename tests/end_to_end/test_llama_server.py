@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from fsarctl.data.corpus import STAGES, sub_actions_from
-from fsarctl.describing.language_model import Described, describe
-from fsarctl.describing.patience import Patience
-from fsarctl.describing.records import Records
-from fsarctl.describing.server import Server
 from fsarctl.errors import ConfigError
+from fsarctl.text.corpus import STAGES, sub_actions_from
+from fsarctl.text.llm.language_model import Described, describe
+from fsarctl.text.llm.records import Records
+from fsarctl.text.llm.retries import Patience
+from fsarctl.text.llm.server import Server
 
 MISSING = [name for name in ("gguf", "xllamacpp") if importlib.util.find_spec(name) is None]
 pytestmark = [

@@ -104,7 +104,7 @@ def test_the_second_time_nothing_is_computed(project: Path, command: str) -> Non
 
 
 def test_frozen_and_adapted_score_the_same_episodes(project: Path) -> None:
-    from fsarctl.predictions import Predictions
+    from fsarctl.results.predictions import Predictions
 
     rows = json.loads(type_in(project, "fsarctl eval --json --shots 3").stdout)["results"]
     frozen, adapted = (
@@ -197,7 +197,7 @@ def test_a_failure_beside_others_has_its_exit_code(project: Path, tmp_path: Path
 
 
 def test_adapters_change_the_scores(project: Path) -> None:
-    from fsarctl.predictions import Predictions
+    from fsarctl.results.predictions import Predictions
 
     rows = json.loads(type_in(project, "fsarctl eval --json --shots 1 --set eval.seed=0").stdout)["results"]
     scores = [
@@ -215,7 +215,7 @@ def test_base_classes_are_not_passed_off_as_novel(project: Path, tmp_path: Path)
     copy = tmp_path / "copy"
     shutil.copytree(project, copy, symlinks=True)
     videos = next((copy / "cache" / "artifacts" / "render").glob("*/train"))
-    from fsarctl.data.shapes import CLASSES
+    from fsarctl.datasets.shapes.rendering import CLASSES
 
     base = [each.label for each in CLASSES if each.split == "train"]
     labels = [*base[:2], "another action"]

@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 
 from fsarctl.artifacts import Store
-from fsarctl.data.clip_files import ClipFile
+from fsarctl.config.sources import load_settings
+from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.errors import InputError, UpstreamError
-from fsarctl.prediction import Prediction
-from fsarctl.predictions import Predictions
-from fsarctl.reporting import Advance
-from fsarctl.settings import load_settings
-from stages.plan import Pipeline, RunOptions
-from stages.predict import Ready, Setup
+from fsarctl.predict.predictor import Prediction
+from fsarctl.progress import Advance
+from fsarctl.results.predictions import Predictions
+from fsarctl.stages.plan import Pipeline, RunOptions
+from fsarctl.stages.predict import Ready, Setup
 
 FSARCTL = Path(sys.executable).with_name("fsarctl")
 FILE = """

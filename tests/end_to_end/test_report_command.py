@@ -160,7 +160,7 @@ def test_the_numbers_are_those_of_the_artifacts(project: Path) -> None:
 
 
 def test_pictures_are_of_stored_episodes_and_their_scores(project: Path) -> None:
-    from fsarctl.results import load_result
+    from fsarctl.results.result import load_result
 
     told = numbers(project)["pictures"]
     assert told["shot"] == 1

@@ -10,12 +10,12 @@ import pytest
 from loopback_server import Loopback
 
 from fsarctl.artifacts.unit import Build, Unit
-from fsarctl.config import DescribeConfig
-from fsarctl.data.corpus import load_descriptions
-from fsarctl.describing.caption_limit import CaptionLimit
-from fsarctl.describing.patience import Patience
-from fsarctl.reporting import SILENT
-from stages import describe
+from fsarctl.config.tables import DescribeConfig
+from fsarctl.progress import SILENT
+from fsarctl.stages import describe
+from fsarctl.text.caption_limit import CaptionLimit
+from fsarctl.text.corpus import load_descriptions
+from fsarctl.text.llm.retries import Patience
 
 KEY = "sk-secret-0123456789abcdef"
 QUICK = Patience(timeout=5, retries=2, attempts=2, deadline=10)

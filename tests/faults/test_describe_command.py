@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from loopback_server import Loopback, Reply, Request, completion, failure, good, loopback, sentences
 
-from stages.describe import edit_command
+from fsarctl.stages.describe import edit_command
 
 FSARCTL = Path(sys.executable).with_name("fsarctl")
 KEY = "sk-secret-0123456789abcdef"

@@ -10,8 +10,8 @@ import pytest
 from describing_project import Project, make_project
 from loopback_server import AT_ONCE, Loopback, Reply, Request, completion, good, loopback, sentences
 
-from fsarctl.describing.patience import Patience
 from fsarctl.errors import ConfigError, PartialError
+from fsarctl.text.llm.retries import Patience
 
 SCHEMA, OBJECT, TEXT = "json_schema", "json_object", "text"
 ONE_TRY = Patience(timeout=5, retries=1)

@@ -17,9 +17,9 @@ import sys
 from pathlib import Path
 
 from fsarctl.artifacts.unit import Build
-from fsarctl.config import DescribeConfig
-from fsarctl.reporting import SILENT
-from stages import describe
+from fsarctl.config.tables import DescribeConfig
+from fsarctl.progress import SILENT
+from fsarctl.stages import describe
 
 # a test run in the background passes on that it ignores SIGINT
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,11 +16,11 @@ import pytest
 from describing_project import KEY, QUICK, Project, make_project
 from loopback_server import AT_ONCE, Reply, Request, completion, failure, good, loopback, sentences
 
-from fsarctl.describing.asking import GIVE_UP_AFTER
-from fsarctl.describing.caption_limit import CaptionLimit
-from fsarctl.describing.patience import Patience
 from fsarctl.errors import ConfigError, InputError, PartialError
-from stages import describe
+from fsarctl.stages import describe
+from fsarctl.text.caption_limit import CaptionLimit
+from fsarctl.text.llm.asking import GIVE_UP_AFTER
+from fsarctl.text.llm.retries import Patience
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_any_content_type_and_a_thinking_models_answer_are_read(project: Project
 
 
 def test_the_library_describes_without_the_pipeline(project: Project) -> None:
-    from fsarctl.describing import Records, Server, describe, prompt_of, read_template
+    from fsarctl.text.llm import Records, Server, describe, prompt_of, read_template
 
     template = read_template(project.root / "template.txt")
     with loopback() as loop:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from video_kinds import KINDS
 
-from fsarctl.data.decoder import DecodedClip
-from fsarctl.data.decoders import decode_clip
-from fsarctl.data.decoding import Failure, decode_all
+from fsarctl.video.decode import decode_clip
+from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.worker_pool import Failure, decode_all
 
 TIME_LIMIT_S = 20.0
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsarctl.data.clips import Clip
-from fsarctl.data.decoder import DecodedClip
-from fsarctl.data.extraction import Sources, extract_clips
-from fsarctl.data.shards import CLIPS_PER_SHARD
-from fsarctl.reporting import SILENT
+from fsarctl.datasets.clips import Clip
+from fsarctl.frames.extraction import Sources, extract_clips
+from fsarctl.frames.shards import CLIPS_PER_SHARD
+from fsarctl.progress import SILENT
+from fsarctl.video.decoder import DecodedClip
 
 CLIPS = 70
 T, S = 2, 64

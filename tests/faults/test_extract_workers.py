@@ -12,14 +12,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fsarctl.data import decoding
-from fsarctl.data.clips import Clip
-from fsarctl.data.decoder import DecodedClip
-from fsarctl.data.decoding import decode_all
-from fsarctl.data.extraction import extract_clips
-from fsarctl.data.frame_store import ClipRow, FrameStore
+from fsarctl.datasets.clips import Clip
 from fsarctl.errors import FsarctlError
-from fsarctl.reporting import SILENT
+from fsarctl.frames.extraction import extract_clips
+from fsarctl.frames.frame_store import ClipRow, FrameStore
+from fsarctl.progress import SILENT
+from fsarctl.video import worker_pool as decoding
+from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.worker_pool import decode_all
 
 
 def obey(path: Path, frames: int, size: int) -> DecodedClip:

@@ -13,9 +13,9 @@ import pytest
 CODE = """
 import sys
 from pathlib import Path
-from fsarctl.data.shapes import render_split
+from fsarctl.datasets.shapes.rendering import render_split
 from fsarctl.errors import FsarctlError
-from fsarctl.reporting import SILENT
+from fsarctl.progress import SILENT
 if __name__ == "__main__":
     try:
         render_split(Path(sys.argv[1]), "test", 200, 0, 2, SILENT)

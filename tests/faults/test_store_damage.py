@@ -8,7 +8,7 @@ import pytest
 
 from fsarctl.artifacts import Files, Store, Unit
 from fsarctl.artifacts.manifest import ManifestError, parse_manifest
-from fsarctl.reporting import SILENT
+from fsarctl.progress import SILENT
 
 
 class Notes:

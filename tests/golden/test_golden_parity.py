@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fsarctl.errors import InputError
-from fsarctl.models import parity
+from fsarctl.methods import parity
 from fsarctl.models.released import from_released, to_released
 
 HERE = Path(__file__).parent

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsarctl.data.crops import centre_offsets, crop_frames, random_offsets
-from fsarctl.data.episode_size import EpisodeSize
-from fsarctl.data.episodes import random_words, sample_episode
+from fsarctl.datasets.episode_size import EpisodeSize
+from fsarctl.episodes.crops import centre_offsets, crop_frames, random_offsets
+from fsarctl.episodes.sampler import random_words, sample_episode
 from fsarctl.errors import InputError
 
 

@@ -317,7 +317,7 @@ def pictures(*, way: int = 5, stages: bool = True) -> dict[str, Any]:
 
 def read(name: str) -> bytes:
     """A picture of that name."""
-    from fsarctl.strips import strip
+    from fsarctl.report.frame_strips import strip
 
     frames = np.full((8, 16, 16, 3), 40 * len(name) % 255, np.uint8)
     maps = np.linspace(0, 1, 32).reshape(8, 2, 2) if name.startswith("map") else None

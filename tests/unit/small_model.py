@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
 from fsarctl.models.backbone import Backbone, build_backbone
-from fsarctl.models.task_adapter import TaskAdapterPlusPlus
 
 CONFIGURATION: dict[str, Any] = {
     "embed_dim": 16,

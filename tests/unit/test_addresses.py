@@ -2,8 +2,8 @@
 
 import pytest
 
-from fsarctl.addresses import hidden, public_address, public_text
 from fsarctl.errors import ConfigError
+from fsarctl.errors.addresses import hidden, public_address, public_text
 
 SECRET = "hunter2"
 ADDRESSES = {

@@ -11,7 +11,7 @@ import pytest
 from fsarctl.artifacts import hashes as module
 from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.errors import InputError, IntegrityError
-from fsarctl.reporting import SILENT
+from fsarctl.progress import SILENT
 
 HOUR = 3600
 

@@ -10,7 +10,7 @@ import pytest
 
 from fsarctl.artifacts import Build, Files, Store, Unit, keys, shelf
 from fsarctl.errors import FsarctlError, InputError, IntegrityError, UpstreamError
-from fsarctl.reporting import SILENT
+from fsarctl.progress import SILENT
 
 
 class Notes:

@@ -6,10 +6,10 @@ import torch
 from safetensors.torch import save_file
 
 from fsarctl.artifacts import Files
-from fsarctl.assembly import build_model, model_key, weight_files
-from fsarctl.config import ModelConfig
+from fsarctl.config.tables import ModelConfig
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.machine import Machine
+from fsarctl.execution.device import Machine
+from fsarctl.methods.build import build_model, model_key, weight_files
 from fsarctl.models.catalogue import image_side, stored_side
 
 TINY = ModelConfig(backbone="tiny", weights="shipped", visual_layers=1, text_layers=1)

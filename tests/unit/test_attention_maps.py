@@ -10,11 +10,11 @@ from small_model import episode, small_model
 from torch.nn.functional import cosine_similarity, layer_norm, linear
 from torch.testing import assert_close
 
-from fsarctl.config import ModelConfig
-from fsarctl.illustration import glance
-from fsarctl.loading import EpisodeLoader, score_batch
+from fsarctl.config.tables import ModelConfig
+from fsarctl.episodes.illustration import glance
+from fsarctl.episodes.loader import EpisodeLoader, score_batch
+from fsarctl.methods.attention_maps import class_attention, query_features_and_attention
 from fsarctl.models.alignment import stage_scores, text_scores
-from fsarctl.models.attention_maps import class_attention, query_features_and_attention
 from fsarctl.models.segments import segments, stage_frames
 
 
@@ -144,7 +144,7 @@ def test_the_frames_of_a_stage() -> None:
 def test_a_glance_gives_the_scores_of_evaluation(
     make_store: Callable[..., Any], make_model: Callable[..., Any], mode: Any, options: dict[str, Any]
 ) -> None:
-    from fsarctl.assembly import tokens_of
+    from fsarctl.methods.build import tokens_of
 
     model, store = make_model(**options), make_store(4, 6)
     with torch.no_grad():

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config import PAPER_LAYERS, DatasetConfig
-from fsarctl.data.benchmark import SPELLINGS, match_videos
-from fsarctl.data.dataset import Dataset, open_dataset
-from fsarctl.data.splits import load_split_lists
+from fsarctl.config.tables import PAPER_LAYERS, DatasetConfig
+from fsarctl.datasets.benchmark import SPELLINGS, match_videos
+from fsarctl.datasets.dataset import Dataset, open_dataset
+from fsarctl.datasets.splits import load_split_lists
 from fsarctl.errors import InputError
 
 Layout = Callable[[str, str, str], str]

@@ -7,11 +7,11 @@ from importlib import resources
 
 import pytest
 
-from fsarctl.config import PAPER_LAYERS
-from fsarctl.data.labels import loosely
-from fsarctl.data.splits import load_split_lists, split_text
+from fsarctl.config.tables import PAPER_LAYERS
+from fsarctl.datasets.labels import loosely
+from fsarctl.datasets.splits import load_split_lists, split_text
 
-MANIFEST = (resources.files("fsarctl.data.splits") / "MANIFEST.tsv").read_text(encoding="utf-8")
+MANIFEST = (resources.files("fsarctl.datasets.splits") / "MANIFEST.tsv").read_text(encoding="utf-8")
 ROWS = list(csv.DictReader(MANIFEST.splitlines(), delimiter="\t"))
 
 
@@ -50,6 +50,8 @@ def test_small_and_full_ssv2_leak_as_the_readme_says() -> None:
 
 
 def test_what_ships_is_small() -> None:
-    packed = [each for each in resources.files("fsarctl.data.splits").iterdir() if each.name.endswith(".xz")]
+    packed = [
+        each for each in resources.files("fsarctl.datasets.splits").iterdir() if each.name.endswith(".xz")
+    ]
     assert len(packed) == len(PAPER_LAYERS)
     assert sum(len(each.read_bytes()) for each in packed) < 500_000

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsarctl.data.decoders import decode_clip
+from fsarctl.video.decode import decode_clip
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config import SPLITS, DatasetConfig
-from fsarctl.data.class_splits import draw_splits, read_split_file, split_classes
+from fsarctl.config.tables import SPLITS, DatasetConfig
+from fsarctl.datasets.class_splits import draw_splits, read_split_file, split_classes
 from fsarctl.errors import InputError
 
 

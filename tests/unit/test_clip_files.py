@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.data.clip_files import clip_files, open_support_folder
+from fsarctl.datasets.clip_files import clip_files, open_support_folder
 from fsarctl.errors import InputError
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config import DatasetConfig
-from fsarctl.data.dataset import Dataset, open_dataset
+from fsarctl.config.tables import DatasetConfig
+from fsarctl.datasets.dataset import Dataset, open_dataset
 from fsarctl.errors import InputError
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fsarctl.cli.show import frames_taken
-from fsarctl.contact_sheet import BAR, COLUMNS, GAP, LINE, MARGIN, STAGE_COLOURS, Stage, contact_sheet
-from fsarctl.data.clip_view import choose_name, clip_names, view_file, view_stored
 from fsarctl.errors import InputError
+from fsarctl.frames.clip_view import choose_name, clip_names, view_file, view_stored
+from fsarctl.report.contact_sheet import BAR, COLUMNS, GAP, LINE, MARGIN, STAGE_COLOURS, Stage, contact_sheet
 
 STAGES = (Stage("beginning", range(0, 4)), Stage("process", range(2, 6)), Stage("end", range(4, 8)))
 
@@ -124,9 +124,9 @@ def test_a_clip_is_found_by_its_name_or_a_part_that_only_it_has() -> None:
 
 
 def test_a_stored_clip_and_a_file_give_the_same_view(tmp_path: Path) -> None:
-    from fsarctl.data.clips import Clip
-    from fsarctl.data.extraction import extract_clips
-    from fsarctl.reporting import SILENT
+    from fsarctl.datasets.clips import Clip
+    from fsarctl.frames.extraction import extract_clips
+    from fsarctl.progress import SILENT
 
     video, broken = tmp_path / "twelve.mp4", tmp_path / "broken.mp4"
     with av.open(str(video), "w") as output:

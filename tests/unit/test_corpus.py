@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.data.corpus import (
+from fsarctl.errors import ConfigError, InputError, IntegrityError
+from fsarctl.text.corpus import (
     Corpus,
     action_prompts,
     load_corpus,
     load_descriptions,
     sub_actions_from,
 )
-from fsarctl.errors import ConfigError, InputError, IntegrityError
 
 JUMP = ("Run up for momentum.", "Take off with a powerful leap.", "Land and maintain balance.")
 
@@ -56,7 +56,7 @@ def test_users_files_are_looked_up_before_the_shipped_ones(
     corpus_file(tmp_path / "shipped", {"a": ["1", "2", "3"], "b": ["4", "5", "6"]}, "one.json")
     corpus_file(tmp_path / "shipped", {"b": ["7", "8", "9"], "c": ["7", "8", "9"]}, "two.json")
     corpus_file(tmp_path / "shipped", "no JSON", "sub_actions.txt")
-    monkeypatch.setattr("fsarctl.data.corpus.resources.files", lambda _: tmp_path / "shipped")
+    monkeypatch.setattr("fsarctl.text.corpus.resources.files", lambda _: tmp_path / "shipped")
     mine = corpus_file(tmp_path, "\ufeff" + json.dumps({"A": [" own ", "2", "3"]}))
     assert load_corpus([mine]).find("abcd") == {
         "a": ("own", "2", "3"),

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fsarctl.config import DescribeConfig
-from fsarctl.describing.costs import Prices, Tally, amount
+from fsarctl.config.tables import DescribeConfig
 from fsarctl.errors import ConfigError
+from fsarctl.text.llm.costs import Prices, Tally, amount
 
 
 def test_a_cost_is_each_kind_of_token_times_its_price() -> None:

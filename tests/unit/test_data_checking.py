@@ -9,11 +9,11 @@ import pytest
 from video_kinds import PLAIN
 from video_zoo import without_sync_table, write
 
-from fsarctl.config import DatasetConfig
-from fsarctl.data.checking import DatasetCheck, Opened, check_dataset, open_all
-from fsarctl.data.dataset import open_dataset
-from fsarctl.data.episode_size import EpisodeSize, SmallClass
-from fsarctl.reporting import SILENT
+from fsarctl.config.tables import DatasetConfig
+from fsarctl.datasets.checking import DatasetCheck, Opened, check_dataset, open_all
+from fsarctl.datasets.dataset import open_dataset
+from fsarctl.datasets.episode_size import EpisodeSize, SmallClass
+from fsarctl.progress import SILENT
 
 
 class Hashes:

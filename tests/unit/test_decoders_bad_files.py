@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from fsarctl.data.decoders import decode_clip
-from fsarctl.data.sampling import segment_centres
-from fsarctl.data.survey import UnreadableVideoError
+from fsarctl.video.decode import decode_clip
+from fsarctl.video.sampling import segment_centres
+from fsarctl.video.survey import UnreadableVideoError
 
 FRAMES = 120
 
@@ -151,7 +151,7 @@ def test_pictures_too_large_for_the_memory_are_not_decoded(
 ) -> None:
     whole(tmp_path / "v.mp4")
     decode_clip(tmp_path / "v.mp4", 8, 64)
-    monkeypatch.setattr("fsarctl.data.survey.MOST_PIXELS", 160 * 96 - 1)
+    monkeypatch.setattr("fsarctl.video.survey.MOST_PIXELS", 160 * 96 - 1)
     with pytest.raises(UnreadableVideoError, match="asks for pictures of 160 x 96 pixels"):
         decode_clip(tmp_path / "v.mp4", 8, 64)
 

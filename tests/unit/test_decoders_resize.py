@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from fsarctl.data.decoders import decode_clip
-from fsarctl.data.pictures import scaled_size
-from fsarctl.data.survey import UnreadableVideoError
+from fsarctl.video.decode import decode_clip
+from fsarctl.video.pictures import scaled_size
+from fsarctl.video.survey import UnreadableVideoError
 
 SIZE = 64
 

@@ -13,13 +13,13 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from video_kinds import KINDS, Kind
 from video_zoo import HEIGHT, WIDTH, ffmpeg_shows, number_in, painted, shown_frames, spliced, write
 
-from fsarctl.data.against_decord import compare_with_decord
-from fsarctl.data.decoder import Video
-from fsarctl.data.decoder_linear import LinearPyAV
-from fsarctl.data.decoders import decode_clip, scale_of
-from fsarctl.data.pictures import Resize
-from fsarctl.data.sampling import segment_centres
-from fsarctl.data.survey import open_video, survey, video_stream
+from fsarctl.video.against_decord import compare_with_decord
+from fsarctl.video.decode import decode_clip, scale_of
+from fsarctl.video.decoder import Video
+from fsarctl.video.linear_decoder import LinearPyAV
+from fsarctl.video.pictures import Resize
+from fsarctl.video.sampling import segment_centres
+from fsarctl.video.survey import open_video, survey, video_stream
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from fsarctl.data.sampling import segment_centres
+from fsarctl.video.sampling import segment_centres
 
 
 def searched(frame_count: int, frames: int) -> tuple[int, ...]:

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from fsarctl.artifacts.unit import Build, Unit
-from fsarctl.config import DescribeConfig
-from fsarctl.data.corpus import load_descriptions
-from fsarctl.describing.caption_limit import CaptionLimit
-from fsarctl.describing.edits import keep_edit
+from fsarctl.config.tables import DescribeConfig
 from fsarctl.errors import ConfigError, InputError, UsageError
-from fsarctl.reporting import SILENT
-from stages import describe
+from fsarctl.progress import SILENT
+from fsarctl.stages import describe
+from fsarctl.text.caption_limit import CaptionLimit
+from fsarctl.text.corpus import load_descriptions
+from fsarctl.text.edits import keep_edit
 
 WRITTEN = {
     "somersault backwards": ["Crouch.", "Turn over backwards.", "Land on both feet."],
@@ -148,7 +148,7 @@ def calls(root: Path, label: str, **settings: Any) -> Mapping[str, str]:
 def test_editing_the_shipped_template_asks_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = unit_of(root, ["a"], source="openai").config
     (root / "sub_actions.txt").write_text("Stages of {label}?\n")
-    monkeypatch.setattr("fsarctl.describing.question.resources.files", lambda _: root)
+    monkeypatch.setattr("fsarctl.text.llm.question.resources.files", lambda _: root)
     assert unit_of(root, ["a"], source="openai").config != before
     assert calls(root, "a") == {"a": "Stages of a?"}
 
@@ -284,6 +284,7 @@ def test_concurrency_is_at_least_one(root: Path) -> None:
 
 def test_importing_the_stage_imports_nothing_heavy() -> None:
     heavy = {"httpx2", "ftfy", "regex", "pydantic", "numpy", "torch", "filelock", "asyncio"}
-    code = f"import sys, stages.describe, fsarctl.data.labels; print(*sorted(set(sys.modules) & {heavy!r}))"
+    modules = "fsarctl.datasets.labels, fsarctl.stages.describe"
+    code = f"import sys, {modules}; print(*sorted(set(sys.modules) & {heavy!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

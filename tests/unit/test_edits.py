@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsarctl.data.corpus import sub_actions_from
-from fsarctl.describing.edits import EDITS, as_text, from_text, keep_edit, load_edits, with_problem
 from fsarctl.errors import InputError
+from fsarctl.text.corpus import sub_actions_from
+from fsarctl.text.edits import EDITS, as_text, from_text, keep_edit, load_edits, with_problem
 
 JUMP = ("Run up for momentum.", "Take off with a powerful leap.", "Land and maintain balance.")
 SENTENCE = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=40)

@@ -13,15 +13,15 @@ import pytest
 from fsarctl.artifacts import Artifact, Store, Unit
 from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.unit import Build
-from fsarctl.config import ExtractConfig
-from fsarctl.data.clips import Clip
-from fsarctl.data.decoder import DecodedClip
-from fsarctl.data.decoding import Decode, Failure
-from fsarctl.data.decoding import _attempt as attempt
-from fsarctl.data.frame_store import FrameStore
-from fsarctl.data.survey import UnreadableVideoError
-from fsarctl.reporting import SILENT
-from stages import extract
+from fsarctl.config.tables import ExtractConfig
+from fsarctl.datasets.clips import Clip
+from fsarctl.frames.frame_store import FrameStore
+from fsarctl.progress import SILENT
+from fsarctl.stages import extract
+from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.survey import UnreadableVideoError
+from fsarctl.video.worker_pool import Decode, Failure
+from fsarctl.video.worker_pool import _attempt as attempt
 
 T, S = 2, 24
 
@@ -65,8 +65,8 @@ def here(
 
 @pytest.fixture(autouse=True)
 def _decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsarctl.data.extraction.decode_clip", marked)
-    monkeypatch.setattr("fsarctl.data.extraction.decode_all", here)
+    monkeypatch.setattr("fsarctl.frames.extraction.decode_clip", marked)
+    monkeypatch.setattr("fsarctl.frames.extraction.decode_all", here)
 
 
 class Folder:
@@ -215,7 +215,7 @@ def test_half_an_artifact_is_no_source(folder: Folder, gone: str) -> None:
 def test_interrupted_work_of_other_clips_is_a_source_too(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fsarctl.data.extraction as extraction
+    import fsarctl.frames.extraction as extraction
 
     class Stopped(extraction.Journal):
         def add(self, shard: extraction.FinishedShard) -> None:
@@ -287,7 +287,7 @@ def test_another_decoder_with_the_same_pixels_changes_nothing_downstream(folder:
     def other() -> Iterator[Artifact]:
         store = Store(folder.store.root.parent / "other")
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("fsarctl.data.extraction.decode_clip", renamed)
+            patched.setattr("fsarctl.frames.extraction.decode_clip", renamed)
             yield store.realise(folder.unit())
 
     second = next(other())
@@ -379,7 +379,7 @@ def test_the_command_line_names_bad_luck_and_tries_it_again(
     assert folder.decoded() == []
     assert "would be tried again" in typed("--retry --dry-run")[1]
     assert folder.decoded() == []
-    monkeypatch.setattr("fsarctl.data.extraction.decode_clip", recovered)
+    monkeypatch.setattr("fsarctl.frames.extraction.decode_clip", recovered)
     out, err = typed("--retry --time-limit 40 --json")
     assert folder.decoded() == ["busy"]
     assert "--retry" not in err

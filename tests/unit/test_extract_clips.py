@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from fsarctl.artifacts.unit import Build, Files, Unit
-from fsarctl.config import ExtractConfig
-from fsarctl.data.clips import Clip
-from fsarctl.data.decoder import DecodedClip
-from fsarctl.data.extraction import extract_clips
-from fsarctl.data.frame_store import ClipRow, FrameStore
-from fsarctl.data.survey import UnreadableVideoError
+from fsarctl.config.tables import ExtractConfig
+from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
-from fsarctl.reporting import Advance
-from stages import extract
+from fsarctl.frames.extraction import extract_clips
+from fsarctl.frames.frame_store import ClipRow, FrameStore
+from fsarctl.progress import Advance
+from fsarctl.stages import extract
+from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.survey import UnreadableVideoError
 
 T, S = 2, 32
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config import DatasetConfig
-from fsarctl.data.clips import Clip
-from fsarctl.data.dataset import Dataset
-from fsarctl.data.folder import open_folder
+from fsarctl.config.tables import DatasetConfig
+from fsarctl.datasets.clips import Clip
+from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.folder import open_folder
 from fsarctl.errors import ConfigError, InputError
 
 

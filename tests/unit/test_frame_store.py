@@ -14,9 +14,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import TransposeCodec
 
-from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
-from fsarctl.data.shards import CLIPS_PER_SHARD, layout
 from fsarctl.errors import IntegrityError
+from fsarctl.frames.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
+from fsarctl.frames.shards import CLIPS_PER_SHARD, layout
 
 T, S = 3, 20
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.errors import ConfigError
-from fsarctl.keeping import Kept, Room
-from fsarctl.machine import Machine
+from fsarctl.execution.device import Machine
 
 SIZE = 6 * 4  # bytes of a tensor below
 

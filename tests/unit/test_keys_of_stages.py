@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fsarctl.config import EvalConfig, ExtractConfig, ModelConfig, TrainConfig
-from fsarctl.machine import Machine
-from fsarctl.settings import load_settings
-from stages.plan import Pipeline, RunOptions
+from fsarctl.config.sources import load_settings
+from fsarctl.config.tables import EvalConfig, ExtractConfig, ModelConfig, TrainConfig
+from fsarctl.execution.device import Machine
+from fsarctl.stages.plan import Pipeline, RunOptions
 
 FILE = """
 [datasets.shapes]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.data.labels import nearest, read_labels
+from fsarctl.datasets.labels import nearest, read_labels
 from fsarctl.errors import InputError
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fsarctl.describing.answers import BadAnswerError, parse_answer
+from fsarctl.text.llm.answers import BadAnswerError, parse_answer
 
 GOOD = ("Run up.", "Leap.", "Land.")
 OBJECT = json.dumps(dict(zip(("beginning", "process", "end"), GOOD, strict=True)))

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from fsarctl.data.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
-from fsarctl.data.sampling import random_candidates, segment_centres
-from fsarctl.loading import Batch, EpisodeLoader
+from fsarctl.episodes.crops import random_candidates
+from fsarctl.episodes.loader import Batch, EpisodeLoader
+from fsarctl.frames.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
+from fsarctl.video.sampling import segment_centres
 
 T, S, CLASSES, CLIPS = 4, 8, 3, 5
 
@@ -99,7 +100,7 @@ def test_a_fixed_crop_has_its_own_frames_for_good(tmp_path: Path) -> None:
 def test_frames_held_in_memory_are_those_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = store(tmp_path / "s", 3)
     held = loader(given).load(5)
-    monkeypatch.setattr("fsarctl.loading.RESIDENT_BYTES", 0)
+    monkeypatch.setattr("fsarctl.episodes.loader.RESIDENT_BYTES", 0)
     read = loader(given).load(5)
     assert torch.equal(held.support, read.support)
     assert torch.equal(held.query, read.query)

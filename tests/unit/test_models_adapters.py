@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
 from fsarctl.models.adapters import Adapter
 from fsarctl.models.backbone import load_backbone
-from fsarctl.models.task_adapter import TaskAdapterPlusPlus
 
 
 @pytest.mark.parametrize("skip", [False, True])

@@ -5,8 +5,8 @@ import torch
 from small_model import episode, small_backbone
 from torch.testing import assert_close
 
+from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
 from fsarctl.models.backbone import Backbone, load_backbone
-from fsarctl.models.task_adapter import TaskAdapterPlusPlus
 
 
 def assert_is_clip(backbone: Backbone, support, tokens, **layers: int) -> None:

@@ -6,9 +6,9 @@ from small_model import episode, small_backbone, small_model
 from torch.testing import assert_close
 
 from fsarctl.errors import ConfigError
+from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
 from fsarctl.models.backbone import load_backbone
 from fsarctl.models.strategies import STRATEGIES
-from fsarctl.models.task_adapter import TaskAdapterPlusPlus
 
 LABELS = torch.tensor([0, 1, 2, 0])
 KINDS = STRATEGIES["task-adapter++"]

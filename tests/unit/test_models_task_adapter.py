@@ -8,7 +8,7 @@ from small_model import episode, small_backbone, small_model
 from torch.testing import assert_close
 
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.models import PRESETS, Formulation, TaskAdapterPlusPlus
+from fsarctl.methods import PRESETS, Formulation, TaskAdapterPlusPlus
 from fsarctl.models.metrics import METRICS
 
 LABELS = torch.tensor([0, 1, 2, 0])

@@ -7,16 +7,16 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import torch
 
-from fsarctl import config
-from fsarctl.assembly import ADAPTER_FIELDS, build_model, model_key, tokens_of
-from fsarctl.config import Config, ModelConfig
-from fsarctl.data.corpus import PROMPT_MAKERS
+from fsarctl.config.sources import Settings
+from fsarctl.config.tables import Config, ModelConfig
+from fsarctl.config import tables as config
 from fsarctl.errors import ConfigError
-from fsarctl.models import PRESETS, Formulation
+from fsarctl.methods import PRESETS, Formulation
+from fsarctl.methods.build import ADAPTER_FIELDS, build_model, model_key, tokens_of
 from fsarctl.models.metrics import METRICS
 from fsarctl.models.strategies import ORDER_FIRST, POSITIONS, PROMPTS, STRATEGIES, VISUAL_STEPS
-from fsarctl.settings import Settings
-from fsarctl.sweeps import sweeps
+from fsarctl.results.sweeps import sweeps
+from fsarctl.text.corpus import PROMPT_MAKERS
 
 TINY = ModelConfig(backbone="tiny", weights="shipped", visual_layers=1, text_layers=1)
 DESCRIPTIONS = {

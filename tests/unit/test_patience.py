@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from fsarctl.describing.patience import asked_to_wait, pause
+from fsarctl.text.llm.retries import asked_to_wait, pause
 
 NOON = "Wed, 21 Oct 2015 12:00:00 GMT"
 

@@ -11,14 +11,14 @@ from plain_path import plain_scores
 from small_model import episode, small_model
 from torch import Tensor
 
-from fsarctl.assembly import build_model, tokens_of
-from fsarctl.config import ModelConfig, TrainConfig
+from fsarctl.config.tables import ModelConfig, TrainConfig
+from fsarctl.episodes.loader import EpisodeLoader
+from fsarctl.episodes.scoring import Scorer
+from fsarctl.episodes.trainer import train_adapters
 from fsarctl.errors import ConfigError
-from fsarctl.loading import EpisodeLoader
-from fsarctl.models import TaskAdapterPlusPlus
-from fsarctl.reporting import SILENT
-from fsarctl.scoring import Scorer
-from fsarctl.training import train_adapters
+from fsarctl.methods import TaskAdapterPlusPlus
+from fsarctl.methods.build import build_model, tokens_of
+from fsarctl.progress import SILENT
 
 SENTENCES = ("It starts.", "It goes on.", "It ends.")
 
@@ -110,7 +110,7 @@ def test_training_on_kept_prefixes_is_training_on_those_crops(
             loader(model, "val", crop="centre"),
         )
         if name == "plain":
-            monkeypatch.setattr("fsarctl.training._prefixes", lambda *_: None)
+            monkeypatch.setattr("fsarctl.episodes.trainer._prefixes", lambda *_: None)
         (tmp_path / name).mkdir()
         how: Any = {"scratch": tmp_path / name, "reporter": SILENT, "title": "train"}
         train_adapters(model, base, validation, config, **how)
@@ -132,10 +132,10 @@ def test_fixed_crops_need_a_prefix_that_stays(
 @pytest.mark.slow
 def test_predictions_are_identical_over_a_thousand_episodes(tmp_path: Path) -> None:
     """Of the embedded default: its clips, its model, adapters that were moved."""
-    from fsarctl.data.clips import Clip
-    from fsarctl.data.extraction import extract_clips
-    from fsarctl.data.frame_store import FrameStore
-    from fsarctl.data.shapes import render_split
+    from fsarctl.datasets.clips import Clip
+    from fsarctl.datasets.shapes.rendering import render_split
+    from fsarctl.frames.extraction import extract_clips
+    from fsarctl.frames.frame_store import FrameStore
 
     videos = tmp_path / "videos"
     videos.mkdir()

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.data.splits import load_split_lists
+from fsarctl.config.sources import load_settings
+from fsarctl.datasets.splits import load_split_lists
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.machine import Machine
-from fsarctl.settings import load_settings
-from stages import evaluate
-from stages.plan import Pipeline, RunOptions
+from fsarctl.execution.device import Machine
+from fsarctl.stages import evaluate
+from fsarctl.stages.plan import Pipeline, RunOptions
 
 MODEL = """
 [describe]
@@ -64,7 +64,7 @@ def test_evaluations_of_several_shots_share_their_videos(
         given.append(shared)
         return make(*args, shared=shared, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("stages.plan.evaluate.unit", unit)
+    monkeypatch.setattr("fsarctl.stages.plan.evaluate.unit", unit)
     pipeline(tmp_path, FOLDER).everything([1, 3])
     assert given[0] is not None
     assert all(each is given[0] for each in given[1:])

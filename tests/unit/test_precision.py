@@ -12,14 +12,15 @@ from safetensors import safe_open
 from shapes_loader import shapes_loader
 from small_model import episode, small_model
 
-from fsarctl.config import TrainConfig
+from fsarctl.config.tables import TrainConfig
+from fsarctl.episodes.scoring import Scorer
+from fsarctl.episodes.trainer import train_adapters
 from fsarctl.errors import ConfigError
-from fsarctl.machine import Machine
-from fsarctl.models import TaskAdapterPlusPlus, load_backbone
+from fsarctl.execution.device import Machine
+from fsarctl.methods import TaskAdapterPlusPlus
+from fsarctl.models.backbone import load_backbone
 from fsarctl.models.precision import Precision
-from fsarctl.reporting import SILENT
-from fsarctl.scoring import Scorer
-from fsarctl.training import train_adapters
+from fsarctl.progress import SILENT
 
 
 @pytest.fixture
@@ -100,8 +101,8 @@ def test_predictions_on_shapes_are_those_of_float32(tmp_path: Path) -> None:
 def test_what_is_kept_of_training_in_bf16_is_float32(
     make_model: Callable[..., Any], tmp_path: Path, make_store: Callable[..., Any]
 ) -> None:
-    from fsarctl.assembly import tokens_of
-    from fsarctl.loading import EpisodeLoader
+    from fsarctl.episodes.loader import EpisodeLoader
+    from fsarctl.methods.build import tokens_of
 
     model = make_model(precision="bf16")
     made = []

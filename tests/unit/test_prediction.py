@@ -16,14 +16,14 @@ from safetensors.torch import load_file, save_file
 from small_model import small_model
 from torch import Tensor
 
-from fsarctl.data.clip_files import ClipFile
-from fsarctl.data.clips import Clip
-from fsarctl.data.corpus import SubActions, action_prompts
-from fsarctl.data.decoders import decode_clip
+from fsarctl.datasets.clip_files import ClipFile
+from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
-from fsarctl.models.task_adapter import TaskAdapterPlusPlus
-from fsarctl.prediction import Predictor
-from fsarctl.support import Support, load_support
+from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+from fsarctl.predict.predictor import Predictor
+from fsarctl.predict.support_set import Support, load_support
+from fsarctl.text.corpus import SubActions, action_prompts
+from fsarctl.video.decode import decode_clip
 
 DESCRIPTIONS: Mapping[str, SubActions] = {
     "jump": ("Crouch.", "Leave the ground.", "Land."),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from video_kinds import KINDS
 
-from fsarctl.settings import load_settings
+from fsarctl.config.sources import load_settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 FSARCTL = Path(sys.executable).with_name("fsarctl")

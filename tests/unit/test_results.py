@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fsarctl.errors import InputError
-from fsarctl.predictions import Predictions
-from fsarctl.results import Result, compare, load_result, write_result
-from fsarctl.statistics import Estimate, estimate, two_sided_p
+from fsarctl.results.intervals import Estimate, estimate, two_sided_p
+from fsarctl.results.predictions import Predictions
+from fsarctl.results.result import Result, compare, load_result, write_result
 
 NAMES = [f"{label}/{number}" for label in "abc" for number in range(4)]
 FACTS = {"split": "test", "way": 2, "shot": 1, "query": 2, "seed": 0, "episodes": 3, "model": "x"}

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from fsarctl.config.sources import Settings, load_settings, rows
 from fsarctl.errors import ConfigError
-from fsarctl.settings import Settings, load_settings, rows
 
 FILE = """
 [datasets.shapes]

@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 
-from fsarctl.data import shapes
-from fsarctl.data.shapes import CLASSES, draw_nuisance, render, render_clip, render_split
-from fsarctl.drawing import KINDS, Sprite, draw
-from fsarctl.reporting import SILENT
+from fsarctl.datasets.shapes import rendering as shapes
+from fsarctl.datasets.shapes.drawing import KINDS, Sprite, draw
+from fsarctl.datasets.shapes.rendering import CLASSES, draw_nuisance, render, render_clip, render_split
+from fsarctl.progress import SILENT
 
 FORWARDS = [one for one in CLASSES if not one.backwards]
 PARTNER = {

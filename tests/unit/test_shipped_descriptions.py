@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config import PAPER_LAYERS
-from fsarctl.data.corpus import PROMPT_MAKERS, STAGES, load_corpus, prompts_of
-from fsarctl.data.splits import load_split_lists
+from fsarctl.config.tables import PAPER_LAYERS
+from fsarctl.datasets.splits import load_split_lists
+from fsarctl.text.corpus import PROMPT_MAKERS, STAGES, load_corpus, prompts_of
 
 BENCHMARKS = {
     name.replace("-", "_"): sorted({label for rows in load_split_lists(name).values() for label, _ in rows})
@@ -24,7 +24,7 @@ FILES = {
 }
 SHIPPED = {
     resource.name: json.loads(resource.read_text(encoding="utf-8"))
-    for resource in resources.files("prompts").iterdir()
+    for resource in resources.files("fsarctl.prompts").iterdir()
     if resource.name.endswith(".json")
 }
 DESCRIBED = {label: stages for file in FILES for label, stages in SHIPPED[file].items()}

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from small_model import episode, small_backbone, small_model
 
-from fsarctl.loading import EpisodeLoader
-from fsarctl.shortcuts import InClassOrder, TransposedProduct
+from fsarctl.episodes.loader import EpisodeLoader
+from fsarctl.episodes.shortcuts import InClassOrder, TransposedProduct
 
 
 def test_the_transposed_product_gives_each_query_the_text_of_its_own_class() -> None:

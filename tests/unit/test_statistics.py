@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from fsarctl.statistics import estimate, estimate_over_seeds, wilson
+from fsarctl.results.intervals import estimate, estimate_over_seeds, wilson
 
 
 def test_interval_is_that_of_the_formula() -> None:

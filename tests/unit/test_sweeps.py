@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsarctl.config import AblateConfig, RowConfig
+from fsarctl.config.sources import Settings, load_settings
+from fsarctl.config.tables import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError, UsageError
-from fsarctl.predictions import Predictions
-from fsarctl.results import Result, load_result, write_result
-from fsarctl.settings import Settings, load_settings
-from fsarctl.statistics import estimate
-from fsarctl.sweeps import chosen_rows, find_sweep, overrides_of, sweeps, table_rows
+from fsarctl.results.intervals import estimate
+from fsarctl.results.predictions import Predictions
+from fsarctl.results.result import Result, load_result, write_result
+from fsarctl.results.sweeps import chosen_rows, find_sweep, overrides_of, sweeps, table_rows
 
 FILE = """
 [datasets.shapes]

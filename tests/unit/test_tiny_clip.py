@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fsarctl.data.shapes import CLASSES, render_clip
+from fsarctl.datasets.shapes.rendering import CLASSES, render_clip
 from fsarctl.models import tiny_clip
 from fsarctl.models.backbone import load_backbone
 from fsarctl.models.tiny_clip.pretrain import encode_words, learn_merges
@@ -24,7 +24,7 @@ from fsarctl.models.tiny_clip.scenes import (
     draw_scene,
 )
 
-DESCRIPTIONS = json.loads((files("prompts") / "shapes.json").read_text(encoding="utf-8"))
+DESCRIPTIONS = json.loads((files("fsarctl.prompts") / "shapes.json").read_text(encoding="utf-8"))
 LABELS = [one.label for one in CLASSES]
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsarctl.describing.caption_limit import CaptionLimit
 from fsarctl.errors import ConfigError
 from fsarctl.models import tiny_clip
 from fsarctl.models.token_counts import context_length, count_tokens
+from fsarctl.text.caption_limit import CaptionLimit
 
 CAPTIONS = [
     "",

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 import torch
 
-from fsarctl.assembly import tokens_of
-from fsarctl.config import TrainConfig
+from fsarctl.config.tables import TrainConfig
+from fsarctl.episodes.evaluator import evaluate_episodes
+from fsarctl.episodes.feature_cache import Room
+from fsarctl.episodes.loader import EpisodeLoader, ahead, score_batch
+from fsarctl.episodes.scoring import Scorer
+from fsarctl.episodes.trainer import READ_AT_ONCE, train_adapters
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.evaluation import evaluate_episodes
-from fsarctl.keeping import Room
-from fsarctl.loading import EpisodeLoader, ahead, score_batch
-from fsarctl.reporting import SILENT
-from fsarctl.scoring import Scorer
-from fsarctl.training import READ_AT_ONCE, train_adapters
+from fsarctl.methods.build import tokens_of
+from fsarctl.progress import SILENT
 
 HOW = {"epochs": 3, "episodes": 40, "val_episodes": 10, "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
 
@@ -211,7 +211,7 @@ def test_the_best_epoch_is_in_the_model_and_not_the_last(
         seen.append(loaders[0].adapter_state())
         return next(accuracies)
 
-    monkeypatch.setattr("fsarctl.training._validate", validate)
+    monkeypatch.setattr("fsarctl.episodes.trainer._validate", validate)
     training = train(loaders, tmp_path / "scratch")
     assert training.best_epoch == 2
     state = loaders[0].adapter_state()
@@ -368,7 +368,7 @@ def test_what_is_kept_changes_no_score(
     with torch.no_grad():
         for parameter in model.trainable_parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
-    monkeypatch.setattr("fsarctl.scoring.MOST_EPISODES", 2)
+    monkeypatch.setattr("fsarctl.episodes.scoring.MOST_EPISODES", 2)
     scorer = Scorer(model, validation, mode, Room(memory=kept, disk=kept, folder=tmp_path))
     numbers = [0, 1, 2, 0]
     scored = [

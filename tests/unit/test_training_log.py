@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from fsarctl.assembly import tokens_of
 from fsarctl.cli.curves import sparkline
-from fsarctl.config import TrainConfig
+from fsarctl.config.tables import TrainConfig
+from fsarctl.episodes.loader import EpisodeLoader
+from fsarctl.episodes.tensorboard import require_board, run_name, watching
+from fsarctl.episodes.trainer import train_adapters
+from fsarctl.episodes.training_log import TrainingLog, read_log, write_log
 from fsarctl.errors import ConfigError
-from fsarctl.loading import EpisodeLoader
-from fsarctl.reporting import SILENT
-from fsarctl.training import train_adapters
-from fsarctl.training_board import require_board, run_name, watching
-from fsarctl.training_log import TrainingLog, read_log, write_log
+from fsarctl.methods.build import tokens_of
+from fsarctl.progress import SILENT
 
 
 def logged(losses: list[float], right: list[int], *, episodes: int, queries: int) -> list[dict[str, Any]]:

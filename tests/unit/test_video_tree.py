@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.data.tree import VideoTree, find_videos
+from fsarctl.datasets.video_tree import VideoTree, find_videos
 
 
 def plant(root: Path, *names: str) -> Path:

@@ -74,7 +74,7 @@ def encode_words(merges: list[tuple[str, str]]) -> bytes:
 
 def pretrain(seed: int, out: Path, steps: int = STEPS) -> None:
     """Train from nothing and write FILE, ``BPE``'s and ``CONFIG``'s namesakes beside it."""
-    corpus = json.loads((files("prompts") / "shapes.json").read_text(encoding="utf-8"))
+    corpus = json.loads((files("fsarctl.prompts") / "shapes.json").read_text(encoding="utf-8"))
     spoken = " ".join([*WORDS, *corpus, *(stage for stages in corpus.values() for stage in stages)])
     words = {"".join(filter(str.isalpha, part)) for part in spoken.lower().replace("-", " ").split()} - {""}
     bpe, config = out.with_name(BPE.name), out.with_name(CONFIG.name)

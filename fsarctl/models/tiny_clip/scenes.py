@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fsarctl.drawing import BACKDROPS, COLOURS, KINDS, Backdrop, Picture, Sprite, draw, paint
+from fsarctl.datasets.shapes.drawing import BACKDROPS, COLOURS, KINDS, Backdrop, Picture, Sprite, draw, paint
 
 __all__ = ["OBJECT", "SCENE", "WORDS", "Caption", "Scene", "agreement", "atoms", "describe", "draw_scene"]
 

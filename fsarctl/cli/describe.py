@@ -1,0 +1,203 @@
+"""``fsarctl describe``: make descriptions, show them, or say what they would cost."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fsarctl.cli.console import print_json, print_line, say
+from fsarctl.errors import UsageError
+from fsarctl.progress import counted
+
+if TYPE_CHECKING:
+    from fsarctl.cli.session import Session
+    from fsarctl.stages.describe import Plan
+    from fsarctl.stages.plan import Pipeline
+    from fsarctl.text.llm.language_model import Described
+    from fsarctl.text.sources import Found
+
+__all__ = ["chosen_labels", "labels_of", "make", "show", "show_calls"]
+
+_SHOWN = 3
+
+
+def make(session: "Session", pipeline: "Pipeline", file: Path | None, *, force: bool, as_json: bool) -> None:
+    """Make the descriptions of a label list, or of the datasets.
+
+    Raises:
+        PartialError: a language model did not describe some labels; whatever lacks none of them is made.
+    """
+    from fsarctl.stages.describe import failures, labels_asked
+
+    listed = _listed(file) if file else []
+    try:
+        units = [pipeline.describe_labels(listed, file)] if file else pipeline.describe()
+    finally:  # a misspelt correction may be why a label has no description
+        _say_unused(session, pipeline, file, listed)
+    undone = [unit for unit in units if force or session.store.find(unit) is None]
+    asked = pipeline.ask(undone, session.reporter)
+    failed = set(asked.failed) if asked else set()
+    ready = [unit for unit in units if not failed & set(labels_asked(unit))]
+    made = session.realise(ready, force=force, as_json=as_json) if ready else []
+    if as_json:
+        print_json(
+            {
+                "schema": "fsarctl.describe/1",
+                "artifacts": made,
+                "answers": _answers(asked, session) if asked else None,
+            }
+        )
+    if asked and failed:
+        raise failures(asked, len(asked.sub_actions) + len(failed), session.flags)
+
+
+def show(
+    session: "Session", pipeline: "Pipeline", file: Path | None, chosen: Sequence[str], *, as_json: bool
+) -> None:
+    """Print what each label is described by now."""
+    labels = chosen_labels(session, pipeline, file, chosen) if chosen else labels_of(pipeline, file)
+    found = pipeline.sources().all(labels)
+    if not chosen:
+        _say_unused(session, pipeline, file, labels)
+    if as_json:
+        print_json(
+            {"schema": "fsarctl.descriptions/1", "descriptions": [_row(each, found) for each in labels]}
+        )
+        return
+    _print_descriptions(labels, found)
+
+
+def show_calls(plan: "Plan", *, as_json: bool) -> None:
+    """Print what a language model would be asked, and about what that takes."""
+    if as_json:
+        print_json(
+            {
+                "schema": "fsarctl.describe-plan/1",
+                "calls": len(plan.calls),
+                "kept": plan.kept,
+                "prompt_tokens": plan.prompt_tokens,
+                "completion_tokens": plan.completion_tokens,
+                "cost": plan.cost,
+                "prompts": dict(plan.calls),
+            }
+        )
+        return
+    from fsarctl.text.llm.costs import amount
+
+    for label, prompt in plan.calls.items():
+        typer.echo(f"--- {label}\n{prompt}\n")
+    about = f"about {plan.prompt_tokens:,} + {plan.completion_tokens:,} tokens" if plan.calls else "no tokens"
+    cost = f", about {amount(plan.cost)} at your prices" if plan.calls and plan.cost is not None else ""
+    calls = f"{counted(len(plan.calls), 'call')} would be made ({about}{cost})"
+    say(f"{calls}; {counted(plan.kept, 'description')} {'is' if plan.kept == 1 else 'are'} there already")
+
+
+def labels_of(pipeline: "Pipeline", file: Path | None) -> list[str]:
+    """The labels of a list, or those of the datasets."""
+    return _listed(file) if file else pipeline.described_labels()
+
+
+def _listed(file: Path) -> list[str]:
+    from fsarctl.datasets.labels import read_labels
+
+    listed = read_labels(file)
+    for remark in listed.remarks:
+        say(f"{file}: {remark}")
+    return list(listed.labels)
+
+
+def chosen_labels(
+    session: "Session", pipeline: "Pipeline", file: Path | None, chosen: Sequence[str]
+) -> list[str]:
+    """The labels that a person named, as the list, the datasets or the corrections spell them.
+
+    One that none of them has is taken as it is, and said, with the label that may have been meant.
+
+    Raises:
+        UsageError: one is empty.
+        InputError: the list or the corrections cannot be read.
+    """
+    from fsarctl.datasets.labels import loosely, nearest
+    from fsarctl.text.edits import load_edits
+
+    if not all(label.strip() for label in chosen):
+        raise UsageError("a label is empty", next_step='For example: fsarctl describe --edit "long jump"')
+    known = [*(_listed(file) if file else ()), *pipeline.labels_of_datasets()]
+    spelled = {loosely(label): label for label in (*load_edits(session.settings.root), *reversed(known))}
+    labels = {label if label in known else spelled.get(loosely(label), label): None for label in chosen}
+    for label in labels:
+        if known and label not in known:
+            near = nearest(label, known)
+            say(f"{label!r} is in {_nowhere(file)}" + (f"; did you mean {near!r}?" if near else ""))
+    return list(labels)
+
+
+def _say_unused(session: "Session", pipeline: "Pipeline", file: Path | None, labels: Sequence[str]) -> None:
+    """Corrections of labels that are neither among these nor in a dataset: perhaps they are misspelt."""
+    from fsarctl.datasets.labels import loosely, nearest
+    from fsarctl.text.edits import EDITS, load_edits
+
+    edits = load_edits(session.settings.root)
+    if not edits:
+        return
+    of_datasets = pipeline.labels_of_datasets()
+    known = [*labels, *of_datasets]
+    used = {loosely(label) for label in known}
+    near = {label: nearest(label, known) for label in edits if loosely(label) not in used}
+    if not of_datasets:  # other label lists may have them
+        near = {label: other for label, other in near.items() if other}
+    if not near:
+        return
+    named = [f"{label!r}" + (f" (did you mean {other!r}?)" if other else "") for label, other in near.items()]
+    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+    say(f"{EDITS} also describes {', '.join(named[:_SHOWN])}{more}, in {_nowhere(file)}")
+
+
+def _nowhere(file: Path | None) -> str:
+    return f"neither {file} nor a dataset" if file else "no dataset"
+
+
+def _print_descriptions(labels: Sequence[str], found: Mapping[str, "Found"]) -> None:
+    from rich.text import Text
+
+    from fsarctl.text.corpus import STAGES
+
+    width = max(map(len, STAGES))
+    for label in labels:
+        each = found.get(label)
+        origin = ", ".join(filter(None, [each.source, each.place])) if each else "not described yet"
+        print_line(Text(label, "bold").append(f"  ({origin})", "not bold dim" if each else "not bold yellow"))
+        for stage, sentence in zip(STAGES, each.sub_actions, strict=True) if each else ():
+            print_line(Text(f"  {stage:<{width}}  ", "dim").append(sentence, "not dim"))
+    are = "is" if 1 in (len(found), len(labels)) else "are"
+    say(f"{len(found)} of {counted(len(labels), 'label')} {are} described")
+
+
+def _row(label: str, found: Mapping[str, "Found"]) -> dict[str, Any]:
+    from fsarctl.text.corpus import STAGES
+
+    each = found.get(label)
+    sentences = each.sub_actions if each else (None,) * len(STAGES)
+    return {
+        "label": label,
+        **dict(zip(STAGES, sentences, strict=True)),
+        "source": each.source if each else None,
+        "place": each.place if each else None,
+        "answered_by": each.record.answered_by if each and each.record else None,
+        "created": each.record.created if each and each.record else None,
+    }
+
+
+def _answers(asked: "Described", session: "Session") -> dict[str, Any]:
+    from fsarctl.stages.describe import prices, tokens
+
+    counts = tokens(asked)
+    return {
+        "found": asked.found,
+        "new": asked.new,
+        "failed": dict(asked.failed),
+        "alike": asked.alike,
+        **counts,
+        "cost": prices(session.settings.config.describe).cost(*counts.values()),
+    }

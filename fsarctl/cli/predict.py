@@ -1,0 +1,221 @@
+"""`fsarctl predict`: names the action of new clips, and prints the best classes of each."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fsarctl.cli.console import print_json, print_table, say
+from fsarctl.errors import PartialError, UsageError
+from fsarctl.execution.device import Machine
+from fsarctl.models.strategies import TITLES
+from fsarctl.progress import counted
+
+if TYPE_CHECKING:
+    from fsarctl.cli.session import Session
+    from fsarctl.predict.predictor import ClassScore, Prediction
+    from fsarctl.stages.predict import Ready
+
+__all__ = ["predict"]
+
+COLUMNS = ("clip", "rank", "class", "score", "confidence", "video", "text", "failure")
+EXTENSION = ".safetensors"
+
+
+def predict(
+    session: "Session",
+    place: Path,
+    paths: Sequence[Path],
+    *,
+    top: int,
+    shot: int | None,
+    frozen: bool,
+    save: Path | None,
+    workers: int,
+    time_limit_s: float,
+    machine: Machine,
+    layout: str,
+) -> None:
+    """Print the ``top`` classes of each clip as table, csv or json.
+
+    Raises:
+        UsageError: the words contradict each other.
+        PartialError: some clips could not be read; the others were printed.
+    """
+    _check(place, paths, shot, frozen, save)
+    from fsarctl.datasets.clip_files import clip_files
+    from fsarctl.stages.predict import Setup
+
+    clips = clip_files(paths)
+    setup = Setup(
+        session.settings,
+        session.pipeline(machine=machine),
+        session.store,
+        machine,
+        workers,
+        time_limit_s,
+        session.reporter,
+    )
+    ready = setup.ready(place, shot=shot, frozen=frozen)
+    if save is not None:
+        ready.support.save(save)
+        say(f"saved {len(ready.support.clips)} clips of {len(ready.support.labels)} classes: {save}")
+    predictions = list(ready.predictor.predict(ready.support, clips))
+    _warn_of_twins(predictions)
+    if layout == "json":
+        print_json(_document(session, ready, predictions, top))
+    elif layout == "csv":
+        _print_csv(predictions, top)
+    elif predictions:
+        _print_table(session, ready, predictions, top)
+    failed = [each for each in predictions if each.failure]
+    if failed:
+        first = f"{failed[0].clip} ({failed[0].failure})"
+        others = len(predictions) - len(failed)
+        raise PartialError(
+            f"{len(failed)} of {counted(len(predictions), 'clip')} could not be read: {first}"
+            + (f" and {len(failed) - 1} more" if len(failed) > 1 else ""),
+            next_step=f"Check that a player can show {'it' if len(failed) == 1 else 'them'}."
+            + (
+                f" {counted(others, 'other')} {'was' if others == 1 else 'were'} classified."
+                if others
+                else ""
+            ),
+        )
+
+
+def _check(place: Path, paths: Sequence[Path], shot: int | None, frozen: bool, save: Path | None) -> None:
+    if frozen and shot is not None:
+        raise UsageError("--frozen has no adapters to choose by --shots", next_step="Leave out one of them.")
+    if not paths and save is None:
+        raise UsageError(
+            "there is no clip to classify",
+            next_step="Name videos or folders of videos, or keep the support alone: --save-support FILE",
+        )
+    if save is None:
+        return
+    if place.is_file():
+        raise UsageError(f"{place} is a saved support already", next_step="Leave out --save-support.")
+    if save.suffix != EXTENSION:
+        raise UsageError(
+            f"--save-support {save} does not end in {EXTENSION}", next_step=f"Name it {save.name}{EXTENSION}."
+        )
+    if not save.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {save.parent} for --save-support", next_step="Make it first.")
+
+
+def _warn_of_twins(predictions: "Sequence[Prediction]") -> None:
+    """A clip that is its own example says nothing about how good the answers are."""
+    twins = [each for each in predictions if each.twin]
+    if twins:
+        more = f"; and {len(twins) - 1} more" if len(twins) > 1 else ""
+        say(
+            f"warning: {twins[0].clip} has the same frames as {twins[0].twin} of the support{more}."
+            " What is said of a support clip is no test"
+        )
+
+
+def _document(
+    session: "Session", ready: "Ready", predictions: "Sequence[Prediction]", top: int
+) -> dict[str, Any]:
+    model, adapters = session.settings.config.model, ready.adapters
+    return {
+        "schema": "fsarctl.predict/1",
+        "model": {
+            "backbone": model.backbone,
+            "weights": model.weights,
+            "strategy": model.strategy if adapters else "frozen",
+            "shot": adapters.shot if adapters else None,
+            "adapters": adapters.artifact.key if adapters else None,
+        },
+        "query_mode": "independent",
+        "score": _score_kind(session, ready),
+        "support": {
+            "classes": ready.support.shots,
+            "left_out": dict(ready.left_out),
+            "undescribed": list(ready.undescribed),
+        },
+        "clips": [
+            {
+                "clip": each.clip,
+                "top": [_numbers(scored) for scored in each.classes[:top]],
+                "failure": each.failure or None,
+                "remarks": list(each.remarks),
+                "same_frames_as": each.twin or None,
+            }
+            for each in predictions
+        ],
+    }
+
+
+def _numbers(scored: "ClassScore") -> dict[str, Any]:
+    return {
+        "class": scored.label,
+        "score": scored.score,
+        "confidence": scored.confidence,
+        "video": scored.video,
+        "text": scored.text,
+    }
+
+
+def _print_csv(predictions: "Sequence[Prediction]", top: int) -> None:
+    """A line for each clip and rank, with the names of the JSON document; a failed clip has one line."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for each in predictions:
+        for rank, scored in enumerate(each.classes[:top], start=1):
+            writer.writerow({"clip": each.clip, "rank": rank, **_numbers(scored)})
+        if each.failure:
+            writer.writerow({"clip": each.clip, "failure": each.failure})
+    typer.echo(text.getvalue(), nl=False)
+
+
+def _print_table(session: "Session", ready: "Ready", predictions: "Sequence[Prediction]", top: int) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    typer.echo(_heading(session, ready))
+    table = Table()
+    table.add_column("clip", overflow="fold")
+    table.add_column("class", overflow="fold")
+    table.add_column("confidence", justify="right")
+    table.add_column("score", justify="right")
+    for each in predictions:
+        name = _printable(each.clip)
+        for rank, scored in enumerate(each.classes[:top]):
+            style = "bold" if rank == 0 else "dim"
+            cells = (_printable(scored.label), f"{scored.confidence:.2f}", f"{scored.score:.4f}")
+            table.add_row(Text("" if rank else name), *(Text(cell, style) for cell in cells))
+        if each.failure:
+            table.add_row(Text(name), Text(_printable(each.failure), "red"), Text("failed", "red"), "")
+        table.add_section()
+    print_table(table)
+    scale = session.settings.config.model.logit_scale
+    typer.echo(f"confidence: softmax of {scale:g} x score over the classes; it is not calibrated")
+
+
+def _heading(session: "Session", ready: "Ready") -> str:
+    counts = sorted(set(ready.support.shots.values()))
+    each = counted(counts[0], "clip") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
+    model = TITLES["frozen"]
+    if ready.adapters is not None:
+        strategy = session.settings.config.model.strategy
+        model = f"{TITLES[strategy]} ({ready.adapters.artifact.manifest.slot})"
+    kind = {"both": "video x text", "video": "video", "text": "text"}[_score_kind(session, ready)]
+    return f"{len(ready.support.labels)} classes, {each} each; {model}; score: {kind}; each clip alone"
+
+
+def _score_kind(session: "Session", ready: "Ready") -> str:
+    """What has a part in the scores: both, video or text."""
+    kind = session.settings.config.model.score
+    return "video" if ready.support.text is None else kind
+
+
+def _printable(name: str) -> str:
+    """A name from a file system cannot move the cursor."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], name)

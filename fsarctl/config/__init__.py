@@ -1,0 +1,1 @@
+"""Settings: the tables of fsarctl.toml, and where each value comes from."""

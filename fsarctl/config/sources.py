@@ -1,0 +1,354 @@
+"""Where settings come from: flags (--set), then FSARCTL_* variables, then fsarctl.toml, then defaults.
+
+``load_settings`` finds fsarctl.toml upward from a directory, like git finds its root, merges the four
+sources, and remembers for each value which one it came from. Unknown keys are errors that name the
+nearest known one.
+"""
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from fsarctl.config.tables import (
+    PAPER_LAYERS,
+    AblateConfig,
+    Config,
+    DatasetConfig,
+    DescribeConfig,
+    EvalConfig,
+    ExtractConfig,
+    ModelConfig,
+    TrainConfig,
+)
+from fsarctl.errors import ConfigError
+from fsarctl.errors.addresses import hidden, hidden_within
+
+__all__ = ["FILE_NAME", "Settings", "load_settings", "rows", "table_of", "toml_key"]
+
+FILE_NAME = "fsarctl.toml"
+TABLES: Mapping[str, type[Any]] = {
+    "describe": DescribeConfig,
+    "extract": ExtractConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "eval": EvalConfig,
+}
+# Tables of tables: [datasets.NAME], [ablate.NAME].
+NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}
+# Variables that name places or moods rather than settings; the command line reads them itself.
+NOT_SETTINGS = {"FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A project: where it is, what its file says, and where each value came from.
+
+    ``origins`` maps a dotted key ("train.lr") to its source; a key that is not there has its default.
+    """
+
+    root: Path
+    config: Config
+    origins: Mapping[str, str]
+    values: Mapping[str, Any]
+    """What the sources say, by dotted key."""
+
+    def changed(self, overrides: Sequence[str]) -> "Settings":
+        """These settings with more ``--set`` arguments on top.
+
+        Raises:
+            ConfigError: as ``load_settings``.
+        """
+        values, origins = dict(self.values), dict(self.origins)
+        _merge(values, origins, _overriding(overrides))
+        return _with_paper_layers(Settings(self.root, _build(values, origins), origins, values))
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """The [datasets.NAME] table.
+
+        Raises:
+            ConfigError: no such table; the nearest names are suggested.
+        """
+        try:
+            return self.config.datasets[name]
+        except KeyError:
+            known = ", ".join(sorted(self.config.datasets)) or "none"
+            raise ConfigError(
+                f"there is no dataset {name!r}; known: {known}",
+                next_step=f"Add [datasets.{toml_key(name)}] to {FILE_NAME}"
+                f"{_nearest(name, self.config.datasets)}",
+            ) from None
+
+    def only_dataset(self, table: str) -> str:
+        """What ``train.dataset`` or ``eval.dataset`` names, or the only dataset there is.
+
+        Raises:
+            ConfigError: it names none that is there, or there are several to choose from.
+        """
+        name: str = getattr(self.config, table).dataset
+        if name:
+            self.dataset(name)
+            return name
+        if len(self.config.datasets) == 1:
+            return next(iter(self.config.datasets))
+        if not self.config.datasets:
+            raise ConfigError(
+                f"{FILE_NAME} has no dataset",
+                next_step="Add one as [datasets.NAME]; `fsarctl init FOLDER --dry-run` prints it. "
+                "For labels alone: fsarctl describe --labels FILE, or --show LABEL.",
+            )
+        raise ConfigError(
+            f"{table}.dataset is not set and there are {len(self.config.datasets)} datasets to choose from",
+            next_step=f"Name one in {FILE_NAME}: [{table}] dataset = ... (or --set {table}.dataset=NAME).",
+        )
+
+
+def toml_key(name: str) -> str:
+    """A name as a key of fsarctl.toml, in quotes if it needs them."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+def load_settings(
+    start: Path, overrides: Sequence[str] = (), environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """The settings that hold in ``start``.
+
+    ``overrides`` are ``--set`` arguments, ``"train.lr=0.01"``: the value is TOML, or a plain string.
+
+    Raises:
+        ConfigError: no fsarctl.toml here or above, broken TOML, an unknown key, a value of the wrong
+            type or out of range.
+    """
+    path = _find(start)
+    try:
+        file = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", next_step="Make it readable.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", next_step="Correct that line.") from None
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    sources = [
+        (FILE_NAME, _flatten(file)),
+        *((variable, [item]) for variable, item in _from_environment(environment, file)),
+        *_overriding(overrides),
+    ]
+    _merge(values, origins, sources)
+    return _with_paper_layers(Settings(path.parent, _build(values, origins), origins, values))
+
+
+def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
+    """Every setting as (dotted key, value, origin, meaning), in the order of the tables.
+
+    They are to be shown: addresses in the values are without login and query.
+    """
+    listed = []
+    tables: list[tuple[str, Any]] = [
+        (f"{group}.{name}", table)
+        for group in NAMED_TABLES
+        for name, table in getattr(settings.config, group).items()
+    ]
+    tables += [(name, getattr(settings.config, name)) for name in TABLES]
+    for table, instance in tables:
+        for each in fields(instance):
+            if isinstance(instance, DatasetConfig) and each.name not in instance.settings():
+                continue
+            key = f"{table}.{each.name}"
+            origin = settings.origins.get(key, "default")
+            value = hidden_within(asdict(instance)[each.name])
+            listed.append((key, value, origin, each.metadata["meaning"]))
+    return listed
+
+
+def table_of(cls: type[Any], name: str, content: Mapping[str, Any], origin: str) -> Any:
+    """``content`` as the dataclass of a table, checked like fsarctl.toml.
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong type or out of range; ``origin`` is named.
+    """
+    for key in content:
+        _check_field(cls, name, key, origin)
+    return _table(cls, name, content, {f"{name}.{key}": origin for key in content})
+
+
+def _merge(
+    values: dict[str, Any], origins: dict[str, str], sources: Sequence[tuple[str, Sequence[tuple[str, Any]]]]
+) -> None:
+    for origin, items in sources:
+        for key, value in items:
+            _check_known(key, origin)
+            # A table given whole (splits = {...}) replaces what was there; its parts are not merged.
+            values[key] = value
+            origins[key] = origin
+
+
+def _with_paper_layers(settings: Settings) -> Settings:
+    """The paper's L and M for the benchmark that is trained on, where nothing else sets them."""
+    try:
+        trained = settings.dataset(settings.only_dataset("train"))
+    except ConfigError:  # a command that trains will say so
+        return settings
+    if trained.name not in PAPER_LAYERS:
+        return settings
+    visual, text = PAPER_LAYERS[trained.name]
+    model, origins = settings.config.model, dict(settings.origins)
+    if "model.visual_layers" not in settings.values:
+        model = replace(model, visual_layers=visual)
+        origins["model.visual_layers"] = f"default for {trained.name}"
+    if "model.text_layers" not in settings.values:
+        model = replace(model, text_layers=text)
+        origins["model.text_layers"] = f"default for {trained.name}"
+    return replace(settings, config=replace(settings.config, model=model), origins=origins)
+
+
+def _find(start: Path) -> Path:
+    if not start.is_dir():
+        raise ConfigError(f"there is no directory {start}", next_step="Correct --project.")
+    for folder in (start, *start.resolve().parents):
+        if (folder / FILE_NAME).is_file():
+            return (folder / FILE_NAME).resolve()
+    raise ConfigError(
+        f"there is no {FILE_NAME} in {start} or above it",
+        next_step="Go to a project, name one with --project, or write one (README: your own folder).",
+    )
+
+
+def _flatten(file: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    items: list[tuple[str, Any]] = []
+    for table, content in file.items():
+        if not isinstance(content, dict):
+            raise ConfigError(
+                f"{FILE_NAME}: {table} stands outside any table", next_step="Put it under its [table]."
+            )
+        if table in NAMED_TABLES:
+            for name, inner in content.items():
+                if not isinstance(inner, dict):
+                    raise ConfigError(
+                        f"{FILE_NAME}: {table}.{name} is not a table", next_step=f"Write [{table}.{name}]."
+                    )
+                items += [(f"{table}.{name}.{key}", value) for key, value in inner.items()]
+                if not inner:
+                    raise ConfigError(
+                        f"{FILE_NAME}: [{table}.{name}] is empty", next_step="Fill it, or remove it."
+                    )
+        else:
+            items += [(f"{table}.{key}", value) for key, value in content.items()]
+            if not content:
+                _check_known(f"{table}.", FILE_NAME)
+    return items
+
+
+def _from_environment(
+    environment: Mapping[str, str], file: Mapping[str, Any]
+) -> list[tuple[str, tuple[str, Any]]]:
+    keys = {f"FSARCTL_{t}_{f.name}".upper(): f"{t}.{f.name}" for t, c in TABLES.items() for f in fields(c)}
+    for name in file.get("datasets", {}):
+        for each in fields(DatasetConfig):
+            keys[f"FSARCTL_DATASETS_{name}_{each.name}".upper()] = f"datasets.{name}.{each.name}"
+    found = []
+    for variable in sorted(environment):
+        if not variable.startswith("FSARCTL_") or variable in NOT_SETTINGS:
+            continue
+        if variable not in keys:
+            raise ConfigError(
+                f"the environment variable {variable} is no setting",
+                next_step=f"Unset it{_nearest(variable, keys)}",
+            )
+        found.append((variable, (keys[variable], _parse(environment[variable]))))
+    return found
+
+
+def _overriding(overrides: Sequence[str]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """The ``--set`` arguments as sources, whose names are shown."""
+    return [(hidden(f"--set {text}"), [_from_override(text)]) for text in overrides]
+
+
+def _from_override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(
+            f"--set {text!r} is not KEY=VALUE", next_step="Write, for example, --set train.lr=0.01"
+        )
+    return key.strip(), _parse(value.strip())
+
+
+def _parse(text: str) -> Any:
+    """A value as TOML where it is TOML, and otherwise the text itself, so that quotes are optional."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _check_known(key: str, origin: str) -> None:
+    table, _, name = key.rpartition(".")
+    group = table.partition(".")[0]
+    if group in NAMED_TABLES and group != table:
+        cls = NAMED_TABLES[group]
+    elif table in TABLES:
+        cls = TABLES[table]
+    else:
+        raise ConfigError(
+            f"{origin}: there is no table [{table or key}]",
+            next_step=f"Known tables: {', '.join((*(f'{each}.NAME' for each in NAMED_TABLES), *TABLES))}"
+            f"{_nearest(table, TABLES)}",
+        )
+    if name:
+        _check_field(cls, table, name, origin)
+
+
+def _check_field(cls: type[Any], table: str, name: str, origin: str) -> None:
+    known = [f.name for f in fields(cls)]
+    if name not in known:
+        raise ConfigError(
+            f"{origin}: there is no setting {table}.{name}",
+            next_step=f"Known in [{table}]: {', '.join(known)}{_nearest(name, known)}",
+        )
+
+
+def _build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
+    # Names may hold dots when quoted in TOML, so a key is split at its last dot only.
+    content: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        table, _, name = key.rpartition(".")
+        content.setdefault(table, {})[name] = value
+    tables: dict[str, Any] = {
+        name: _table(cls, name, content.get(name, {}), origins) for name, cls in TABLES.items()
+    }
+    named: dict[str, Any] = {
+        group: {
+            table.removeprefix(f"{group}."): _table(cls, table, keys, origins)
+            for table, keys in content.items()
+            if table.startswith(f"{group}.")
+        }
+        for group, cls in NAMED_TABLES.items()
+    }
+    return Config(**named, **tables)
+
+
+def _table(cls: type[Any], table: str, content: Mapping[str, Any], origins: Mapping[str, str]) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        # Strict JSON is the mode that takes lists for tuples and 1 for 1.0, but never "1" for 1.
+        return TypeAdapter(cls).validate_json(json.dumps(content, default=str), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = f"{table}.{first['loc'][0]}" if first["loc"] else table
+        value = json.dumps(first["input"], ensure_ascii=False, default=str)
+        raise ConfigError(
+            f"{origins.get(key, FILE_NAME)}: {key} = {value}: {first['msg'].lower()}",
+            next_step="`fsarctl config show` lists every setting with its meaning.",
+        ) from None
+    except ConfigError as error:
+        raise ConfigError(f"[{table}] {error.message}", next_step=error.next_step) from None
+
+
+def _nearest(word: str, known: Any) -> str:
+    matches = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {matches[0]}?" if matches else "."

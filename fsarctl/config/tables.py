@@ -1,0 +1,478 @@
+"""Every setting of fsarctl.toml: one frozen dataclass per table, each field documented once, here.
+
+The rule that keeps caching honest: a table holds what changes a result; what does not (workers,
+device, verbosity, where the cache is) is a flag. Reading the file, the environment and ``--set`` is
+``fsarctl.config.sources``; this module knows only what is valid.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from itertools import product
+from typing import Any, ClassVar, Literal
+
+from fsarctl.errors import ConfigError
+
+__all__ = [
+    "AblateConfig",
+    "Config",
+    "DatasetConfig",
+    "DescribeConfig",
+    "EvalConfig",
+    "ExtractConfig",
+    "ModelConfig",
+    "PAPER_LAYERS",
+    "RowConfig",
+    "SPLITS",
+    "Shortcut",
+    "TrainConfig",
+    "setting",
+]
+
+SPLITS = ("train", "val", "test")
+
+Strategy = Literal["frozen", "full", "aim", "task-adapter", "task-adapter++"]
+AdapterKind = Literal["temporal", "spatial", "task", "joint", "order"]
+Position = Literal["top", "bottom", "all"]
+TaskPosition = Literal["before", "between", "after"]
+OrderPosition = Literal["before", "after"]
+SubActionUse = Literal["none", "average", "concatenate", "stages"]
+AlignmentKind = Literal["none", "attention", "conv1d"]
+MetricName = Literal[
+    "protonet", "protonet_frames", "protonet_means", "protonet_sequence", "bi_mhm", "otam", "trx"
+]
+TrxShots = Literal["prototypes", "pooled"]
+
+
+Shortcut = Literal["transposed", "transposed-scoring", "test-selection", "released"]
+
+
+def setting(default: Any, meaning: str) -> Any:
+    """A field with its default and its meaning; ``fsarctl config show`` and the README print both."""
+    if isinstance(default, (dict, list)):
+        return field(default_factory=lambda: type(default)(default), metadata={"meaning": meaning})
+    return field(default=default, metadata={"meaning": meaning})
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message, next_step="Correct it in fsarctl.toml, or override it with --set.")
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """[datasets.NAME]: where clips come from."""
+
+    kind: Literal["shapes", "folder", "benchmark", "list"] = setting(
+        "folder",
+        "shapes: rendered here; folder: root/<class>/<clip>; benchmark: a public one whose splits ship; "
+        "list: a file of paths and labels",
+    )
+    name: Literal["", "hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full"] = setting(
+        "", "benchmark: hmdb51, ucf101, kinetics100, ssv2-small or ssv2-full"
+    )
+    root: str = setting(
+        "", "where the videos are; folder: one directory per class; list: what its paths are relative to"
+    )
+    file: str = setting("", "list: lines of path,label[,split], as CSV, or of a path and a label, as text")
+    splits: Mapping[str, tuple[str, ...]] = setting(
+        {}, "train, val and test, each a list of class names; without splits every class is a test class"
+    )
+    split_file: str = setting("", "the splits as a CSV file instead: lines of class,split")
+    split_ratio: tuple[float, ...] = setting(
+        (), "the splits by lot instead: shares of the classes for train, val and test, e.g. [0.6, 0.2, 0.2]"
+    )
+    clips_per_class: int = setting(20, "shapes: videos rendered for each class")
+    seed: int = setting(0, "shapes: every video is a function of this; split_ratio: which lot is drawn")
+
+    def settings(self) -> tuple[str, ...]:
+        """The settings that mean something for this kind."""
+        return ("kind", *KIND_SETTINGS[self.kind])
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            default = each.default if each.default_factory is MISSING else each.default_factory()
+            _require(
+                each.name in self.settings() or getattr(self, each.name) == default,
+                f"{each.name} is not for kind = {self.kind}; that reads {', '.join(self.settings()[1:])}",
+            )
+        _require(
+            self.kind not in ("folder", "benchmark") or bool(self.root), f"a {self.kind} dataset needs root"
+        )
+        _require(
+            self.kind != "benchmark" or bool(self.name),
+            f"a benchmark dataset needs name, one of {', '.join(PAPER_LAYERS)}",
+        )
+        _require(self.kind != "list" or bool(self.file), "a list dataset needs file")
+        _require(
+            set(self.splits) <= set(SPLITS),
+            f"splits may name {', '.join(SPLITS)}, not {', '.join(sorted(set(self.splits) - set(SPLITS)))}",
+        )
+        ways = [way for way in ("splits", "split_file", "split_ratio") if getattr(self, way)]
+        _require(len(ways) <= 1, f"{' and '.join(ways)} both say what the splits are; keep one")
+        ratio = self.split_ratio
+        _require(
+            not ratio or (len(ratio) == len(SPLITS) and min(ratio) >= 0 < sum(ratio) < math.inf),
+            f"split_ratio is {list(ratio)}; it must be three shares, for {', '.join(SPLITS)}",
+        )
+        _require(
+            self.clips_per_class >= 1, f"clips_per_class is {self.clips_per_class}; it must be 1 or more"
+        )
+
+
+KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "shapes": ("clips_per_class", "seed"),
+    "folder": ("root", "splits", "split_file", "split_ratio", "seed"),
+    "benchmark": ("name", "root"),
+    "list": ("file", "root", "splits", "split_file", "split_ratio", "seed"),
+}
+
+PAPER_LAYERS: Mapping[str, tuple[int, int]] = {
+    "hmdb51": (2, 8),
+    "ucf101": (2, 8),
+    "kinetics100": (2, 8),
+    "ssv2-small": (6, 2),
+    "ssv2-full": (6, 2),
+}
+"""Benchmark -> L, M of section 4.3: what [model] visual_layers and text_layers are unless they are set."""
+
+
+@dataclass(frozen=True)
+class DescribeConfig:
+    """[describe]: how a label becomes three sub-actions."""
+
+    source: Literal["corpus", "openai"] = setting(
+        "corpus", "corpus: written files; openai: any OpenAI-compatible server"
+    )
+    files: tuple[str, ...] = setting((), "corpus: your own JSON files, looked up before the shipped ones")
+    missing: Literal["error", "label"] = setting(
+        "error", "corpus: a label that no file describes is an error, or stands for all three stages itself"
+    )
+    model: str = setting("gpt-4o", "openai: the model's name on that server")
+    base_url: str = setting("", "openai: the server, e.g. http://localhost:8000/v1; empty means OpenAI's own")
+    template: str = setting("", "openai: your prompt template; empty means prompts/sub_actions.txt")
+    temperature: float = setting(0.0, "openai: sampling temperature")
+    price_in: float = setting(0.0, "openai: what a million prompt tokens cost, for the estimate; in no key")
+    price_out: float = setting(0.0, "openai: what a million answered tokens cost; 0 and 0: no estimate")
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.temperature <= 2, f"temperature is {self.temperature}; it must be within 0 and 2")
+        for name in ("price_in", "price_out"):
+            price = getattr(self, name)
+            _require(0 <= price < math.inf, f"{name} is {price}; it must be 0 or more")
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """[extract]: which frames are kept, and how large."""
+
+    frames: int = setting(8, "frames per clip, one from the middle of each of as many equal segments")
+    candidates: int = setting(
+        1,
+        "frames kept of each segment of the clips trained on: training draws one anew for each episode. "
+        "Odd: the middle one is the segment's middle, which alone is kept, and seen, elsewhere",
+    )
+    size: int = setting(0, "side of the stored square, pixels; 0 means 1.15 times what the backbone reads")
+    resize: Literal["squash", "aspect"] = setting(
+        "squash", "squash: the whole picture, its sides scaled alike or not; aspect: its middle square"
+    )
+
+    def __post_init__(self) -> None:
+        _require(2 <= self.frames <= 256, f"frames is {self.frames}; it must be within 2 and 256")
+        _require(
+            1 <= self.candidates <= 31 and self.candidates % 2 == 1,
+            f"candidates is {self.candidates}; it must be odd, within 1 and 31",
+        )
+        _require(self.size == 0 or self.size >= 16, f"size is {self.size}; it must be 0, or 16 or more")
+
+
+FORMULATION_OPTIONS = (
+    "alignment_residual",
+    "alignment_norm",
+    "segments",
+    "temporal_embedding",
+    "task_adapter_start",
+    "crop",
+)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """[model]: the frozen backbone, and where the adapters go."""
+
+    backbone: str = setting("ViT-B-16-quickgelu", "an open_clip ViT's name, or tiny for the shipped one")
+    weights: str = setting(
+        "openai", "an open_clip tag, a local file, random (for tests), or shipped (with backbone = tiny)"
+    )
+    formulation: Literal["paper", "released"] = setting(
+        "paper", "the paper's equations, or those of the authors' released code"
+    )
+    strategy: Strategy = setting(
+        "task-adapter++",
+        "what is trained: nothing (frozen), the whole CLIP (full), or adapters: aim (T, S, joint), "
+        "task-adapter (also Task), task-adapter++ (also order)",
+    )
+    adapters: tuple[AdapterKind, ...] = setting(
+        (), "these adapters instead of the strategy's, e.g. task alone; empty means the strategy's"
+    )
+    visual_layers: int = setting(
+        2,
+        "L: visual blocks with adapters; unless set, the paper's for train.dataset: 6 for SSv2, else 2; "
+        "without effect if visual_position is all",
+    )
+    visual_position: Position = setting("top", "which end of the ViT the L blocks are at, or all of them")
+    task_position: TaskPosition = setting("after", "Task-MSA before, between or after T-MSA and S-MSA")
+    text_layers: int = setting(
+        8,
+        "M: text blocks with adapters; unless set, the paper's for train.dataset: 2 for SSv2, else 8; "
+        "without effect if text_position is all",
+    )
+    text_position: Position = setting(
+        "top", "which end of the text encoder the M blocks are at, or all of them"
+    )
+    order_position: OrderPosition = setting("after", "O-MSA before or after a text block's own attention")
+    sub_actions: SubActionUse = setting(
+        "stages",
+        "none: the label alone; average: mean of the three features; concatenate: one prompt; "
+        "stages: each matched with its segment. All but stages match the mean over frames",
+    )
+    alignment: AlignmentKind = setting(
+        "attention", "of query frames with text: none, attention to the next frame, or a 1-D convolution"
+    )
+    alignment_layers: int = setting(1, "attention: layers, 1 to 3; each makes the video one frame shorter")
+    metric: MetricName = setting(
+        "protonet", "the video score; protonet is the reading that the formulation says"
+    )
+    trx_shots: TrxShots = setting(
+        "prototypes", "trx: a query meets class prototypes (Eq. 11), or the tuples of all shots, pooled"
+    )
+    score: Literal["both", "video", "text"] = setting(
+        "both", "the video score, the video-text score, or their product (Eq. 18)"
+    )
+    logit_scale: float = setting(64.0, "the score is multiplied by this before the cross-entropy")
+    precision: Literal["float32", "bf16"] = setting(
+        "float32",
+        "float32: the same numbers on every device, but for their last digits; bf16: the encoders multiply "
+        "in bfloat16, many times faster on a GPU. What is trained, scores and loss are float32 either way",
+    )
+    alignment_residual: Literal["", "query", "key"] = setting(
+        "", "Eq. 15 adds the frame that asks or the one that answers; empty: as the formulation"
+    )
+    alignment_norm: Literal["", True, False] = setting(
+        "", "a LayerNorm on the alignment attention's output; empty: as the formulation"
+    )
+    segments: Literal["", "cosine_of_mean", "mean_of_cosines"] = setting(
+        "", "Eq. 16-17: cosine of a segment's mean, or mean of its cosines; empty: as the formulation"
+    )
+    temporal_embedding: Literal["", True, False] = setting(
+        "", "a learned offset for each frame before ln_pre; empty: as the formulation"
+    )
+    task_adapter_start: Literal["", "zero", "default"] = setting(
+        "", "W2 of the Task adapter starts at zero or like any layer; empty: as the formulation"
+    )
+    crop: Literal["", "clip", "frame"] = setting(
+        "", "training crops are drawn once for a clip or for each frame; empty: as the formulation"
+    )
+
+    def overrides(self) -> dict[str, object]:
+        """The formulation's options that this table sets itself, by the formulation's names."""
+        values = {name: getattr(self, name) for name in FORMULATION_OPTIONS}
+        options = {name: value for name, value in values.items() if value != ""}
+        return options if self.metric == "protonet" else {**options, "video_metric": self.metric}
+
+    def __post_init__(self) -> None:
+        has_adapters = self.strategy not in ("frozen", "full")
+        _require(
+            has_adapters or not self.adapters, f"strategy is {self.strategy}, which has no adapters to choose"
+        )
+        _require(
+            len(set(self.adapters)) == len(self.adapters),
+            f"adapters is {list(self.adapters)}; each may stand there once",
+        )
+        _require(
+            1 <= self.alignment_layers <= 3,
+            f"alignment_layers is {self.alignment_layers}; it must be within 1 and 3",
+        )
+        for name, default in (("alignment_layers", 1), ("alignment_residual", ""), ("alignment_norm", "")):
+            _require(
+                self.alignment == "attention" or getattr(self, name) == default,
+                f"{name} is for alignment = attention, and alignment is {self.alignment}",
+            )
+        _require(
+            self.metric == "trx" or self.trx_shots == "prototypes",
+            f"trx_shots is for metric = trx, and metric is {self.metric}",
+        )
+        _require(self.visual_layers >= 1, f"visual_layers is {self.visual_layers}; it must be 1 or more")
+        _require(self.text_layers >= 1, f"text_layers is {self.text_layers}; it must be 1 or more")
+        _require(0 < self.logit_scale < math.inf, f"logit_scale is {self.logit_scale}; it must be above 0")
+
+    @property
+    def random_if_frozen(self) -> str:
+        """What has weights of its own and so knows nothing without training, as a sentence; "" if nothing."""
+        learned = {"metric = trx": self.metric == "trx", "alignment = conv1d": self.alignment == "conv1d"}
+        parts = [name for name, there in learned.items() if there]
+        return f"the weights of {' and '.join(parts)} are random, since nothing trains them" if parts else ""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """[train]: episodic training of the adapters, one set per shot."""
+
+    dataset: str = setting("", "which [datasets.NAME] the base and validation classes come from")
+    shots: tuple[int, ...] = setting((1, 3, 5), "K: one adapter set is trained for each")
+    way: int = setting(5, "C: classes in an episode")
+    query: int = setting(1, "query videos per class; in joint mode another number makes another task")
+    epochs: int = setting(10, "passes; the model is validated after each and the best one kept")
+    episodes: int = setting(1000, "episodes in an epoch, one optimiser step each")
+    val_episodes: int = setting(1000, "validation episodes after each epoch, the same ones every time")
+    lr: float = setting(1e-3, "learning rate of SGD")
+    backbone_lr: float = setting(0.0, "the same for weights of the backbone in full fine-tuning; 0: lr")
+    momentum: float = setting(0.0, "momentum of SGD")
+    weight_decay: float = setting(0.0, "weight decay of SGD")
+    seed: int = setting(0, "episode i, its crops and the adapters' start are pure functions of this")
+    prefix_crops: int = setting(
+        0,
+        "random crops that a clip has in all of training, so that what is below the adapters is computed "
+        "once; 0: drawn anew for each episode",
+    )
+
+    def __post_init__(self) -> None:
+        _check_episode_shape(self.way, self.query, self.shots)
+        for name in ("epochs", "episodes", "val_episodes"):
+            _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
+        _check_seed(self.seed)
+        _require(0 < self.lr < math.inf, f"lr is {self.lr}; it must be above 0")
+        _require(0 <= self.backbone_lr < math.inf, f"backbone_lr is {self.backbone_lr}; it must be 0 or more")
+        _require(0 <= self.momentum < 1, f"momentum is {self.momentum}; it must be 0 or more and below 1")
+        _require(self.prefix_crops >= 0, f"prefix_crops is {self.prefix_crops}; it must be 0 or more")
+        _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}; it must be 0 or more")
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """[eval]: C-way K-shot episodes of novel classes."""
+
+    dataset: str = setting("", "which [datasets.NAME] the novel classes come from")
+    split: Literal["test", "val"] = setting("test", "which classes; the test split is touched by eval alone")
+    shots: tuple[int, ...] = setting((1, 3, 5), "K: one row of the table each; --shots replaces it")
+    way: int = setting(5, "C: classes in an episode")
+    query: int = setting(1, "query videos per class; in joint mode another number makes another task")
+    query_mode: Literal["joint", "independent"] = setting(
+        "joint", "joint: queries of an episode see each other, as in the paper; independent: each alone"
+    )
+    episodes: int = setting(10000, "episodes per shot")
+    seed: int = setting(0, "episode i is a pure function of this and i")
+    frozen: bool = setting(True, "also evaluate the frozen backbone on the same episodes")
+
+    def __post_init__(self) -> None:
+        _check_episode_shape(self.way, self.query, self.shots)
+        _check_seed(self.seed)
+        _require(self.episodes >= 1, f"episodes is {self.episodes}; it must be 1 or more")
+
+
+def _check_seed(seed: int) -> None:
+    _require(0 <= seed < 2**63, f"seed is {seed}; it must be 0 or more and below 2^63")
+
+
+def _check_episode_shape(way: int, query: int, shots: tuple[int, ...]) -> None:
+    _require(way >= 2, f"way is {way}; it must be 2 or more")
+    _require(query >= 1, f"query is {query}; it must be 1 or more")
+    _check_shots(shots)
+
+
+def _check_shots(shots: tuple[int, ...]) -> None:
+    _require(bool(shots), "shots is empty; name one or more")
+    _require(all(shot >= 1 for shot in shots), f"shots is {list(shots)}; each must be 1 or more")
+    _require(len(set(shots)) == len(shots), f"shots is {list(shots)}; each may stand there once")
+
+
+@dataclass(frozen=True)
+class RowConfig:
+    """One row of a sweep: settings that replace the file's, or a shortcut to be measured."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str
+    set: Mapping[str, Any] = field(default_factory=dict)
+    cells: tuple[str, ...] = ()
+    against: str = ""
+    shortcut: Literal["", Shortcut] = ""
+    paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AblateConfig:
+    """[ablate.NAME]: a sweep of your own, for ``fsarctl ablate NAME``."""
+
+    title: str = setting("", "printed above the table")
+    source: str = setting("", "where the sweep comes from, e.g. a table of a paper")
+    shots: tuple[int, ...] = setting((1,), "K: a column of the table each; --shots replaces it")
+    baseline: str = setting("", "the row that all others are compared with; empty means the first")
+    columns: tuple[str, ...] = setting((), "headings of the rows' cells, which stand before the accuracy")
+    values: Mapping[str, tuple[Any, ...]] = setting(
+        {}, 'settings and their values, e.g. "model.metric" = ["otam", "trx"]: every combination is a row'
+    )
+    rows: tuple[RowConfig, ...] = setting(
+        (), "or the rows themselves: name, set (settings and values); optional: cells, against, paper"
+    )
+
+    def __post_init__(self) -> None:
+        _require(
+            bool(self.rows) != bool(self.values),
+            "a sweep has either rows or values, and at least one of them",
+        )
+        _require(all(self.values.values()), "each of a sweep's values is a list that holds something")
+        names = [row.name for row in self.expanded]
+        _require(
+            all(name.strip() and name.isprintable() for name in names),
+            "a row's name is empty, or has line breaks or control characters",
+        )
+        texts = (self.title, self.source, *self.columns, *(cell for row in self.rows for cell in row.cells))
+        _require(
+            all(text.isprintable() for text in texts),
+            "a title, source, column or cell has line breaks or control characters",
+        )
+        _require(
+            not any(key in row.set for row in self.expanded for key in ("train.shots", "eval.shots")),
+            "a row has no shots of its own: `shots` of the sweep, or --shots, is a column each",
+        )
+        twice = sorted({name for name in names if names.count(name) > 1})
+        _require(not twice, f"several rows are called {', '.join(twice)}")
+        for reference in (self.baseline, *(row.against for row in self.rows)):
+            _require(
+                not reference or reference in names,
+                f"the baseline {reference!r} is none of the rows: {', '.join(names)}",
+            )
+        _require(
+            all(len(row.cells) in (0, len(self.columns)) for row in self.rows),
+            "a row has as many cells as there are columns, or none",
+        )
+        _check_shots(self.shots)
+
+    @property
+    def expanded(self) -> tuple[RowConfig, ...]:
+        """The rows, those of ``values`` made up: the last setting changes fastest."""
+        if self.rows:
+            return self.rows
+        combinations = [dict(zip(self.values, each, strict=True)) for each in product(*self.values.values())]
+        return tuple(
+            RowConfig(", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in each.items()), each)
+            for each in combinations
+        )
+
+    def reference(self, row: RowConfig) -> str:
+        """The name of the row that ``row`` is compared with."""
+        return row.against or self.baseline or self.expanded[0].name
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole file."""
+
+    datasets: Mapping[str, DatasetConfig] = field(default_factory=dict)
+    describe: DescribeConfig = field(default_factory=DescribeConfig)
+    extract: ExtractConfig = field(default_factory=ExtractConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    ablate: Mapping[str, AblateConfig] = field(default_factory=dict)

@@ -1,1 +1,0 @@
-"""Clips, splits, decoders, the frame store and episodes."""

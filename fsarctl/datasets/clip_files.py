@@ -1,0 +1,107 @@
+"""Clips that a user points at: a folder of classes to learn from, and clips to classify."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsarctl.datasets.clips import Clip
+from fsarctl.datasets.video_tree import VIDEO_EXTENSIONS, find_videos, plain_text
+from fsarctl.errors import InputError
+
+__all__ = ["ClipFile", "SupportFolder", "clip_files", "open_support_folder"]
+
+SHAPE = "A support folder holds a folder for each class, and in it that class's clips."
+EXTENSIONS = f"known extensions: {' '.join(sorted(VIDEO_EXTENSIONS))}."
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """A video without a label; ``name`` is what the user calls it."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class SupportFolder:
+    """Examples of two or more classes; their number may differ from class to class.
+
+    ``clips``: by class and name, both sorted. ``empty``: folders without a video, which are no class.
+    """
+
+    clips: tuple[Clip, ...]
+    empty: tuple[str, ...]
+
+
+def open_support_folder(folder: Path) -> SupportFolder:
+    """What ``folder``/<class>/<clip> holds, nested clips too; no video is opened.
+
+    Hidden files and folders are passed over, and names are NFC-normalised.
+
+    Raises:
+        InputError: it is not there or cannot be read, or holds no class, or one alone.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"the support {folder} is {'not a folder' if folder.exists() else 'not there'}", next_step=SHAPE
+        )
+    try:
+        clips, empty, loose = _classes(folder)
+    except OSError as error:
+        raise InputError(
+            f"the support {error.filename} cannot be read: {error.strerror}", next_step="Make it readable."
+        ) from None
+    labels = sorted({clip.label for clip in clips})
+    if len(labels) < 2:
+        found = f"one class alone, {labels[0]!r}" if labels else "no class folder with a video"
+        raise InputError(
+            f"the support {folder} holds {found}"
+            + (f", but {loose} video{'s' * (loose > 1)} beside it" if loose else ""),
+            next_step=f"{SHAPE} There must be two classes or more; {EXTENSIONS}",
+        )
+    return SupportFolder(tuple(sorted(clips, key=lambda clip: (clip.label, clip.name))), tuple(sorted(empty)))
+
+
+def clip_files(paths: Sequence[Path]) -> list[ClipFile]:
+    """The files among ``paths``, whatever they hold, and the videos in the folders; each once.
+
+    Raises:
+        InputError: a path is not there, or a folder holds no video.
+    """
+    found: dict[Path, ClipFile] = {}
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"there is no clip {path}", next_step="Name video files, or folders of them.")
+        for each in _in_folder(path) if path.is_dir() else [ClipFile(str(path), path)]:
+            found.setdefault(each.path.resolve(), each)
+    return list(found.values())
+
+
+def _classes(folder: Path) -> tuple[list[Clip], list[str], int]:
+    """Clips, folders without any, and the number of videos that lie beside the folders."""
+    videos = find_videos(folder).videos
+    clips = []
+    for path in videos:
+        name = plain_text(path)
+        label, slash, _ = name.partition("/")
+        if slash:
+            clips.append(Clip(name, label, f"{folder}/{path}"))
+    with os.scandir(folder) as entries:
+        folders = {plain_text(each.name) for each in entries if each.is_dir() and each.name[0] != "."}
+    return clips, list(folders - {clip.label for clip in clips}), len(videos) - len(clips)
+
+
+def _in_folder(folder: Path) -> list[ClipFile]:
+    try:
+        inside = find_videos(folder).videos
+    except OSError as error:
+        raise InputError(
+            f"{error.filename} cannot be read: {error.strerror}", next_step="Make it readable."
+        ) from None
+    if not inside:
+        raise InputError(
+            f"there is no video in {folder}",
+            next_step=f"Name the files, or another folder; {EXTENSIONS}",
+        )
+    return [ClipFile(str(folder / plain_text(name)), folder / name) for name in inside]

@@ -1,0 +1,153 @@
+"""A folder dataset: root/<class>/<clip>, or root/<split>/<class>/<clip>."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+from fsarctl.config.paths import located
+from fsarctl.config.tables import DatasetConfig
+from fsarctl.datasets.class_splits import split_classes, split_name
+from fsarctl.datasets.clips import Clip
+from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.video_tree import VIDEO_EXTENSIONS, VideoTree, find_videos, plain_text
+from fsarctl.errors import InputError
+
+__all__ = ["classes_of", "list_videos", "open_folder"]
+
+NAMED = 3
+
+
+def open_folder(name: str, config: DatasetConfig, project: Path) -> Dataset:
+    """The clips of each split; without any setting for splits every class is a test class.
+
+    A class is a directory right under the root; its clips are the videos in it, nested ones too. If the
+    root holds nothing but train, val and test directories, the classes are one level down, and each is
+    in the split of its directory unless a setting says otherwise. Names are NFC-normalised, so that
+    they are the same on every file system.
+
+    Raises:
+        InputError: no such root, no videos in class directories, a name that is not UTF-8, or splits that
+            the classes do not allow.
+    """
+    root = located(config.root, project)
+    tree = list_videos(name, root)
+    classes, by_directory = classes_of(name, tree)
+    loose = sum("/" not in path for path in tree.videos)
+    if not classes:
+        raise InputError(
+            f"dataset {name!r}: {root} has no videos in class directories"
+            + (f", but {loose} lie in it directly" if loose else ""),
+            next_step=f"Set datasets.{name}.root so that videos are at root/<class>/<clip>; "
+            f"known extensions: {' '.join(sorted(VIDEO_EXTENSIONS))}.",
+        )
+    if by_directory and not (config.splits or config.split_file or config.split_ratio):
+        splits = _splits_of_directories(name, by_directory)
+    else:
+        splits = split_classes(name, config, project, classes.keys())
+    return Dataset.of_clips(
+        {split: [clip for label in labels for clip in classes[label]] for split, labels in splits.items()},
+        missing={},
+        passed_over=tree.passed_over,
+        remarks=[*_loose(loose), *_no_classes(tree, nested=bool(by_directory)), *_unused(classes, splits)],
+    )
+
+
+def list_videos(name: str, root: Path) -> VideoTree:
+    """The videos under a dataset's root.
+
+    Raises:
+        InputError: there is no such directory, or it cannot be listed.
+    """
+    setting = f"datasets.{name}.root"
+    # Of os.path, since these answer for any text, even a name that is too long.
+    if not os.path.isdir(root):  # noqa: PTH112
+        raise InputError(
+            f"dataset {name!r}: {root} is {'not a directory' if os.path.isfile(root) else 'not there'}",  # noqa: PTH113
+            next_step=f"Set {setting} to the directory that the videos are in.",
+        )
+    try:
+        return find_videos(root)
+    except OSError as error:
+        raise InputError(
+            f"dataset {name!r}: {root} cannot be read: {error.strerror}",
+            next_step=f"Make it readable, or correct {setting}.",
+        ) from None
+
+
+def classes_of(name: str, tree: VideoTree) -> tuple[dict[str, list[Clip]], dict[str, set[str]]]:
+    """Class -> its clips, and if the root's directories are splits, split -> its classes.
+
+    Raises:
+        InputError: a name is not UTF-8, or two are the same once normalised.
+    """
+    paths = [path for path in tree.videos if "/" in path]
+    parts = [_plain_parts(path, tree.root) for path in paths]
+    tops = [split_name(each[0]) for each in parts]
+    nested = all(top and len(each) > 2 for top, each in zip(tops, parts, strict=True))
+    classes: dict[str, list[Clip]] = {}
+    by_directory: dict[str, set[str]] = {}
+    for path, each, top in zip(paths, parts, tops, strict=True):
+        label = each[1] if nested else each[0]
+        classes.setdefault(label, []).append(Clip("/".join(each), label, f"{tree.root}/{path}"))
+        if nested and top:
+            by_directory.setdefault(top, set()).add(label)
+    for clips in classes.values():
+        clips.sort(key=lambda clip: clip.name)
+        for clip, follower in pairwise(clips):
+            if clip.name == follower.name:
+                raise InputError(
+                    f"dataset {name!r}: {clip.file} and {follower.file} have the same name once normalised",
+                    next_step="Rename one of them.",
+                )
+    return classes, by_directory
+
+
+def _plain_parts(path: str, root: Path) -> list[str]:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        parent, _, file_name = path.rpartition("/")
+        raise InputError(
+            f"a name in {plain_text(str(root / parent))} is not valid UTF-8: {file_name!r}",
+            next_step="Rename it.",
+        ) from None
+    return plain_text(path).split("/")
+
+
+def _splits_of_directories(name: str, by_directory: dict[str, set[str]]) -> dict[str, list[str]]:
+    shared = sorted(
+        label
+        for labels in by_directory.values()
+        for label in labels
+        if sum(label in others for others in by_directory.values()) > 1
+    )
+    if shared:
+        raise InputError(
+            f"dataset {name!r}: class {shared[0]!r} is in more than one of the directories"
+            f" {', '.join(sorted(by_directory))}, and few-shot splits share no class",
+            next_step=f"Say which classes are base and novel ones: datasets.{name}.splits, split_file, or"
+            f" split_ratio = [0.6, 0.2, 0.2]; each class then has the clips of all these directories.",
+        )
+    return {split: sorted(labels) for split, labels in by_directory.items()}
+
+
+def _loose(count: int) -> list[str]:
+    return [f"videos in the root itself, and so in no class: {count}"] if count else []
+
+
+def _no_classes(tree: VideoTree, *, nested: bool) -> list[str]:
+    """What stands where classes stand and is none."""
+    level = 1 if nested else 0
+    used = {path.rpartition("/")[0] for path in tree.videos}
+    used |= {"/".join(path.split("/")[: level + 1]) for path in used}
+    empty = [path for path in tree.directories if path.count("/") == level and path not in used]
+    shown = ", ".join(plain_text(path) for path in empty[:NAMED])
+    more = f" and {len(empty) - NAMED} more" if len(empty) > NAMED else ""
+    return [f"no class, since hidden or without a video: {shown}{more}"] if empty else []
+
+
+def _unused(classes: dict[str, list[Clip]], splits: dict[str, list[str]]) -> list[str]:
+    used = {label for labels in splits.values() for label in labels}
+    unused = sorted(classes.keys() - used)
+    more = f" and {len(unused) - NAMED} more" if len(unused) > NAMED else ""
+    return [f"classes in no split: {', '.join(unused[:NAMED])}{more}"] if unused else []

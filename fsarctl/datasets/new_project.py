@@ -1,0 +1,260 @@
+"""A first fsarctl.toml for videos that are there: it looks at them, and writes settings that run."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fsarctl.config.tables import PAPER_LAYERS, SPLITS, DatasetConfig
+from fsarctl.datasets.benchmark import SPELLINGS, match_videos
+from fsarctl.datasets.dataset import Dataset, open_dataset
+from fsarctl.datasets.folder import classes_of, list_videos
+from fsarctl.datasets.splits import load_split_lists
+from fsarctl.datasets.video_tree import VideoTree, plain_text
+from fsarctl.errors import InputError
+
+__all__ = ["project_file"]
+
+SHOTS = (1, 3, 5)
+WAY = 5
+MOST = 0.5
+NAMED = 3
+FEWEST = 20  # files that must have a benchmark's names before it is believed to be one
+
+HEAD = """\
+# An fsarctl project. `fsarctl data check` looks at the videos, `fsarctl run` does everything else,
+# and `fsarctl config show` lists all settings with their meanings.
+"""
+DESCRIBED = """\
+# Descriptions of all these classes ship with fsarctl.
+[describe]
+source = "corpus"
+"""
+UNDESCRIBED = """\
+# What is seen at the beginning, in the process and at the end of each action. Where nobody has written
+# that, the class name stands for all three; a file of yours (README) does better.
+[describe]
+missing = "label"
+# files = ["{name}.yaml"]
+"""
+FROZEN_MODEL = """\
+# Nothing is trained: CLIP compares the clips as it is. That needs no base classes and no GPU.
+[model]
+backbone = "ViT-B-16-quickgelu"  # or "ViT-B-32-quickgelu", four times as fast on a processor
+weights = "openai"  # 0.6 GB, fetched once; or the path of a file
+strategy = "frozen"
+# To try everything out without fetching anything, put these in their place. This CLIP knows drawn shapes
+# only: on camera footage it is near chance.
+# backbone = "tiny"
+# weights = "shipped"
+"""
+TRAINED_MODEL = """\
+[model]
+backbone = "ViT-B-16-quickgelu"
+weights = "openai"  # 0.6 GB, fetched once; or the path of a file
+# visual_layers and text_layers are the paper's for {benchmark}: {visual} and {text}.
+# To try everything out without fetching anything, put these in their place. This CLIP knows drawn shapes
+# only: on camera footage it is near chance.
+# backbone = "tiny"
+# weights = "shipped"
+# visual_layers = 2
+# text_layers = 2
+"""
+TRAIN = """\
+# Adapters are trained on the base classes, as in the paper. On a GPU: fsarctl run --device cuda
+[train]
+dataset = "{name}"
+way = {way}
+shots = {shots}
+epochs = 10
+episodes = 1000
+val_episodes = 1000
+"""
+EVAL = """\
+# Every number comes with its 95 % interval; more episodes make it narrower.
+[eval]
+dataset = "{name}"
+way = {way}
+shots = {shots}{why}
+episodes = {episodes}
+"""
+TRAIN_LATER = """\
+# To train adapters, which is what Task-Adapter++ is about: take out strategy above; train on a public
+# benchmark (README), or say which of your own classes are base and validation classes, for example with
+# split_ratio = [0.6, 0.2, 0.2] in [datasets.{name}]; and name the dataset here.
+# [train]
+# dataset = "{name}"
+"""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is there: the [datasets.NAME] table to write, what it stands for, and the splits to use."""
+
+    name: str
+    config: DatasetConfig
+    dataset: Dataset
+    remark: str
+    splits: tuple[str, ...] = ("test",)
+
+
+def project_file(place: Path, project: Path, described: Callable[[Sequence[str]], bool]) -> str:
+    """The text of a commented fsarctl.toml in ``project`` for the videos at ``place``.
+
+    ``place`` is a directory of class directories, a public benchmark's videos in any layout, or a list
+    file. A benchmark is trained on and tested; other classes are all novel ones, and a frozen CLIP
+    compares them, which needs no base classes and no GPU. ``described`` says whether the shipped descriptions
+    hold all of some labels.
+
+    Raises:
+        InputError: there are no videos, or not two classes with two videos each.
+    """
+    sight = _look(place, project)
+    _require_episodes(sight)
+    trains = sight.splits == SPLITS
+    counts = [n for split in sight.splits for n in sight.dataset.found[split].values() if n]
+    labels = [label for split in sight.splits for label in sight.dataset.labels(split)]
+    shots = [shot for shot in SHOTS if shot < min(counts)]
+    facts: dict[str, object] = {
+        "name": sight.name,
+        "way": min(WAY, *(len(sight.dataset.labels(split)) for split in sight.splits)),
+        "shots": shots,
+        "why": f"  # the smallest class has {min(counts)} clips" if len(shots) < len(SHOTS) else "",
+        "episodes": 10000 if trains else 1000,
+    }
+    describe = DESCRIBED if described(labels) else UNDESCRIBED
+    if not trains:
+        parts = (describe, FROZEN_MODEL, EVAL, TRAIN_LATER)
+    else:
+        parts = (describe, TRAINED_MODEL, TRAIN, EVAL)
+        visual, text = PAPER_LAYERS[sight.config.name]
+        facts |= {"benchmark": sight.config.name, "visual": visual, "text": text}
+    return "\n".join([HEAD, _table(sight), *(part.format(**facts) for part in parts)])
+
+
+def _look(place: Path, project: Path) -> Sight:
+    written = _as_written(place, project)
+    if place.is_file():
+        return _novel(_table_name(place.stem), DatasetConfig(kind="list", file=written), project)
+    tree = list_videos(place.name, place)
+    if not tree.videos:
+        raise InputError(
+            f"there are no videos under {place}",
+            next_step="Name the directory that holds one directory of clips per class: fsarctl init FOLDER",
+        )
+    if benchmark := _benchmark(tree):
+        return _public(DatasetConfig(kind="benchmark", name=benchmark, root=written), project)  # type: ignore[arg-type]
+    classes, by_directory = classes_of(place.name, tree)
+    if not classes:
+        raise InputError(
+            f"the {len(tree.videos)} videos under {place} are in no class directories",
+            next_step="Sort them into one directory per class; or list them in a file, a path and a label a"
+            " line, and name that: fsarctl init clips.csv",
+        )
+    config = DatasetConfig(kind="folder", root=written)
+    # Directories named train and test share their classes as a rule, for ordinary classification.
+    shared = len(classes) < sum(map(len, by_directory.values()))
+    if by_directory and (shared or "test" not in by_directory):
+        config = replace(config, split_ratio=(0, 0, 1))
+    return _novel(_table_name(place.resolve().name), config, project)
+
+
+def _benchmark(tree: VideoTree) -> str | None:
+    """The benchmark whose videos these are, by their names; the one with the most of them."""
+    found: dict[str, int] = {}
+    for name in PAPER_LAYERS:
+        labels = {video: label for rows in load_split_lists(name).values() for label, video in rows}
+        matched = len(match_videos(labels, tree.videos, SPELLINGS[name]).files)
+        if matched >= MOST * len(labels) or FEWEST <= matched >= MOST * len(tree.videos):
+            found[name] = matched
+    return max(found, key=lambda name: found[name], default=None)
+
+
+def _public(config: DatasetConfig, project: Path) -> Sight:
+    dataset = open_dataset(config.name, config, project)
+    found = sum(map(len, dataset.clips.values()))
+    expected = found + sum(map(len, dataset.missing.values()))
+    splits = SPLITS if all(_has_episodes(dataset, split) for split in SPLITS) else ("test",)
+    return Sight(config.name, config, dataset, f"{found:,} of its {expected:,} videos are there.", splits)
+
+
+def _novel(name: str, config: DatasetConfig, project: Path) -> Sight:
+    """Every class that has two videos is a test class."""
+    dataset = open_dataset(name, config, project)
+    counts = {label: count for split in dataset.found.values() for label, count in split.items()}
+    least, most, total = min(counts.values()), max(counts.values()), sum(counts.values())
+    each = f"{least} in each class" if least == most else f"{least} to {most} in a class"
+    remark = f"{len(counts)} classes, {total:,} clips: {each}."
+    kept = sorted(label for label, count in counts.items() if count > 1)
+    if least < 2 and kept and set(dataset.found) == {"test"}:
+        config = replace(config, split_ratio=(), splits={"test": tuple(kept)})
+        dataset = open_dataset(name, config, project)
+        remark += f" Left out, since they have no two clips: {_some(sorted(counts.keys() - kept))}."
+    return Sight(name, config, dataset, remark)
+
+
+def _table(sight: Sight) -> str:
+    config = sight.config
+    lines = [f"# {sight.remark}", f"[datasets.{sight.name}]", f'kind = "{config.kind}"']
+    if config.name:
+        lines.append(f'name = "{config.name}"')
+    if config.name.startswith("ssv2"):
+        other = "ssv2-small" if config.name == "ssv2-full" else "ssv2-full"
+        lines[-1] += f"  # {other} has other classes and splits of the same videos"
+    if config.file:
+        lines.append(f"file = {_quoted(config.file)}  # its paths are relative to it")
+    if config.root:
+        lines.append(f"root = {_quoted(config.root)}")
+    if config.kind == "folder":
+        lines[-1] += "  # <class>/<clip>"
+    if config.split_ratio:
+        lines.append("split_ratio = [0, 0, 1]  # every class is a novel one, whichever directories it is in")
+    if config.splits:
+        lines.append(f"splits.test = [{', '.join(map(_quoted, config.splits['test']))}]")
+    return "\n".join(lines) + "\n"
+
+
+def _has_episodes(dataset: Dataset, split: str) -> bool:
+    """Whether it has two classes with clips, and two clips of every one."""
+    counts = [count for count in dataset.found.get(split, {}).values() if count]
+    return len(counts) > 1 and min(counts) > 1
+
+
+def _require_episodes(sight: Sight) -> None:
+    if "test" not in sight.dataset.found:
+        raise InputError(
+            f"all classes of {sight.name} are in {' and '.join(sight.dataset.found)}, none in test",
+            next_step="An evaluation needs test classes: say which they are.",
+        )
+    if not _has_episodes(sight.dataset, "test"):
+        raise InputError(
+            "there are no two classes with two videos each, and an episode needs as many",
+            next_step="Add clips: five or more of each class are good, and two classes the least.",
+        )
+
+
+def _as_written(place: Path, project: Path) -> str:
+    """A path as the file has it: relative to the project where it is inside."""
+    place, project = place.absolute(), project.absolute()
+    text = (place.relative_to(project) if place.is_relative_to(project) else place).as_posix()
+    if plain_text(text).encode() != os.fsencode(text):
+        raise InputError(
+            f"{plain_text(text)} is not a name that a text file can hold", next_step="Rename it."
+        )
+    return text
+
+
+def _table_name(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "clips"
+
+
+def _quoted(text: str) -> str:
+    """A TOML string."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+    return ", ".join(" ".join(label.split()) for label in labels[:NAMED]) + more

@@ -1,0 +1,1 @@
+"""*shapes*: a few-shot action benchmark that is rendered on the spot."""

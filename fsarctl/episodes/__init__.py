@@ -1,0 +1,1 @@
+"""Episodes: drawn, loaded, trained on and evaluated."""

@@ -1,0 +1,72 @@
+"""Episodic evaluation: predictions of every episode, stored, so that any two results can be paired."""
+
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file
+
+from fsarctl.episodes.feature_cache import Room
+from fsarctl.episodes.loader import EpisodeLoader
+from fsarctl.episodes.scoring import Scorer, Shared
+from fsarctl.methods.task_adapter import QueryMode, TaskAdapterPlusPlus
+from fsarctl.progress import Advance, Reporter
+from fsarctl.results.predictions import Predictions, save_arrays
+
+__all__ = ["evaluate_episodes"]
+
+BLOCK_EPISODES = 100
+Arrays: TypeAlias = dict[str, npt.NDArray[np.generic]]
+
+
+def evaluate_episodes(
+    model: TaskAdapterPlusPlus,
+    loader: EpisodeLoader,
+    *,
+    episodes: int,
+    query_mode: QueryMode,
+    scratch: Path,
+    reporter: Reporter,
+    title: str,
+    room: Room | None = None,
+    shared: Shared | None = None,
+) -> Predictions:
+    """Score episodes 0 to ``episodes`` - 1; blocks that are finished in ``scratch`` are not done again.
+
+    ``room`` and ``shared``: see ``Scorer``.
+    """
+    scorer = Scorer(model, loader, query_mode, room, shared)
+    labels = tuple(sorted(loader.rows))
+    blocks = []
+    with reporter.task(title, episodes, "episode") as advance:
+        for start in range(0, episodes, BLOCK_EPISODES):
+            numbers = range(start, min(start + BLOCK_EPISODES, episodes))
+            path = scratch / f"block-{start:08d}.safetensors"
+            if not path.exists():
+                partial = path.with_suffix(".partial")
+                save_arrays(partial, _block(scorer, numbers, labels, advance))
+                partial.replace(path)
+            else:
+                advance(len(numbers))
+            blocks.append(load_file(path))
+    return Predictions(labels, **{name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]})
+
+
+def _block(scorer: Scorer, numbers: range, labels: tuple[str, ...], advance: Advance) -> Arrays:
+    names = ("classes", "support", "query", "targets")
+    rows: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in names}
+    scored = []
+    index = {label: number for number, label in enumerate(labels)}
+    for episodes, scores in scorer.score(numbers):
+        for episode in episodes:
+            rows["classes"].append(np.array([index[label] for label in episode.classes], np.int64))
+            rows["support"].append(episode.support)
+            rows["query"].append(episode.query)
+            rows["targets"].append(episode.targets)
+        scored.append(scores.score.float())
+        advance(len(episodes))
+    # Read once a block: reading makes a GPU run dry.
+    arrays: Arrays = {name: np.stack(values) for name, values in rows.items()}
+    return {**arrays, "scores": torch.cat(scored).cpu().numpy()}

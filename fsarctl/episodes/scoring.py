@@ -1,0 +1,145 @@
+"""Scoring with fixed weights, where what does not depend on the episode is computed once.
+
+What a video gives by itself (the frozen prefix, and the first adapted block up to Task-MSA), what a query
+gives when it is alone, and the text features of a class are kept, since evaluation crops are always central
+(DESIGN section 9). Several episodes are scored at once.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from fsarctl.episodes.feature_cache import Kept, Room
+from fsarctl.episodes.loader import EpisodeLoader, upload
+from fsarctl.episodes.sampler import Episode
+from fsarctl.methods.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
+
+__all__ = ["Scorer", "Shared"]
+
+# The videos of the episodes that are scored at once hold about this much.
+GROUP_BYTES = {"cpu": 2**26, "cuda": 2**31}
+MOST_EPISODES = 32
+# Videos that go through the prefix at once: a GPU needs several to be busy.
+VIDEOS_AT_ONCE = {"cpu": 1, "cuda": 16}
+
+Shared: TypeAlias = dict[str, tuple[Hashable, Kept[int]]]
+"""What one evaluation of a process leaves to the next: kind -> what it is of, and that of every video."""
+
+
+class Scorer:
+    """Scores the episodes of a loader whose crops are central.
+
+    ``query_mode``: "joint", queries of an episode see each other as in the paper, or "independent".
+    ``room`` bounds what is kept of videos. ``shared`` is another scorer's too: a frozen model's features, or
+    what is below the adapters, are the same at any shot.
+
+    Raises:
+        ValueError: the loader's crops are random.
+    """
+
+    def __init__(
+        self,
+        model: TaskAdapterPlusPlus,
+        loader: EpisodeLoader,
+        query_mode: QueryMode = "joint",
+        room: Room | None = None,
+        shared: Shared | None = None,
+    ) -> None:
+        if loader.crop != "centre":
+            raise ValueError(f"a scorer keeps what it computes, so crops must be central, not {loader.crop}")
+        self._model = model
+        self._loader = loader
+        self._query_mode = query_mode
+        self._device = next(model.parameters()).device
+        self._room = room or Room()
+        at_once = VIDEOS_AT_ONCE.get(self._device.type, 1)
+        self._prefixes = Kept(self._compute_prefixes, Room(memory=0), at_once)
+        self._videos = Kept(self._compute_videos, self._room, at_once)
+        self._queries = Kept(self._compute_queries, Room())
+        self._texts = Kept(self._compute_texts, Room())
+        self._inherits = False
+        if shared is not None and model.visual.prefix_is_constant:
+            if not any(each.requires_grad for each in model.visual.parameters()):
+                self._videos = self._inherit(shared, "features", self._videos)
+            elif self._device.type == "cpu":  # a GPU computes prefixes faster than it would read them
+                self._inherits = True
+                self._prefixes.room = replace(self._room, memory=0)
+                self._prefixes = self._inherit(shared, "prefix", self._prefixes)
+
+    def _inherit(self, shared: Shared, kind: str, own: Kept[int]) -> Kept[int]:
+        visual = self._model.visual
+        of = (self._loader.store.path, self._model.frozen_digest(), visual.first_adapted, visual.precision)
+        if kind not in shared or shared[kind][0] != of:
+            shared[kind] = of, own
+        kept = shared[kind][1]
+        kept.compute, kept.room = own.compute, own.room  # the last one's model is not needed any more
+        return kept
+
+    def forget_adapters(self) -> None:
+        """Drop what depends on trained weights; call it when they have moved.
+
+        From the first call on prefixes are kept too, if they are constant: the weights will move again.
+        """
+        for kept in (self._videos, self._queries, self._texts):
+            kept.clear()
+        if self._model.visual.prefix_is_constant:
+            self._prefixes.room = replace(self._room)
+
+    @torch.inference_mode()
+    def score(self, numbers: Sequence[int]) -> Iterator[tuple[list[Episode], Scores]]:
+        """These episodes in groups, each with its scores, (episodes, queries, way), on the model's device.
+
+        The groups depend on ``numbers``, the model and the shape of an episode alone.
+        """
+        size = self._group_size(self._loader.episode(numbers[0]))
+        for start in range(0, len(numbers), size):
+            group = [self._loader.episode(number) for number in numbers[start : start + size]]
+            yield group, self._score(group)
+
+    def _group_size(self, episode: Episode) -> int:
+        video = self._videos.of(episode.query[:1].tolist())
+        size = (episode.support.size + episode.query.size) * video.numel() * video.element_size()
+        if self._inherits:
+            # Videos are read over and over, and prefixes once a shot: these get what room is left.
+            clips = sum(map(len, self._loader.rows.values()))
+            left = self._room.memory + self._room.disk - clips * video.numel() * video.element_size()
+            self._prefixes.room = replace(self._room, memory=0, disk=max(0, min(left, self._room.disk)))
+        return max(1, min(MOST_EPISODES, GROUP_BYTES.get(self._device.type, 2**26) // size))
+
+    def _score(self, episodes: Sequence[Episode]) -> Scores:
+        model, way = self._model, len(episodes[0].classes)
+        supports = [row for each in episodes for row in each.support.reshape(-1).tolist()]
+        queries = [row for each in episodes for row in each.query.tolist()]
+        labels = [label for each in episodes for label in each.classes]
+
+        def by_episode(features: Tensor) -> Tensor:
+            return features.view(len(episodes), -1, *features.shape[1:])
+
+        support = None
+        if model.needs_support:
+            support = model.support_features(by_episode(self._videos.of(supports)))
+        if self._query_mode == "independent":
+            query = by_episode(self._queries.of(queries))
+        else:
+            query = model.query_features(by_episode(self._videos.of(queries)))
+        text = by_episode(self._texts.of(labels)) if model.semantic is not None else None
+        return model.score_features(support, query, text, way=way, query_mode=self._query_mode)
+
+    def _compute_prefixes(self, rows: list[int]) -> Tensor:
+        # A GPU is still at the last ones while these are read: nothing here waits for it.
+        frames = upload(self._loader.central_frames(rows), self._device)
+        return self._model.visual.prefix(self._model.normalise(frames))
+
+    def _compute_videos(self, rows: list[int]) -> Tensor:
+        return self._model.visual.alone(self._prefixes.of(rows))
+
+    def _compute_queries(self, rows: list[int]) -> Tensor:
+        return self._model.query_features(self._videos.of(rows), query_mode="independent")
+
+    def _compute_texts(self, labels: list[str]) -> Tensor:
+        features = self._model.text_features(torch.stack([self._loader.tokens[label] for label in labels]))
+        assert features is not None
+        return features

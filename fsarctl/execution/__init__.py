@@ -1,0 +1,1 @@
+"""Who does the work: devices, memory, and commands beside each other."""

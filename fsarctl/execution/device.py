@@ -1,0 +1,97 @@
+"""What a machine lends to training and evaluation: a device, and room for what is computed once.
+
+None of it changes a result, so none of it enters a key.
+"""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsarctl.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from fsarctl.episodes.feature_cache import Room
+
+__all__ = ["Machine"]
+
+GIB = 2**30
+MEMORY_GIB = 2.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """``device``: auto, cpu, cuda or cuda:N. ``memory_gib``: for videos that are computed once; None means
+    2 GiB, or on a GPU half of what is free there. ``spill_gib``: likewise on disk, once memory is full; at
+    most half of what is free there.
+    """
+
+    device: str = "auto"
+    memory_gib: float | None = None
+    spill_gib: float = 16.0
+
+    @property
+    def words(self) -> list[str]:
+        """The flags that say the same on a command line."""
+        words = [] if self.device == Machine.device else ["--device", self.device]
+        if self.memory_gib is not None:
+            words += ["--memory", str(self.memory_gib)]
+        if self.spill_gib != Machine.spill_gib:
+            words += ["--spill", str(self.spill_gib)]
+        return words
+
+    def require_device_name(self) -> None:
+        """Refuse what can be a device on no machine, before anything is loaded.
+
+        Raises:
+            ConfigError: it is not auto, cpu, cuda, cuda:N or another device of PyTorch's.
+        """
+        if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu|hpu|npu|mtia)(:\d+)?", self.device):
+            raise ConfigError(
+                f"there is no device {self.device!r}",
+                next_step="Use --device auto, cpu, or cuda:0 where there is a GPU.",
+            )
+
+    def choose_device(self) -> "torch.device":
+        """The device; ``auto`` is the first GPU if there is one, else the CPU.
+
+        From then on float32 means float32 (no TF32), and convolutions give the same bits every time.
+
+        Raises:
+            ConfigError: no such device here.
+        """
+        import torch
+
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            device = torch.device(self.device)
+            torch.zeros(1, device=device).item()
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0].split(". ")[0]
+            raise ConfigError(
+                f"device {self.device!r} cannot be used here: {reason}",
+                next_step="Use --device auto, cpu, or cuda:0 where there is a GPU.",
+            ) from None
+        return device
+
+    def room(self, device: "torch.device", folder: Path) -> "Room":
+        """Room on ``device``, and in a file in ``folder``."""
+        import torch
+
+        from fsarctl.episodes.feature_cache import Room
+
+        if self.memory_gib is not None:
+            memory = self.memory_gib * GIB
+        elif device.type == "cuda":
+            memory = torch.cuda.mem_get_info(device)[0] / 2
+        else:
+            memory = MEMORY_GIB * GIB
+        disk = min(self.spill_gib * GIB, shutil.disk_usage(folder).free / 2)
+        return Room(int(memory), int(disk), folder)

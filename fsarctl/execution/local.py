@@ -1,0 +1,86 @@
+"""Runs commands beside each other, each in a process of its own; the store's locks keep them apart.
+
+A unit of work is named by the command that makes it, so a process needs nothing but that command.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from fsarctl.errors import FsarctlError
+from fsarctl.progress import Reporter
+
+__all__ = ["Ended", "require_success", "run_commands"]
+
+ERROR = "error:"
+CALL = "from fsarctl.cli import main; main()"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended; ``error`` is what it said, if it failed."""
+
+    exit_code: int
+    error: str
+
+
+class _CommandError(FsarctlError):
+    """A command failed; it has said why itself."""
+
+    def __init__(self, command: str, exit_code: int) -> None:
+        super().__init__(f"{command} ended with exit code {exit_code}", next_step="See what it said above.")
+        self.exit_code = exit_code
+
+
+def run_commands(
+    commands: Mapping[str, str], jobs: int, reporter: Reporter, words: Sequence[str] = ()
+) -> dict[str, Ended]:
+    """Run ``fsarctl ...`` command lines, ``jobs`` at a time; what they say is passed on line by line.
+
+    ``commands`` say of each what its lines begin with ("": nothing). ``words`` are added to each: what does
+    not change a result is not part of a command's name. Each process computes with one thread, since
+    together they use ``jobs`` cores. Returns how each command ended.
+
+    Raises:
+        KeyboardInterrupt: a command was interrupted.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        answers = pool.map(lambda each: _run(each[0], each[1], reporter, words), commands.items())
+        ended = dict(zip(commands, answers, strict=True))
+    if any(each.exit_code == 128 + 2 for each in ended.values()):
+        raise KeyboardInterrupt
+    return ended
+
+
+def require_success(ended: Mapping[str, Ended]) -> None:
+    """Pass on the first failure.
+
+    Raises:
+        FsarctlError: a command failed; its exit code is the error's.
+    """
+    for command, each in ended.items():
+        if each.exit_code != 0:
+            raise _CommandError(command, each.exit_code)
+
+
+def _run(command: str, title: str, reporter: Reporter, more: Sequence[str]) -> Ended:
+    error = ""
+    words = [*shlex.split(command)[1:], *more]
+    with subprocess.Popen(
+        [sys.executable, "-c", CALL, *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(ERROR):
+                error = line.removeprefix(ERROR).strip()
+            reporter.note(": ".join(filter(None, [title, line.rstrip("\n")])))
+    return Ended(process.returncode, error or f"`{command}` ended with exit code {process.returncode}")

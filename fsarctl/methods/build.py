@@ -1,0 +1,187 @@
+"""From the [model] table to a model: what of it enters a key, which files it reads, and the thing itself."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsarctl.artifacts import JSON, Files
+from fsarctl.config.paths import located
+from fsarctl.config.tables import ModelConfig
+from fsarctl.errors import ConfigError, InputError
+from fsarctl.models import tiny_clip
+from fsarctl.models.catalogue import TINY, architecture
+from fsarctl.models.strategies import adapters_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+    from fsarctl.text.corpus import SubActions
+
+__all__ = [
+    "build_model",
+    "model_key",
+    "require_layers",
+    "tokens_of",
+    "weight_files",
+]
+
+OPEN_CLIP_LAYERS = 12  # of an encoder whose configuration does not say
+
+# What a model without adapters does not depend on.
+ADAPTER_FIELDS = (
+    "strategy",
+    "adapters",
+    "visual_layers",
+    "visual_position",
+    "task_position",
+    "text_layers",
+    "text_position",
+    "order_position",
+    "logit_scale",
+    "temporal_embedding",
+    "task_adapter_start",
+    "crop",
+)
+
+
+def weight_files(model: ModelConfig, root: Path) -> dict[str, Path]:
+    """The weight files that ``model`` reads from this machine, by name; none for a hub tag or random.
+
+    A file of that name in the project wins over a hub tag.
+
+    Raises:
+        ConfigError: weights and backbone do not go together.
+        InputError: the local file does not exist.
+    """
+    if model.weights == "shipped":
+        if model.backbone != TINY:
+            raise ConfigError(
+                f"no weights ship for backbone {model.backbone!r}",
+                next_step='Set model.weights to an open_clip tag such as "openai", or to a local file.',
+            )
+        return {
+            "weights": Path(tiny_clip.WEIGHTS),
+            "bpe": Path(tiny_clip.BPE),
+            "config": Path(tiny_clip.CONFIG),
+        }
+    if model.backbone == TINY and model.weights == "openai":
+        raise ConfigError(
+            "there are no OpenAI weights for the tiny backbone", next_step='Set model.weights = "shipped".'
+        )
+    if model.weights == "random":
+        return {}
+    path = located(model.weights, root)
+    if path.is_file():
+        return {"weights": path}
+    if "/" in model.weights or "." in model.weights:
+        raise InputError(
+            f"model.weights names {model.weights}, and there is no such file",
+            next_step=f"Put the weights of {model.backbone} at {path}, or correct model.weights.",
+        )
+    return {}
+
+
+def model_key(model: ModelConfig, root: Path, *, adapters: bool) -> tuple[dict[str, JSON], dict[str, Files]]:
+    """What of ``model`` enters a stage's key: plain settings, and files by content.
+
+    A local file's path never enters; its bytes do.
+    """
+    architecture(model.backbone)
+    settings: dict[str, JSON] = {
+        name: value
+        for name, value in vars(model).items()
+        if name != "weights" and (adapters or name not in ADAPTER_FIELDS)
+    }
+    files = weight_files(model, root)
+    if not files:
+        return {**settings, "weights": model.weights}, {}
+    return {**settings, "weights": "file"}, {"weights": Files(files)}
+
+
+def build_model(
+    model: ModelConfig,
+    root: Path,
+    *,
+    frames: int,
+    adapters: bool,
+    seed: int,
+    device: "torch.device",
+    kind: "type[TaskAdapterPlusPlus] | None" = None,
+) -> "TaskAdapterPlusPlus":
+    """The model that the table describes, with fresh adapters (or none), on ``device``.
+
+    ``kind`` is a class to build instead, for measuring what another function would give.
+    """
+    import torch
+
+    from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+    from fsarctl.models.backbone import load_backbone, require_tag
+
+    files = weight_files(model, root)
+    if not files and model.weights != "random":
+        require_tag(model.backbone, model.weights)
+    backbone = load_backbone(
+        model.backbone, str(files["weights"]) if files and model.weights != "shipped" else model.weights
+    )
+    return (kind or TaskAdapterPlusPlus)(
+        backbone,
+        strategy=model.strategy if adapters else "frozen",
+        adapters=model.adapters or None if adapters else None,
+        visual_layers=model.visual_layers,
+        visual_position=model.visual_position,
+        task_position=model.task_position,
+        text_layers=model.text_layers,
+        text_position=model.text_position,
+        order_position=model.order_position,
+        sub_actions=model.sub_actions,
+        alignment=model.alignment,
+        alignment_layers=model.alignment_layers,
+        frames=frames,
+        formulation=model.formulation,
+        score=model.score,
+        trx_shots=model.trx_shots,
+        logit_scale=model.logit_scale,
+        precision=model.precision,
+        generator=torch.Generator().manual_seed(seed),
+        **model.overrides(),
+    ).to(device)
+
+
+def tokens_of(
+    model: "TaskAdapterPlusPlus", descriptions: Mapping[str, "SubActions"]
+) -> dict[str, "torch.Tensor"]:
+    """Label -> (prompts, context) tokens of its prompts: three, or one if sub-actions are not used apart.
+
+    Raises:
+        InputError: a prompt is longer than the text encoder's context.
+    """
+    from fsarctl.text.corpus import prompts_of
+
+    return {
+        label: model.backbone.tokenize(prompts_of(model.sub_actions, label, sub_actions))
+        for label, sub_actions in descriptions.items()
+    }
+
+
+def require_layers(model: ModelConfig) -> None:
+    """Refuse adapters in more layers than the backbone has, before anything is loaded.
+
+    Raises:
+        ConfigError: visual_layers or text_layers is too large for model.backbone.
+    """
+    kinds = adapters_of(model.strategy, model.adapters or None)
+    described = architecture(model.backbone)
+    branches = (
+        ("visual", "vision_cfg", model.visual_position, model.visual_layers, {*kinds} - {"order"}),
+        ("text", "text_cfg", model.text_position, model.text_layers, {*kinds} & {"order"}),
+    )
+    for branch, table, position, layers, adapters in branches:
+        blocks = described[table].get("layers", OPEN_CLIP_LAYERS)
+        unread = branch == "text" and model.score == "video"
+        # A list of blocks is a ResNet's, which loading refuses.
+        if adapters and not unread and position != "all" and isinstance(blocks, int) and layers > blocks:
+            raise ConfigError(
+                f"model.{branch}_layers is {layers}; backbone {model.backbone} has {blocks} {branch} blocks",
+                next_step=f"Set model.{branch}_layers to {blocks} or less.",
+            )

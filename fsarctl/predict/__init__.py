@@ -1,0 +1,1 @@
+"""Naming the action of new clips from a support set."""

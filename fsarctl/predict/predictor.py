@@ -1,0 +1,296 @@
+"""Naming the action of single clips from a support set. Each clip is alone: its scores depend on no other.
+
+Clips are decoded as ``extract`` decodes them (same decoders, frames and size, in worker processes with a
+time limit), and cropped and scored as evaluation with ``query_mode = "independent"`` does.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fsarctl.artifacts import JSON
+from fsarctl.datasets.clip_files import ClipFile
+from fsarctl.datasets.clips import Clip
+from fsarctl.episodes.crops import centre_offsets, crop_frames
+from fsarctl.errors import InputError
+from fsarctl.methods.build import tokens_of
+from fsarctl.methods.task_adapter import Scores, TaskAdapterPlusPlus
+from fsarctl.models.trx import TRX
+from fsarctl.predict.support_set import Support
+from fsarctl.progress import SILENT, Reporter
+from fsarctl.text.corpus import SubActions, needs_descriptions
+from fsarctl.video.decode import decode_clip
+from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.pictures import Resize
+from fsarctl.video.worker_pool import Decode, Failure, decode_all
+
+__all__ = ["ClassScore", "Prediction", "Predictor"]
+
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class of one clip.
+
+    ``score`` is what classes are ranked by: ``video`` x ``text``, or the one of them that there is.
+    ``confidence`` is the softmax over all classes of ``logit_scale`` x score, which training sharpens; it is
+    not calibrated: 0.9 does not mean right nine times in ten.
+    """
+
+    label: str
+    score: float
+    confidence: float
+    video: float | None
+    text: float | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is said of one clip.
+
+    ``classes``: all of them, the best first; none if the clip could not be read, and ``failure`` says why.
+    ``remarks``: of the decoders. ``twin``: the support clip with the very same frames, or "".
+    """
+
+    clip: str
+    classes: tuple[ClassScore, ...]
+    failure: str = ""
+    remarks: tuple[str, ...] = ()
+    twin: str = ""
+
+
+class Predictor:
+    """A model with fixed weights, and how clips are read for it.
+
+    Args:
+        model: in its final state; on any device.
+        size: side of the square that frames become before the central crop, pixels.
+        resize: how they become that square.
+        settings: what else the features depend on, by name; kept with a saved support.
+        workers: decoding processes; a script that starts them needs ``if __name__ == "__main__":``.
+        time_limit_s: seconds that a clip may take to decode.
+        decode: another decoder than ``extract``'s; it resizes as it likes.
+
+    Raises:
+        InputError: ``size`` is smaller than what the backbone reads.
+    """
+
+    def __init__(
+        self,
+        model: TaskAdapterPlusPlus,
+        *,
+        size: int,
+        resize: Resize = "squash",
+        settings: Mapping[str, JSON] | None = None,
+        workers: int = 1,
+        time_limit_s: float = 60.0,
+        reporter: Reporter = SILENT,
+        decode: Decode | None = None,
+    ) -> None:
+        if size < model.backbone.image_size:
+            raise InputError(
+                f"frames are {size} pixels wide and the backbone reads {model.backbone.image_size}",
+                next_step="Leave extract.size at 0, or set it to that or more.",
+            )
+        self._model = model.eval()
+        self._size = size
+        self._settings = dict(settings or {})
+        self._workers = workers
+        self._time_limit_s = time_limit_s
+        self._reporter = reporter
+        self._resize = resize
+        self._decode = decode or partial(decode_clip, resize=resize)
+
+    @property
+    def made_by(self) -> dict[str, JSON]:
+        """All that a support's features depend on, by name."""
+        trained = hashlib.sha256()
+        for name, tensor in sorted(self._model.adapter_state().items()):
+            trained.update(name.encode())
+            trained.update(tensor.cpu().contiguous().numpy().data)
+        return {
+            **self._settings,
+            "frames": self._model.frames,
+            "frame size": self._size,
+            "resize": self._resize,
+            "backbone weights": self._model.frozen_digest(),
+            "adapter weights": trained.hexdigest(),
+        }
+
+    @torch.inference_mode()
+    def support(
+        self,
+        clips: Sequence[Clip],
+        descriptions: Mapping[str, SubActions] | None = None,
+    ) -> tuple[Support, dict[str, str]]:
+        """The support set of ``clips``, and why some were left out (name -> reason).
+
+        Text has a part in the scores if ``descriptions`` hold every class, or the model reads but its label
+        (``sub_actions`` "none"), and no part otherwise: classes with and without it could not be compared.
+
+        Raises:
+            InputError: no clip of some class can be read, the metric needs as many clips for each class, or
+                a description is too long for the text encoder.
+        """
+        clips = sorted(clips, key=lambda clip: clip.label)  # class-major
+        labels = tuple(dict.fromkeys(clip.label for clip in clips))
+        self._require_balance(clips)
+        described = descriptions or {}
+        text = self._text(labels, described)
+        videos: list[Tensor] = []
+        pictures: list[str] = []
+        used: list[Clip] = []
+        left_out: dict[str, str] = {}
+        for clip, answer in zip(clips, self._read([each.path for each in clips], "support"), strict=True):
+            if isinstance(answer, Failure):
+                left_out[clip.name] = answer.reason
+                continue
+            used.append(clip)
+            videos.append(self._video(answer.frames))
+            pictures.append(_digest(answer.frames))
+        _require_every_class(labels, used, clips, left_out)
+        self._require_balance(used)
+        # Task-MSA sees all support videos as one set, as in training.
+        features = self._model.support_features(torch.stack(videos))  # (videos, T, embed)
+        numbers = torch.tensor([labels.index(clip.label) for clip in used], device=features.device)
+        support = Support(
+            labels=labels,
+            classes=numbers,
+            features=features,
+            text=text,
+            clips=tuple(clip.name for clip in used),
+            pictures=tuple(pictures),
+            made_by=self.made_by,
+            descriptions={label: described[label] for label in labels if label in described},
+        )
+        return support, left_out
+
+    def predict(self, support: Support, clips: Sequence[ClipFile]) -> Iterator[Prediction]:
+        """One prediction per clip, in their order; a clip that cannot be read says why.
+
+        Raises:
+            InputError: the model scores by text alone, and the support has none.
+        """
+        self.require_score(has_text=support.text is not None)
+        answers = self._read([clip.path for clip in clips], "predict")
+        for clip, answer in zip(clips, answers, strict=True):
+            yield self._prediction(support, clip.name, answer)
+
+    def require_score(self, *, has_text: bool) -> None:
+        """Refuse classes without descriptions where the text score is all there is.
+
+        Raises:
+            InputError: the model scores by text alone.
+        """
+        if not has_text and not self._model.needs_support:
+            raise InputError(
+                "model.score is text, so every class needs a description",
+                next_step="Describe them (`fsarctl describe --help`), or set model.score.",
+            )
+
+    @torch.inference_mode()
+    def scores(self, support: Support, frames: NDArray[np.uint8]) -> Scores:
+        """Scores of one clip, (1, way). Shapes: frames (T, S, S, 3), as they were decoded."""
+        model = self._model
+        query = model.query_features(self._video(frames)[None], query_mode="independent")
+        # A prototype stands for the only clip of its class, so that classes may have any number of clips.
+        shots = support.features if self._pools_shots else support.prototypes
+        return model.score_features(
+            shots if model.needs_support else None,
+            query,
+            support.text,
+            way=len(support.labels),
+            query_mode="independent",
+        )
+
+    def _prediction(self, support: Support, name: str, answer: DecodedClip | Failure) -> Prediction:
+        if isinstance(answer, Failure):
+            return Prediction(name, (), failure=answer.reason)
+        scores = self.scores(support, answer.frames)
+        confidences = torch.softmax(self._model.logit_scale * scores.score.float(), dim=-1)
+        parts = (_values(part, len(support.labels)) for part in (scores.video, scores.text))
+        columns = (scores.score[0].tolist(), confidences[0].tolist(), *parts)
+        classes = [ClassScore(*row) for row in zip(support.labels, *columns, strict=True)]
+        classes.sort(key=lambda each: -each.score)
+        twins = dict(zip(support.pictures, support.clips, strict=True))
+        return Prediction(
+            name, tuple(classes), remarks=answer.problems, twin=twins.get(_digest(answer.frames), "")
+        )
+
+    def _read(self, paths: Sequence[Path], what: str) -> Iterator[DecodedClip | Failure]:
+        """Every clip's frames, or why there are none, in order."""
+        if not paths:
+            return
+        workers = min(self._workers, len(paths))
+        tasks = list(enumerate(paths))
+        answers = decode_all(tasks, self._decode, self._model.frames, self._size, workers, self._time_limit_s)
+        with closing(answers), self._reporter.task(what, len(paths), "clip") as advance:
+            for _, answer in answers:
+                yield answer
+                advance(1)
+
+    @torch.inference_mode()
+    def _video(self, frames: NDArray[np.uint8]) -> Tensor:
+        """What a clip gives by itself. Shapes: (T, S, S, 3) -> as ``VisualBranch.alone``, of one video."""
+        side = self._model.backbone.image_size
+        offsets = centre_offsets(1, len(frames), self._size - side)
+        device = next(self._model.parameters()).device
+        pixels = torch.from_numpy(crop_frames(frames[None], offsets, side)).to(device)
+        return self._model.visual.video(self._model.normalise(pixels))[0]
+
+    def _text(self, labels: Sequence[str], descriptions: Mapping[str, SubActions]) -> Tensor | None:
+        """(way, 3, embed), or None if it has no part in the scores."""
+        if not needs_descriptions(self._model.sub_actions):
+            descriptions = dict.fromkeys(labels, ("", "", ""))
+        if self._model.semantic is None or not descriptions.keys() >= set(labels):
+            return None
+        tokens = tokens_of(self._model, {label: descriptions[label] for label in labels})
+        device = next(self._model.parameters()).device
+        features = [self._model.text_features(tokens[label][None].to(device)) for label in labels]
+        return torch.cat([each for each in features if each is not None])
+
+    @property
+    def _pools_shots(self) -> bool:
+        return isinstance(self._model.metric, TRX) and self._model.metric.pooled
+
+    def _require_balance(self, clips: Iterable[Clip]) -> None:
+        counts = Counter(clip.label for clip in clips)
+        if self._pools_shots and len(set(counts.values())) > 1:
+            (most, high), (least, low) = counts.most_common(1)[0], counts.most_common()[-1]
+            raise InputError(
+                f"model.trx_shots = pooled needs as many clips for each class, and {most!r} has {high}"
+                f" but {least!r} has {low}",
+                next_step='Make them equal, or train with model.trx_shots = "prototypes".',
+            )
+
+
+def _require_every_class(
+    labels: Sequence[str], used: Iterable[Clip], clips: Iterable[Clip], left_out: Mapping[str, str]
+) -> None:
+    readable = {clip.label for clip in used}
+    for label in labels:
+        if label not in readable:
+            reasons = [f"{clip.name}: {left_out[clip.name]}" for clip in clips if clip.label == label]
+            raise InputError(
+                f"no clip of class {label!r} can be read: {'; '.join(reasons[:NAMED])}",
+                next_step="Add a clip that a player can show, or remove the class.",
+            )
+
+
+def _values(scores: Tensor | None, way: int) -> list[float | None]:
+    """Of the one clip."""
+    return [None] * way if scores is None else [float(value) for value in scores[0].tolist()]
+
+
+def _digest(frames: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()

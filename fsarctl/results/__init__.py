@@ -1,0 +1,1 @@
+"""Results: predictions, intervals, comparisons, and the tables of sweeps."""

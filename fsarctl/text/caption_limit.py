@@ -1,0 +1,27 @@
+"""Whether a class's prompts fit into what the text encoder reads; nothing is ever cut."""
+
+from dataclasses import dataclass
+
+from fsarctl.models.token_counts import context_length, count_tokens
+from fsarctl.text.corpus import STAGES, SubActions, prompts_of
+
+__all__ = ["CaptionLimit"]
+
+
+@dataclass(frozen=True)
+class CaptionLimit:
+    """What a text encoder reads of a class: ``use`` is a value of model.sub_actions."""
+
+    backbone: str
+    use: str = "stages"
+
+    def problem(self, label: str, sub_actions: SubActions) -> str:
+        """In what way a label's prompts are too long; empty if they fit, or cannot be counted here."""
+        limit = context_length(self.backbone)
+        prompts = prompts_of(self.use, label, sub_actions)
+        for number, prompt in enumerate(prompts):
+            tokens = count_tokens(self.backbone, prompt)
+            if tokens is not None and tokens > limit:
+                what = f"the {STAGES[number]}" if len(prompts) == len(STAGES) else "the prompt"
+                return f"{what} makes {tokens} tokens with its label, and {self.backbone} reads {limit}"
+        return ""

@@ -1,0 +1,231 @@
+"""Sub-actions: what they are, the files that hold them, and the prompts made of them.
+
+A corpus file is a JSON object of lists of three sentences::
+
+    {"long jump": ["Run up for momentum.", "Take off with a powerful leap.", "Land and keep balance."]}
+
+A user's own file may be the same in YAML (.yaml, .yml), which is easier to write by hand.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+
+from fsarctl.datasets.labels import loosely
+from fsarctl.errors import ConfigError, InputError, IntegrityError
+
+__all__ = [
+    "DESCRIPTIONS",
+    "SHIPPED",
+    "STAGES",
+    "Corpus",
+    "SubActions",
+    "action_prompts",
+    "needs_descriptions",
+    "prompts_of",
+    "load_corpus",
+    "load_descriptions",
+    "parse_corpus",
+    "sub_actions_from",
+]
+
+SubActions: TypeAlias = tuple[str, str, str]
+"""What is seen at the beginning, in the process and at the end of an action, a sentence each."""
+
+STAGES = ("beginning", "process", "end")
+SHIPPED = "shipped"
+"""What the place of the shipped files is called."""
+DESCRIPTIONS = "descriptions.json"
+"""The file of a describe artifact."""
+
+LONGEST_SENTENCE = 240
+"""Characters; CLIP reads 77 tokens, label and prompt included, and drops the rest in silence."""
+
+
+def sub_actions_from(sentences: Sequence[object]) -> SubActions:
+    """Three checked sentences, surrounding spaces removed.
+
+    Raises:
+        ValueError: they are not three, or one is not text, is empty, has several lines or control
+            characters, is longer than 240 characters or repeats another. The message completes
+            "the description ...".
+    """
+    if len(sentences) != len(STAGES):
+        raise ValueError(f"has {len(sentences)} stages instead of {len(STAGES)}")
+    checked = []
+    for stage, sentence in zip(STAGES, sentences, strict=True):
+        if not isinstance(sentence, str):
+            raise ValueError(f"has something else than text in its {stage}")
+        sentence = sentence.strip()
+        if not sentence:
+            raise ValueError(f"has an empty {stage}")
+        if len(sentence.splitlines()) > 1:
+            raise ValueError(f"has several lines in its {stage}")
+        if re.search(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", sentence):
+            raise ValueError(f"has control characters in its {stage}")
+        if len(sentence) > LONGEST_SENTENCE:
+            raise ValueError(f"has {len(sentence)} characters in its {stage}; {LONGEST_SENTENCE} are allowed")
+        checked.append(sentence)
+    if len({sentence.casefold() for sentence in checked}) < len(STAGES):
+        raise ValueError("says the same for two stages")
+    return checked[0], checked[1], checked[2]
+
+
+def action_prompts(label: str, sub_actions: SubActions) -> tuple[str, ...]:
+    """The text encoder's three prompts of one class, beginning to end (section 3.5 of the paper)."""
+    return tuple(f"A video of action about {label}: {sentence}" for sentence in sub_actions)
+
+
+def prompts_of(use: str, label: str, sub_actions: SubActions) -> tuple[str, ...]:
+    """A class's prompts for one use of its sub-actions, a key of ``PROMPT_MAKERS`` (Table 6)."""
+    return PROMPT_MAKERS[use](label, sub_actions)
+
+
+def needs_descriptions(use: str) -> bool:
+    """Whether a class's prompts for this use say more than its label."""
+    return use != "none"
+
+
+PROMPT_MAKERS: Mapping[str, Callable[[str, SubActions], tuple[str, ...]]] = {
+    "none": lambda label, sub_actions: (f"A video of action about {label}",),
+    "average": action_prompts,
+    "concatenate": lambda label, sub_actions: (f"A video of action about {label}: {' '.join(sub_actions)}",),
+    "stages": action_prompts,
+}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Descriptions from several places; those of an earlier place win.
+
+    Within a place a label is looked up as it is, and then with case, underscores, hyphens, brackets and
+    spaces ignored, so that ``LongJump``, ``long_jump`` and ``Long Jump`` find each other. If several
+    labels of a place are the same that way, the first one answers.
+    """
+
+    places: tuple[Mapping[str, SubActions], ...]
+    names: tuple[str, ...] = ()
+    """What to call each place."""
+
+    def find(self, labels: Iterable[str]) -> dict[str, SubActions]:
+        """The descriptions of those labels that have one, in the order asked."""
+        return {label: self.places[place][key] for label, (place, key) in self._located(labels).items()}
+
+    def whence(self, labels: Iterable[str]) -> dict[str, str]:
+        """The name of the place that each of those labels has its description from."""
+        return {label: self.names[place] for label, (place, _) in self._located(labels).items()}
+
+    def _located(self, labels: Iterable[str]) -> dict[str, tuple[int, str]]:
+        """Label -> its place and what it is called there."""
+        loose: list[dict[str, str]] = []
+        for place in self.places:
+            loose.append({})
+            for label in place:
+                loose[-1].setdefault(loosely(label), label)
+
+        found = {}
+        for label in labels:
+            for number, (place, others) in enumerate(zip(self.places, loose, strict=True)):
+                key = label if label in place else others.get(loosely(label))
+                if key is not None:
+                    found[label] = number, key
+                    break
+        return found
+
+
+def load_corpus(files: Sequence[Path]) -> Corpus:
+    """The user's corpus files, each a place of its own, then all shipped ones as one place.
+
+    Raises:
+        ConfigError: a file does not exist.
+        InputError: a file is not such JSON; the message names the file and the label.
+    """
+    places = []
+    for file in files:
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise ConfigError(
+                f"describe.files names {file}, which cannot be read: {error.strerror}",
+                next_step="Correct describe.files in fsarctl.toml.",
+            ) from None
+        places.append(parse_corpus(str(file), content))
+
+    shipped: dict[str, SubActions] = {}
+    for resource in sorted(resources.files("fsarctl.prompts").iterdir(), key=lambda found: found.name):
+        if resource.name.endswith(".json"):
+            shipped = {**parse_corpus(f"prompts/{resource.name}", resource.read_bytes()), **shipped}
+    return Corpus((*places, shipped), (*map(str, files), SHIPPED))
+
+
+def load_descriptions(folder: Path) -> dict[str, SubActions]:
+    """The sub-actions of every label in a describe artifact.
+
+    Raises:
+        IntegrityError: the artifact does not hold them.
+    """
+    try:
+        labels = json.loads((folder / DESCRIPTIONS).read_bytes())["labels"]
+        return {
+            label: (stages["beginning"], stages["process"], stages["end"]) for label, stages in labels.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(
+            f"{folder / DESCRIPTIONS} holds no descriptions: {type(error).__name__}",
+            next_step="Run: fsarctl cache verify",
+        ) from None
+
+
+def parse_corpus(name: str, content: bytes) -> dict[str, SubActions]:
+    """The descriptions in a corpus file's content, by label; ``name`` is the file's, for its kind and errors.
+
+    Raises:
+        InputError: it is no such JSON or YAML; the message names the file and the label.
+    """
+    shape = 'A corpus file reads {"label": ["beginning.", "process.", "end."], ...}, in UTF-8.'
+    is_yaml = name.endswith((".yaml", ".yml"))
+    kind = "YAML" if is_yaml else "JSON"
+    try:
+        text = content.decode("utf-8-sig")
+        pairs = _yaml_pairs(text) if is_yaml else json.loads(text, object_pairs_hook=tuple)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{name} is not JSON: {error.msg} on line {error.lineno}, column {error.colno}", next_step=shape
+        ) from None
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise InputError(f"{name} is not YAML: {where}", next_step=shape) from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not {kind} in UTF-8: {type(error).__name__}", next_step=shape) from None
+    if not isinstance(pairs, tuple):
+        raise InputError(f"{name} is not a JSON object of labels", next_step=shape)
+
+    descriptions: dict[str, SubActions] = {}
+    for label, sentences in pairs:
+        if label in descriptions:
+            raise InputError(f"{name} describes {label!r} twice", next_step="Delete one of the two.")
+        if not isinstance(sentences, list):
+            raise InputError(f"{name}: the value of {label!r} is not a list", next_step=shape)
+        try:
+            descriptions[label] = sub_actions_from(sentences)
+        except ValueError as error:
+            raise InputError(f"{name}: the description of {label!r} {error}", next_step=shape) from None
+    return descriptions
+
+
+def _yaml_pairs(text: str) -> object:
+    """Like ``object_pairs_hook=tuple`` of JSON: a label that stands twice is seen twice."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            return node
+        return tuple((str(key.value), loader.construct_object(value, deep=True)) for key, value in node.value)
+    finally:
+        loader.dispose()

@@ -1,0 +1,267 @@
+"""Asking a server for sub-actions, patiently and within bounds.
+
+Per label: a question, its retries, and after a broken answer the question again with what was wrong.
+The form of the answer (a schema, some JSON, plain text) is settled by the first label; the others wait
+for it, so that a server is asked once for what it does not have.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from fsarctl.errors import FsarctlError
+from fsarctl.text.corpus import STAGES, SubActions
+from fsarctl.text.llm.answer_forms import FORMS, FormMemory, refuses_form
+from fsarctl.text.llm.answers import (
+    Answer,
+    BadAnswerError,
+    answer_text,
+    parse_answer,
+    read_reply,
+    shortened,
+    usage_of,
+)
+from fsarctl.text.llm.connection import Connection, ConnectionLostError, Reply
+from fsarctl.text.llm.costs import Tally
+from fsarctl.text.llm.failures import Failures, RefusedError
+from fsarctl.text.llm.redaction import Redaction
+from fsarctl.text.llm.retries import Patience, pause
+from fsarctl.text.llm.server import Server
+
+__all__ = ["ask"]
+
+GIVE_UP_AFTER = 10
+"""Labels in a row that the server, not the model, failed on; the rest are then not asked."""
+
+FIRST_CONTACT = 2
+"""Retries of a server that has never answered: more likely it is not there than it is busy."""
+
+BROKEN_IN_FORM = 2
+"""Broken answers in a form in which none was good so far, before the next form is tried."""
+
+CHANGED_AFTER = 2
+"""Labels in a row that need a lesser form than the settled one, before that one is given up."""
+
+_LONGEST_REPEATED = 2000
+
+Message = dict[str, str]
+
+
+async def ask(
+    server: Server,
+    prompts: Mapping[str, str],
+    *,
+    on_answer: Callable[[str, Answer], None],
+    on_failure: Callable[[str, str], None],
+    problem: Callable[[str, SubActions], str],
+    concurrency: int,
+    patience: Patience,
+    memory: FormMemory,
+    tally: Tally,
+) -> None:
+    """Ask for the sub-actions of each label in ``prompts`` (label to prompt), several at a time.
+
+    Each label ends in one call of ``on_answer(label, answer)``, as it arrives, or of
+    ``on_failure(label, reason)``. ``problem(label, sub_actions)`` says why three good sentences are
+    refused all the same, or nothing; the model is told and asked again. ``tally`` counts the tokens.
+
+    Raises:
+        ConfigError: no label can succeed: the key, the model or the address is refused. Answers
+            that were under way are still handed over.
+        FsarctlError: what ``on_answer`` raised, likewise.
+    """
+    failures = Failures(
+        server.address,
+        server.model,
+        bool(server.key()),
+        server.has_login,
+        Redaction(server.secrets()),
+        patience.deadline,
+    )
+    async with Connection(server, patience.timeout) as connection:
+        asking = _Asking(
+            connection=connection,
+            server=server,
+            failures=failures,
+            patience=patience,
+            queue=iter(prompts.items()),
+            on_answer=on_answer,
+            on_failure=on_failure,
+            problem=problem,
+            memory=memory,
+            tally=tally,
+        )
+        await asking.work(concurrency)
+    if asking.refusal:
+        raise asking.refusal
+
+
+@dataclass(kw_only=True)
+class _Asking:
+    """What the concurrent workers share."""
+
+    connection: Connection
+    server: Server
+    failures: Failures
+    patience: Patience
+    queue: Iterator[tuple[str, str]]
+    on_answer: Callable[[str, Answer], None]
+    on_failure: Callable[[str, str], None]
+    problem: Callable[[str, SubActions], str]
+    memory: FormMemory
+    tally: Tally
+    form: str = next(iter(FORMS))
+    """In which a label begins."""
+    proven: bool = False
+    """An answer was good in this form."""
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Nobody need wait for the first label any more."""
+    lesser_in_a_row: int = 0
+    reached: bool = False
+    failures_in_a_row: int = 0
+    refusal: FsarctlError | None = None
+
+    async def work(self, workers: int) -> None:
+        if known := self.memory.recall():
+            self.form = known
+            self.settled.set()
+        await asyncio.gather(*(self._work(first=worker == 0) for worker in range(workers)))
+
+    async def _work(self, *, first: bool) -> None:
+        if not first:
+            await self.settled.wait()
+        for label, prompt in self.queue:
+            if self.refusal:
+                break
+            if self.failures_in_a_row >= GIVE_UP_AFTER:
+                self.on_failure(label, f"not asked: the server failed {GIVE_UP_AFTER} labels in a row")
+                continue
+            await self._describe(label, prompt)
+            self.settled.set()
+        self.settled.set()
+
+    async def _describe(self, label: str, prompt: str) -> None:
+        try:
+            async with asyncio.timeout(self.patience.deadline):
+                answer = await self._answer(label, prompt)
+        except BadAnswerError as error:
+            self.on_failure(label, self.failures.redaction.text(str(error)))
+            return
+        except (RefusedError, ConnectionLostError, TimeoutError) as error:
+            self.refusal = self.refusal or self.failures.stops_the_run(error, reached=self.reached)
+            if not self.refusal:
+                self.failures_in_a_row += 1
+                self.on_failure(label, self.failures.reason(error))
+            return
+        try:
+            self.on_answer(label, answer)
+        except FsarctlError as error:
+            self.refusal = error
+
+    async def _answer(self, label: str, prompt: str) -> Answer:
+        question: Message = {"role": "user", "content": prompt}
+        messages, form = [question], self.form
+        own = Tally()
+        wrong, broken = "", 0
+        for _ in range(self.patience.attempts):
+            text = ""
+            try:
+                form, reply = await self._reply(messages, form)
+                completion = read_reply(reply.content)
+                usage = usage_of(completion)
+                own.add(usage)
+                self.tally.add(usage)
+                text = self.failures.redaction.answer(answer_text(completion))
+                # once more: JSON has spellings of the key that only reading it undoes
+                first, then, last = map(self.failures.redaction.answer, parse_answer(text))
+                sub_actions = (first, then, last)
+                self._learn(form)
+                if wrong := self.problem(label, sub_actions):
+                    raise BadAnswerError(wrong)
+                answered_by = self.failures.redaction.text(str(completion.get("model") or self.server.model))
+                return Answer(sub_actions, own.usage, answered_by, self.server.address, form)
+            except BadAnswerError as error:
+                wrong = str(error)
+                messages = [question, *_complaint(text, wrong)]
+                broken += 1
+                if not self.proven and broken == BROKEN_IN_FORM:
+                    # perhaps the server takes the form and pays no attention to it
+                    form, broken = _lesser(form) or form, 0
+        if not self.proven:
+            self.form = form
+        raise BadAnswerError(f"{wrong} (asked {self.patience.attempts} times)")
+
+    async def _reply(self, messages: Sequence[Message], form: str) -> tuple[str, Reply]:
+        """A reply after the retries that it takes, in this form or in the next that the server has."""
+        retry = 0
+        while True:
+            failure: ConnectionLostError | RefusedError
+            wait: float | None = None
+            try:
+                reply = await self.connection.post(self._body(messages, form))
+                self.reached = True
+                if 200 <= reply.status < 300:
+                    self.failures_in_a_row = 0
+                    return form, reply
+                failure = self.failures.refused(reply)
+                lesser = _lesser(form)
+                if lesser and self._refuses_form(failure, exhausted=retry >= self.patience.retries):
+                    form = lesser
+                    continue
+                wait = failure.wait
+            except ConnectionLostError as error:
+                failure = error
+            self.settled.set()
+            retries = self.patience.retries if self.reached else min(FIRST_CONTACT, self.patience.retries)
+            passing = isinstance(failure, ConnectionLostError) or failure.passing
+            stops = self.failures.stops_the_run(failure, reached=True) is not None
+            if not passing or stops or retry >= retries or (wait or 0) > self.patience.longest_wait:
+                raise failure
+            await asyncio.sleep(pause(retry, wait, random.random()))
+            retry += 1
+
+    def _body(self, messages: Sequence[Message], form: str) -> dict[str, object]:
+        return {
+            "model": self.server.model,
+            "messages": messages,
+            "temperature": self.server.temperature,
+            **FORMS[form],
+        }
+
+    def _refuses_form(self, failure: RefusedError, *, exhausted: bool) -> bool:
+        if failure.status == 400 and self.failures.stops_the_run(failure, reached=True):
+            return False
+        # some servers fall over a form that they do not have, every time
+        fell = failure.status == 500 and exhausted and not self.proven
+        return fell or refuses_form(failure.status, failure.said)
+
+    def _learn(self, form: str) -> None:
+        """An answer was good in this form."""
+        self.lesser_in_a_row = 0 if form == self.form else self.lesser_in_a_row + 1
+        if form != self.form and self.proven and self.lesser_in_a_row < CHANGED_AFTER:
+            return  # one odd label
+        self.form, self.proven = form, True
+        with suppress(OSError):  # it is only a memory; that answers cannot be kept is said where they are
+            self.memory.remember(form)
+
+
+def _lesser(form: str) -> str | None:
+    forms = list(FORMS)
+    following = forms[forms.index(form) + 1 :]
+    return following[0] if following else None
+
+
+def _complaint(text: str, wrong: str) -> list[Message]:
+    """What is said to a model after a broken answer; nothing after none at all."""
+    if not text.strip():
+        return []
+    keys = " and ".join(f'"{stage}"' for stage in STAGES)
+    again = (
+        f"That cannot be used: {wrong}. Answer with one JSON object with the keys {keys} and nothing else."
+    )
+    return [
+        {"role": "assistant", "content": shortened(text, _LONGEST_REPEATED)},
+        {"role": "user", "content": again},
+    ]

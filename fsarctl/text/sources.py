@@ -1,0 +1,91 @@
+"""Where the description of a label comes from: a person's correction, a written file, or a language model."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from fsarctl.config.tables import DescribeConfig
+from fsarctl.text.corpus import Corpus, SubActions, load_corpus
+from fsarctl.text.edits import load_edits
+from fsarctl.text.llm.question import prompt_of, read_template
+from fsarctl.text.llm.records import CorruptRecordError, Record, Records
+from fsarctl.text.llm.server import Server
+
+__all__ = ["Found", "Source", "Sources"]
+
+Source: TypeAlias = Literal["edited", "corpus", "openai", "label"]
+"""label: no file describes it, and it stands for its own stages."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The description of one label, and where it comes from."""
+
+    sub_actions: SubActions
+    source: Source
+    place: str = ""
+    """corpus: the file, or "shipped"; openai: the model."""
+    record: Record | None = None
+    """openai: the answer and how it came about."""
+
+
+class Sources:
+    """Descriptions as a project's settings find them; nothing is asked or written.
+
+    ``root`` is what relative paths of ``config`` are relative to, and where corrections are; ``records``
+    is the folder of kept answers.
+
+    Raises:
+        ConfigError: the template is missing or has no {label}, or the server's address is none.
+    """
+
+    def __init__(self, config: DescribeConfig, root: Path, records: Path) -> None:
+        self._config = config
+        self._root = root
+        self.asks = config.source == "openai"
+        self.records = Records(records, config.model, config.temperature)
+        if self.asks:
+            self.template = read_template(root / config.template if config.template else None)
+            self.server = Server(config.base_url, config.model, float(config.temperature))
+
+    def written(self, labels: Sequence[str]) -> dict[str, Found]:
+        """Those of the labels that need no language model: corrected by a person, or from a file.
+
+        Raises:
+            InputError: a file is broken; the message names it and the label.
+            ConfigError: a corpus file does not exist.
+        """
+        edits = Corpus((load_edits(self._root),))
+        found = {label: Found(text, "edited") for label, text in edits.find(labels).items()}
+        if self.asks:
+            return found
+        corpus = load_corpus([self._root / file for file in self._config.files])
+        rest = [label for label in labels if label not in found]
+        names = corpus.whence(rest)
+        for label, text in corpus.find(rest).items():
+            found[label] = Found(text, "corpus", names[label])
+        if self._config.missing == "label":
+            found = {label: Found((label,) * 3, "label") for label in rest} | found
+        return found
+
+    def prompts(self, labels: Iterable[str]) -> dict[str, str]:
+        """What a language model is asked about each label."""
+        return {label: prompt_of(self.template, label) for label in labels}
+
+    def all(self, labels: Sequence[str]) -> dict[str, Found]:
+        """Those of the labels that have a description now, kept answers included; corrupt ones are left out.
+
+        Raises:
+            InputError, ConfigError: see ``written``.
+        """
+        found = self.written(labels)
+        if self.asks:
+            for label, prompt in self.prompts(label for label in labels if label not in found).items():
+                try:
+                    record = self.records.find(prompt)
+                except CorruptRecordError:
+                    continue
+                if record is not None:
+                    found[label] = Found(record.sub_actions, "openai", self._config.model, record)
+        return {label: found[label] for label in labels if label in found}

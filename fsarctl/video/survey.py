@@ -1,0 +1,297 @@
+"""What demuxing tells about a video before anything of it is kept, and why some videos end there.
+
+Containers lie: about how many frames there are, how long they last, and where they can be entered. So
+every packet is read once, 2 ms for a small clip, and nothing decoded. What follows from it is where
+decoding has to begin for each frame, and whether that can be relied on.
+"""
+
+import errno
+from dataclasses import dataclass, field
+from operator import sub
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from fsarctl.errors import InputError
+from fsarctl.video.file_access import why_unreadable
+from fsarctl.video.packet_heads import PacketHeads
+
+__all__ = [
+    "TIMES_OF_DECODING",
+    "KeyPacket",
+    "Survey",
+    "UnreadableVideoError",
+    "open_video",
+    "survey",
+    "text_of",
+    "video_stream",
+]
+
+TOLERATED_LOSS = 0.1
+"""A video that lacks more than this part of what its container declares is a failure, not a clip."""
+
+ROUNDING_S = 0.001
+
+MOST_PIXELS = 2**26
+"""Of one picture. Damaged headers ask for more, and a few such frames fill the memory."""
+
+MOV, MATROSKA, AVI = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"
+DECLARING = (MOV, MATROSKA, "asf", "flv")
+"""Containers whose header says how long they last; elsewhere it is estimated from what is there."""
+
+# fmt: off
+FORMATS = ",".join((
+    MOV, MATROSKA, AVI, "asf", "asf_o", "dv", "flv", "gif", "h264", "hevc", "ivf", "m4v", "mpeg", "mpegts",
+    "mpegvideo", "mxf", "nut", "ogg", "rm",
+))
+# fmt: on
+"""Of libav's hundreds of formats those that are a video in one file: no playlist that opens other files or
+the network, no single picture, no text that looks like art."""
+
+SEEKABLE = (MOV, MATROSKA, AVI)
+SEEKABLE_CODECS = ("h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "mpeg4", "mjpeg")
+"""Where a packet is a frame, shown at the packet's time. AVI has no times of presentation, so only where
+frames are shown in the order of the file."""
+
+TIMES_OF_DECODING = "its frames are reordered, but their times are not"
+
+PASSING_TROUBLES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETIMEDOUT, errno.ESTALE)
+
+
+class UnreadableVideoError(InputError):
+    """No decoder gave frames that can be trusted; the message is the reason and holds no path.
+
+    ``retry``: it is the machine's trouble, not the video's, and another run may have better luck.
+    """
+
+    def __init__(self, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.retry = retry
+
+
+class KeyPacket(NamedTuple):
+    """A packet that needs none before it: when it is shown, ticks, and where it stands, bytes."""
+
+    pts: int
+    pos: int | None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What demuxing alone tells about a video.
+
+    ``packets``: how many should give a frame. ``frames``: when each is shown, in order, ticks of the
+    stream, and the key packet at which decoding it must begin; of those that have both.
+    ``in_order``: whether they stand in the file as they are shown. ``distrusted``: why all that cannot be
+    relied on, or "". ``problems``: remarks for the record.
+    """
+
+    packets: int
+    frames: tuple[tuple[int, KeyPacket], ...]
+    in_order: bool
+    distrusted: str
+    problems: tuple[str, ...]
+
+
+def survey(container: InputContainer, stream: VideoStream) -> Survey:
+    """Demux a video that was just opened, once.
+
+    Raises:
+        UnreadableVideoError: it has no pictures, or ends long before it should.
+    """
+    header = _read_header(container, stream)
+    found = _demux(container, stream)
+    if not found.shown:
+        raise UnreadableVideoError(found.broken or "it holds no video frames")
+    coded = [each.pts for each in found.shown if each.pts is not None]
+    ticks = sorted(coded)
+    _check_whole(header, found, max(map(sub, ticks[1:], ticks), default=0) * float(stream.time_base or 0))
+    doubts = (
+        (header.kind not in SEEKABLE, _container_words(header.kind)),
+        (header.codec not in SEEKABLE_CODECS, f"codec {header.codec}"),
+        (len(ticks) < len(found.shown), "its timestamps are missing"),
+        (len(set(ticks)) < len(ticks), "its timestamps do not increase"),
+        (not header.reorders and coded != ticks, "its timestamps go back"),
+        (any(not each.key for each in found.shown), "frames stand before the first key frame"),
+        (header.kind == AVI and header.reorders, "B-frames in AVI, which has no times of presentation"),
+        (header.kind == AVI and header.codec in ("h264", "hevc"), f"codec {header.codec} in AVI"),
+        (header.reorders and coded == ticks, TIMES_OF_DECODING),
+        (found.lacks_picture, "packets without a picture"),
+        (found.changes, "what its decoder is told changes midway"),
+    )
+    distrusted = next((reason for doubtful, reason in doubts if doubtful), "")
+    frames = [(each.pts, each.key) for each in found.shown if each.pts is not None and each.key]
+    frames.sort(key=lambda frame: frame[0])
+    return Survey(
+        len(found.shown), tuple(frames), coded == ticks, distrusted, (found.broken,) if found.broken else ()
+    )
+
+
+def open_video(path: Path) -> InputContainer:
+    """A video file, opened for demuxing; it reads nothing but this one file.
+
+    Raises:
+        UnreadableVideoError: it is not there, not readable, not a file, empty, or no video.
+    """
+    if reason := why_unreadable(path):
+        raise UnreadableVideoError(reason)
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        reason = f"it cannot be opened: {text_of(error)}"
+        raise UnreadableVideoError(reason, retry=error.errno in PASSING_TROUBLES) from None
+    if not head:
+        raise UnreadableVideoError("the file is empty")
+    try:
+        return av.open(str(path), options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
+    except (av.InvalidDataError, av.ArgumentError):
+        if head[4:8] == b"ftyp":
+            reason = "its index (moov) is missing: the recording or the copy was not finished"
+        else:
+            reason = "it is not a video of a known format"
+        raise UnreadableVideoError(reason) from None
+    except Exception as error:
+        raise UnreadableVideoError(f"it cannot be opened: {text_of(error)}") from None
+
+
+def video_stream(container: InputContainer) -> VideoStream:
+    """The stream that a player shows.
+
+    Raises:
+        UnreadableVideoError: there is none.
+    """
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream):
+        raise UnreadableVideoError("it has no video stream")
+    if stream.disposition & av.stream.Disposition.attached_pic:
+        raise UnreadableVideoError("it has no video stream, only a cover picture")
+    if stream.codec_context is None:
+        raise UnreadableVideoError("its pictures are in a format that is not known here")
+    return stream
+
+
+def text_of(error: Exception) -> str:
+    """What happened, without the path that PyAV puts into its messages."""
+    return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the container says before a packet is read; 0 where it does not say.
+
+    ``kind`` is its format. ``indexed``: frames in the stream that an edit list does not hide.
+    ``lasts_s``: the end, counted from time 0. ``usual_s``: between two frames. ``reorders``: whether
+    frames are shown in another order than they are coded in.
+    """
+
+    kind: str
+    codec: str
+    indexed: int
+    lasts_s: float
+    usual_s: float
+    reorders: bool
+
+
+def _read_header(container: InputContainer, stream: VideoStream) -> _Header:
+    kind = container.format.name
+    if stream.width * stream.height > MOST_PIXELS:
+        raise UnreadableVideoError(f"its header asks for pictures of {stream.width} x {stream.height} pixels")
+    if kind == AVI:  # libav scales an AVI's duration down to what is there
+        lasts_s = stream.frames * float(stream.time_base or 0)
+    else:
+        lasts_s = (container.duration or 0) / av.time_base if kind in DECLARING else 0.0
+    return _Header(
+        kind,
+        stream.codec_context.name,
+        len(stream.index_entries) if kind == MOV else 0,
+        lasts_s,
+        float(1 / stream.average_rate) if stream.average_rate else 0.0,
+        bool(stream.codec_context.has_b_frames),
+    )
+
+
+class _Packet(NamedTuple):
+    """One that should give a frame: its time in ticks, and the key packet to begin at."""
+
+    pts: int | None
+    key: KeyPacket | None
+
+
+@dataclass
+class _Found:
+    """What the packets say. ``listed``: of video, hidden ones too; ``shown``: those that are not.
+
+    ``lacks_picture``: whether one of those has none. ``changes``: whether a decoder that enters midway may
+    lack parameters that came before.
+    """
+
+    shown: list[_Packet] = field(default_factory=list)
+    lacks_picture: bool = False
+    changes: bool = False
+    listed: int = 0
+    end_s: float = 0.0
+    longest_s: float = 0.0
+    broken: str = ""
+
+
+def _demux(container: InputContainer, stream: VideoStream) -> _Found:
+    found = _Found()
+    stream.thread_type = "NONE"
+    tick_s = float(stream.time_base or 0)
+    ends: dict[int, int] = {}  # of each stream, in its own ticks
+    keys: list[KeyPacket] = []
+    shown, longest, later_keys_with_sets = stream.index, 0, 0
+    heads = PacketHeads(stream)
+    try:
+        for packet in container.demux():
+            index, pts, duration = packet.stream_index, packet.pts, packet.duration or 0
+            if pts is not None:
+                ends[index] = max(ends.get(index, 0), pts + duration)
+            if index != shown or packet.dts is pts is None:
+                continue
+            found.listed += 1
+            sets = packet.size > 0 and heads.sets_parameters(packet)
+            found.changes |= packet.size > 0 and heads.is_splice(packet)
+            if packet.is_keyframe and pts is not None:
+                keys.append(KeyPacket(pts, packet.pos))
+                later_keys_with_sets += sets and len(keys) > 1
+            else:
+                found.changes |= sets
+            key = keys[-1] if keys else None
+            if key is not None and pts is not None and pts < key.pts:  # of an open GOP
+                key = keys[-2] if len(keys) > 1 and keys[-2].pts <= pts else None
+            if packet.size and not packet.is_discard and not heads.is_hidden(packet):
+                found.shown.append(_Packet(pts, key))
+                found.lacks_picture = found.lacks_picture or heads.lacks_picture(packet)
+                longest = max(longest, duration)
+    except Exception as error:
+        found.broken = f"reading stopped early ({text_of(error)})"
+    # If all key packets bring parameters, or none but the first does, it matters not at which one begins.
+    found.changes |= 0 < later_keys_with_sets < len(keys) - 1
+    found.longest_s = longest * tick_s
+    for each in container.streams:
+        if each.type in ("video", "audio"):
+            found.end_s = max(found.end_s, float(ends.get(each.index, 0) * (each.time_base or 0)))
+    return found
+
+
+def _check_whole(header: _Header, found: _Found, widest_gap_s: float) -> None:
+    # How long the last frame stays is often not said; another frame's time may stand for it.
+    slack_s = max(found.longest_s, header.usual_s, widest_gap_s) + ROUNDING_S
+    ends_early = header.lasts_s - found.end_s > max(TOLERATED_LOSS * header.lasts_s, slack_s)
+    lacks_frames = found.listed < (1 - TOLERATED_LOSS) * header.indexed
+    if ends_early or lacks_frames or (found.broken and not header.lasts_s):
+        of_frames = f" of {header.indexed}" if header.indexed else ""
+        of_s = f" of {header.lasts_s:.2f}" if header.lasts_s else ""
+        raise UnreadableVideoError(
+            f"truncated: {found.listed}{of_frames} frames, {found.end_s:.2f}{of_s} s are there"
+            + (f"; {found.broken}" if found.broken else "")
+        )
+
+
+def _container_words(kind: str) -> str:
+    return "transport stream" if kind == "mpegts" else f"container {kind}"

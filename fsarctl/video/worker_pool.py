@@ -1,0 +1,206 @@
+"""Decode clips in worker processes: a crash or a time-out costs one clip.
+
+Workers are persistent, one per core is right, and die with the main process. They put frames into memory
+that they share with it: through a pipe a clip took 5 ms. This module is what they import, so it stays
+light: no zarr, no torch.
+"""
+
+import ctypes
+import importlib
+import multiprocessing
+import shutil
+import signal
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from multiprocessing.sharedctypes import RawArray
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pebble import ProcessExpired, ProcessPool
+
+from fsarctl.errors import FsarctlError
+from fsarctl.video.child_process import leave_with_parent
+from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.survey import UnreadableVideoError
+
+__all__ = ["Decode", "Failure", "decode_all"]
+
+Decode: TypeAlias = Callable[[Path, int, int], DecodedClip]
+"""(path, frames, size) -> clip; a function that another process can import."""
+
+SILENCE = "fsarctl.video.silence"
+WAITING = 16
+WAITING_BYTES = 2**28
+"""Decoded clips that may wait for a slower one before them, and how much memory they may take beyond one for
+each worker."""
+
+NO_FRAMES = np.empty(0, np.uint8)
+"""Stands for frames that are in the shared memory."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a clip has no frames; ``retry`` when another run may have better luck."""
+
+    reason: str
+    retry: bool = False
+
+
+def decode_all(
+    tasks: Sequence[tuple[int, Path]],
+    decode: Decode,
+    frames: int,
+    size: int,
+    workers: int,
+    time_limit_s: float,
+) -> Generator[tuple[int, DecodedClip | Failure], None, None]:
+    """Decode ``tasks``, (number, path) each; answers come in the order of the tasks.
+
+    The frames of an answer are overwritten once the next one is asked for: copy what is to stay. Closing the
+    generator stops the workers.
+
+    Raises:
+        FsarctlError: the worker processes cannot be kept alive, or there is no memory to share with them.
+    """
+    if not tasks:
+        return
+    clip_bytes = frames * size * size * 3
+    ahead = min(WAITING + 4 * workers, max(workers + 1, WAITING_BYTES // clip_bytes), len(tasks))
+    memory = _shared_memory(ahead * clip_bytes)
+    places = np.ctypeslib.as_array(memory).reshape(ahead, frames, size, size, 3)
+    under_way: deque[tuple[int, int, Any]] = deque()
+    # A place is free again when its answer was used, and answers are used in the order of the tasks.
+    queue = ((number % ahead, *task) for number, task in zip(count(), tasks, strict=False))
+    with _pool(workers, memory) as pool:
+        while True:
+            try:
+                for place, row, path in islice(queue, ahead - len(under_way)):
+                    what = (decode, path, frames, size, place)
+                    under_way.append((place, row, pool.schedule(_work, args=what, timeout=time_limit_s)))
+                if not under_way:
+                    return
+                place, row, future = under_way.popleft()
+                answer = _answer(future)
+            except RuntimeError as error:  # a broken pool; workers that die idle break it
+                raise FsarctlError(
+                    f"the decoding processes could not be kept alive ({error}); a script must call this under"
+                    ' `if __name__ == "__main__":`, since they import it',
+                    next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
+                ) from error
+            yield row, answer if isinstance(answer, Failure) else replace(answer, frames=places[place])
+
+
+def _shared_memory(size: int) -> "ctypes.Array[ctypes.c_ubyte]":
+    """``size`` bytes in a file without a name: in /dev/shm if there is room, else among temporary files.
+
+    Raises:
+        FsarctlError: there is no room; touching it would end this process without a word.
+    """
+    places = [each for each in (Path("/dev/shm"), Path(tempfile.gettempdir())) if each.is_dir()]
+    if all(shutil.disk_usage(each).free < size for each in places):
+        raise FsarctlError(
+            f"decoding needs {size / 2**20:.0f} MiB of shared memory, and neither"
+            f" {' nor '.join(map(str, places))} has as much",
+            next_step="Make room there, point TMPDIR to another disk, or use fewer --workers.",
+        )
+    memory: ctypes.Array[ctypes.c_ubyte] = RawArray("B", size)
+    return memory
+
+
+def _answer(future: Any) -> DecodedClip | Failure:
+    try:
+        answer: DecodedClip | Failure = future.result()
+    except TimeoutError:
+        return Failure("no answer within the time limit", retry=True)
+    except ProcessExpired as error:
+        return Failure(f"the decoder crashed ({_exit_name(error.exitcode)})", retry=True)
+    return answer
+
+
+def _exit_name(code: int) -> str:
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"exit code {code}"
+
+
+@contextmanager
+def _pool(workers: int, memory: "ctypes.Array[ctypes.c_ubyte]") -> Iterator[ProcessPool]:
+    # Never fork: this process has threads (zarr's), and a fork copies their locks as they stand.
+    # A fork server starts a worker in milliseconds, with the decoders already imported.
+    if sys.platform == "win32":
+        context = multiprocessing.get_context("spawn")
+    else:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([SILENCE, __name__])
+        _start_fork_server()
+    pool = ProcessPool(max_workers=workers, initializer=_start_worker, initargs=(memory,), context=context)
+    try:
+        yield pool
+        pool.close()  # type: ignore[no-untyped-call]
+    except BaseException:
+        pool.stop()  # type: ignore[no-untyped-call]
+        raise
+    finally:
+        pool.join()
+
+
+def _start_fork_server() -> None:
+    """Ctrl-C is for the main process, which then stops the workers: the server and they inherit the mask."""
+    from multiprocessing import resource_tracker
+    from multiprocessing.forkserver import ensure_running
+
+    resource_tracker.ensure_running()  # first, since it ends with SIGINT unblocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_shared = NO_FRAMES
+"""In a worker: the memory for frames, which the main process reads."""
+
+
+def _start_worker(memory: "ctypes.Array[ctypes.c_ubyte]") -> None:
+    """Quiet, killable at once even within native code, and gone when the main process is."""
+    global _shared
+    _shared = np.ctypeslib.as_array(memory)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    importlib.import_module(SILENCE)
+    leave_with_parent()
+
+
+def _work(decode: Decode, path: Path, frames: int, size: int, place: int) -> DecodedClip | Failure:
+    """What a worker does: a clip, its frames in the shared memory, or the reason why there is none."""
+    answer = _attempt(decode, path, frames, size)
+    if isinstance(answer, Failure):
+        return answer
+    _shared.reshape(-1, *answer.frames.shape)[place] = answer.frames
+    return replace(answer, frames=NO_FRAMES)
+
+
+def _attempt(decode: Decode, path: Path, frames: int, size: int) -> DecodedClip | Failure:
+    """A clip, or the reason why there is none: no exception crosses over."""
+    try:
+        clip = decode(path, frames, size)
+        _check(clip.frames, frames, size)
+    except UnreadableVideoError as error:
+        return Failure(error.message, error.retry)
+    except Exception as error:
+        # Without the path: the same bytes elsewhere fail with the same words.
+        reason = f"decoding failed: {type(error).__name__}: {error}".replace(str(path), "the video")
+        return Failure(reason, retry=isinstance(error, MemoryError))
+    return clip
+
+
+def _check(pictures: NDArray[np.uint8], frames: int, size: int) -> None:
+    if pictures.shape != (frames, size, size, 3) or pictures.dtype != np.uint8:
+        raise ValueError(f"the decoder gave {pictures.dtype} frames of shape {pictures.shape}")
