@@ -7,9 +7,9 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import torch
 
+from fsarctl.config import tables as config
 from fsarctl.config.sources import Settings
 from fsarctl.config.tables import Config, ModelConfig
-from fsarctl.config import tables as config
 from fsarctl.errors import ConfigError
 from fsarctl.methods import PRESETS, Formulation
 from fsarctl.methods.build import ADAPTER_FIELDS, build_model, model_key, tokens_of
