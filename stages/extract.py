@@ -56,6 +56,9 @@ def unit(
         "size": size,
         "resize": config.resize,
     }
+    if config.resize == "aspect":
+        # Frames that took the first one's shape were kept under the other settings alone.
+        settings["shape"] = "of each frame"
     key = dict(settings)
     videos: Unit | Files
     unreadable: dict[str, str] = {}

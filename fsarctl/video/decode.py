@@ -8,10 +8,11 @@ its answer needs no trust. Both give the same bytes.
 from dataclasses import replace
 from pathlib import Path
 
+from av.video.stream import VideoStream
+
 from fsarctl.video.decoder import DecodedClip, Decoder, UntrustedError, Video
-from fsarctl.video.first_frame import aspect_of
 from fsarctl.video.linear_decoder import LinearPyAV
-from fsarctl.video.pictures import Resize, Scale, scaled_size
+from fsarctl.video.pictures import Resize, Scale
 from fsarctl.video.seeking_decoder import SeekingPyAV
 from fsarctl.video.survey import UnreadableVideoError, open_video, survey, video_stream
 
@@ -19,14 +20,11 @@ __all__ = ["DECODERS", "decode_clip", "scale_of"]
 
 DECODERS: tuple[Decoder, ...] = (SeekingPyAV(), LinearPyAV())
 
-MOST_ELONGATED = 16
-"""Times longer than wide; scaling such a strip's short side to the square's takes gigabytes."""
-
 
 def decode_clip(path: Path, frames: int, size: int, resize: Resize = "squash") -> DecodedClip:
     """The middle frame of each of ``frames`` equal segments of a video, ``size`` x ``size``.
 
-    ``resize``: "squash" scales the picture to that square whatever its shape; "aspect" scales its short
+    ``resize``: "squash" scales each picture to that square whatever its shape; "aspect" scales its short
     side to ``size`` and keeps the middle, with pixels that are not square drawn as a player draws them.
 
     Raises:
@@ -36,7 +34,7 @@ def decode_clip(path: Path, frames: int, size: int, resize: Resize = "squash") -
     with open_video(path) as container:
         stream = video_stream(container)
         surveyed = survey(container, stream)
-        scale = scale_of(path, size, resize)
+        scale = scale_of(stream, size, resize)
         for decoder in DECODERS:
             try:
                 clip = decoder.read(Video(path, container, stream, surveyed), frames, scale)
@@ -47,15 +45,6 @@ def decode_clip(path: Path, frames: int, size: int, resize: Resize = "squash") -
     raise UnreadableVideoError("; ".join((*surveyed.problems, *passed_over)))
 
 
-def scale_of(path: Path, size: int, resize: Resize) -> Scale:
-    """What a video's pictures are scaled to; to keep their aspect, the first one is looked at.
-
-    Raises:
-        UnreadableVideoError: they are too elongated for that.
-    """
-    if resize == "squash":
-        return Scale(size, size, size)
-    aspect = aspect_of(path)
-    if not 1 / MOST_ELONGATED <= aspect <= MOST_ELONGATED:
-        raise UnreadableVideoError("its picture is too elongated to keep its aspect")
-    return Scale(*scaled_size(aspect, size), size)
+def scale_of(stream: VideoStream, size: int, resize: Resize) -> Scale:
+    """What the pictures of a video are scaled to."""
+    return Scale(size, resize, float(stream.sample_aspect_ratio or 1))

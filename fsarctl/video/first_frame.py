@@ -1,4 +1,4 @@
-"""The first frame of a video: its shape, and a cheap way to know whether it can be read at all.
+"""The first frame of a video: a cheap way to know whether it can be read at all.
 
 Worker processes import this module, so it stays light.
 """
@@ -8,29 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from fsarctl.video.decoder import DecodedClip
-from fsarctl.video.pictures import orientation_of
 from fsarctl.video.survey import UnreadableVideoError, open_video, survey, video_stream
 
-__all__ = ["aspect_of", "decode_first_frame"]
-
-
-def aspect_of(path: Path) -> float:
-    """Width / height of the first frame as a player shows it; 1 where there is none to be decoded.
-
-    Raises:
-        UnreadableVideoError: the file cannot be opened, or has no pictures.
-    """
-    with open_video(path) as container:
-        stream = video_stream(container)
-        stream.thread_type = "NONE"
-        try:
-            frame = next(container.decode(stream), None)
-        except Exception:  # PyAV raises many types; whoever decodes it all says what is wrong
-            return 1.0
-        if frame is None:
-            return 1.0
-        aspect = frame.width / frame.height * float(stream.sample_aspect_ratio or 1)
-        return 1 / aspect if orientation_of(frame).swapped else aspect
+__all__ = ["decode_first_frame"]
 
 
 def decode_first_frame(path: Path, frames: int, size: int) -> DecodedClip:

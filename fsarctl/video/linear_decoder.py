@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fsarctl.video.decoder import DecodedClip, UntrustedError, Video
 from fsarctl.video.pictures import Scale, square_of
 from fsarctl.video.sampling import segment_centres
-from fsarctl.video.survey import TOLERATED_LOSS, open_video, text_of, video_stream
+from fsarctl.video.survey import TOLERATED_LOSS, UnreadableVideoError, open_video, text_of, video_stream
 
 __all__ = ["LinearPyAV"]
 
@@ -23,6 +23,7 @@ class LinearPyAV:
 
         Raises:
             UntrustedError: nothing, or not enough, can be decoded.
+            UnreadableVideoError: see ``square_of``.
         """
         path, surveyed = video.path, video.surveyed
         count, pictures, lost = self._pass(path, surveyed.packets, frames, scale)
@@ -70,6 +71,8 @@ class LinearPyAV:
                         if count in wanted:
                             pictures[count] = square_of(frame, scale)
                         count += 1
+            except UnreadableVideoError:
+                raise
             except Exception as error:  # the demuxer itself; what came before it stands
                 if not count:
                     raise UntrustedError(text_of(error)) from None

@@ -13,6 +13,8 @@ __all__ = ["PacketHeads"]
 
 HEAD = 4096  # bytes; what stands before a picture is seldom longer
 
+BLANK = 8  # bytes of zero that no codec begins with
+
 VP8_SHOWN = 0x10
 """In the first byte of a frame's header (RFC 6386, 9.1)."""
 
@@ -40,6 +42,10 @@ class PacketHeads:
     def is_hidden(self, packet: "av.Packet[Stream]") -> bool:
         """VP8's frame that others refer to and that is not shown; other codecs pack it with one that is."""
         return self._codec == "vp8" and not memoryview(packet)[0] & VP8_SHOWN
+
+    def is_blank(self, packet: "av.Packet[Stream]") -> bool:
+        """Whether nothing was ever written here, as in a download that did not end."""
+        return packet.size >= BLANK and not any(memoryview(packet)[:BLANK])
 
     def lacks_picture(self, packet: "av.Packet[Stream]") -> bool:
         """Whether it is one of MPEG-4 that only says that nothing changed."""

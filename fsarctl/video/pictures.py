@@ -12,6 +12,8 @@ import numpy as np
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
+from fsarctl.video.survey import UnreadableVideoError
+
 __all__ = [
     "UPRIGHT",
     "Orientation",
@@ -27,6 +29,9 @@ Picture: TypeAlias = NDArray[np.uint8]
 Resize: TypeAlias = Literal["squash", "aspect"]
 
 MATRIX_NUMBERS = 9
+
+MOST_ELONGATED = 16
+"""Times longer than wide; scaling such a strip's short side to the square's takes gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +57,39 @@ UPRIGHT = Orientation()
 
 @dataclass(frozen=True)
 class Scale:
-    """What a picture is scaled to, upright, before its middle ``side`` x ``side`` is kept; pixels."""
+    """What each picture is scaled to before its middle ``side`` x ``side``, pixels, is kept.
 
-    width: int
-    height: int
+    "squash" scales both of its sides to that, "aspect" the shorter one as shown, whatever shape the pictures
+    before it have. ``pixel_aspect``: width / height of a pixel as it is stored.
+    """
+
     side: int
+    resize: Resize = "squash"
+    pixel_aspect: float = 1.0
+
+    def size_of(self, width: int, height: int, orientation: Orientation) -> tuple[int, int]:
+        """Width and height to scale a decoded picture of ``width`` x ``height`` to.
+
+        Raises:
+            UnreadableVideoError: it is too elongated for that.
+        """
+        if self.resize == "squash":
+            return self.side, self.side
+        aspect = width / height * self.pixel_aspect
+        if not 1 / MOST_ELONGATED <= aspect <= MOST_ELONGATED:
+            raise UnreadableVideoError("its picture is too elongated to keep its aspect")
+        upright = scaled_size(1 / aspect if orientation.swapped else aspect, self.side)
+        return upright[::-1] if orientation.swapped else upright
 
 
 def square_of(frame: av.VideoFrame, scale: Scale) -> Picture:
-    """A frame as a player shows it, (S, S, 3); PyAV reports the display matrix but does not apply it."""
+    """A frame as a player shows it, (S, S, 3); PyAV reports the display matrix but does not apply it.
+
+    Raises:
+        UnreadableVideoError: it is too elongated to keep its aspect.
+    """
     orientation = orientation_of(frame)
-    width, height = (scale.height, scale.width) if orientation.swapped else (scale.width, scale.height)
+    width, height = scale.size_of(frame.width, frame.height, orientation)
     # As many threads as cores, the default, are started for each frame, and fight with the other workers.
     scaled = _chroma_centred(frame).reformat(width, height, "rgb24", interpolation="BILINEAR", threads=1)
     upright = orientation.apply(scaled.to_ndarray().astype(np.uint8, copy=False))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fsarctl.video.decoder import DecodedClip, UntrustedError, Video
 from fsarctl.video.pictures import Scale, square_of
 from fsarctl.video.sampling import segment_centres
-from fsarctl.video.survey import TIMES_OF_DECODING, KeyPacket, text_of
+from fsarctl.video.survey import TIMES_OF_DECODING, KeyPacket, UnreadableVideoError, text_of
 
 __all__ = ["SeekingPyAV"]
 
@@ -30,6 +30,7 @@ class SeekingPyAV:
 
         Raises:
             UntrustedError: the file's times cannot be relied on, or something else came than was asked for.
+            UnreadableVideoError: see ``square_of``.
         """
         surveyed = video.surveyed
         if surveyed.distrusted:
@@ -43,7 +44,7 @@ class SeekingPyAV:
         try:
             for key, times in groups.items():
                 pictures |= _decode(video, key, times, scale)
-        except UntrustedError:
+        except (UntrustedError, UnreadableVideoError):
             raise
         except Exception as error:  # PyAV raises many types
             raise UntrustedError(text_of(error)) from None

@@ -110,6 +110,7 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
     ticks = sorted(coded)
     _check_whole(header, found, max(map(sub, ticks[1:], ticks), default=0) * float(stream.time_base or 0))
     doubts = (
+        (found.incomplete, "a packet is incomplete"),
         (header.kind not in SEEKABLE, _container_words(header.kind)),
         (header.codec not in SEEKABLE_CODECS, f"codec {header.codec}"),
         (len(ticks) < len(found.shown), "its timestamps are missing"),
@@ -225,11 +226,12 @@ class _Packet(NamedTuple):
 class _Found:
     """What the packets say. ``listed``: of video, hidden ones too; ``shown``: those that are not.
 
-    ``lacks_picture``: whether one of those has none. ``changes``: whether a decoder that enters midway may
-    lack parameters that came before.
+    ``incomplete``: whether a packet is cut off or was never written. ``lacks_picture``: whether a shown one
+    has none. ``changes``: whether a decoder that enters midway may lack parameters that came before.
     """
 
     shown: list[_Packet] = field(default_factory=list)
+    incomplete: bool = False
     lacks_picture: bool = False
     changes: bool = False
     listed: int = 0
@@ -254,6 +256,7 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
             if index != shown or packet.dts is pts is None:
                 continue
             found.listed += 1
+            found.incomplete |= packet.is_corrupt or heads.is_blank(packet)
             sets = packet.size > 0 and heads.sets_parameters(packet)
             found.changes |= packet.size > 0 and heads.is_splice(packet)
             if packet.is_keyframe and pts is not None:

@@ -1,5 +1,6 @@
 """Where a pixel of the picture ends up in the stored square: on ramps of grey, whose value is the place."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fsarctl.video.decode import decode_clip
 from fsarctl.video.pictures import scaled_size
@@ -73,6 +75,63 @@ def test_pixels_that_are_not_square_are_drawn_as_a_player_draws_them(tmp_path: P
     path = ramp(tmp_path / "v.mp4", 128, 128, down=turn == 90, turn=turn, pixel=Fraction(2))
     assert ends(path, turn == 90, "aspect") == pytest.approx(expected(2), abs=0.015)
     assert ends(path, turn == 90, "squash") == pytest.approx(expected(1), abs=0.015)
+
+
+DISC = 70
+"""Diameter of a white disc amid a black picture, in pixels."""
+
+
+def disc(width: int, height: int) -> NDArray[np.uint8]:
+    """(height, width, 3), the disc in its middle."""
+    y, x = np.mgrid[:height, :width]
+    inside = np.hypot(x - (width - 1) / 2, y - (height - 1) / 2) <= DISC / 2
+    return np.repeat(np.where(inside, 235, 16).astype(np.uint8)[..., None], 3, 2)
+
+
+def encoded(encoder: Any, picture: NDArray[np.uint8], count: int, start: int = 0) -> list[Any]:
+    encoder.height, encoder.width = picture.shape[:2]
+    encoder.pix_fmt = "yuv420p"
+    packets = []
+    for number in range(count):
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = start + number, Fraction(1, 25)
+        packets += encoder.encode(frame)
+    return packets + encoder.encode(None)
+
+
+def turned_midway(path: Path) -> Path:
+    """As of a telephone that is turned while it streams: 320 x 180, then 180 x 320."""
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("libvpx", rate=25, options={"deadline": "realtime"})
+        upright: Any = av.CodecContext.create("libvpx", "w")
+        upright.time_base, upright.framerate, upright.options = Fraction(1, 25), 25, {"deadline": "realtime"}
+        for packet in encoded(stream, disc(320, 180), 20) + encoded(upright, disc(180, 320), 20, 20):
+            packet.stream = stream
+            output.mux(packet)
+    return path
+
+
+def without_first_packet(path: Path) -> Path:
+    """320 x 180, whose first key frame cannot be decoded."""
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("libx264", rate=25, options={"g": "5", "bf": "0"})
+        output.mux(encoded(stream, disc(320, 180), 80))
+    with av.open(str(path)) as container:
+        packet = next(packet for packet in container.demux() if packet.size)
+    content = bytearray(path.read_bytes())
+    assert packet.pos is not None
+    content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(("make", "name"), [(turned_midway, "v.webm"), (without_first_packet, "v.mp4")])
+def test_each_frame_keeps_its_own_aspect(tmp_path: Path, make: Callable[[Path], Path], name: str) -> None:
+    clip = decode_clip(make(tmp_path / name), 8, SIZE, "aspect")
+    for picture in clip.frames:
+        white = picture.mean(2) > 128
+        across, down = int(white.any(0).sum()), int(white.any(1).sum())
+        assert (across, down) == pytest.approx((DISC * SIZE / 180,) * 2, abs=1.5)
 
 
 def test_a_strip_is_refused_rather_than_blown_up(tmp_path: Path) -> None:

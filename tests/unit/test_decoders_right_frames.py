@@ -59,7 +59,7 @@ def test_leaving_out_frames_changes_no_byte(video: tuple[Kind, Path], frames: in
     with open_video(path) as container:
         stream = video_stream(container)
         opened = Video(path, container, stream, survey(container, stream))
-        expected = LinearPyAV().read(opened, frames, scale_of(path, 96, resize))
+        expected = LinearPyAV().read(opened, frames, scale_of(stream, 96, resize))
     clip = decode_clip(path, frames, 96, resize)
     assert np.array_equal(clip.frames, expected.frames)
     assert (clip.indices, clip.frame_count) == (expected.indices, expected.frame_count)
@@ -170,7 +170,7 @@ def test_parameters_that_change_midway_are_minded(
     with open_video(path) as container:
         stream = video_stream(container)
         opened = Video(path, container, stream, survey(container, stream))
-        whole = LinearPyAV().read(opened, 8, scale_of(path, 96, "squash"))
+        whole = LinearPyAV().read(opened, 8, scale_of(stream, 96, "squash"))
     assert np.array_equal(clip.frames, whole.frames)
 
 
