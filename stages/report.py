@@ -13,7 +13,7 @@ from fsarctl import __version__
 from fsarctl.artifacts import Artifact, Store, Unit
 from fsarctl.artifacts.store import joined_commands
 from fsarctl.config.sources import Settings
-from fsarctl.errors import ConfigError, InputError, UpstreamError
+from fsarctl.errors import ConfigError, FsarctlError, InputError, UpstreamError
 from fsarctl.execution.device import Machine
 from fsarctl.stages import illustrate
 from fsarctl.stages.plan import Pipeline
@@ -21,7 +21,7 @@ from fsarctl.stages.plan import Pipeline
 if TYPE_CHECKING:
     from fsarctl.report.sections import Found
 
-__all__ = ["Report", "Source"]
+__all__ = ["Report", "Source", "illustrations"]
 
 AIM = ("model.strategy=aim", "model.sub_actions=none", "model.alignment=none")
 """AIM as in Table 3, for the attention maps of Figure 11."""
@@ -42,6 +42,9 @@ SHARED = (
     "clips_expected",
 )
 
+Pipelines = Callable[[Settings, Sequence[str]], Pipeline]
+"""Makes the units of settings that came of some overrides."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -49,7 +52,7 @@ class Source:
 
     store: Store
     settings: Settings
-    pipeline: Callable[[Settings, Sequence[str]], Pipeline]
+    pipeline: Pipelines
     shots: Sequence[int]
     machine: Machine
 
@@ -275,6 +278,18 @@ class Report:
         _, _, flags = self._units[0].command.partition("--shots ")
         flags = flags.lstrip("0123456789")
         return {"curves": [], "command": f"fsarctl ablate {WAYS}{flags}"}
+
+
+def illustrations(store: Store, settings: Settings, pipelines: Callable[[str], Pipelines]) -> list[Unit]:
+    """The pictures that reports of the project's datasets show; ``pipelines`` are those of a dataset."""
+    units = []
+    for name in settings.config.datasets:
+        try:
+            found = Report(Source(store, settings, pipelines(name), settings.config.eval.shots, Machine()))
+        except FsarctlError:  # nothing is evaluated on it
+            continue
+        units += [found.illustration] if found.has_pictures else []
+    return units
 
 
 def _numbers(pictures: Mapping[str, Any]) -> dict[str, Any]:

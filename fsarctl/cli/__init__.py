@@ -21,7 +21,7 @@ def _run() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from fsarctl.cli.app import app
-    from fsarctl.cli.console import print_error, say
+    from fsarctl.cli.terminal.console import print_error, say
     from fsarctl.errors import FsarctlError, InputError
 
     for stream in (sys.stdout, sys.stderr):

@@ -1,28 +1,80 @@
 """`fsarctl ablate`: plans sweeps, runs what is not done, and prints their tables."""
 
-import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fsarctl.cli.console import print_json, say
-from fsarctl.cli.sweep_tables import print_plan, print_sweeps, print_table_of
+import typer
+
+from fsarctl.cli.command.options import (
+    CORES,
+    Device,
+    DryRun,
+    Json,
+    Layout,
+    Memory,
+    Shots,
+    Spill,
+    Workers,
+    one_layout,
+)
+from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.terminal.console import print_json, say
+from fsarctl.cli.terminal.sweeps import print_plan, print_sweeps, print_table_of
 from fsarctl.errors import FsarctlError, PartialError
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Unit
-    from fsarctl.cli.session import Session
-    from fsarctl.config.sources import Settings
     from fsarctl.stages.ablate import Run, Sweep
-    from fsarctl.stages.plan import Pipeline
 
-__all__ = ["ablate", "pipelines"]
+__all__ = ["ablate"]
 
 
+@command("ablate", example="fsarctl ablate table4 --seeds 0 1 2 --jobs 2")
 def ablate(
-    session: "Session",
+    session: Session,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Sweeps, e.g. table4; without any, they are listed."),
+    ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option("--rows", metavar="ROW [ROW ...]", help="These rows alone, and their baselines."),
+    ] = None,
+    shots: Shots = None,
+    seeds: Annotated[
+        list[int] | None,
+        typer.Option("--seeds", min=0, metavar="S [S ...]", help="Of training and episodes, each a run."),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at once, one core each.")] = 1,
+    workers: Workers = CORES,
+    device: Device = "auto",
+    memory: Memory = None,
+    spill: Spill = 16.0,
+    dry_run: DryRun = False,
+    layout: Annotated[Layout, typer.Option("--format", help="How the table is printed.")] = Layout.table,
+    as_json: Json = False,
+) -> None:
+    """Run a sweep of settings (the paper's tables and figures, or your own), and print its table."""
+    one_layout(layout, as_json)
+    _ablate(
+        session,
+        names or [],
+        rows=rows or [],
+        shots=shots or [],
+        seeds=seeds or [],
+        jobs=jobs,
+        machine=Machine(device, memory, spill),
+        workers=workers,
+        dry_run=dry_run,
+        layout=layout.value,
+        as_json=as_json,
+    )
+
+
+def _ablate(
+    session: Session,
     names: Sequence[str],
     *,
     rows: Sequence[str],
@@ -47,7 +99,7 @@ def ablate(
     if not names:
         print_sweeps(sweeps(session.settings), as_json=as_json)
         return
-    pipeline = pipelines(session, machine, workers)
+    pipeline = session.pipelines(machine, workers)
     planned = []
     for name in dict.fromkeys(names):
         config = find_sweep(name, session.settings)
@@ -87,28 +139,7 @@ def ablate(
         )
 
 
-def pipelines(
-    session: "Session",
-    machine: Machine,
-    workers: int = 1,
-    dataset: str | None = None,
-    note: Callable[[str], None] = say,
-) -> "Callable[[Settings, Sequence[str]], Pipeline]":
-    """What makes the units of settings that came of some overrides, whose commands name these."""
-    from fsarctl.cli.session import shareable
-    from fsarctl.stages.plan import Pipeline, RunOptions
-
-    shared = RunOptions(workers=workers, machine=machine, note=note)
-
-    def pipeline(settings: "Settings", overrides: Sequence[str]) -> Pipeline:
-        words = shlex.join(word for each in overrides for word in ("--set", shareable(each)))
-        flags = " ".join(filter(None, [session.flags, words]))
-        return Pipeline(settings, session.store.records, replace(shared, flags=flags), dataset=dataset)
-
-    return pipeline
-
-
-def _make(session: "Session", sweeps: "Sequence[Sweep]", jobs: int, words: Sequence[str]) -> dict[str, str]:
+def _make(session: Session, sweeps: "Sequence[Sweep]", jobs: int, words: Sequence[str]) -> dict[str, str]:
     """Make every run that can be made; run -> why it failed."""
     runs = [run for sweep in sweeps for run in sweep.runs]
     states = session.store.plan([run.unit for run in runs])
@@ -130,7 +161,7 @@ def _make(session: "Session", sweeps: "Sequence[Sweep]", jobs: int, words: Seque
     return failures
 
 
-def _attempt(session: "Session", run: "Run") -> str:
+def _attempt(session: Session, run: "Run") -> str:
     """Make one run; "" or why it failed."""
     try:
         session.store.realise_all([run.unit])
@@ -142,7 +173,7 @@ def _attempt(session: "Session", run: "Run") -> str:
 
 
 def _beside_each_other(
-    session: "Session", runs: "Sequence[Run]", jobs: int, words: Sequence[str]
+    session: Session, runs: "Sequence[Run]", jobs: int, words: Sequence[str]
 ) -> dict[str, str]:
     """Make what the runs share here, then the rest ``jobs`` at a time; command -> why it failed."""
     from fsarctl.execution.local import run_commands
@@ -162,13 +193,13 @@ def _beside_each_other(
         commands = {each: titles[each] for each in todo}
         if commands:
             say(f"{' and '.join(stages)}: {len(commands)} to do, {jobs} at a time")
-        for command, ended in run_commands(commands, jobs, session.reporter, words).items():
+        for line, ended in run_commands(commands, jobs, session.reporter, words).items():
             if ended.exit_code:
-                broken[command] = ended.error
+                broken[line] = ended.error
     return broken
 
 
-def _commands(session: "Session", run: "Run") -> list[str]:
+def _commands(session: Session, run: "Run") -> list[str]:
     return [_command(state.unit) for state in session.store.plan([run.unit])]
 
 
@@ -178,7 +209,7 @@ def _command(unit: "Unit") -> str:
     return f"{unit.command} --set eval.frozen=false" if alone else unit.command
 
 
-def _document(session: "Session", sweep: "Sweep", failures: Mapping[str, str]) -> dict[str, Any]:
+def _document(session: Session, sweep: "Sweep", failures: Mapping[str, str]) -> dict[str, Any]:
     """The sweep's table, an artifact as soon as there is a number in it."""
     from fsarctl.stages import ablate as stage
 

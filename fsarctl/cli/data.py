@@ -2,25 +2,64 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fsarctl.cli.console import print_json, print_line, print_table, say
+import typer
+
+from fsarctl.cli.command.options import CORES, Json, Shots, TimeLimit, Workers
+from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.terminal.console import print_json, print_line, print_table, say
 from fsarctl.errors import FsarctlError, InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from fsarctl.cli.session import Session
     from fsarctl.datasets.checking import DatasetCheck
     from fsarctl.datasets.episode_size import EpisodeSize
     from fsarctl.datasets.project import ProjectData
 
-__all__ = ["check_datasets", "list_datasets"]
+__all__ = ["check", "ls"]
 
 NAMED = 5
 
 
-def list_datasets(session: "Session", *, as_json: bool) -> None:
+@command("ls", example="fsarctl data ls")
+def ls(session: Session, as_json: Json = False) -> None:
+    """The datasets of the project: kind, and classes and clips of each split."""
+    list_datasets(session, as_json=as_json)
+
+
+@command("check", example="fsarctl data check k100 --shots 1 5")
+def check(
+    session: Session,
+    name: Annotated[str | None, typer.Argument(help="A dataset of fsarctl.toml; default: all.")] = None,
+    shots: Shots = None,
+    opens: Annotated[bool, typer.Option("--open", help="Decode the first frame of every video.")] = False,
+    decord: Annotated[
+        bool,
+        typer.Option(
+            "--decord",
+            help="Compare what extract keeps with decord's frames, as most scripts have them.",
+        ),
+    ] = False,
+    workers: Workers = CORES,
+    time_limit: TimeLimit = 60,
+    as_json: Json = False,
+) -> None:
+    """What is missing, unreadable, there twice, or too little for the episodes of train and eval."""
+    check_datasets(
+        session,
+        name,
+        shots,
+        opens=opens,
+        decord=decord,
+        workers=workers,
+        time_limit_s=time_limit,
+        as_json=as_json,
+    )
+
+
+def list_datasets(session: Session, *, as_json: bool) -> None:
     """Every dataset of the project: kind, and classes and clips of each split."""
     data = session.pipeline(note=_nothing).data
     rows: list[dict[str, Any]] = []
@@ -52,7 +91,7 @@ def list_datasets(session: "Session", *, as_json: bool) -> None:
 
 
 def check_datasets(
-    session: "Session",
+    session: Session,
     name: str | None,
     shots: list[int] | None,
     *,
@@ -95,7 +134,7 @@ def check_datasets(
 
 
 def _asked(
-    session: "Session", name: str, shots: list[int] | None, *, named: bool
+    session: Session, name: str, shots: list[int] | None, *, named: bool
 ) -> tuple["ProjectData", dict[str, list["EpisodeSize"]]]:
     """The episodes that are made of a dataset; one that is named is checked like `eval --dataset` would."""
     data = session.pipeline(note=_nothing).data
@@ -107,7 +146,7 @@ def _asked(
 
 
 def _check(
-    session: "Session",
+    session: Session,
     data: "ProjectData",
     name: str,
     episodes: dict[str, list["EpisodeSize"]],
@@ -133,7 +172,7 @@ def _check(
 
 
 def _document(
-    session: "Session", checks: dict[str, "DatasetCheck"], refusals: list[tuple[str, str]]
+    session: Session, checks: dict[str, "DatasetCheck"], refusals: list[tuple[str, str]]
 ) -> dict[str, Any]:
     datasets = []
     for name, check in checks.items():

@@ -1,17 +1,19 @@
 """``fsarctl describe``: make descriptions, show them, or say what they would cost."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.cli.console import print_json, print_line, say
+from fsarctl.cli.command.options import Dataset, Force, Json
+from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.terminal.console import print_json, print_line, say
 from fsarctl.errors import UsageError
 from fsarctl.progress import counted
 
 if TYPE_CHECKING:
-    from fsarctl.cli.session import Session
     from fsarctl.stages.describe import Plan
     from fsarctl.stages.plan import Pipeline
     from fsarctl.text.llm.language_model import Described
@@ -22,7 +24,59 @@ __all__ = ["chosen_labels", "labels_of", "make", "show", "show_calls"]
 _SHOWN = 3
 
 
-def make(session: "Session", pipeline: "Pipeline", file: Path | None, *, force: bool, as_json: bool) -> None:
+@command("describe", example="fsarctl describe --labels kinetics.txt")
+def describe(
+    session: Session,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="LABEL", help="With --show or --edit: these labels, of a dataset or not."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="A text file, one action label a line; default: the datasets' labels."),
+    ] = None,
+    dataset: Dataset = None,
+    shown: Annotated[bool, typer.Option("--show", help="Print the descriptions there are now.")] = False,
+    edited: Annotated[
+        bool,
+        typer.Option("--edit", help="Correct descriptions in your editor; corrections are kept and win."),
+    ] = False,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, help="Questions under way at once.")
+    ] = 4,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", min=1, help="Seconds an answer may take.")
+    ] = 120,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the prompts that would be sent, and about what they cost.")
+    ] = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Turn each label into three sub-actions: beginning, process, end."""
+    given = [flag for flag, on in (("--show", shown), ("--edit", edited), ("--dry-run", dry_run)) if on]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} are two commands", next_step=f"Leave out {given[1]}.")
+    if chosen and not (shown or edited):
+        raise UsageError(
+            f"{chosen[0]!r} is a label for --show or --edit",
+            next_step=f"A list of labels: fsarctl describe --labels {shlex.quote(chosen[0])}",
+        )
+    pipeline = session.pipeline(dataset=dataset, concurrency=concurrency, answer_limit_s=time_limit)
+    if shown:
+        show(session, pipeline, labels, chosen or (), as_json=as_json)
+    elif edited:
+        from fsarctl.cli.terminal.editor import edit
+
+        edit(session, pipeline, labels, chosen_labels(session, pipeline, labels, chosen or ()))
+    elif dry_run:
+        calls = pipeline.describe_calls(labels_of(pipeline, labels))
+        show_calls(calls, as_json=as_json)
+    else:
+        make(session, pipeline, labels, force=force, as_json=as_json)
+
+
+def make(session: Session, pipeline: "Pipeline", file: Path | None, *, force: bool, as_json: bool) -> None:
     """Make the descriptions of a label list, or of the datasets.
 
     Raises:
@@ -53,7 +107,7 @@ def make(session: "Session", pipeline: "Pipeline", file: Path | None, *, force: 
 
 
 def show(
-    session: "Session", pipeline: "Pipeline", file: Path | None, chosen: Sequence[str], *, as_json: bool
+    session: Session, pipeline: "Pipeline", file: Path | None, chosen: Sequence[str], *, as_json: bool
 ) -> None:
     """Print what each label is described by now."""
     labels = chosen_labels(session, pipeline, file, chosen) if chosen else labels_of(pipeline, file)
@@ -108,7 +162,7 @@ def _listed(file: Path) -> list[str]:
 
 
 def chosen_labels(
-    session: "Session", pipeline: "Pipeline", file: Path | None, chosen: Sequence[str]
+    session: Session, pipeline: "Pipeline", file: Path | None, chosen: Sequence[str]
 ) -> list[str]:
     """The labels that a person named, as the list, the datasets or the corrections spell them.
 
@@ -133,7 +187,7 @@ def chosen_labels(
     return list(labels)
 
 
-def _say_unused(session: "Session", pipeline: "Pipeline", file: Path | None, labels: Sequence[str]) -> None:
+def _say_unused(session: Session, pipeline: "Pipeline", file: Path | None, labels: Sequence[str]) -> None:
     """Corrections of labels that are neither among these nor in a dataset: perhaps they are misspelt."""
     from fsarctl.datasets.labels import loosely, nearest
     from fsarctl.text.edits import EDITS, load_edits
@@ -189,7 +243,7 @@ def _row(label: str, found: Mapping[str, "Found"]) -> dict[str, Any]:
     }
 
 
-def _answers(asked: "Described", session: "Session") -> dict[str, Any]:
+def _answers(asked: "Described", session: Session) -> dict[str, Any]:
     from fsarctl.stages.describe import prices, tokens
 
     counts = tokens(asked)

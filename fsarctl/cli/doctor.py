@@ -1,27 +1,25 @@
-"""What this machine and this project have, and what is missing."""
+"""`fsarctl doctor`: what this machine and this project have, and what is missing."""
 
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
 import typer
 
-from fsarctl.cli.console import print_json
+from fsarctl.cli.command.options import Json
+from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.terminal.console import print_json
 from fsarctl.errors import FsarctlError
 
-if TYPE_CHECKING:
-    from fsarctl.cli.session import Session
-
-__all__ = ["examine"]
+__all__ = ["doctor"]
 
 PACKAGES = ("torch", "open_clip_torch", "decord", "av", "zarr", "numpy", "httpx2", "typer")
 
 
-def examine(session: "Session", *, as_json: bool) -> None:
-    """Print one line per finding. A key is said to be set or not, never shown."""
-    import torch
-
+@command("doctor", example="fsarctl doctor --json")
+def doctor(session: Session, as_json: Json = False) -> None:
+    """What this machine and this project have: versions, devices, weights, keys."""
+    from fsarctl.execution.device import gpu_name
     from fsarctl.methods.build import weight_files
 
     settings = session.settings
@@ -31,7 +29,7 @@ def examine(session: "Session", *, as_json: bool) -> None:
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
         "cores": str(os.cpu_count()),
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+        "gpu": gpu_name() or "none",
         "backbone": settings.config.model.backbone,
         "weights": settings.config.model.weights,
         "datasets": ", ".join(settings.config.datasets) or "none",

@@ -1,22 +1,26 @@
-"""``fsarctl init``: the first fsarctl.toml."""
+"""`fsarctl init`: the first fsarctl.toml."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from fsarctl.cli.console import say
+from fsarctl.cli.terminal.console import say
 from fsarctl.config.sources import FILE_NAME
 from fsarctl.errors import InputError
 
-__all__ = ["write_project"]
+__all__ = ["init"]
 
 
-def write_project(place: Path, *, force: bool, dry_run: bool) -> None:
-    """Write fsarctl.toml into the working directory, or print it.
-
-    Raises:
-        InputError: there is one already, it cannot be written, or ``place`` holds nothing to work with.
-    """
+def init(
+    place: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Class directories, a public benchmark, or a list file."),
+    ] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace the fsarctl.toml that is here.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, and write nothing.")] = False,
+) -> None:
+    """Look at a folder of clips, and write a commented fsarctl.toml for it here."""
     from fsarctl.datasets.new_project import project_file
     from fsarctl.text.corpus import load_corpus
 

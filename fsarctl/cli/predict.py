@@ -4,30 +4,98 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.cli.console import print_json, print_table, say
+from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
+from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.terminal.console import print_json, print_table, say
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.execution.device import Machine
 from fsarctl.models.strategies import TITLES
 from fsarctl.progress import counted
 
 if TYPE_CHECKING:
-    from fsarctl.cli.session import Session
     from fsarctl.predict.predictor import ClassScore, Prediction
     from fsarctl.stages.predict import Ready
 
 __all__ = ["predict"]
 
+
+class PredictionLayout(StrEnum):
+    """The values of --format."""
+
+    table = "table"
+    csv = "csv"
+
+
 COLUMNS = ("clip", "rank", "class", "score", "confidence", "video", "text", "failure")
 EXTENSION = ".safetensors"
 
 
+def _clip_path(text: str) -> Path:
+    """A clip's path; an unset shell variable is not the present folder, and an address is no path."""
+    if not text or "://" in text:
+        raise UsageError(
+            f"{text!r} is no video file or folder",
+            next_step="Name files; download what is on the network first.",
+        )
+    return Path(text)
+
+
+@command("predict", example="fsarctl predict --support examples/ new.mp4 other.mp4")
 def predict(
-    session: "Session",
+    session: Session,
+    support: Annotated[
+        Path,
+        typer.Option(
+            "--support", help="A folder with a folder of clips for each class, or a file of --save-support."
+        ),
+    ],
+    clips: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[CLIP]...", parser=_clip_path, help="Videos, or folders of videos."),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many classes of each clip to print.")] = 3,
+    shots: Annotated[
+        int | None,
+        typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
+    ] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="The frozen backbone, without adapters.")] = False,
+    save_support: Annotated[
+        Path | None,
+        typer.Option("--save-support", metavar="FILE.safetensors", help="Keep the support's features."),
+    ] = None,
+    workers: Workers = CORES,
+    time_limit: Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")] = 60,
+    device: Device = "auto",
+    layout: Annotated[PredictionLayout, typer.Option("--format", help="How they are printed.")] = (
+        PredictionLayout.table
+    ),
+    as_json: Json = False,
+) -> None:
+    """Name the action of new clips from examples of each class, every clip by itself."""
+    one_layout(layout, as_json)
+    _predict(
+        session,
+        support,
+        clips or [],
+        top=top,
+        shot=shots,
+        frozen=frozen,
+        save=save_support,
+        workers=workers,
+        time_limit_s=time_limit,
+        machine=Machine(device),
+        layout="json" if as_json else layout.value,
+    )
+
+
+def _predict(
+    session: Session,
     place: Path,
     paths: Sequence[Path],
     *,
@@ -120,7 +188,7 @@ def _warn_of_twins(predictions: "Sequence[Prediction]") -> None:
 
 
 def _document(
-    session: "Session", ready: "Ready", predictions: "Sequence[Prediction]", top: int
+    session: Session, ready: "Ready", predictions: "Sequence[Prediction]", top: int
 ) -> dict[str, Any]:
     model, adapters = session.settings.config.model, ready.adapters
     return {
@@ -175,7 +243,7 @@ def _print_csv(predictions: "Sequence[Prediction]", top: int) -> None:
     typer.echo(text.getvalue(), nl=False)
 
 
-def _print_table(session: "Session", ready: "Ready", predictions: "Sequence[Prediction]", top: int) -> None:
+def _print_table(session: Session, ready: "Ready", predictions: "Sequence[Prediction]", top: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -199,7 +267,7 @@ def _print_table(session: "Session", ready: "Ready", predictions: "Sequence[Pred
     typer.echo(f"confidence: softmax of {scale:g} x score over the classes; it is not calibrated")
 
 
-def _heading(session: "Session", ready: "Ready") -> str:
+def _heading(session: Session, ready: "Ready") -> str:
     counts = sorted(set(ready.support.shots.values()))
     each = counted(counts[0], "clip") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
     model = TITLES["frozen"]
@@ -210,7 +278,7 @@ def _heading(session: "Session", ready: "Ready") -> str:
     return f"{len(ready.support.labels)} classes, {each} each; {model}; score: {kind}; each clip alone"
 
 
-def _score_kind(session: "Session", ready: "Ready") -> str:
+def _score_kind(session: Session, ready: "Ready") -> str:
     """What has a part in the scores: both, video or text."""
     kind = session.settings.config.model.score
     return "video" if ready.support.text is None else kind

@@ -2,28 +2,54 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.cli.ablate import pipelines
-from fsarctl.cli.console import print_json, say
-from fsarctl.cli.files import open_file, writing
+from fsarctl.cli.command.options import Dataset, Device, Shots
+from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.terminal.console import print_json, say
+from fsarctl.cli.terminal.files import open_file, writing
 from fsarctl.errors import FsarctlError
 from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
-    from fsarctl.artifacts import Artifact, Unit
-    from fsarctl.cli.session import Session
+    from fsarctl.artifacts import Artifact
     from fsarctl.stages.report import Report
 
-__all__ = ["illustrations", "report"]
+__all__ = ["report"]
 
 NO_PICTURES = "Made without pictures: leave out --no-pictures."
 
 
+@command("report", example="fsarctl report --open")
 def report(
-    session: "Session",
+    session: Session,
+    shots: Shots = None,
+    dataset: Dataset = None,
+    output: Annotated[Path, typer.Option("--output", help="The file to write.")] = Path("report.html"),
+    opens: Annotated[bool, typer.Option("--open", help="Open it in a browser when it is written.")] = False,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="With episodes and where the models look.")
+    ] = True,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers instead of writing it.")] = False,
+) -> None:
+    """Write one HTML file with what is evaluated: results, curves, confusions, episodes, ablations."""
+    _report(
+        session,
+        session.shots(shots, "eval"),
+        dataset,
+        output=output,
+        machine=Machine(device),
+        pictures=pictures,
+        opens=opens,
+        as_json=as_json,
+    )
+
+
+def _report(
+    session: Session,
     shots: Sequence[int],
     dataset: str | None,
     *,
@@ -43,7 +69,7 @@ def report(
     from fsarctl.stages.report import Report, Source
 
     source = Source(
-        session.store, session.settings, pipelines(session, machine, dataset=dataset), shots, machine
+        session.store, session.settings, session.pipelines(machine, dataset=dataset), shots, machine
     )
     found = Report(source)
     artifact, reason = _illustration(session, found) if pictures else (None, NO_PICTURES)
@@ -69,22 +95,7 @@ def report(
         open_file(output)
 
 
-def illustrations(session: "Session") -> "list[Unit]":
-    """The pictures that reports of the project's datasets show."""
-    from fsarctl.stages.report import Report, Source
-
-    config, units = session.settings.config, []
-    for name in config.datasets:
-        pipeline = pipelines(session, Machine(), dataset=name, note=lambda message: None)
-        try:
-            found = Report(Source(session.store, session.settings, pipeline, config.eval.shots, Machine()))
-        except FsarctlError:  # nothing is evaluated on it
-            continue
-        units += [found.illustration] if found.has_pictures else []
-    return units
-
-
-def _illustration(session: "Session", found: "Report") -> "tuple[Artifact | None, str]":
+def _illustration(session: Session, found: "Report") -> "tuple[Artifact | None, str]":
     """The pictures, made now if need be; or why there are none, which is no reason to have no report."""
     if not found.has_pictures:
         return None, "The model that is set is not evaluated, so there is no episode to show."

@@ -4,16 +4,17 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsarctl.cli.console import print_json
-from fsarctl.cli.files import open_file, writing
+from fsarctl.cli.command.options import Dataset, Json
+from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.terminal.console import print_json
+from fsarctl.cli.terminal.files import open_file, writing
 from fsarctl.errors import FsarctlError, UpstreamError, UsageError
 
 if TYPE_CHECKING:
-    from fsarctl.cli.session import Session
     from fsarctl.frames.clip_view import ClipView
     from fsarctl.report.contact_sheet import Stage
     from fsarctl.stages.plan import Pipeline
@@ -21,8 +22,23 @@ if TYPE_CHECKING:
 __all__ = ["frames_taken", "show"]
 
 
+@command("show", example="fsarctl show clips/waving/03.mp4 --open")
 def show(
-    session: "Session", clip: str, dataset: str | None, *, output: Path | None, opens: bool, as_json: bool
+    session: Session,
+    clip: Annotated[str, typer.Argument(metavar="CLIP", help="A clip's name, or a part of it; or a file.")],
+    dataset: Dataset = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The PNG to write; default: named after the clip.")
+    ] = None,
+    opens: Annotated[bool, typer.Option("--open", help="Open it when it is written.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what the model sees of a clip: a contact sheet with the crop it reads and the stages' frames."""
+    _show(session, clip, dataset, output=output, opens=opens, as_json=as_json)
+
+
+def _show(
+    session: Session, clip: str, dataset: str | None, *, output: Path | None, opens: bool, as_json: bool
 ) -> None:
     """Write a contact sheet of a clip of the project, or of a video file, and print where it is.
 
@@ -96,7 +112,7 @@ def frames_taken(indices: Sequence[int], count: int) -> str:
     return f"{len(indices)} frames, by number, from the {count:,} that it has, so some stand several times"
 
 
-def _find(session: "Session", clip: str, dataset: str | None) -> "tuple[ClipView, str]":
+def _find(session: Session, clip: str, dataset: str | None) -> "tuple[ClipView, str]":
     """The clip, and the dataset and split that it is of ("" for a file)."""
     from fsarctl.frames.clip_view import choose_name, clip_names, view_file, view_stored
     from fsarctl.models.catalogue import stored_side
@@ -126,19 +142,19 @@ def _find(session: "Session", clip: str, dataset: str | None) -> "tuple[ClipView
     return view_stored(folder, chosen), source
 
 
-def _pipeline(session: "Session", dataset: str | None) -> "Pipeline":
+def _pipeline(session: Session, dataset: str | None) -> "Pipeline":
     """Without remarks on the datasets: they are not what is asked."""
     return session.pipeline(dataset=dataset, note=lambda message: None)
 
 
-def _datasets(session: "Session", dataset: str | None) -> list[str]:
+def _datasets(session: Session, dataset: str | None) -> list[str]:
     if dataset is not None:
         return [dataset]
     pipeline = _pipeline(session, None)
     return list(dict.fromkeys([pipeline.novel, pipeline.base]))
 
 
-def _stages(session: "Session", view: "ClipView", dataset: str | None) -> "list[Stage]":
+def _stages(session: Session, view: "ClipView", dataset: str | None) -> "list[Stage]":
     from fsarctl.models.segments import stage_frames
     from fsarctl.report.contact_sheet import Stage
     from fsarctl.text.corpus import STAGES
@@ -152,7 +168,7 @@ def _stages(session: "Session", view: "ClipView", dataset: str | None) -> "list[
     ]
 
 
-def _sentences(session: "Session", label: str, dataset: str | None) -> tuple[str, ...]:
+def _sentences(session: Session, label: str, dataset: str | None) -> tuple[str, ...]:
     """The label's sub-actions, where they have been described."""
     from fsarctl.text.corpus import load_descriptions
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fsarctl.episodes.feature_cache import Room
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "gpu_name"]
 
 GIB = 2**30
 MEMORY_GIB = 2.0
@@ -95,3 +95,10 @@ class Machine:
             memory = MEMORY_GIB * GIB
         disk = min(self.spill_gib * GIB, shutil.disk_usage(folder).free / 2)
         return Room(int(memory), int(disk), folder)
+
+
+def gpu_name() -> str:
+    """What the first GPU is called; "" where there is none."""
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.cli.variadic import spread
+from fsarctl.cli.command.variadic import spread
 from fsarctl.errors import UsageError
 
 FSARCTL = Path(sys.executable).with_name("fsarctl")

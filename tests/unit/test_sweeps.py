@@ -205,7 +205,7 @@ def test_rows_of_other_episodes_have_no_difference(tmp_path: Path) -> None:
 
 
 def test_latex_takes_any_name() -> None:
-    from fsarctl.cli.sweep_tables import _escaped
+    from fsarctl.cli.terminal.sweeps import _escaped
 
     assert _escaped("50% \\alpha #{}$~^_&") == (
         r"50\% \textbackslash{}alpha \#\{\}\$\textasciitilde{}\textasciicircum{}\_\&"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fsarctl.cli.curves import sparkline
+from fsarctl.cli.train import sparkline
 from fsarctl.config.tables import TrainConfig
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.tensorboard import require_board, run_name, watching

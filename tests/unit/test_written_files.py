@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.cli.files import writing
+from fsarctl.cli.terminal.files import writing
 from fsarctl.errors import InputError
 
 

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fsarctl.cli.console import say
-from fsarctl.cli.describe import chosen_labels
+from fsarctl.cli.terminal.console import say
 from fsarctl.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from fsarctl.cli.session import Session
+    from fsarctl.cli.command.session import Session
     from fsarctl.stages.plan import Pipeline
     from fsarctl.text.corpus import SubActions
 
 __all__ = ["edit"]
 
 
-def edit(session: "Session", pipeline: "Pipeline", file: Path | None, chosen: Sequence[str]) -> None:
-    """Let a person correct descriptions in an editor, one label after the other.
+def edit(session: "Session", pipeline: "Pipeline", file: Path | None, labels: Sequence[str]) -> None:
+    """Let a person correct the descriptions of these labels in an editor, one after the other.
 
     Raises:
         UsageError: no label is named or one is empty, or there is no editor.
@@ -32,9 +31,8 @@ def edit(session: "Session", pipeline: "Pipeline", file: Path | None, chosen: Se
     """
     from fsarctl.text.edits import EDITS, keep_edit
 
-    if not chosen:
+    if not labels:
         raise UsageError("--edit needs a label", next_step='For example: fsarctl describe --edit "long jump"')
-    labels = chosen_labels(session, pipeline, file, chosen)
     found = pipeline.sources().all(labels)
     changed = []
     for label in labels:

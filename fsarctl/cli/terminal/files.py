@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fsarctl.cli.console import say
+from fsarctl.cli.terminal.console import say
 from fsarctl.errors import InputError
 
 __all__ = ["open_file", "writing"]

@@ -1,38 +1,48 @@
 """One run of the command line: the project it is in, its store, and how it talks.
 
-``command`` gives a function its place in the command tree, a ``Session``, and the options that every
+``command`` gives a function a name in the command tree, a ``Session``, and the options that every
 command has (--project, --cache, --set, --debug).
 """
 
 import inspect
 import os
 import shlex
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.cli.console import make_reporter, print_json, say
-from fsarctl.cli.variadic import VariadicCommand
-from fsarctl.errors import InputError, IntegrityError, UsageError
+from fsarctl.cli.command.variadic import VariadicCommand
+from fsarctl.cli.terminal.console import make_reporter, print_json, say
+from fsarctl.errors import InputError
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Outcome, Store, Unit
     from fsarctl.config.sources import Settings
+    from fsarctl.execution.device import Machine
     from fsarctl.progress import Reporter
     from fsarctl.stages.plan import Pipeline
 
-__all__ = ["Session", "command", "shareable"]
-
-KEPT_STAGES = ("ablate",)
-"""Whose artifacts, and all that went into them, `cache gc` keeps if not told otherwise."""
+__all__ = ["Command", "Session", "command", "shareable"]
 
 
-def command(group: typer.Typer, name: str, *, example: str) -> Callable[[Callable[..., None]], None]:
-    """Register a function whose first parameter is the session as ``group``'s command ``name``."""
+@dataclass(frozen=True)
+class Command:
+    """One command, ready to be put into the tree."""
+
+    name: str
+    example: str
+    run: Callable[..., None]
+
+    def add_to(self, group: typer.Typer) -> None:
+        """Put it there; its options are read off its signature."""
+        group.command(self.name, cls=VariadicCommand, epilog=f"Example: {self.example}")(self.run)
+
+
+def command(name: str, *, example: str) -> Callable[[Callable[..., None]], Command]:
+    """Make a function whose first parameter is the session the command ``name``."""
 
     def common(
         project: Annotated[
@@ -49,7 +59,7 @@ def command(group: typer.Typer, name: str, *, example: str) -> Callable[[Callabl
         debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     ) -> None: ...
 
-    def register(function: Callable[..., None]) -> None:
+    def register(function: Callable[..., None]) -> Command:
         own = list(inspect.signature(function).parameters.values())[1:]
         shared = list(inspect.signature(common).parameters.values())
 
@@ -67,7 +77,7 @@ def command(group: typer.Typer, name: str, *, example: str) -> Callable[[Callabl
         run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in (*own, *shared)}
         run.__doc__ = function.__doc__
-        group.command(name, cls=VariadicCommand, epilog=f"Example: {example}")(run)
+        return Command(name, example, run)
 
     return register
 
@@ -110,25 +120,28 @@ class Session:
         run_options = RunOptions(workers=workers, flags=self.flags, **{"note": say, **options})
         return Pipeline(self.settings, self.store.records, run_options, dataset=dataset)
 
+    def pipelines(
+        self,
+        machine: "Machine",
+        workers: int = 1,
+        dataset: str | None = None,
+        note: Callable[[str], None] = say,
+    ) -> "Callable[[Settings, Sequence[str]], Pipeline]":
+        """What makes the units of settings that came of some overrides, whose commands name these."""
+        from fsarctl.stages.plan import Pipeline, RunOptions
+
+        shared = RunOptions(workers=workers, machine=machine, note=note)
+
+        def pipeline(settings: "Settings", overrides: Sequence[str]) -> Pipeline:
+            words = shlex.join(word for each in overrides for word in ("--set", shareable(each)))
+            flags = " ".join(filter(None, [self.flags, words]))
+            return Pipeline(settings, self.store.records, replace(shared, flags=flags), dataset=dataset)
+
+        return pipeline
+
     def shots(self, given: list[int] | None, table: str) -> list[int]:
         """The shots of --shots, each once, or those of the file's ``table``."""
         return list(dict.fromkeys(given or getattr(self.settings.config, table).shots))
-
-    def extract(self, units: Sequence["Unit"], *, strict: bool, retry: bool, **how: bool) -> None:
-        """Make units; with ``strict``, a finished artifact with failures is refused like a new one.
-
-        With ``retry``, what failed by bad luck is tried again, and nothing else is decoded.
-        """
-        from fsarctl.stages.extract import require_no_failures, retry_hint
-
-        again: list[Unit] = []
-        for unit in units:
-            known = self.store.find(unit) if strict or retry else None
-            if known is not None and retry and retry_hint(known, unit.command):
-                again.append(unit)
-            elif known is not None and strict:
-                require_no_failures(known)
-        self.make(units, again=again, **how)
 
     def make(
         self,
@@ -182,7 +195,7 @@ class Session:
         if dry_run:
             self._say_states(units, as_json=as_json)
             return
-        from fsarctl.cli.tables import print_results
+        from fsarctl.cli.terminal.results import print_results
         from fsarctl.results.result import load_result
 
         outcomes = self._make(units, force=force, upstream=upstream, jobs=jobs, words=words)
@@ -196,109 +209,7 @@ class Session:
         for each in warnings:
             say(f"warning: {each}")
 
-    def compare(self, names: Sequence[str], *, as_json: bool) -> None:
-        """Print the paired difference of two results.
-
-        Raises:
-            InputError: a name is of no result, or they are of different episodes.
-        """
-        from fsarctl.cli.tables import print_comparison
-        from fsarctl.results.result import compare, load_result
-
-        artifacts = [self._result(name) for name in names]
-        first, second = (load_result(artifact.path) for artifact in artifacts)
-        found = compare(first, second)
-        print_comparison(list(zip(artifacts, (first, second), strict=True)), found, as_json=as_json)
-
-    def status(self, units: Sequence["Unit"], *, why: bool, as_json: bool) -> None:
-        """Print the state of each unit and of everything upstream."""
-        from fsarctl.cli.tables import print_states
-
-        print_states(self.store.plan(units), why=why, as_json=as_json)
-
-    def show_settings(self, *, origin: bool, as_json: bool) -> None:
-        """Print every setting."""
-        from fsarctl.cli.tables import print_settings
-        from fsarctl.config.sources import rows
-
-        print_settings(rows(self.settings), origin=origin, as_json=as_json)
-
-    def list_artifacts(self, *, as_json: bool) -> None:
-        """Print every artifact of the store."""
-        from fsarctl.cli.tables import print_artifacts
-
-        print_artifacts(self.store.artifacts(), as_json=as_json)
-
-    def show_artifact(self, key: str) -> None:
-        """Print the manifest of the artifact whose key begins like this.
-
-        Raises:
-            InputError: none does, or several do.
-        """
-        from fsarctl.artifacts.manifest import MANIFEST
-
-        typer.echo((self._artifact(key).path / MANIFEST).read_text(encoding="utf-8"), nl=False)
-
-    def verify(self, *, as_json: bool) -> None:
-        """Verify every artifact.
-
-        Raises:
-            IntegrityError: some are corrupt; they are in quarantine now.
-        """
-        from fsarctl.cli.tables import print_verdicts
-
-        verdicts = list(self.store.verify())
-        print_verdicts(verdicts, as_json=as_json)
-        corrupt = [each for each in verdicts if each.faults]
-        if corrupt:
-            raise IntegrityError(
-                f"{len(corrupt)} of {len(verdicts)} artifacts are corrupt and were moved to quarantine",
-                next_step="Run `fsarctl run` to make them again; then check this disk.",
-            )
-
-    def collect(self, *, sweeps: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
-        """Remove what no dataset and no shot of the present settings has a use for, after asking.
-
-        ``sweeps``: the tables of `fsarctl ablate`, and what only they were made of, likewise.
-        """
-        from fsarctl.cli.report import illustrations
-
-        shots = sorted({*self.settings.config.train.shots, *self.settings.config.eval.shots})
-        units = [u for name in self.settings.config.datasets for u in self._quiet_pipeline(name).used(shots)]
-        units += illustrations(self)
-        lists = self._label_lists()
-        keep = () if sweeps else KEPT_STAGES
-        doomed = self.store.gc(units, keep=keep, newest=lists, dry_run=True)
-        size = sum(each.bytes for each in doomed)
-        listing = [{"what": each.what, "path": str(each.path), "bytes": each.bytes} for each in doomed]
-        if not as_json:
-            for each in doomed:
-                typer.echo(f"{each.bytes / 1e6:10.1f} MB  {each.what}")
-        if doomed and not dry_run:
-            if not yes:
-                question = f"Remove {len(doomed)} folders, {size / 1e6:.1f} MB?"
-                if not sys.stdin.isatty():
-                    raise UsageError(f"nobody is there to answer: {question}", next_step="Add --yes.")
-                if not typer.confirm(question, err=True):
-                    say("nothing was removed")
-                    return
-            self.store.gc(units, keep=keep, newest=lists)
-        if as_json:
-            print_json({"schema": "fsarctl.gc/1", "removed": [] if dry_run else listing, "found": listing})
-        else:
-            say(f"{len(doomed)} folders, {size / 1e6:.1f} MB {'would be' if dry_run else 'were'} removed")
-
-    def _quiet_pipeline(self, dataset: str) -> "Pipeline":
-        return self.pipeline(dataset=dataset, note=lambda message: None)
-
-    def _label_lists(self) -> list[tuple[str, str]]:
-        """The answers to `describe --labels`: no setting names them, but somebody asked for them."""
-        from fsarctl.stages.describe import LABEL_LIST, STAGE
-
-        slots = {each.manifest.slot for each in self.store.artifacts() if each.manifest.stage == STAGE}
-        return [(STAGE, slot) for slot in sorted(slots) if slot.startswith(LABEL_LIST)]
-
-    def _artifact(self, key: str) -> "Artifact":
+    def artifact(self, key: str) -> "Artifact":
         found = self.store.named(key) if key else []
         if len(found) != 1:
             raise InputError(
@@ -307,19 +218,8 @@ class Session:
             )
         return found[0]
 
-    def _result(self, name: str) -> "Artifact":
-        """The result that a key's beginning or a slot names; of a slot's several, the newest."""
-        slots = [each for each in self.store.artifacts() if each.manifest.slot == name]
-        artifact = slots[-1] if slots else self._artifact(name)
-        if "result.json" not in artifact.manifest.files:
-            raise InputError(
-                f"{artifact.manifest.slot} is no evaluation, so it has no accuracy to compare",
-                next_step="`fsarctl cache ls` lists the keys; those of `eval` artifacts can be compared.",
-            )
-        return self.store.checked(artifact)
-
     def _say_states(self, units: Sequence["Unit"], *, as_json: bool) -> None:
-        from fsarctl.cli.tables import print_states
+        from fsarctl.cli.terminal.states import print_states
 
         print_states([self.store.state(unit) for unit in units], why=False, as_json=as_json)
 

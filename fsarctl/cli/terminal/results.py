@@ -1,27 +1,19 @@
 """What commands print on stdout: tables for people, one JSON document with --json."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fsarctl.cli.console import print_json, print_line, print_table, say
+from fsarctl.cli.terminal.console import print_json, print_table, say
 from fsarctl.models.strategies import TITLES
 
 if TYPE_CHECKING:
-    from fsarctl.artifacts import Artifact, State, Verdict
+    from fsarctl.artifacts import Artifact
     from fsarctl.results.result import Comparison, Result
 
-__all__ = [
-    "print_artifacts",
-    "print_comparison",
-    "print_results",
-    "print_settings",
-    "print_states",
-    "print_verdicts",
-]
+__all__ = ["print_comparison", "print_results"]
 
 STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"}
 
@@ -92,115 +84,6 @@ def print_comparison(
         say("warning: interval and test need 30 episodes or more to be worth much")
 
 
-def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None:
-    """One line per unit: done, stale, missing or waiting; with ``why``, each changed field under it."""
-    if as_json:
-        rows = [
-            {
-                "slot": state.unit.slot,
-                "state": state.name,
-                "key": state.key,
-                "command": state.unit.command,
-                "why": [{"field": c.field, "old": c.old, "new": c.new} for c in state.why],
-            }
-            for state in states
-        ]
-        print_json({"schema": "fsarctl.status/1", "units": rows})
-        return
-    from rich.text import Text
-
-    width = max(len(state.unit.slot) for state in states)
-    for state in states:
-        line = Text(f"{state.name:<8}", STYLES[state.name]).append(f" {state.unit.slot:<{width}}", "default")
-        if state.name == "done":
-            line.rstrip()
-        else:
-            line.append(f"  {state.unit.command}", "dim")
-        print_line(line)
-        if why:
-            for change in state.why:
-                print_line(Text(f"           {change}", "yellow"))
-    counts = {name: sum(state.name == name for state in states) for name in STYLES}
-    say(", ".join(f"{count} {name}" for name, count in counts.items() if count))
-
-
-def print_artifacts(artifacts: Sequence["Artifact"], *, as_json: bool) -> None:
-    """Every artifact: what it answers, its key, size and age."""
-    if as_json:
-        rows = [
-            {
-                "slot": each.manifest.slot,
-                "stage": each.manifest.stage,
-                "key": each.key,
-                "digest": each.digest,
-                "bytes": each.manifest.bytes,
-                "created": each.manifest.created,
-                "path": str(each.path),
-            }
-            for each in artifacts
-        ]
-        print_json({"schema": "fsarctl.cache/1", "artifacts": rows})
-        return
-    from rich.filesize import decimal
-
-    for each in artifacts:
-        made = each.manifest.created[:16].replace("T", " ")
-        typer.echo(f"{each.key[:12]}  {made}  {decimal(each.manifest.bytes):>9}  {each.manifest.slot}")
-    total = sum(each.manifest.bytes for each in artifacts)
-    say(f"{len(artifacts)} artifacts, {decimal(total)}; keys are shortened, times are UTC")
-
-
-def print_verdicts(verdicts: Sequence["Verdict"], *, as_json: bool) -> None:
-    """What verification found; artifacts that are whole are only counted."""
-    if as_json:
-        rows = [
-            {
-                "slot": each.slot,
-                "path": str(each.path),
-                "faults": list(each.faults),
-                "quarantined": each.quarantined and str(each.quarantined),
-            }
-            for each in verdicts
-        ]
-        print_json({"schema": "fsarctl.verify/1", "artifacts": rows})
-        return
-    for each in verdicts:
-        for fault in each.faults:
-            typer.echo(f"{each.slot}: {fault}")
-        if each.quarantined:
-            typer.echo(f"{each.slot}: moved to {each.quarantined}")
-    whole = sum(not each.faults for each in verdicts)
-    say(f"{whole} of {len(verdicts)} artifacts are whole")
-
-
-def print_settings(rows: Sequence[tuple[str, Any, str, str]], *, origin: bool, as_json: bool) -> None:
-    """Every setting: key, value, meaning, and with ``origin`` where the value comes from."""
-    if as_json:
-        print_json(
-            {
-                "schema": "fsarctl.config/1",
-                "settings": [
-                    {"key": key, "value": value, "origin": source, "meaning": meaning}
-                    for key, value, source, meaning in rows
-                ],
-            }
-        )
-        return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("setting", no_wrap=True)
-    table.add_column("value", overflow="fold")
-    if origin:
-        table.add_column("from", overflow="fold")
-    table.add_column("meaning", overflow="fold")
-    for key, value, source, meaning in rows:
-        middle = [Text(source, "dim" if source.startswith("default") else "")] if origin else []
-        table.add_row(Text(key), Text(_short(value)), *middle, Text(meaning, "dim"))
-    print_table(table)
-
-
 def _gain(models: dict[str, "Result"]) -> "Comparison | None":
     from fsarctl.results.result import compare
 
@@ -240,8 +123,3 @@ def _accuracy(record: Mapping[str, Any]) -> str:
 def _half(width: float | None) -> str:
     """A half-width in points; one episode has none."""
     return "?" if width is None or math.isinf(width) else f"{100 * width:.1f}"
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."

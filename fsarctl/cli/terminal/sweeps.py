@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fsarctl.cli.console import print_json, print_table, say
+from fsarctl.cli.terminal.console import print_json, print_table, say
 from fsarctl.results.sweep_table import caption, cells, remarks
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Unit
-    from fsarctl.cli.session import Session
+    from fsarctl.cli.command.session import Session
     from fsarctl.config.tables import AblateConfig
     from fsarctl.stages.ablate import Run
 

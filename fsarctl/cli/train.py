@@ -3,13 +3,17 @@
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from fsarctl.cli.console import stderr
+import typer
+
+from fsarctl.cli.command.options import Device, DryRun, Force, Json, Memory, Shots, Spill
+from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.terminal.console import stderr
+from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Unit
-    from fsarctl.cli.session import Session
 
 __all__ = ["sparkline", "train"]
 
@@ -17,8 +21,30 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 WIDEST = 60
 
 
+@command("train", example="fsarctl train --shots 1 3 5 --set train.lr=0.01")
 def train(
-    session: "Session",
+    session: Session,
+    shots: Shots = None,
+    device: Device = "auto",
+    memory: Memory = None,
+    spill: Spill = 16.0,
+    board: Annotated[
+        Path | None,
+        typer.Option("--tensorboard", metavar="DIR", help="Also write the curves there for TensorBoard."),
+    ] = None,
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train one set of adapters per shot on the base classes; the curves are in each artifact's log.jsonl."""
+    pipeline = session.pipeline(machine=Machine(device, memory, spill), board=board)
+    units = pipeline.train(session.shots(shots, "train"))
+    session.warn(pipeline.data.training_warnings())
+    _train(session, units, board, dry_run=dry_run, force=force, as_json=as_json)
+
+
+def _train(
+    session: Session,
     units: Sequence["Unit"],
     board: Path | None,
     *,
@@ -52,7 +78,7 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(BLOCKS[round((value - low) / (high - low) * (len(BLOCKS) - 1))] for value in values)
 
 
-def _print_curves(session: "Session", units: Sequence["Unit"]) -> None:
+def _print_curves(session: Session, units: Sequence["Unit"]) -> None:
     """For each finished training its validation accuracy by epoch; the kept one stands out.
 
     On a terminal alone: elsewhere the numbers are in the artifact's log.jsonl.
@@ -81,7 +107,7 @@ def _print_curves(session: "Session", units: Sequence["Unit"]) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _fill_board(session: "Session", units: Sequence["Unit"], folder: Path, done: Collection[str]) -> None:
+def _fill_board(session: Session, units: Sequence["Unit"], folder: Path, done: Collection[str]) -> None:
     """Show TensorBoard the trainings of the slots ``done``, which nobody could watch any more."""
     from fsarctl.episodes.tensorboard import run_name, watching
     from fsarctl.episodes.training_log import read_log

@@ -1,0 +1,5 @@
+"""``python -m fsarctl``: the same as ``fsarctl``."""
+
+from fsarctl.cli import main
+
+main()

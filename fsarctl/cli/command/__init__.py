@@ -1,0 +1,1 @@
+"""What every command shares: the project it works on, its options, and options of several words."""

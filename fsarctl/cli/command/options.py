@@ -1,0 +1,65 @@
+"""What several commands' options are called, what they mean, and their values."""
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from fsarctl.errors import UsageError
+
+__all__ = [
+    "CORES",
+    "Dataset",
+    "Device",
+    "DryRun",
+    "Force",
+    "Jobs",
+    "Json",
+    "Layout",
+    "Memory",
+    "Shots",
+    "Spill",
+    "TimeLimit",
+    "Workers",
+    "one_layout",
+]
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+Dataset = Annotated[str | None, typer.Option("--dataset", help="A dataset of fsarctl.toml, by name.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", envvar="FSARCTL_DEVICE")]
+Memory = Annotated[
+    float | None,
+    typer.Option("--memory", min=0, help="GiB for videos computed once; default: 2, half of a free GPU."),
+]
+Spill = Annotated[float, typer.Option("--spill", min=0, help="GiB on disk for them once memory is full.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Do the work again even if it is done.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Shots = Annotated[
+    list[int] | None,
+    typer.Option("--shots", min=1, metavar="K [K ...]", help="Which shots, e.g. --shots 1 3 5."),
+]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Shots at once, one core each.")]
+TimeLimit = Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Decoding processes; default: one a core.")]
+
+
+class Layout(StrEnum):
+    """The values of --format."""
+
+    table = "table"
+    csv = "csv"
+    markdown = "markdown"
+    latex = "latex"
+
+
+def one_layout(layout: StrEnum, as_json: bool) -> None:
+    """Refuse --format beside --json.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if as_json and layout != "table":
+        raise UsageError(f"--json and --format {layout.value} are two layouts", next_step="Leave out one.")

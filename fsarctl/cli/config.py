@@ -1,0 +1,58 @@
+"""`fsarctl config`: settings with their meanings and where they come from."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from fsarctl.cli.command.options import Json
+from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.terminal.console import print_json, print_table
+
+__all__ = ["show_settings"]
+
+
+@command("show", example="fsarctl config show --origin")
+def show_settings(
+    session: Session,
+    origin: Annotated[bool, typer.Option("--origin", help="Also say where each value comes from.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every setting with its value and meaning."""
+    from fsarctl.config.sources import rows
+
+    _print_settings(rows(session.settings), origin=origin, as_json=as_json)
+
+
+def _print_settings(rows: Sequence[tuple[str, Any, str, str]], *, origin: bool, as_json: bool) -> None:
+    """Every setting: key, value, meaning, and with ``origin`` where the value comes from."""
+    if as_json:
+        print_json(
+            {
+                "schema": "fsarctl.config/1",
+                "settings": [
+                    {"key": key, "value": value, "origin": source, "meaning": meaning}
+                    for key, value, source, meaning in rows
+                ],
+            }
+        )
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("setting", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    if origin:
+        table.add_column("from", overflow="fold")
+    table.add_column("meaning", overflow="fold")
+    for key, value, source, meaning in rows:
+        middle = [Text(source, "dim" if source.startswith("default") else "")] if origin else []
+        table.add_row(Text(key), Text(_short(value)), *middle, Text(meaning, "dim"))
+    print_table(table)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."

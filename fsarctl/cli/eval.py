@@ -1,0 +1,33 @@
+"""`fsarctl eval`: accuracy on episodes of novel classes."""
+
+from fsarctl.cli.command.options import Dataset, Device, DryRun, Force, Json, Memory, Shots, Spill
+from fsarctl.cli.command.session import Session, command
+from fsarctl.execution.device import Machine
+
+__all__ = ["evaluate"]
+
+
+@command("eval", example="fsarctl eval --shots 1 3 5")
+def evaluate(
+    session: Session,
+    shots: Shots = None,
+    dataset: Dataset = None,
+    device: Device = "auto",
+    memory: Memory = None,
+    spill: Spill = 16.0,
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Score episodes of novel classes, and print accuracy with its 95 % interval."""
+    pipeline = session.pipeline(dataset=dataset, machine=Machine(device, memory, spill))
+    units = pipeline.evaluate(session.shots(shots, "eval"))
+    session.make_results(
+        units,
+        units,
+        upstream=False,
+        warnings=pipeline.data.warnings(),
+        dry_run=dry_run,
+        force=force,
+        as_json=as_json,
+    )

@@ -1,0 +1,42 @@
+"""`fsarctl extract`: frames of every clip."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fsarctl.cli.command.options import CORES, Dataset, DryRun, Force, Json, TimeLimit, Workers
+from fsarctl.cli.command.session import Session, command
+
+if TYPE_CHECKING:
+    from fsarctl.artifacts import Unit
+
+__all__ = ["extract"]
+
+
+@command("extract", example="fsarctl extract --workers 4")
+def extract(
+    session: Session,
+    dataset: Dataset = None,
+    workers: Workers = CORES,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail if any video cannot be decoded.")] = False,
+    time_limit: TimeLimit = 60,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try again what ran out of time or crashed the decoder.")
+    ] = False,
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Decode the frames of every clip into the frame store; what was decoded before is copied."""
+    from fsarctl.stages.extract import require_no_failures, retry_hint
+
+    pipeline = session.pipeline(dataset=dataset, workers=workers, strict=strict, time_limit_s=time_limit)
+    units = pipeline.extract()
+    again: list[Unit] = []
+    for unit in units:
+        known = session.store.find(unit) if strict or retry else None
+        if known is not None and retry and retry_hint(known, unit.command):
+            again.append(unit)
+        elif known is not None and strict:
+            require_no_failures(known)
+    session.make(units, again=again, dry_run=dry_run, force=force, as_json=as_json)

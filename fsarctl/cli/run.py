@@ -1,0 +1,50 @@
+"""`fsarctl run`: whatever is not done yet."""
+
+from fsarctl.cli.command.options import (
+    CORES,
+    Dataset,
+    Device,
+    DryRun,
+    Force,
+    Jobs,
+    Json,
+    Memory,
+    Shots,
+    Spill,
+    Workers,
+)
+from fsarctl.cli.command.session import Session, command
+from fsarctl.execution.device import Machine
+
+__all__ = ["run"]
+
+
+@command("run", example="fsarctl run --dry-run")
+def run(
+    session: Session,
+    shots: Shots = None,
+    dataset: Dataset = None,
+    workers: Workers = CORES,
+    jobs: Jobs = 1,
+    device: Device = "auto",
+    memory: Memory = None,
+    spill: Spill = 16.0,
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Do whatever is not done yet of describe, extract, train and eval, then print the results."""
+    machine = Machine(device, memory, spill)
+    pipeline = session.pipeline(dataset=dataset, workers=workers, machine=machine)
+    chosen = session.shots(shots, "eval")
+    session.make_results(
+        pipeline.everything(chosen),
+        pipeline.evaluate(chosen),
+        upstream=True,
+        warnings=pipeline.data.warnings(),
+        jobs=jobs,
+        words=machine.words,
+        dry_run=dry_run,
+        force=force,
+        as_json=as_json,
+    )

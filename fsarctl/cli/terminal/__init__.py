@@ -1,0 +1,1 @@
+"""How the command line talks: lines, bars, tables, files, and the editor."""

@@ -1,0 +1,45 @@
+"""Where units stand: done, stale, missing or waiting."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fsarctl.cli.terminal.console import print_json, print_line, say
+
+if TYPE_CHECKING:
+    from fsarctl.artifacts import State
+
+__all__ = ["print_states"]
+
+STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"}
+
+
+def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None:
+    """One line per unit: done, stale, missing or waiting; with ``why``, each changed field under it."""
+    if as_json:
+        rows = [
+            {
+                "slot": state.unit.slot,
+                "state": state.name,
+                "key": state.key,
+                "command": state.unit.command,
+                "why": [{"field": c.field, "old": c.old, "new": c.new} for c in state.why],
+            }
+            for state in states
+        ]
+        print_json({"schema": "fsarctl.status/1", "units": rows})
+        return
+    from rich.text import Text
+
+    width = max(len(state.unit.slot) for state in states)
+    for state in states:
+        line = Text(f"{state.name:<8}", STYLES[state.name]).append(f" {state.unit.slot:<{width}}", "default")
+        if state.name == "done":
+            line.rstrip()
+        else:
+            line.append(f"  {state.unit.command}", "dim")
+        print_line(line)
+        if why:
+            for change in state.why:
+                print_line(Text(f"           {change}", "yellow"))
+    counts = {name: sum(state.name == name for state in states) for name in STYLES}
+    say(", ".join(f"{count} {name}" for name, count in counts.items() if count))
