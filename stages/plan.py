@@ -149,10 +149,10 @@ class Pipeline:
         limit = self._options.answer_limit_s
         return Patience(timeout=limit, deadline=max(Patience.deadline, 5 * limit))
 
-    def describe_labels(self, labels: Sequence[str], file: Path) -> Unit:
-        """The descriptions of a label list of the user's."""
-        unit = self._describe(labels, slot=describe.LABEL_LIST + file.name)
-        return self._with_words(unit, f"--labels {shlex.quote(str(file))}")
+    def describe_labels(self, labels: Sequence[str], name: str, words: str) -> Unit:
+        """The descriptions of a label list of the user's; ``words`` are how a command names it."""
+        unit = self._describe(labels, slot=describe.LABEL_LIST + name)
+        return self._with_words(unit, words)
 
     def extract(self) -> list[Unit]:
         """Like describe; a dataset that is rendered here brings the unit that renders it."""

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,9 +20,38 @@ if TYPE_CHECKING:
     from fsarctl.text.llm.language_model import Described
     from fsarctl.text.sources import Found
 
-__all__ = ["chosen_labels", "labels_of", "make", "show", "show_calls"]
+__all__ = ["LabelFile", "chosen_labels", "labels_of", "make", "show", "show_calls"]
 
 _SHOWN = 3
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """--labels and --column; ``flags`` are the other words of the command that names them."""
+
+    path: Path
+    column: str | None = None
+    flags: str = ""
+
+    @property
+    def words(self) -> str:
+        """How a command names this file and its column."""
+        column = "" if self.column is None else f" --column {shlex.quote(self.column)}"
+        return f"--labels {shlex.quote(str(self.path))}{column}"
+
+    def labels(self) -> list[str]:
+        """What it lists; what was cleaned is said.
+
+        Raises:
+            InputError: it is no label list, or has no such column.
+        """
+        from fsarctl.datasets.labels import read_labels
+
+        words = ["fsarctl describe", self.flags.strip(), replace(self, column=None).words]
+        listed = read_labels(self.path, self.column, command=" ".join(filter(None, words)))
+        for remark in listed.remarks:
+            say(f"{self.path}: {remark}")
+        return list(listed.labels)
 
 
 @command("describe", example="fsarctl describe --labels kinetics.txt")
@@ -34,6 +64,10 @@ def describe(
     labels: Annotated[
         Path | None,
         typer.Option("--labels", help="A text file, one action label a line; default: the datasets' labels."),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option("--column", help="Where --labels is a table: the labels' column, by header or number."),
     ] = None,
     dataset: Dataset = None,
     shown: Annotated[bool, typer.Option("--show", help="Print the descriptions there are now.")] = False,
@@ -62,21 +96,27 @@ def describe(
             f"{chosen[0]!r} is a label for --show or --edit",
             next_step=f"A list of labels: fsarctl describe --labels {shlex.quote(chosen[0])}",
         )
+    if column is not None and labels is None:
+        raise UsageError("--column is of a file of labels", next_step="Name it: --labels FILE")
+    listed = LabelFile(labels, column, " ".join([*given, session.flags])) if labels else None
     pipeline = session.pipeline(dataset=dataset, concurrency=concurrency, answer_limit_s=time_limit)
     if shown:
-        show(session, pipeline, labels, chosen or (), as_json=as_json)
+        show(session, pipeline, listed, chosen or (), as_json=as_json)
     elif edited:
         from fsarctl.cli.terminal.editor import edit
 
-        edit(session, pipeline, labels, chosen_labels(session, pipeline, labels, chosen or ()))
+        words = listed.words if listed else ""
+        edit(session, pipeline, words, chosen_labels(session, pipeline, listed, chosen or ()))
     elif dry_run:
-        calls = pipeline.describe_calls(labels_of(pipeline, labels))
+        calls = pipeline.describe_calls(labels_of(pipeline, listed))
         show_calls(calls, as_json=as_json)
     else:
-        make(session, pipeline, labels, force=force, as_json=as_json)
+        make(session, pipeline, listed, force=force, as_json=as_json)
 
 
-def make(session: Session, pipeline: "Pipeline", file: Path | None, *, force: bool, as_json: bool) -> None:
+def make(
+    session: Session, pipeline: "Pipeline", file: LabelFile | None, *, force: bool, as_json: bool
+) -> None:
     """Make the descriptions of a label list, or of the datasets.
 
     Raises:
@@ -84,9 +124,11 @@ def make(session: Session, pipeline: "Pipeline", file: Path | None, *, force: bo
     """
     from fsarctl.stages.describe import failures, labels_asked
 
-    listed = _listed(file) if file else []
+    listed = file.labels() if file else []
     try:
-        units = [pipeline.describe_labels(listed, file)] if file else pipeline.describe()
+        units = (
+            [pipeline.describe_labels(listed, file.path.name, file.words)] if file else pipeline.describe()
+        )
     finally:  # a misspelt correction may be why a label has no description
         _say_unused(session, pipeline, file, listed)
     undone = [unit for unit in units if force or session.store.find(unit) is None]
@@ -107,7 +149,7 @@ def make(session: Session, pipeline: "Pipeline", file: Path | None, *, force: bo
 
 
 def show(
-    session: Session, pipeline: "Pipeline", file: Path | None, chosen: Sequence[str], *, as_json: bool
+    session: Session, pipeline: "Pipeline", file: LabelFile | None, chosen: Sequence[str], *, as_json: bool
 ) -> None:
     """Print what each label is described by now."""
     labels = chosen_labels(session, pipeline, file, chosen) if chosen else labels_of(pipeline, file)
@@ -147,22 +189,13 @@ def show_calls(plan: "Plan", *, as_json: bool) -> None:
     say(f"{calls}; {counted(plan.kept, 'description')} {'is' if plan.kept == 1 else 'are'} there already")
 
 
-def labels_of(pipeline: "Pipeline", file: Path | None) -> list[str]:
+def labels_of(pipeline: "Pipeline", file: LabelFile | None) -> list[str]:
     """The labels of a list, or those of the datasets."""
-    return _listed(file) if file else pipeline.described_labels()
-
-
-def _listed(file: Path) -> list[str]:
-    from fsarctl.datasets.labels import read_labels
-
-    listed = read_labels(file)
-    for remark in listed.remarks:
-        say(f"{file}: {remark}")
-    return list(listed.labels)
+    return file.labels() if file else pipeline.described_labels()
 
 
 def chosen_labels(
-    session: Session, pipeline: "Pipeline", file: Path | None, chosen: Sequence[str]
+    session: Session, pipeline: "Pipeline", file: LabelFile | None, chosen: Sequence[str]
 ) -> list[str]:
     """The labels that a person named, as the list, the datasets or the corrections spell them.
 
@@ -177,7 +210,7 @@ def chosen_labels(
 
     if not all(label.strip() for label in chosen):
         raise UsageError("a label is empty", next_step='For example: fsarctl describe --edit "long jump"')
-    known = [*(_listed(file) if file else ()), *pipeline.labels_of_datasets()]
+    known = [*(file.labels() if file else ()), *pipeline.labels_of_datasets()]
     spelled = {loosely(label): label for label in (*load_edits(session.settings.root), *reversed(known))}
     labels = {label if label in known else spelled.get(loosely(label), label): None for label in chosen}
     for label in labels:
@@ -187,7 +220,9 @@ def chosen_labels(
     return list(labels)
 
 
-def _say_unused(session: Session, pipeline: "Pipeline", file: Path | None, labels: Sequence[str]) -> None:
+def _say_unused(
+    session: Session, pipeline: "Pipeline", file: LabelFile | None, labels: Sequence[str]
+) -> None:
     """Corrections of labels that are neither among these nor in a dataset: perhaps they are misspelt."""
     from fsarctl.datasets.labels import loosely, nearest
     from fsarctl.text.edits import EDITS, load_edits
@@ -208,8 +243,8 @@ def _say_unused(session: Session, pipeline: "Pipeline", file: Path | None, label
     say(f"{EDITS} also describes {', '.join(named[:_SHOWN])}{more}, in {_nowhere(file)}")
 
 
-def _nowhere(file: Path | None) -> str:
-    return f"neither {file} nor a dataset" if file else "no dataset"
+def _nowhere(file: LabelFile | None) -> str:
+    return f"neither {file.path} nor a dataset" if file else "no dataset"
 
 
 def _print_descriptions(labels: Sequence[str], found: Mapping[str, "Found"]) -> None:

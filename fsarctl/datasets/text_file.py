@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,19 @@ from fsarctl.errors import InputError
 __all__ = ["BYTE_ORDER_MARK", "read_csv", "read_text"]
 
 BYTE_ORDER_MARK = "\ufeff"
+BINARY = {
+    b"PK\x03\x04": "a ZIP archive, such as an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word document",
+    b"%PDF": "a PDF document",
+    b"{\\rtf": "an RTF document",
+    b"\x1f\x8b": "compressed by gzip",
+    b"PAR1": "a Parquet table",
+    b"SQLite format 3": "an SQLite database",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+}
+"""How files begin that people take for text, and what they are."""
 
 
 def read_text(path: Path, what: str, shape: str) -> str:
@@ -22,11 +36,13 @@ def read_text(path: Path, what: str, shape: str) -> str:
         InputError: it is not there, a directory, unreadable, or not UTF-8 text.
     """
     content = _read(path, what, shape)
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if encoding := _wide_encoding(content):
         raise InputError(
-            f"{path} is UTF-16, not UTF-8 (line 1)",
-            next_step=f"Save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name} > new{path.suffix}",
+            f"{path} is {encoding}, not UTF-8 (line 1)",
+            next_step=f"Save it as UTF-8: {_iconv(path, encoding)}",
         )
+    if kind := next((kind for start, kind in BINARY.items() if content.startswith(start)), ""):
+        raise InputError(f"{path} is {kind}, not a {what}", next_step=f"Save its table as CSV. {shape}")
     if b"\0" in content:
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
         raise InputError(f"{path} is a binary file (a zero byte on line {line})", next_step=shape)
@@ -36,8 +52,7 @@ def read_text(path: Path, what: str, shape: str) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(
             f"{path} is not UTF-8: byte 0x{content[error.start]:02x} on line {line}",
-            next_step="Save it as UTF-8; from Latin-1: "
-            f"iconv -f LATIN1 -t UTF-8 {path.name} > new{path.suffix}",
+            next_step=f"Save it as UTF-8; from Latin-1: {_iconv(path, 'LATIN1')}",
         ) from None
 
 
@@ -58,6 +73,26 @@ def read_csv(path: Path, what: str, shape: str, *, delimiter: str = ",") -> Iter
                 yield reader.line_num, cells
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: {error}", next_step=shape) from None
+
+
+def _wide_encoding(content: bytes) -> str:
+    """UTF-32 or UTF-16, by its mark or by the zero bytes of plain letters; "" for anything else."""
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    start = content[:1000]
+    for name, first in (("UTF-16LE", 1), ("UTF-16BE", 0)):
+        others = start[1 - first :: 2]
+        if len(start) > 3 and not any(start[first::2]) and all(others):
+            return name
+    return ""
+
+
+def _iconv(path: Path, encoding: str) -> str:
+    """The command that writes a UTF-8 copy beside the file."""
+    copy = path.with_name(f"{path.stem}-utf8{path.suffix}")
+    return f"iconv -f {encoding} -t UTF-8 {shlex.quote(str(path))} > {shlex.quote(str(copy))}"
 
 
 def _read(path: Path, what: str, shape: str) -> bytes:

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["edit"]
 
 
-def edit(session: "Session", pipeline: "Pipeline", file: Path | None, labels: Sequence[str]) -> None:
+def edit(session: "Session", pipeline: "Pipeline", listed: str, labels: Sequence[str]) -> None:
     """Let a person correct the descriptions of these labels in an editor, one after the other.
+
+    ``listed``: how a command names the list that they are of, "" without one.
 
     Raises:
         UsageError: no label is named or one is empty, or there is no editor.
@@ -44,9 +46,8 @@ def edit(session: "Session", pipeline: "Pipeline", file: Path | None, labels: Se
         keep_edit(session.settings.root, label, after)
         changed.append(label)
         say(f"{label!r} is kept in {EDITS}; delete it there to take it back")
-    words = f"--labels {shlex.quote(str(file))}" if file else ""
-    if changed and (file or not set(changed).isdisjoint(pipeline.labels_of_datasets())):
-        say(" ".join(filter(None, ["next: fsarctl describe", words, session.flags])))
+    if changed and (listed or not set(changed).isdisjoint(pipeline.labels_of_datasets())):
+        say(" ".join(filter(None, ["next: fsarctl describe", listed, session.flags])))
 
 
 def _corrected(label: str, before: "SubActions | None", pipeline: "Pipeline") -> "SubActions | None":
