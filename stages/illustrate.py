@@ -142,7 +142,7 @@ def _illustrate(
     document = {
         "shot": shot,
         "models": [subject.name for subject in subjects],
-        "grid": list(seen[subjects[-1].name][0].maps.shape[-2:]),
+        "grid": _grid(seen),
         "drawn": _drawn(store.frames),
         "episodes": [
             _episode(build.folder, store, loader, choice, {name: each[number] for name, each in seen.items()})
@@ -151,6 +151,12 @@ def _illustrate(
     }
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     (build.folder / PICTURES).write_text(text + "\n", encoding="utf-8")
+
+
+def _grid(seen: "Mapping[str, list[Glance]]") -> list[int] | None:
+    """Rows and columns of the maps of the last model that has any."""
+    maps = [each.maps for glances in seen.values() for each in glances if each.maps is not None]
+    return list(maps[-1].shape[-2:]) if maps else None
 
 
 def _drawn(frames: int) -> list[int]:
@@ -200,6 +206,7 @@ def _episode(
                 "attention": {
                     name: picture(f"query-{number}-{index}", row, each.maps[number])
                     for index, (name, each) in enumerate(seen.items())
+                    if each.maps is not None
                 },
                 "stages": _stages([*seen.values()][-1], number, target),
             }

@@ -136,7 +136,7 @@ def _measure(
             dataset=dataset,
             split=testing.split if split == "test" else split,
             shot=shot,
-            crop=adapted.formulation.crop if split == "train" else "centre",
+            crop=adapted.crop if split == "train" else "centre",
             kind=InClassOrder if TRANSPOSED[shortcut] else EpisodeLoader,
         )
 

@@ -91,7 +91,7 @@ def _train(
             dataset=dataset,
             split=split,
             shot=shot,
-            crop=adapted.formulation.crop if split == "train" else "centre",
+            crop=adapted.crop if split == "train" else "centre",
         )
         for split in ("train", "val")
     )

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.scoring import Scorer, Shared
-from fsarctl.methods.task_adapter import QueryMode, TaskAdapterPlusPlus
+from fsarctl.methods.protocol import FewShotMethod, QueryMode
 from fsarctl.progress import Advance, Reporter
 from fsarctl.results.predictions import Predictions, save_arrays
 
@@ -22,7 +22,7 @@ Arrays: TypeAlias = dict[str, npt.NDArray[np.generic]]
 
 
 def evaluate_episodes(
-    model: TaskAdapterPlusPlus,
+    model: FewShotMethod,
     loader: EpisodeLoader,
     *,
     episodes: int,

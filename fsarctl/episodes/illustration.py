@@ -7,9 +7,7 @@ import numpy.typing as npt
 import torch
 
 from fsarctl.episodes.loader import EpisodeLoader
-from fsarctl.methods.attention_maps import query_features_and_attention
-from fsarctl.methods.task_adapter import QueryMode, TaskAdapterPlusPlus
-from fsarctl.models.alignment import stage_scores
+from fsarctl.methods.protocol import FewShotMethod, QueryMode
 
 __all__ = ["Glance", "glance"]
 
@@ -18,17 +16,17 @@ __all__ = ["Glance", "glance"]
 class Glance:
     """What one model makes of one episode.
 
-    ``scores`` (queries, way); ``maps`` (queries, T, rows, columns), see ``models.attention_maps``;
-    ``stages`` (queries, way, segments, sub-actions) cosines, None where text has no part in the score.
+    ``scores`` (queries, way); ``maps`` (queries, T, rows, columns) say where the method looks, None if it
+    cannot tell; ``stages`` (queries, way, segments, sub-actions) cosines, None where text has no part in the score.
     """
 
     scores: npt.NDArray[np.float32]
-    maps: npt.NDArray[np.float32]
+    maps: npt.NDArray[np.float32] | None
     stages: npt.NDArray[np.float32] | None
 
 
 @torch.inference_mode()
-def glance(model: TaskAdapterPlusPlus, loader: EpisodeLoader, number: int, query_mode: QueryMode) -> Glance:
+def glance(model: FewShotMethod, loader: EpisodeLoader, number: int, query_mode: QueryMode) -> Glance:
     """Look at episode ``number`` of ``loader``, with central crops; the scores are those of evaluation."""
     device = next(model.parameters()).device
     episode = loader.episode(number)
@@ -36,18 +34,20 @@ def glance(model: TaskAdapterPlusPlus, loader: EpisodeLoader, number: int, query
     def frames(rows: npt.NDArray[np.int64]) -> torch.Tensor:
         return model.normalise(loader.central_frames(rows.tolist()).to(device))
 
-    query, maps = query_features_and_attention(model, frames(episode.query), query_mode=query_mode)
+    query, maps = model.look(frames(episode.query), query_mode)
     support = text = None
     if model.needs_support:
-        support = model.support_features(model.visual.video(frames(episode.support.reshape(-1))))
-    if model.semantic is not None:
+        support = model.support_features(model.video(frames(episode.support.reshape(-1))))
+    if model.reads_text:
         tokens = torch.stack([loader.tokens[label] for label in episode.classes])
         text = model.text_features(tokens.to(device))
     scores = model.score_features(support, query, text, way=len(episode.classes), query_mode=query_mode)
-    stages = None
-    if scores.aligned_query_features is not None and text is not None:
-        stages = stage_scores(scores.aligned_query_features, text, reading=model.formulation.segments)
-    return Glance(_array(scores.score), _array(maps), None if stages is None else _array(stages))
+    stages = model.stage_cosines(scores)
+    return Glance(
+        _array(scores.score),
+        None if maps is None else _array(maps),
+        None if stages is None else _array(stages),
+    )
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[np.float32]:

@@ -15,7 +15,7 @@ from fsarctl.episodes.crops import centre_offsets, crop_frames, random_candidate
 from fsarctl.episodes.sampler import Episode, random_words, sample_episode
 from fsarctl.errors import InputError
 from fsarctl.frames.frame_store import FrameStore
-from fsarctl.methods.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
+from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores
 
 __all__ = ["Batch", "EpisodeLoader", "ahead", "score_batch", "upload"]
 
@@ -227,7 +227,7 @@ def _videos(episode: Episode) -> npt.NDArray[np.int64]:
     return np.concatenate([episode.support.reshape(-1), episode.query])
 
 
-def score_batch(model: TaskAdapterPlusPlus, batch: Batch, query_mode: QueryMode = "joint") -> Scores:
+def score_batch(model: FewShotMethod, batch: Batch, query_mode: QueryMode = "joint") -> Scores:
     """``model``'s scores of an episode whose frames are still uint8."""
     scores: Scores = model(
         model.normalise(batch.support),

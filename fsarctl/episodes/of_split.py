@@ -8,14 +8,14 @@ from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.methods.build import tokens_of
-from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+from fsarctl.methods.protocol import FewShotMethod
 from fsarctl.text.corpus import load_descriptions
 
 __all__ = ["load_episodes"]
 
 
 def load_episodes(
-    model: TaskAdapterPlusPlus,
+    model: FewShotMethod,
     frames: Path,
     text: Path,
     table: TrainConfig | EvalConfig,

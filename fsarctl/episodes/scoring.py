@@ -15,7 +15,7 @@ from torch import Tensor
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, upload
 from fsarctl.episodes.sampler import Episode
-from fsarctl.methods.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
+from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores
 
 __all__ = ["Scorer", "Shared"]
 
@@ -42,7 +42,7 @@ class Scorer:
 
     def __init__(
         self,
-        model: TaskAdapterPlusPlus,
+        model: FewShotMethod,
         loader: EpisodeLoader,
         query_mode: QueryMode = "joint",
         room: Room | None = None,
@@ -61,8 +61,8 @@ class Scorer:
         self._queries = Kept(self._compute_queries, Room())
         self._texts = Kept(self._compute_texts, Room())
         self._inherits = False
-        if shared is not None and model.visual.prefix_is_constant:
-            if not any(each.requires_grad for each in model.visual.parameters()):
+        if shared is not None and model.prefix_is_constant:
+            if model.alone_is_constant:
                 self._videos = self._inherit(shared, "features", self._videos)
             elif self._device.type == "cpu":  # a GPU computes prefixes faster than it would read them
                 self._inherits = True
@@ -70,8 +70,7 @@ class Scorer:
                 self._prefixes = self._inherit(shared, "prefix", self._prefixes)
 
     def _inherit(self, shared: Shared, kind: str, own: Kept[int]) -> Kept[int]:
-        visual = self._model.visual
-        of = (self._loader.store.path, self._model.frozen_digest(), visual.first_adapted, visual.precision)
+        of = (self._loader.store.path, self._model.frozen_digest(), self._model.prefix_name)
         if kind not in shared or shared[kind][0] != of:
             shared[kind] = of, own
         kept = shared[kind][1]
@@ -85,7 +84,7 @@ class Scorer:
         """
         for kept in (self._videos, self._queries, self._texts):
             kept.clear()
-        if self._model.visual.prefix_is_constant:
+        if self._model.prefix_is_constant:
             self._prefixes.room = replace(self._room)
 
     @torch.inference_mode()
@@ -125,16 +124,16 @@ class Scorer:
             query = by_episode(self._queries.of(queries))
         else:
             query = model.query_features(by_episode(self._videos.of(queries)))
-        text = by_episode(self._texts.of(labels)) if model.semantic is not None else None
+        text = by_episode(self._texts.of(labels)) if model.reads_text else None
         return model.score_features(support, query, text, way=way, query_mode=self._query_mode)
 
     def _compute_prefixes(self, rows: list[int]) -> Tensor:
         # A GPU is still at the last ones while these are read: nothing here waits for it.
         frames = upload(self._loader.central_frames(rows), self._device)
-        return self._model.visual.prefix(self._model.normalise(frames))
+        return self._model.prefix(self._model.normalise(frames))
 
     def _compute_videos(self, rows: list[int]) -> Tensor:
-        return self._model.visual.alone(self._prefixes.of(rows))
+        return self._model.alone(self._prefixes.of(rows))
 
     def _compute_queries(self, rows: list[int]) -> Tensor:
         return self._model.query_features(self._videos.of(rows), query_mode="independent")

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.sampler import Episode
-from fsarctl.methods.task_adapter import Scores, TaskAdapterPlusPlus
+from fsarctl.methods.protocol import Scores
+from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
 
 __all__ = ["InClassOrder", "TransposedProduct"]
 

@@ -27,7 +27,7 @@ from fsarctl.episodes.sampler import Episode
 from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.training_log import Line, TrainingLog, Watch
 from fsarctl.errors import ConfigError, IntegrityError
-from fsarctl.methods.task_adapter import QueryMode, Scores, TaskAdapterPlusPlus
+from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores
 from fsarctl.progress import Advance, Reporter
 
 __all__ = ["Epoch", "Training", "train_adapters"]
@@ -67,7 +67,7 @@ class Training:
 
 
 def train_adapters(
-    model: TaskAdapterPlusPlus,
+    model: FewShotMethod,
     base: EpisodeLoader,
     validation: EpisodeLoader,
     config: TrainConfig,
@@ -141,7 +141,7 @@ def train_adapters(
     return state
 
 
-def _optimiser(model: TaskAdapterPlusPlus, config: TrainConfig) -> torch.optim.SGD:
+def _optimiser(model: FewShotMethod, config: TrainConfig) -> torch.optim.SGD:
     """SGD; pretrained weights, which move in full fine-tuning alone, have a learning rate of their own."""
     pretrained = set(model.backbone.clip.parameters())
     trained = model.trainable_parameters()
@@ -152,9 +152,9 @@ def _optimiser(model: TaskAdapterPlusPlus, config: TrainConfig) -> torch.optim.S
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
-def _prefixes(model: TaskAdapterPlusPlus, base: EpisodeLoader, room: Room) -> Kept[int]:
+def _prefixes(model: FewShotMethod, base: EpisodeLoader, room: Room) -> Kept[int]:
     """The frozen prefix of each clip's fixed crops, each computed once as far as there is room."""
-    if not model.visual.prefix_is_constant:
+    if not model.prefix_is_constant:
         raise ConfigError(
             "train.prefix_crops keeps what is below the adapters, and in this model it is trained too",
             next_step="Set train.prefix_crops = 0, or leave model.temporal_embedding and full fine-tuning.",
@@ -163,13 +163,13 @@ def _prefixes(model: TaskAdapterPlusPlus, base: EpisodeLoader, room: Room) -> Ke
 
     @torch.no_grad()
     def compute(names: list[int]) -> Tensor:
-        return model.visual.prefix(model.normalise(upload(base.fixed_crops(names), device)))
+        return model.prefix(model.normalise(upload(base.fixed_crops(names), device)))
 
     return Kept(compute, room)
 
 
 def _scored(
-    model: TaskAdapterPlusPlus, base: EpisodeLoader, prefixes: Kept[int] | None, numbers: Iterable[int]
+    model: FewShotMethod, base: EpisodeLoader, prefixes: Kept[int] | None, numbers: Iterable[int]
 ) -> Generator[tuple[Episode, Scores], None, None]:
     """Training episodes, each scored when it is asked for."""
     if prefixes is None:
@@ -179,7 +179,7 @@ def _scored(
                 yield batch.episode, score_batch(model, batch)
         return
     for episode in map(base.episode, numbers):
-        videos = model.visual.alone(prefixes.of(base.crop_names(episode)))
+        videos = model.alone(prefixes.of(base.crop_names(episode)))
         support, query = videos[: episode.support.size], videos[episode.support.size :]
         yield (
             episode,
@@ -193,7 +193,7 @@ def _scored(
 
 
 def _step(
-    model: TaskAdapterPlusPlus, optimiser: torch.optim.Optimizer, episode: Episode, scores: Scores
+    model: FewShotMethod, optimiser: torch.optim.Optimizer, episode: Episode, scores: Scores
 ) -> tuple[Episode, Tensor]:
     """One step; its loss and how many queries were right, (2,), still where the model is."""
     targets = upload(torch.from_numpy(episode.targets), scores.score.device)
@@ -241,7 +241,7 @@ def _validate(scorer: Scorer, val_episodes: int, advance: Advance) -> float:
 
 
 def _finish_epoch(
-    model: TaskAdapterPlusPlus, state: Training, accuracy: float, episodes: int, queries: int
+    model: FewShotMethod, state: Training, accuracy: float, episodes: int, queries: int
 ) -> None:
     number = state.step // episodes
     # A tie keeps the earlier epoch, which is the less fitted one.
@@ -262,7 +262,7 @@ def _detail(state: Training, since_epoch: int, queries: int) -> str:
     return f"{detail} val {state.epochs[-1].val_accuracy:.0%}" if state.epochs else detail
 
 
-def _save(path: Path, model: TaskAdapterPlusPlus, optimiser: torch.optim.Optimizer, state: Training) -> None:
+def _save(path: Path, model: FewShotMethod, optimiser: torch.optim.Optimizer, state: Training) -> None:
     tensors = {f"adapters/{name}": tensor for name, tensor in model.adapter_state().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
     for index, buffers in optimiser.state_dict()["state"].items():
@@ -284,7 +284,7 @@ def _save(path: Path, model: TaskAdapterPlusPlus, optimiser: torch.optim.Optimiz
     partial.replace(path)
 
 
-def _load(path: Path, model: TaskAdapterPlusPlus, optimiser: torch.optim.SGD) -> Training:
+def _load(path: Path, model: FewShotMethod, optimiser: torch.optim.SGD) -> Training:
     with safe_open(path, framework="pt") as file:
         facts = json.loads(file.metadata()["training"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

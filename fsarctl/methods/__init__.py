@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fsarctl.methods.formulation import PRESETS, Formulation
-    from fsarctl.methods.task_adapter import Scores, TaskAdapterPlusPlus
+    from fsarctl.methods.protocol import FewShotMethod, Scores
+    from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
 
 __all__ = [
     "PRESETS",
+    "FewShotMethod",
     "Formulation",
     "Scores",
     "TaskAdapterPlusPlus",
@@ -20,7 +22,8 @@ __all__ = [
 _HOMES = {
     "PRESETS": "formulation",
     "Formulation": "formulation",
-    "Scores": "task_adapter",
+    "FewShotMethod": "protocol",
+    "Scores": "protocol",
     "TaskAdapterPlusPlus": "task_adapter",
 }
 

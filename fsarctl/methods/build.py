@@ -15,6 +15,7 @@ from fsarctl.models.strategies import adapters_of
 if TYPE_CHECKING:
     import torch
 
+    from fsarctl.methods.protocol import FewShotMethod
     from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
     from fsarctl.text.corpus import SubActions
 
@@ -148,9 +149,7 @@ def build_model(
     ).to(device)
 
 
-def tokens_of(
-    model: "TaskAdapterPlusPlus", descriptions: Mapping[str, "SubActions"]
-) -> dict[str, "torch.Tensor"]:
+def tokens_of(model: "FewShotMethod", descriptions: Mapping[str, "SubActions"]) -> dict[str, "torch.Tensor"]:
     """Label -> (prompts, context) tokens of its prompts: three, or one if sub-actions are not used apart.
 
     Raises:

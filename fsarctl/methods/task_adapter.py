@@ -1,18 +1,19 @@
 """Task-Adapter++: both branches, alignment and scores, as one trainable module."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fsarctl.config.tables import SubActionUse
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.formulation import formulation_of
-from fsarctl.models.alignment import alignment_of, text_scores
+from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores
+from fsarctl.models.alignment import alignment_of, stage_scores, text_scores
+from fsarctl.models.attention_maps import features_and_attention
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.metrics import Metric, metric_of
 from fsarctl.models.precision import Precision, computing
@@ -21,42 +22,12 @@ from fsarctl.models.strategies import ORDER_FIRST, POSITIONS, PROMPTS, VISUAL_ST
 from fsarctl.models.trx import TRX
 from fsarctl.models.visual import VisualBranch
 
-__all__ = ["QueryMode", "ScoreKind", "Scores", "TaskAdapterPlusPlus"]
+__all__ = ["ScoreKind", "TaskAdapterPlusPlus"]
 
 ScoreKind = Literal["both", "video", "text"]
-QueryMode = Literal["joint", "independent"]
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What one episode gives; scores are (..., queries, way) everywhere. What was not needed is None."""
-
-    score: Tensor
-    """(..., queries, way): what is argmaxed; by default the product of the next two (Eq. 18)."""
-    video: Tensor | None
-    """(..., queries, way): query against prototypes (Eq. 11)."""
-    text: Tensor | None
-    """(..., queries, way): aligned query against sub-actions (Eq. 17)."""
-    query_features: Tensor
-    """(..., queries, T, embed)."""
-    support_features: Tensor | None
-    """(..., way*shot, T, embed)."""
-    prototypes: Tensor | None
-    """(..., way, T, embed): means over shots (Eq. 10)."""
-    aligned_query_features: Tensor | None
-    """(..., queries, T-1, embed) (Eq. 15)."""
-    text_features: Tensor | None
-    """(..., way, 3, embed)."""
-
-    def __getitem__(self, episode: int) -> "Scores":
-        """One of several episodes that were scored at once along a leading axis."""
-        parts: dict[str, Any] = {
-            name: None if value is None else value[episode] for name, value in vars(self).items()
-        }
-        return Scores(**parts)
-
-
-class TaskAdapterPlusPlus(nn.Module):
+class TaskAdapterPlusPlus(FewShotMethod):
     """Few-shot action recognition by adapters in a frozen CLIP.
 
     Args:
@@ -114,7 +85,6 @@ class TaskAdapterPlusPlus(nn.Module):
         generator: torch.Generator | None = None,
         **overrides: object,
     ) -> None:
-        super().__init__()
         shortest = 1 + (alignment_layers if alignment == "attention" else 1)
         if frames < shortest:
             raise ConfigError(
@@ -129,18 +99,13 @@ class TaskAdapterPlusPlus(nn.Module):
             raise ConfigError(
                 f"score is {score!r}; it must be both, video or text", next_step="Set model.score."
             )
-        self._mean: Tensor
-        self._std: Tensor
+        super().__init__(backbone, frames)
         self.formulation = formulation_of(formulation, overrides)
-        self.frames = frames
         self.score_kind = score
         self.logit_scale = logit_scale
-        self.backbone = backbone
-        shape = (3, 1, 1)
-        self.register_buffer("_mean", 255 * torch.tensor(backbone.mean).view(shape), persistent=False)
-        self.register_buffer("_std", 255 * torch.tensor(backbone.std).view(shape), persistent=False)
-        self.sub_actions = sub_actions
         self.prompts = chosen("sub_actions", sub_actions, PROMPTS)
+        self.sub_actions = cast(SubActionUse, sub_actions)
+        self.crop = self.formulation.crop
         visual_kinds = set(kinds) - {"order"}
         self.visual = VisualBranch(
             backbone.clip.visual,
@@ -184,50 +149,49 @@ class TaskAdapterPlusPlus(nn.Module):
                 pooled=trx_shots == "pooled",
                 generator=generator,
             )
+        self.reads_text = self.semantic is not None
+        self.needs_support = self.metric is not None
+        self.needs_equal_shots = isinstance(self.metric, TRX) and self.metric.pooled
         if strategy == "frozen":
             self.requires_grad_(False)
 
-    def forward(
-        self,
-        support: Tensor,
-        query: Tensor,
-        tokens: Tensor | None = None,
-        *,
-        way: int | None = None,
-        query_mode: QueryMode = "joint",
-    ) -> Scores:
-        """Scores of an episode, or of several alike at once along the leading axes.
-
-        Shapes: support (..., way*shot, T, 3, H, W), class-major; query (..., queries, T, 3, H, W);
-        tokens (..., way, 3, context).
-
-        Args:
-            tokens: of the classes' captions, from :meth:`Backbone.tokenize`; not needed for score "video".
-            way: the number of classes, where there are no tokens to tell it.
-            query_mode: "joint": all queries of an episode are one set, as in the paper (transductive);
-                "independent": each query is a set of its own, and its scores depend on no other query.
-
-        Raises:
-            InputError: shapes do not fit the model or each other.
-        """
-        self._check_frames("support", support)
-        self._check_frames("query", query)
-        return self.score_features(
-            self.support_features(self.visual.video(support)) if self.needs_support else None,
-            self.query_features(self.visual.video(query), query_mode=query_mode),
-            self.text_features(tokens),
-            way=way if tokens is None else tokens.shape[-3],
-            query_mode=query_mode,
-        )
+    @property
+    def prefix_is_constant(self) -> bool:
+        """Whether training leaves what :meth:`prefix` gives as it is."""
+        return self.visual.prefix_is_constant
 
     @property
-    def needs_support(self) -> bool:
-        """Whether support videos have a part in the score."""
-        return self.metric is not None
+    def prefix_name(self) -> Hashable:
+        """How many blocks the prefix has, and how it is computed."""
+        return self.visual.first_adapted, self.visual.precision
 
-    def normalise(self, frames: Tensor) -> Tensor:
-        """Pixels as the backbone reads them. Shapes: uint8 (..., H, W, 3) -> float32 (..., 3, H, W)."""
-        return (frames.movedim(-1, -3).float() - self._mean) / self._std
+    @property
+    def alone_is_constant(self) -> bool:
+        """Whether no visual weight is trained."""
+        return not any(each.requires_grad for each in self.visual.parameters())
+
+    def prefix(self, frames: Tensor) -> Tensor:
+        """Tokens after the blocks below the first adapted one, see :meth:`VisualBranch.prefix`."""
+        return self.visual.prefix(frames)
+
+    def alone(self, prefix: Tensor) -> Tensor:
+        """What follows up to the first Task-MSA, see :meth:`VisualBranch.alone`."""
+        return self.visual.alone(prefix)
+
+    def look(self, query: Tensor, query_mode: QueryMode = "joint") -> tuple[Tensor, Tensor | None]:
+        """The class token's attention in the last block (Figure 11), see ``models.attention_maps``."""
+        return features_and_attention(
+            self.visual,
+            query,
+            lambda frames: self.query_features(self.video(frames), query_mode=query_mode),
+        )
+
+    def stage_cosines(self, scores: Scores) -> Tensor | None:
+        """Aligned segments against sub-actions (Eq. 16-17)."""
+        if scores.aligned_query_features is None or scores.text_features is None:
+            return None
+        reading = self.formulation.segments
+        return stage_scores(scores.aligned_query_features, scores.text_features, reading=reading)
 
     def support_features(self, videos: Tensor) -> Tensor:
         """Support videos as one set, from what ``visual.video`` gave for each.
@@ -313,66 +277,6 @@ class TaskAdapterPlusPlus(nn.Module):
             aligned_query_features=aligned,
             text_features=text,
         )
-
-    def loss(self, scores: Scores, labels: Tensor) -> Tensor:
-        """Cross-entropy of ``logit_scale`` times the score, mean over queries (section 3.7).
-
-        Shapes: labels (..., queries), the index of each query's class -> ().
-        """
-        return F.cross_entropy((self.logit_scale * scores.score).flatten(0, -2), labels.flatten())
-
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """What training moves: adapters and, where the formulation has them, embedding and norm."""
-        return list(self._trainable().values())
-
-    def adapter_state(self) -> dict[str, Tensor]:
-        """A copy of everything trainable, by name: what a checkpoint holds."""
-        return {name: p.detach().clone() for name, p in self._trainable().items()}
-
-    @torch.no_grad()
-    def load_adapter_state(self, state: Mapping[str, Tensor]) -> None:
-        """Replaces everything trainable.
-
-        Raises:
-            InputError: a name is unknown or missing, or a shape differs; nothing was changed then.
-        """
-        parameters = self._trainable()
-        problems = [f"{name} is unknown" for name in sorted(state.keys() - parameters.keys())]
-        problems += [f"{name} is missing" for name in sorted(parameters.keys() - state.keys())]
-        problems += [
-            f"{name} is {tuple(state[name].shape)}, not {tuple(parameter.shape)}"
-            for name, parameter in parameters.items()
-            if name in state and state[name].shape != parameter.shape
-        ]
-        if problems:
-            raise InputError(
-                f"these adapters are not of this model: {', '.join(problems[:4])}"
-                + (f" and {len(problems) - 4} more" if len(problems) > 4 else ""),
-                next_step="Use the backbone, layers, score and formulation that they were trained with.",
-            )
-        for name, parameter in parameters.items():
-            parameter.copy_(state[name])
-
-    def frozen_digest(self) -> str:
-        """SHA-256 over names and bytes of every frozen weight; take it before and after training."""
-        digest = hashlib.sha256()
-        for name, parameter in self.named_parameters():
-            if not parameter.requires_grad:
-                digest.update(name.encode())
-                digest.update(parameter.detach().cpu().contiguous().numpy().data)
-        return digest.hexdigest()
-
-    def _trainable(self) -> dict[str, nn.Parameter]:
-        return {name: p for name, p in self.named_parameters() if p.requires_grad}
-
-    def _check_frames(self, role: str, videos: Tensor) -> None:
-        size = self.backbone.image_size
-        if videos.dim() < 5 or videos.shape[-4:] != (self.frames, 3, size, size):
-            raise InputError(
-                f"{role} is {tuple(videos.shape)}; this model reads (..., {self.frames}, 3, {size}, {size})",
-                next_step=f"Extract {self.frames} frames a clip and crop them to {size} x {size}, "
-                "or build the model for other clips.",
-            )
 
 
 def _by_class(support: Tensor, way: int | None) -> Tensor:

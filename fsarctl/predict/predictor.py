@@ -23,8 +23,7 @@ from fsarctl.datasets.clips import Clip
 from fsarctl.episodes.crops import centre_offsets, crop_frames
 from fsarctl.errors import InputError
 from fsarctl.methods.build import tokens_of
-from fsarctl.methods.task_adapter import Scores, TaskAdapterPlusPlus
-from fsarctl.models.trx import TRX
+from fsarctl.methods.protocol import FewShotMethod, Scores
 from fsarctl.predict.support_set import Support
 from fsarctl.progress import SILENT, Reporter
 from fsarctl.text.corpus import SubActions, needs_descriptions
@@ -87,7 +86,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: TaskAdapterPlusPlus,
+        model: FewShotMethod,
         *,
         size: int,
         resize: Resize = "squash",
@@ -204,7 +203,7 @@ class Predictor:
         model = self._model
         query = model.query_features(self._video(frames)[None], query_mode="independent")
         # A prototype stands for the only clip of its class, so that classes may have any number of clips.
-        shots = support.features if self._pools_shots else support.prototypes
+        shots = support.features if self._model.needs_equal_shots else support.prototypes
         return model.score_features(
             shots if model.needs_support else None,
             query,
@@ -241,31 +240,27 @@ class Predictor:
 
     @torch.inference_mode()
     def _video(self, frames: NDArray[np.uint8]) -> Tensor:
-        """What a clip gives by itself. Shapes: (T, S, S, 3) -> as ``VisualBranch.alone``, of one video."""
+        """What a clip gives by itself. Shapes: (T, S, S, 3) -> as ``FewShotMethod.alone``, of one video."""
         side = self._model.backbone.image_size
         offsets = centre_offsets(1, len(frames), self._size - side)
         device = next(self._model.parameters()).device
         pixels = torch.from_numpy(crop_frames(frames[None], offsets, side)).to(device)
-        return self._model.visual.video(self._model.normalise(pixels))[0]
+        return self._model.video(self._model.normalise(pixels))[0]
 
     def _text(self, labels: Sequence[str], descriptions: Mapping[str, SubActions]) -> Tensor | None:
         """(way, 3, embed), or None if it has no part in the scores."""
         if not needs_descriptions(self._model.sub_actions):
             descriptions = dict.fromkeys(labels, ("", "", ""))
-        if self._model.semantic is None or not descriptions.keys() >= set(labels):
+        if not self._model.reads_text or not descriptions.keys() >= set(labels):
             return None
         tokens = tokens_of(self._model, {label: descriptions[label] for label in labels})
         device = next(self._model.parameters()).device
         features = [self._model.text_features(tokens[label][None].to(device)) for label in labels]
         return torch.cat([each for each in features if each is not None])
 
-    @property
-    def _pools_shots(self) -> bool:
-        return isinstance(self._model.metric, TRX) and self._model.metric.pooled
-
     def _require_balance(self, clips: Iterable[Clip]) -> None:
         counts = Counter(clip.label for clip in clips)
-        if self._pools_shots and len(set(counts.values())) > 1:
+        if self._model.needs_equal_shots and len(set(counts.values())) > 1:
             (most, high), (least, low) = counts.most_common(1)[0], counts.most_common()[-1]
             raise InputError(
                 f"model.trx_shots = pooled needs as many clips for each class, and {most!r} has {high}"

@@ -13,8 +13,8 @@ from torch.testing import assert_close
 from fsarctl.config.tables import ModelConfig
 from fsarctl.episodes.illustration import glance
 from fsarctl.episodes.loader import EpisodeLoader, score_batch
-from fsarctl.methods.attention_maps import class_attention, query_features_and_attention
 from fsarctl.models.alignment import stage_scores, text_scores
+from fsarctl.models.attention_maps import class_attention
 from fsarctl.models.segments import segments, stage_frames
 
 
@@ -61,7 +61,7 @@ def test_class_attention_is_the_softmax_of_the_class_tokens_products() -> None:
 def test_the_map_is_of_what_the_last_s_msa_reads(options: dict[str, Any], mode: Any) -> None:
     model = small_model(**options)
     _, query, _ = episode()
-    features, maps = query_features_and_attention(model, query, query_mode=mode)
+    features, maps = model.look(query, mode)
     assert maps.shape == (4, 4, 2, 2)
     assert (maps > 0).all()
     assert (maps.sum((-1, -2)) < 1).all(), "the class token's share for itself is left out"

@@ -1,42 +1,44 @@
 """Where the model looks: the class token's attention over the patches in the last block (Figure 11)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from fsarctl.methods.task_adapter import QueryMode, TaskAdapterPlusPlus
 from fsarctl.models.visual import BlockAdapters, VisualBranch
 
-__all__ = ["class_attention", "query_features_and_attention"]
+__all__ = ["class_attention", "features_and_attention"]
 
 
 @torch.inference_mode()
-def query_features_and_attention(
-    model: TaskAdapterPlusPlus, query: Tensor, *, query_mode: QueryMode = "joint"
+def features_and_attention(
+    visual: VisualBranch, query: Tensor, features: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """What ``model`` makes of the query videos of an episode, and where its last S-MSA looks.
+    """What ``features`` makes of the query videos of an episode, and where ``visual``'s last S-MSA looks.
 
     The maps are the class token's attention weights, mean over heads, patches alone (what it pays to itself
     is left out). In a block with adapters, S-MSA is the attention of Eq. 7, after T-MSA.
 
     Shapes: normalised frames (queries, T, 3, H, W) -> features (queries, T, embed) and maps
     (queries, T, rows of patches, columns of patches).
+
+    Args:
+        features: from the frames to their features; it runs ``visual`` once.
     """
-    visual = model.visual
     block = visual.vit.transformer.resblocks[visual.last]
     read: list[Tensor] = []
     # Every attention of a block reads what the block's first LayerNorm gives.
     handle = block.ln_1.register_forward_hook(lambda module, arguments, output: read.append(output))
     try:
-        features = model.query_features(visual.video(query), query_mode=query_mode)
+        read_off = features(query)
     finally:
         handle.remove()
     vit = visual.vit
     tokens = read[_spatial_among(visual)].reshape(*query.shape[:2], -1, vit.conv1.out_channels)
     rows, columns = (query.shape[axis] // vit.conv1.stride[0] for axis in (-2, -1))
-    return features, class_attention(block.attn, tokens).view(*query.shape[:2], rows, columns)
+    return read_off, class_attention(block.attn, tokens).view(*query.shape[:2], rows, columns)
 
 
 def class_attention(attention: nn.MultiheadAttention, tokens: Tensor) -> Tensor:
