@@ -119,11 +119,17 @@ def open_all(
     """Decode the first frame of every clip in worker processes.
 
     ``against_decord``: or else this many frames, which are compared with decord's.
+
+    Raises:
+        InputError: there is no decord to compare with.
     """
     from fsarctl.video.worker_pool import Failure, decode_all
 
     if against_decord:
         from fsarctl.video.against_decord import compare_with_decord as decode
+        from fsarctl.video.against_decord import require_decord
+
+        require_decord()
     else:
         from fsarctl.video.first_frame import decode_first_frame as decode
 

@@ -9,18 +9,36 @@ Worker processes import this module, so it stays light.
 from dataclasses import replace
 from pathlib import Path
 
-import decord
 import numpy as np
 from numpy.typing import NDArray
 
+from fsarctl.errors import InputError
 from fsarctl.video.decode import decode_clip
 from fsarctl.video.decoder import DecodedClip
 from fsarctl.video.sampling import segment_centres
 
-__all__ = ["compare_with_decord"]
+__all__ = ["compare_with_decord", "require_decord"]
 
 LEVELS = 2
 """Of 255. decord scales before it turns a picture, and we after; that rounds differently."""
+
+
+def require_decord() -> None:
+    """Make sure that there is a decord to compare with.
+
+    Raises:
+        InputError: it is not installed, or cannot be loaded.
+    """
+    try:
+        import decord  # noqa: F401
+    except (ImportError, OSError) as error:  # OSError: a library that it is linked with
+        missing = isinstance(error, ModuleNotFoundError)
+        why = "is not installed here" if missing else f"cannot be loaded: {error}"
+        raise InputError(
+            f"decord {why}, so there is nothing to compare with",
+            next_step="pip install decord (it has wheels for x86-64 Linux and Windows); elsewhere: pip "
+            "install decord2, a fork of the same module, whose frames may be others. Nothing else needs it.",
+        ) from None
 
 
 def compare_with_decord(path: Path, frames: int, size: int) -> DecodedClip:
@@ -29,6 +47,8 @@ def compare_with_decord(path: Path, frames: int, size: int) -> DecodedClip:
     Raises:
         UnreadableVideoError: as ``decode_clip``.
     """
+    import decord
+
     clip = decode_clip(path, frames, size)
     decord.logging.set_level(decord.logging.QUIET)
     try:
@@ -50,6 +70,8 @@ def _by_decord(path: Path, frames: int, size: int) -> tuple[int, NDArray[np.uint
 
     The reader is gone on return: an idle one goes on filling its queue, gigabytes within seconds at 1080p.
     """
+    import decord
+
     reader = decord.VideoReader(str(path), ctx=decord.cpu(0), width=size, height=size, num_threads=1)
     count = len(reader)
     return count, reader.get_batch(list(segment_centres(count, frames))).asnumpy()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fsarctl.config.tables import DatasetConfig
 from fsarctl.datasets.checking import DatasetCheck, Opened, check_dataset, open_all
 from fsarctl.datasets.dataset import open_dataset
 from fsarctl.datasets.episode_size import EpisodeSize, SmallClass
+from fsarctl.errors import InputError
 from fsarctl.progress import SILENT
 
 
@@ -163,3 +165,10 @@ def test_clips_that_decord_gives_otherwise_are_named(tmp_path: Path) -> None:
     assert "other frames of 8" in opened.other_in_decord["b/lying.mp4"]
     found = check_dataset("mine", dataset, {}, Hashes(), opened)
     assert [each.name for each in found.other_in_decord] == ["b/lying.mp4"]
+
+
+def test_without_decord_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "decord", None)
+    with pytest.raises(InputError, match="decord is not installed here") as refusal:
+        open_all([], workers=1, time_limit_s=30, reporter=SILENT, against_decord=8)
+    assert "pip install decord" in refusal.value.next_step

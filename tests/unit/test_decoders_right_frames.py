@@ -6,7 +6,6 @@ from itertools import product
 from pathlib import Path
 
 import av
-import decord
 import numpy as np
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
@@ -67,6 +66,7 @@ def test_leaving_out_frames_changes_no_byte(video: tuple[Kind, Path], frames: in
 
 def test_the_comparison_with_decord_tells_where_it_is_wrong(video: tuple[Kind, Path]) -> None:
     """Where it is right its frames are the same: the two share neither libav nor the way of seeking."""
+    pytest.importorskip("decord")
     kind, path = video
     clip = compare_with_decord(path, 8, 128)
     assert [number_in(picture) for picture in clip.frames] == [kind.numbers[index] for index in clip.indices]
@@ -87,6 +87,8 @@ def test_the_ffmpeg_program_shows_the_same_numbers(video: tuple[Kind, Path]) -> 
 
 def decord_is_right(path: Path, numbers: range) -> bool:
     """Whether decord, asked without looking at the file first, gives the middles of eight segments."""
+    import decord
+
     decord.logging.set_level(decord.logging.QUIET)
     try:
         reader = decord.VideoReader(str(path), num_threads=1)
