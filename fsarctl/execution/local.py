@@ -3,7 +3,6 @@
 A unit of work is named by the command that makes it, so a process needs nothing but that command.
 """
 
-import os
 import shlex
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 
 from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
+from fsarctl.video.child_process import environment
 
 __all__ = ["Ended", "require_success", "run_commands"]
 
@@ -72,7 +72,7 @@ def _run(command: str, title: str, reporter: Reporter, more: Sequence[str]) -> E
     words = [*shlex.split(command)[1:], *more]
     with subprocess.Popen(
         [sys.executable, "-c", CALL, *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**environment(), "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pebble import ProcessExpired, ProcessPool
 
 from fsarctl.errors import FsarctlError
-from fsarctl.video.child_process import leave_with_parent
+from fsarctl.video.child_process import leave_with_parent, starting
 from fsarctl.video.decoder import DecodedClip
 from fsarctl.video.survey import UnreadableVideoError
 
@@ -157,12 +157,13 @@ def _start_fork_server() -> None:
     from multiprocessing import resource_tracker
     from multiprocessing.forkserver import ensure_running
 
-    resource_tracker.ensure_running()  # first, since it ends with SIGINT unblocked
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with starting():
+        resource_tracker.ensure_running()  # first, since it ends with SIGINT unblocked
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _shared = NO_FRAMES

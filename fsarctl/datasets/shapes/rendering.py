@@ -28,7 +28,7 @@ from fsarctl.datasets.shapes.drawing import BACKDROPS, COLOURS, KINDS, Backdrop,
 from fsarctl.datasets.shapes.motion import Pose
 from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
-from fsarctl.video.child_process import start_worker
+from fsarctl.video.child_process import start_worker, starting
 
 __all__ = ["CLASSES", "Nuisance", "ShapeClass", "draw_nuisance", "render", "render_clip", "render_split"]
 
@@ -183,14 +183,16 @@ def _run(jobs: list[tuple[Path, str, int]], seed: int, workers: int) -> Iterable
     if workers <= 1 or len(batches) <= 1:
         yield from map(partial(_write_clips, seed=seed), batches)
         return
-    # Spawned, not forked: the caller may hold threads (torch) that a fork would leave in pieces.
-    pool = ProcessPoolExecutor(
-        min(workers, len(batches)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=start_worker,
-    )
+    with starting():  # the pool starts its processes as it is given work
+        # Spawned, not forked: the caller may hold threads (torch) that a fork would leave in pieces.
+        pool = ProcessPoolExecutor(
+            min(workers, len(batches)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=start_worker,
+        )
+        submitted = [pool.submit(_write_clips, batch, seed) for batch in batches]
     try:
-        for done in as_completed([pool.submit(_write_clips, batch, seed) for batch in batches]):
+        for done in as_completed(submitted):
             yield done.result()
     except BrokenProcessPool as error:
         raise FsarctlError(
