@@ -5,20 +5,21 @@ from ``fsarctl cache gc``.
 """
 
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsarctl.artifacts import JSON, Artifact, Build, Unit
+from fsarctl.artifacts import JSON, Artifact, Build, Store, Unit
+from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.sources import Settings
 from fsarctl.config.tables import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError, InputError
+from fsarctl.execution.schedule import Goal, Scheduler
 from fsarctl.results.sweeps import benchmark_of, overrides_of
 from fsarctl.stages.plan import Pipeline
 
-__all__ = ["STAGE", "VERSION", "Run", "Sweep", "document", "load_table", "plan", "unit"]
+__all__ = ["STAGE", "VERSION", "Run", "Sweep", "document", "load_table", "make", "plan", "tabulate", "unit"]
 
 STAGE = "ablate"
 VERSION = 2
@@ -63,15 +64,16 @@ class Sweep:
     runs: tuple[Run, ...]
     left_out: Mapping[str, str]
 
-    def command(self, flags: str = "") -> str:
+    def command(self, flags: Sequence[Option] = ()) -> Command:
         """What a user types to make this table; ``flags`` name the project, the store and overrides."""
-        words = ["fsarctl", "ablate", self.name]
+        options = [Option("", (self.name,))]
         if len(self.rows) + len(self.left_out) < len(self.config.expanded):
-            words += ["--rows", *(row.name for row in self.rows)]
+            options.append(Option("--rows", tuple(row.name for row in self.rows)))
         if self.shots != self.config.shots:
-            words += ["--shots", *map(str, self.shots)]
-        words += ["--seeds", *map(str, self.seeds)] if self.seeds != (None,) else []
-        return " ".join(filter(None, [shlex.join(words), flags]))
+            options.append(Option("--shots", tuple(map(str, self.shots))))
+        if self.seeds != (None,):
+            options.append(Option("--seeds", tuple(map(str, self.seeds))))
+        return Command("ablate", (*options, *flags))
 
 
 def plan(
@@ -108,7 +110,7 @@ def plan(
     return Sweep(name, config, kept, tuple(shots), tuple(seeds), benchmark, tuple(runs), left_out)
 
 
-def unit(sweep: Sweep, flags: str, failed: Mapping[str, str]) -> Unit:
+def unit(sweep: Sweep, flags: Sequence[Option], failed: Mapping[str, str]) -> Unit:
     """The table of a sweep, made of the results of its runs; ``flags`` are for its command.
 
     ``failed`` says of a run why there is no result.
@@ -144,6 +146,22 @@ def unit(sweep: Sweep, flags: str, failed: Mapping[str, str]) -> Unit:
         inputs={run.name: run.unit for run in runs},
         build=build,
     )
+
+
+def make(sweeps: Sequence[Sweep], scheduler: Scheduler) -> dict[str, str]:
+    """Make every run that can be made; the title of a run -> why it failed."""
+    runs = [run for sweep in sweeps for run in sweep.runs]
+    return scheduler.attempt([Goal(run.title, run.unit, _alone(run.unit)) for run in runs])
+
+
+def tabulate(
+    sweep: Sweep, store: Store, flags: Sequence[Option], failures: Mapping[str, str]
+) -> dict[str, Any]:
+    """The sweep's table, an artifact as soon as it has a number; ``failures`` are those of ``make``."""
+    failed = {run.name: failures[run.title] for run in sweep.runs if run.title in failures}
+    if len(failed) == len(sweep.runs):
+        return document(sweep, {}, failed)
+    return load_table(store.realise(unit(sweep, flags, failed)))
 
 
 def document(sweep: Sweep, folders: Mapping[str, Path], failed: Mapping[str, str]) -> dict[str, Any]:
@@ -199,8 +217,15 @@ def _changed(sweep: str, row: RowConfig, seed: int | None, settings: Settings) -
         ) from None
 
 
+def _alone(unit: Unit) -> Command:
+    """What makes this result and no other; `fsarctl eval` would evaluate the frozen model along with it."""
+    if unit.config.get("adapted"):
+        return unit.command.with_options(Option("--set", ("eval.frozen=false",)))
+    return unit.command
+
+
 def _run(sweep: str, row: RowConfig, shot: int, seed: int | None, units: Pipeline) -> Run:
     if row.shortcut:
-        words = shlex.join([sweep, "--rows", row.name])
-        return Run(sweep, row.name, shot, seed, units.shortcut(row.shortcut, shot, words))
+        options = (Option("", (sweep,)), Option("--rows", (row.name,)))
+        return Run(sweep, row.name, shot, seed, units.shortcut(row.shortcut, shot, options))
     return Run(sweep, row.name, shot, seed, units.result(shot))

@@ -9,12 +9,12 @@ from is not in it but in the manifest's facts: the same sentences from another s
 """
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsarctl.artifacts.command import Command, Option
 from fsarctl.artifacts.unit import JSON, Build, Unit
 from fsarctl.config.tables import DescribeConfig
 from fsarctl.errors import InputError, PartialError, UsageError
@@ -68,11 +68,10 @@ def unit(
     slot: str,
     records: Path,
     root: Path,
-    command: str = "fsarctl describe",
     concurrency: int = 4,
     patience: Patience | None = None,
     limit: CaptionLimit | None = None,
-    flags: str = "",
+    flags: Sequence[Option] = (),
 ) -> Unit:
     """The descriptions of a label list; repeated labels count once.
 
@@ -80,7 +79,7 @@ def unit(
     relative to; ``concurrency`` is how many labels are asked for at a time. What enters the key is
     the found sentences themselves, or the model, the template and the temperature they are asked with.
     ``limit`` refuses what the text encoder could not read; it changes no sentence and enters no key.
-    ``flags`` are the words that a suggested command must carry to mean the same project.
+    ``flags`` are the options that a suggested command must carry to mean the same project.
 
     Raises:
         InputError: there is no label; a corpus file is broken; or no file describes some label
@@ -136,7 +135,7 @@ def unit(
         build.record("edited", [label for label, each in written.items() if each.source == "edited"])
         _write(build.folder, {label: _stages(described[label]) for label in names})
 
-    return Unit(STAGE, VERSION, slot, command, key, build)
+    return Unit(STAGE, VERSION, slot, Command("describe"), key, build)
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ class Plan:
 
 
 def plan(
-    labels: Sequence[str], config: DescribeConfig, *, records: Path, root: Path, flags: str = ""
+    labels: Sequence[str], config: DescribeConfig, *, records: Path, root: Path, flags: Sequence[Option] = ()
 ) -> Plan:
     """What a build of the same ``unit`` would ask; nothing is sent or written.
 
@@ -212,7 +211,7 @@ def ask(
     )
 
 
-def failures(answers: Described, labels: int, flags: str = "") -> PartialError:
+def failures(answers: Described, labels: int, flags: Sequence[Option] = ()) -> PartialError:
     """The error that lists what a language model did not describe, of so many labels."""
     reasons = _shown([f"{label!r} ({reason})" for label, reason in sorted(answers.failed.items())])
     failed, kept = len(answers.failed), len(answers.sub_actions)
@@ -224,11 +223,11 @@ def failures(answers: Described, labels: int, flags: str = "") -> PartialError:
     )
 
 
-def edit_command(labels: Sequence[str], flags: str = "") -> str:
+def edit_command(labels: Sequence[str], flags: Sequence[Option] = ()) -> Command:
     """What lets a person describe these labels (the first few of many); ``flags`` name the project."""
     shown = list(labels[:_SHOWN])
     dashed = any(label.startswith("-") for label in shown)
-    return " ".join(filter(None, ["fsarctl describe --edit", flags, shlex.join(["--"] * dashed + shown)]))
+    return Command("describe", (Option("--edit"), *flags, Option("--" if dashed else "", tuple(shown))))
 
 
 def tokens(answers: Described) -> dict[str, int]:
@@ -246,7 +245,9 @@ def _note_written(build: Build, written: Mapping[str, Found]) -> None:
         build.reporter.note(f"{_counted(labels)} without a description, used as its own stages")
 
 
-def _require_readable(described: Mapping[str, SubActions], limit: CaptionLimit | None, flags: str) -> None:
+def _require_readable(
+    described: Mapping[str, SubActions], limit: CaptionLimit | None, flags: Sequence[Option]
+) -> None:
     """Refuse what the text encoder could read only in part, before anything is trained on it."""
     if limit is None:
         return
@@ -267,7 +268,7 @@ def _distinct(labels: Sequence[str]) -> list[str]:
     return sorted(set(labels))
 
 
-def _undescribed(labels: Sequence[str], flags: str) -> InputError:
+def _undescribed(labels: Sequence[str], flags: Sequence[Option]) -> InputError:
     return InputError(
         f"no corpus file describes {_counted(labels)}",
         next_step='Write {"label": ["beginning.", "process.", "end."]} into a JSON file and name it in '

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Build, Unit
+from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.tables import EvalConfig, ModelConfig
 from fsarctl.execution.device import Machine
 
@@ -64,7 +65,8 @@ def unit(
         stage=STAGE,
         version=VERSION,
         slot=f"eval {dataset} {shot}-shot {name}",
-        command=f"fsarctl eval --shots {shot}",
+        command=Command("eval", (Option("--shots", (str(shot),), several=True),)),
+        apart=True,
         config={
             **key,
             "shot": shot,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
+from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.tables import ExtractConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
@@ -106,7 +107,7 @@ def unit(
         stage=STAGE,
         version=VERSION,
         slot=f"extract {dataset}/{split}",
-        command="fsarctl extract",
+        command=Command("extract"),
         config=key,
         build=fill,
         inputs={"videos": videos},
@@ -139,7 +140,7 @@ def failure_note(artifact: Artifact) -> str:
     return f"{artifact.manifest.slot}: {count} of its clips have no frames: {artifact.path / 'failures.json'}"
 
 
-def retry_hint(artifact: Artifact, command: str) -> str:
+def retry_hint(artifact: Artifact, command: Command) -> str:
     """What to say of an artifact that lacks clips only because of bad luck; "" where there are none.
 
     ``command`` is what makes the artifact.
@@ -148,11 +149,12 @@ def retry_hint(artifact: Artifact, command: str) -> str:
     count = facts.get("retry", 0) if artifact.manifest.stage == STAGE else 0
     if not count:
         return ""
-    seconds = MORE_TIME * float(facts.get("time_limit_s", 0))
+    limit = f"{MORE_TIME * float(facts.get('time_limit_s', 0)):g}"
+    retry = command.with_options(Option("--retry"), Option("--time-limit", (limit,)))
     return (
         f"{artifact.manifest.slot}: {count} of its failures may be bad luck (out of time, or the decoder"
         f" crashed). To try {'it' if count == 1 else 'them'} again, with more time:"
-        f" {command} --retry --time-limit {seconds:g}"
+        f" {retry}"
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
+from fsarctl.artifacts.command import Command
 from fsarctl.config.tables import EvalConfig, ModelConfig
 from fsarctl.execution.device import Machine
 
@@ -52,7 +53,7 @@ def unit(
     result: Unit,
     frames: Unit,
     text: Unit,
-    command: str,
+    command: Command,
     machine: Machine,
 ) -> Unit:
     """The best, the worst and the most confused episode of ``result``, which is the last subject's."""

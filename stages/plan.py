@@ -4,7 +4,6 @@ describe and extract make one unit per dataset split, so that a change of the te
 nothing; train makes one per shot; evaluate one per shot and model.
 """
 
-import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import Unit
+from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.sources import Settings
 from fsarctl.config.tables import SPLITS, Shortcut
 from fsarctl.datasets.clips import Clip
@@ -39,7 +39,7 @@ __all__ = ["Pipeline", "RunOptions"]
 class RunOptions:
     """What does not change a result, and so enters no key.
 
-    ``flags`` are the words (--project, --cache, --set) that a command must carry to mean the same project.
+    ``flags`` are the options (--project, --cache, --set) that a command must carry to mean the same project.
     ``note`` hears what a user should know of the datasets that are opened; pipelines that share
     ``datasets`` open each but once. ``board`` is a folder for TensorBoard.
     """
@@ -50,7 +50,7 @@ class RunOptions:
     concurrency: int = 4
     answer_limit_s: float = 120.0
     time_limit_s: float = 60.0
-    flags: str = ""
+    flags: tuple[Option, ...] = ()
     note: Callable[[str], None] = lambda message: None
     datasets: dict[str, Dataset] = field(default_factory=dict, compare=False)
     board: Path | None = None
@@ -110,7 +110,7 @@ class Pipeline:
             flags=self._options.flags,
         )
 
-    def edit_command(self, labels: Sequence[str]) -> str:
+    def edit_command(self, labels: Sequence[str]) -> Command:
         """What lets a person describe these labels."""
         return describe.edit_command(labels, self._options.flags)
 
@@ -149,10 +149,10 @@ class Pipeline:
         limit = self._options.answer_limit_s
         return Patience(timeout=limit, deadline=max(Patience.deadline, 5 * limit))
 
-    def describe_labels(self, labels: Sequence[str], name: str, words: str) -> Unit:
-        """The descriptions of a label list of the user's; ``words`` are how a command names it."""
+    def describe_labels(self, labels: Sequence[str], name: str, options: Sequence[Option]) -> Unit:
+        """The descriptions of a label list of the user's; ``options`` are how a command names it."""
         unit = self._describe(labels, slot=describe.LABEL_LIST + name)
-        return self._with_words(unit, words)
+        return self._with_options(unit, *options)
 
     def extract(self) -> list[Unit]:
         """Like describe; a dataset that is rendered here brings the unit that renders it."""
@@ -192,8 +192,8 @@ class Pipeline:
         self._require_run(shot)
         return self._evaluate(shot, self._config.model.strategy)
 
-    def shortcut(self, name: Shortcut, shot: int, words: str) -> Unit:
-        """What a shortcut of the released protocol gives instead; ``words`` ask `fsarctl ablate` for it."""
+    def shortcut(self, name: Shortcut, shot: int, options: Sequence[Option]) -> Unit:
+        """What a shortcut of the released protocol gives instead; ``options`` ask `fsarctl ablate` for it."""
         self._require_run(shot)
         split = self._config.eval.split
         unit = shortcut.unit(
@@ -213,10 +213,10 @@ class Pipeline:
                 "test": self._text(self.novel, split),
             },
             adapters=self._train(shot),
-            command=f"fsarctl ablate {words} --shots {shot}",
+            command=Command("ablate", (*options, Option("--shots", (str(shot),), several=True))),
             machine=self._options.machine,
         )
-        return self._with_words(unit)
+        return self._with_options(unit)
 
     def everything(self, shots: Sequence[int]) -> list[Unit]:
         """The whole pipeline for these shots, upstream first; refused like ``train`` and ``evaluate``."""
@@ -360,9 +360,9 @@ class Pipeline:
     def _once(self, slot: str, make: Callable[[], Unit], dataset: str | None = None) -> Unit:
         if slot not in self._units:
             asked = dataset is not None and dataset == self._asked
-            words = f"--dataset {shlex.quote(self._asked)}" if asked and self._asked else ""
-            self._units[slot] = self._with_words(make(), words)
+            options = [Option("--dataset", (self._asked,))] if asked and self._asked else []
+            self._units[slot] = self._with_options(make(), *options)
         return self._units[slot]
 
-    def _with_words(self, unit: Unit, *words: str) -> Unit:
-        return replace(unit, command=" ".join(filter(None, [unit.command, *words, self._options.flags])))
+    def _with_options(self, unit: Unit, *options: Option) -> Unit:
+        return replace(unit, command=unit.command.with_options(*options, *self._options.flags))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Artifact, Store, Unit
-from fsarctl.artifacts.store import joined_commands
+from fsarctl.artifacts.command import joined
 from fsarctl.config.sources import Settings
 from fsarctl.datasets.clip_files import open_support_folder
 from fsarctl.errors import InputError, UpstreamError
@@ -168,7 +168,7 @@ class Setup:
     def _commands(self, shot: int) -> str:
         """What makes the adapters, with all that is missing upstream."""
         states = self.store.plan([self._training(shot)])
-        return " && ".join(joined_commands(each.unit.command for each in states if each.name != "done"))
+        return " && ".join(map(str, joined(each.unit.command for each in states if each.name != "done")))
 
     def _predictor(self, adapters: Adapters | None) -> "Predictor":
         from safetensors.torch import load_file

@@ -1,5 +1,6 @@
 """render: the *shapes* benchmark as video files, one unit per split."""
 
+from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.unit import Build, Unit
 from fsarctl.config.tables import DatasetConfig
 
@@ -24,7 +25,7 @@ def unit(name: str, dataset: DatasetConfig, split: str, *, workers: int) -> Unit
         stage=STAGE,
         version=VERSION,
         slot=f"render {name}/{split}",
-        command="fsarctl extract",
+        command=Command("extract"),
         config={"split": split, "clips_per_class": dataset.clips_per_class, "seed": dataset.seed},
         build=build,
     )

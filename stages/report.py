@@ -5,13 +5,13 @@ every number that the page shows.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fsarctl import __version__
 from fsarctl.artifacts import Artifact, Store, Unit
-from fsarctl.artifacts.store import joined_commands
+from fsarctl.artifacts.command import Command, Option, joined
 from fsarctl.config.sources import Settings
 from fsarctl.errors import ConfigError, FsarctlError, InputError, UpstreamError
 from fsarctl.execution.device import Machine
@@ -76,12 +76,8 @@ class Report:
         self._units = self._evaluations(source.shots)
         self._found = self._results(self._units)
         if not self._found:
-            commands = joined_commands(unit.command for unit in self._units)
-            raise UpstreamError(
-                self._why_nothing(),
-                next_step="Run: "
-                + " && ".join(c.replace("fsarctl eval", "fsarctl run", 1) for c in commands),
-            )
+            commands = joined(replace(unit.command, verb="run") for unit in self._units)
+            raise UpstreamError(self._why_nothing(), next_step=f"Run: {' && '.join(map(str, commands))}")
 
     @property
     def has_pictures(self) -> bool:
@@ -111,7 +107,7 @@ class Report:
             result=result,
             frames=frames,
             text=text,
-            command=result.command.replace("fsarctl eval", "fsarctl report", 1),
+            command=replace(result.command, verb="report"),
             machine=self._source.machine,
         )
 
@@ -139,7 +135,7 @@ class Report:
             "episodes": {name: record[name] for name in SHARED} | {"classes": len(record["classes"])},
             "warnings": self._warnings(record["classes_missing"]),
             "results": sections.result_rows(found),
-            "missing": joined_commands(u.command for u in self._units if u.slot not in self._found),
+            "missing": _lines(u.command for u in self._units if u.slot not in self._found),
             "paper": paper_numbers(settings, benchmark),
             "query_modes": self._query_modes(),
             "training": [sections.training_curve(each) for each in trained],
@@ -233,7 +229,7 @@ class Report:
         shots = sorted({each.shot for each in self._found.values()})
         units = self._source.variant(f"eval.query_mode={OTHER_MODE[mode]}").evaluate(shots)
         rows = query_mode_rows([*self._found.values()], [*self._results(units).values()])
-        return {"rows": rows, "commands": [] if rows else joined_commands(unit.command for unit in units)}
+        return {"rows": rows, "commands": [] if rows else _lines(unit.command for unit in units)}
 
     @cached_property
     def _aim_unit(self) -> Unit | None:
@@ -249,7 +245,7 @@ class Report:
     def _aim_command(self) -> str | None:
         """What adds AIM to the pictures, None where it is there or cannot be."""
         unit = self._aim_unit if self.has_pictures else None
-        return unit.command if unit is not None and self._source.store.find(unit) is None else None
+        return str(unit.command) if unit is not None and self._source.store.find(unit) is None else None
 
     @cached_property
     def _ablations(self) -> list[dict[str, Any]]:
@@ -275,9 +271,13 @@ class Report:
         for table in self._ablations:
             if table["name"] == WAYS and table["first"]:
                 return way_curves(table)
-        _, _, flags = self._units[0].command.partition("--shots ")
-        flags = flags.lstrip("0123456789")
-        return {"curves": [], "command": f"fsarctl ablate {WAYS}{flags}"}
+        options = [each for each in self._units[0].command.options if each.name != "--shots"]
+        command = Command("ablate", (Option("", (WAYS,)), *options))
+        return {"curves": [], "command": str(command)}
+
+
+def _lines(commands: Iterable[Command]) -> list[str]:
+    return list(map(str, joined(commands)))
 
 
 def illustrations(store: Store, settings: Settings, pipelines: Callable[[str], Pipelines]) -> list[Unit]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
+from fsarctl.artifacts.command import Command
 from fsarctl.config.tables import EvalConfig, ModelConfig, Shortcut, TrainConfig
 from fsarctl.errors import ConfigError
 from fsarctl.execution.device import Machine
@@ -45,7 +46,7 @@ def unit(
     frames: Mapping[str, Unit],
     texts: Mapping[str, Unit],
     adapters: Unit,
-    command: str,
+    command: Command,
     machine: Machine,
 ) -> Unit:
     """Training and evaluation with one shortcut; ``adapters`` are the honest ones, used for scoring alone.
@@ -80,6 +81,7 @@ def unit(
         version=VERSION,
         slot=f"shortcut {shortcut} {dataset} {shot}-shot",
         command=command,
+        apart=True,
         config={
             "shortcut": shortcut,
             "shot": shot,

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
+from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.tables import ModelConfig, TrainConfig
 from fsarctl.episodes.tensorboard import run_name, watching
 from fsarctl.episodes.training_log import Watch, write_log
@@ -54,7 +55,8 @@ def unit(
         stage=STAGE,
         version=VERSION,
         slot=slot,
-        command=f"fsarctl train --shots {shot}",
+        command=Command("train", (Option("--shots", (str(shot),), several=True),)),
+        apart=True,
         config=hashed,
         inputs={**inputs, **files},
         build=build,

@@ -102,7 +102,7 @@ def make(
         slot=unit.slot,
         key=key,
         digest=content_digest(files, unit.aside),
-        command=unit.command,
+        command=str(unit.command),
         config=unit.config,
         inputs={name: _source(look, source) for name, source in unit.inputs.items()},
         files=files,

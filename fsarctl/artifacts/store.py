@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from fsarctl.artifacts.build import make, recover
+from fsarctl.artifacts.command import joined
 from fsarctl.artifacts.durable import storage_errors
 from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.manifest import Artifact, read_sources
@@ -17,7 +18,7 @@ from fsarctl.artifacts.why import Change, changes
 from fsarctl.errors import IntegrityError, LockError, UpstreamError
 from fsarctl.progress import SILENT, Reporter
 
-__all__ = ["Outcome", "Removal", "State", "Store", "joined_commands"]
+__all__ = ["Outcome", "Removal", "State", "Store"]
 
 # By convention, what marks a folder whose contents can be made again: backups pass it over.
 CACHE_TAG = "CACHEDIR.TAG"
@@ -122,6 +123,11 @@ class Store:
     def state(self, unit: Unit) -> State:
         """Where one unit stands; see ``plan``."""
         return self._state(unit, self._look())
+
+    def states(self, units: Iterable[Unit]) -> list[State]:
+        """Where each of the units stands, one by one; see ``plan``."""
+        look = self._look()
+        return [self._state(unit, look) for unit in units]
 
     def plan(self, units: Iterable[Unit]) -> list[State]:
         """Where the units and everything upstream of them stand, each once, upstream first.
@@ -316,7 +322,7 @@ class Store:
         return UpstreamError(
             f"{unit.slot} needs {', '.join(slots[:NAMED])}{more},"
             f" which {'is' if len(slots) == 1 else 'are'} not done{because}",
-            next_step=f"Run: {' && '.join(joined_commands(each.command for each in undone))}",
+            next_step=f"Run: {' && '.join(map(str, joined(each.command for each in undone)))}",
         )
 
     def _note_difference(self, unit: Unit, before: Artifact, after: Artifact) -> None:
@@ -357,17 +363,3 @@ def _size(folder: Path) -> int:
         with suppress(FileNotFoundError):  # a build may be at work in it
             total += path.lstat().st_size if not path.is_dir() else 0
     return total
-
-
-def joined_commands(commands: Iterable[str]) -> list[str]:
-    """Each command once; those that differ only in the values of ``--shots`` become one.
-
-    >>> joined_commands(["fsarctl train --shots 1 --set a=b", "fsarctl train --shots 3 --set a=b"])
-    ['fsarctl train --shots 1 3 --set a=b']
-    """
-    joined: dict[tuple[str, str], list[str]] = {}
-    for command in dict.fromkeys(commands):
-        before, option, rest = command.partition(" --shots ")
-        value, space, after = rest.partition(" ")
-        joined.setdefault((before + option, space + after), []).append(value)
-    return [f"{before}{' '.join(values)}{after}" for (before, after), values in joined.items()]

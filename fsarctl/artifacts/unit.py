@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from fsarctl.artifacts.command import Command
 from fsarctl.progress import Reporter
 
 __all__ = ["JSON", "Build", "Earlier", "Files", "Unit"]
@@ -68,14 +69,16 @@ class Unit:
     present one; ``command`` is what a user types to make it. ``aside`` are files that say how it was
     made: kept and verified like the others, but not part of the digest that others depend on. ``reuses``:
     its build may take parts of earlier artifacts of its stage, so these are worth keeping until it is made.
+    ``apart``: it keeps one core busy for long, so that several are better made beside each other.
     """
 
     stage: str
     version: int
     slot: str
-    command: str
+    command: Command
     config: Mapping[str, JSON]
     build: Callable[[Build], None]
     inputs: Mapping[str, "Unit | Files"] = field(default_factory=dict)
     aside: tuple[str, ...] = ()
     reuses: bool = False
+    apart: bool = False

@@ -1,7 +1,7 @@
 """`fsarctl ablate`: plans sweeps, runs what is not done, and prints their tables."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,13 +20,12 @@ from fsarctl.cli.command.options import (
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, say
 from fsarctl.cli.terminal.sweeps import print_plan, print_sweeps, print_table_of
-from fsarctl.errors import FsarctlError, PartialError
+from fsarctl.errors import PartialError
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted
 
 if TYPE_CHECKING:
-    from fsarctl.artifacts import Unit
-    from fsarctl.stages.ablate import Run, Sweep
+    pass
 
 __all__ = ["ablate"]
 
@@ -120,8 +119,8 @@ def _ablate(
     if dry_run:
         print_plan(session, [run for sweep in planned for run in sweep.runs], as_json=as_json)
         return
-    failures = _make(session, planned, jobs, machine.words)
-    documents = [_document(session, sweep, failures) for sweep in planned]
+    failures = stage.make(planned, session.scheduler(jobs, machine))
+    documents = [stage.tabulate(sweep, session.store, session.flags, failures) for sweep in planned]
     if as_json:
         print_json({"schema": "fsarctl.ablate/1", "tables": documents})
     else:
@@ -137,83 +136,3 @@ def _ablate(
             f"{counted(len(lost), 'run')} failed: {listed}",
             next_step="Run it again: what is finished is kept, and only these are tried.",
         )
-
-
-def _make(session: Session, sweeps: "Sequence[Sweep]", jobs: int, words: Sequence[str]) -> dict[str, str]:
-    """Make every run that can be made; run -> why it failed."""
-    runs = [run for sweep in sweeps for run in sweep.runs]
-    states = session.store.plan([run.unit for run in runs])
-    todo = {state.unit.slot: state.unit for state in states if state.name != "done"}
-    if not todo:
-        say(f"nothing to do: {counted(len(runs), 'run')} up to date")
-        return {}
-    broken = _beside_each_other(session, runs, jobs, words) if jobs > 1 else {}
-    failures: dict[str, str] = {}
-    for number, run in enumerate(runs, start=1):
-        reason = next((broken[each] for each in _commands(session, run) if each in broken), "")
-        if not reason:
-            if jobs == 1:
-                say(f"[{number}/{len(runs)}] {run.title}")
-            reason = _attempt(session, run)
-        if reason:
-            failures[run.title] = reason
-            say(f"failed: {run.title}: {reason}")
-    return failures
-
-
-def _attempt(session: Session, run: "Run") -> str:
-    """Make one run; "" or why it failed."""
-    try:
-        session.store.realise_all([run.unit])
-    except FsarctlError as error:
-        return error.message
-    except Exception as error:  # one run's bug is no reason to lose the others
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def _beside_each_other(
-    session: Session, runs: "Sequence[Run]", jobs: int, words: Sequence[str]
-) -> dict[str, str]:
-    """Make what the runs share here, then the rest ``jobs`` at a time; command -> why it failed."""
-    from fsarctl.execution.local import run_commands
-
-    shared = ("render", "describe", "extract")
-    units = [state.unit for state in session.store.plan([run.unit for run in runs])]
-    session.store.realise_all([unit for unit in units if unit.stage in shared])
-    titles = {command: run.title for run in reversed(runs) for command in _commands(session, run)}
-    broken: dict[str, str] = {}
-    for stages in (("train",), ("evaluate", "shortcut")):
-        # What waits is of a training that failed.
-        todo = [
-            _command(state.unit)
-            for state in session.store.plan(units)
-            if state.unit.stage in stages and state.name in ("missing", "stale")
-        ]
-        commands = {each: titles[each] for each in todo}
-        if commands:
-            say(f"{' and '.join(stages)}: {len(commands)} to do, {jobs} at a time")
-        for line, ended in run_commands(commands, jobs, session.reporter, words).items():
-            if ended.exit_code:
-                broken[line] = ended.error
-    return broken
-
-
-def _commands(session: Session, run: "Run") -> list[str]:
-    return [_command(state.unit) for state in session.store.plan([run.unit])]
-
-
-def _command(unit: "Unit") -> str:
-    """Its command; `fsarctl eval` would evaluate the frozen model along with each row."""
-    alone = unit.stage == "evaluate" and unit.config["adapted"]
-    return f"{unit.command} --set eval.frozen=false" if alone else unit.command
-
-
-def _document(session: Session, sweep: "Sweep", failures: Mapping[str, str]) -> dict[str, Any]:
-    """The sweep's table, an artifact as soon as there is a number in it."""
-    from fsarctl.stages import ablate as stage
-
-    failed = {run.name: failures[run.title] for run in sweep.runs if run.title in failures}
-    if len(failed) == len(sweep.runs):
-        return stage.document(sweep, {}, failed)
-    return stage.load_table(session.store.realise(stage.unit(sweep, session.flags, failed)))

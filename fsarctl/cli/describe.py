@@ -15,6 +15,7 @@ from fsarctl.errors import UsageError
 from fsarctl.progress import counted
 
 if TYPE_CHECKING:
+    from fsarctl.artifacts.command import Option
     from fsarctl.stages.describe import Plan
     from fsarctl.stages.plan import Pipeline
     from fsarctl.text.llm.language_model import Described
@@ -27,17 +28,19 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class LabelFile:
-    """--labels and --column; ``flags`` are the other words of the command that names them."""
+    """--labels and --column; ``flags`` are the other options of the command that names them."""
 
     path: Path
     column: str | None = None
-    flags: str = ""
+    flags: "Sequence[Option]" = ()
 
     @property
-    def words(self) -> str:
+    def options(self) -> "tuple[Option, ...]":
         """How a command names this file and its column."""
-        column = "" if self.column is None else f" --column {shlex.quote(self.column)}"
-        return f"--labels {shlex.quote(str(self.path))}{column}"
+        from fsarctl.artifacts.command import Option
+
+        column = () if self.column is None else (Option("--column", (self.column,)),)
+        return (Option("--labels", (str(self.path),)), *column)
 
     def labels(self) -> list[str]:
         """What it lists; what was cleaned is said.
@@ -45,10 +48,11 @@ class LabelFile:
         Raises:
             InputError: it is no label list, or has no such column.
         """
+        from fsarctl.artifacts.command import Command
         from fsarctl.datasets.labels import read_labels
 
-        words = ["fsarctl describe", self.flags.strip(), replace(self, column=None).words]
-        listed = read_labels(self.path, self.column, command=" ".join(filter(None, words)))
+        command = Command("describe", (*self.flags, *replace(self, column=None).options))
+        listed = read_labels(self.path, self.column, command=str(command))
         for remark in listed.remarks:
             say(f"{self.path}: {remark}")
         return list(listed.labels)
@@ -88,6 +92,8 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Turn each label into three sub-actions: beginning, process, end."""
+    from fsarctl.artifacts.command import Option
+
     given = [flag for flag, on in (("--show", shown), ("--edit", edited), ("--dry-run", dry_run)) if on]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} are two commands", next_step=f"Leave out {given[1]}.")
@@ -98,15 +104,15 @@ def describe(
         )
     if column is not None and labels is None:
         raise UsageError("--column is of a file of labels", next_step="Name it: --labels FILE")
-    listed = LabelFile(labels, column, " ".join([*given, session.flags])) if labels else None
+    listed = LabelFile(labels, column, (*map(Option, given), *session.flags)) if labels else None
     pipeline = session.pipeline(dataset=dataset, concurrency=concurrency, answer_limit_s=time_limit)
     if shown:
         show(session, pipeline, listed, chosen or (), as_json=as_json)
     elif edited:
         from fsarctl.cli.terminal.editor import edit
 
-        words = listed.words if listed else ""
-        edit(session, pipeline, words, chosen_labels(session, pipeline, listed, chosen or ()))
+        options = listed.options if listed else ()
+        edit(session, pipeline, options, chosen_labels(session, pipeline, listed, chosen or ()))
     elif dry_run:
         calls = pipeline.describe_calls(labels_of(pipeline, listed))
         show_calls(calls, as_json=as_json)
@@ -127,7 +133,7 @@ def make(
     listed = file.labels() if file else []
     try:
         units = (
-            [pipeline.describe_labels(listed, file.path.name, file.words)] if file else pipeline.describe()
+            [pipeline.describe_labels(listed, file.path.name, file.options)] if file else pipeline.describe()
         )
     finally:  # a misspelt correction may be why a label has no description
         _say_unused(session, pipeline, file, listed)

@@ -43,7 +43,7 @@ def run(
         upstream=True,
         warnings=pipeline.data.warnings(),
         jobs=jobs,
-        words=machine.words,
+        machine=machine,
         dry_run=dry_run,
         force=force,
         as_json=as_json,

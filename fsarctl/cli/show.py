@@ -130,7 +130,7 @@ def _find(session: Session, clip: str, dataset: str | None) -> "tuple[ClipView, 
             if unit.stage == "extract" and artifact is not None:
                 places |= dict.fromkeys(clip_names(artifact.path), (source, artifact.path))
             elif unit.stage == "extract":
-                undone[source] = unit.command
+                undone[source] = str(unit.command)
     if undone and not any(clip.casefold() in name.casefold() for name in places):
         commands = " && ".join(dict.fromkeys(undone.values()))
         raise UpstreamError(

@@ -14,6 +14,7 @@ from fsarctl.errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
+    from fsarctl.artifacts.command import Option
     from fsarctl.episodes.feature_cache import Room
 
 __all__ = ["Machine", "gpu_name"]
@@ -34,14 +35,16 @@ class Machine:
     spill_gib: float = 16.0
 
     @property
-    def words(self) -> list[str]:
-        """The flags that say the same on a command line."""
-        words = [] if self.device == Machine.device else ["--device", self.device]
+    def options(self) -> "tuple[Option, ...]":
+        """What says the same on a command line."""
+        from fsarctl.artifacts.command import Option
+
+        options = [] if self.device == Machine.device else [Option("--device", (self.device,))]
         if self.memory_gib is not None:
-            words += ["--memory", str(self.memory_gib)]
+            options.append(Option("--memory", (str(self.memory_gib),)))
         if self.spill_gib != Machine.spill_gib:
-            words += ["--spill", str(self.spill_gib)]
-        return words
+            options.append(Option("--spill", (str(self.spill_gib),)))
+        return tuple(options)
 
     def require_device_name(self) -> None:
         """Refuse what can be a device on no machine, before anything is loaded.

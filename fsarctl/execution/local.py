@@ -3,13 +3,13 @@
 A unit of work is named by the command that makes it, so a process needs nothing but that command.
 """
 
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from fsarctl.artifacts.command import Command, Option, words
 from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
 from fsarctl.video.child_process import environment
@@ -17,7 +17,6 @@ from fsarctl.video.child_process import environment
 __all__ = ["Ended", "require_success", "run_commands"]
 
 ERROR = "error:"
-CALL = "from fsarctl.cli import main; main()"
 
 
 @dataclass(frozen=True)
@@ -31,17 +30,17 @@ class Ended:
 class _CommandError(FsarctlError):
     """A command failed; it has said why itself."""
 
-    def __init__(self, command: str, exit_code: int) -> None:
+    def __init__(self, command: Command, exit_code: int) -> None:
         super().__init__(f"{command} ended with exit code {exit_code}", next_step="See what it said above.")
         self.exit_code = exit_code
 
 
 def run_commands(
-    commands: Mapping[str, str], jobs: int, reporter: Reporter, words: Sequence[str] = ()
-) -> dict[str, Ended]:
-    """Run ``fsarctl ...`` command lines, ``jobs`` at a time; what they say is passed on line by line.
+    commands: Mapping[Command, str], jobs: int, reporter: Reporter, options: Sequence[Option] = ()
+) -> dict[Command, Ended]:
+    """Run commands, ``jobs`` at a time; what they say is passed on line by line.
 
-    ``commands`` say of each what its lines begin with ("": nothing). ``words`` are added to each: what does
+    ``commands`` say of each what its lines begin with ("": nothing). ``options`` are added to each: what does
     not change a result is not part of a command's name. Each process computes with one thread, since
     together they use ``jobs`` cores. Returns how each command ended.
 
@@ -49,14 +48,14 @@ def run_commands(
         KeyboardInterrupt: a command was interrupted.
     """
     with ThreadPoolExecutor(jobs) as pool:
-        answers = pool.map(lambda each: _run(each[0], each[1], reporter, words), commands.items())
+        answers = pool.map(lambda each: _run(each[0], each[1], reporter, options), commands.items())
         ended = dict(zip(commands, answers, strict=True))
     if any(each.exit_code == 128 + 2 for each in ended.values()):
         raise KeyboardInterrupt
     return ended
 
 
-def require_success(ended: Mapping[str, Ended]) -> None:
+def require_success(ended: Mapping[Command, Ended]) -> None:
     """Pass on the first failure.
 
     Raises:
@@ -67,11 +66,10 @@ def require_success(ended: Mapping[str, Ended]) -> None:
             raise _CommandError(command, each.exit_code)
 
 
-def _run(command: str, title: str, reporter: Reporter, more: Sequence[str]) -> Ended:
+def _run(command: Command, title: str, reporter: Reporter, more: Sequence[Option]) -> Ended:
     error = ""
-    words = [*shlex.split(command)[1:], *more]
     with subprocess.Popen(
-        [sys.executable, "-c", CALL, *words],
+        [sys.executable, "-m", "fsarctl", *command.arguments, *words(more)],
         env={**environment(), "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

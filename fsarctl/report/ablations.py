@@ -1,11 +1,10 @@
 """Which of the stored tables of sweeps a report shows, in what order, and what tells them apart."""
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from fsarctl.artifacts import Artifact
+from fsarctl.artifacts.command import Command
 from fsarctl.progress import counted
 
 __all__ = ["ablation_tables"]
@@ -55,14 +54,12 @@ def ablation_tables(
 
 def _settings(table: Mapping[str, Any], command: str) -> dict[str, tuple[Any, ...]]:
     """What of a sweep a user can choose: rows, shots, seeds, episodes, and overrides in its command."""
-    words = shlex.split(command)
-    overrides = [word for flag, word in pairwise(words) if flag == "--set"]
     return {
         "rows": tuple(row["name"] for row in table["rows"]),
         "shots": tuple(table["shots"]),
         "seeds": tuple(table["seeds"]),
         "episodes": (table["episodes"],),
-        "overrides": tuple(sorted(overrides)),
+        "overrides": tuple(sorted(Command.parse(command).values("--set"))),
     }
 
 

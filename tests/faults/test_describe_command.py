@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from loopback_server import Loopback, Reply, Request, completion, failure, good, loopback, sentences
 
+from fsarctl.artifacts.command import Option
 from fsarctl.stages.describe import edit_command
 
 FSARCTL = Path(sys.executable).with_name("fsarctl")
@@ -216,8 +217,8 @@ def suggested(error: str) -> list[str]:
 def test_any_label_can_be_described(project: Path, label: str, datasets: bool) -> None:
     kept = FILE if datasets else FILE.replace('[datasets.shapes]\nkind = "shapes"', "")
     (project / "fsarctl.toml").write_text(kept.replace("{url}", ""))
-    for words in (edit_command([label]), edit_command([label], "--set train.lr=1")):
-        run_in(project, *shlex.split(words)[1:], EDITOR=editor(project, WRITES, "s/Catch/Drop/"))
+    for words in (edit_command([label]), edit_command([label], [Option("--set", ("train.lr=1",))])):
+        run_in(project, *words.arguments, EDITOR=editor(project, WRITES, "s/Catch/Drop/"))
     (written,) = json.loads((project / "edited-descriptions.json").read_text()).items()
     assert written == (label, ["Hold.", "Throw.", "Drop."])
     assert "(edited)" in run_in(project, "describe", "--show", "--", label).stdout

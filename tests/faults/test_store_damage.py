@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from fsarctl.artifacts import Files, Store, Unit
+from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.manifest import ManifestError, parse_manifest
 from fsarctl.progress import SILENT
 
@@ -42,7 +43,9 @@ def unit(tmp_path):
         (given.folder / "frames.zarr" / "0").write_bytes(bytes(range(256)))
         (given.folder / "clips.json").write_text("[]")
 
-    return Unit("extract", 1, "extract k100", "fsarctl extract", {}, build, {"videos": Files({"clip": clip})})
+    return Unit(
+        "extract", 1, "extract k100", Command("extract"), {}, build, {"videos": Files({"clip": clip})}
+    )
 
 
 def writable(path):
@@ -102,7 +105,7 @@ def test_what_a_hit_can_see_counts_as_a_miss_and_is_made_again(store, unit, note
     elif damage == "missing sources":
         (path / "sources.json").unlink()
     else:  # a whole artifact, but of another key
-        other = Unit("extract", 2, "extract k100", "fsarctl extract", {}, unit.build)
+        other = Unit("extract", 2, "extract k100", Command("extract"), {}, unit.build)
         shutil.rmtree(path)
         store.realise(other).path.rename(path)
     assert store.find(unit) is None

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from fsarctl.artifacts import Store, Unit
+from fsarctl.artifacts.command import Command
 from fsarctl.errors import InputError
 
 
 def unit(build):
-    return Unit("extract", 1, "extract k100", "fsarctl extract", {}, build)
+    return Unit("extract", 1, "extract k100", Command("extract"), {}, build)
 
 
 def fill(given):
@@ -28,13 +29,14 @@ CHILD = textwrap.dedent(
     import sys
     from pathlib import Path
     from fsarctl.artifacts import Store, Unit
+    from fsarctl.artifacts.command import Command
     from fsarctl.errors import FsarctlError
 
     def build(given):
         (given.folder / "frames").write_bytes(b"x" * 100_000)
 
     try:
-        Store(Path(sys.argv[1])).realise(Unit("extract", 1, "extract k100", "fsarctl extract", {}, build))
+        Store(Path(sys.argv[1])).realise(Unit("extract", 1, "extract k100", Command("extract"), {}, build))
     except FsarctlError as error:
         print(error.message, error.next_step, sep="\\n")
         sys.exit(error.exit_code)

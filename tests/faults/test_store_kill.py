@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsarctl.artifacts import Store, Unit
+from fsarctl.artifacts.command import Command
 
 # Reads "root<TAB>mode<TAB>moment" lines; each is done by a fork that kills itself at that moment.
 CHILD = textwrap.dedent(
@@ -16,6 +17,7 @@ CHILD = textwrap.dedent(
     import os, signal, sys, traceback
     from pathlib import Path
     from fsarctl.artifacts import Files, Store, Unit
+    from fsarctl.artifacts.command import Command
 
     def scenario(root, mode, deadly):
         moments = 0
@@ -50,7 +52,7 @@ CHILD = textwrap.dedent(
                         stream.write(shard)
 
         clip = {"videos": Files({"clip": root / "clip.mp4"})}
-        unit = Unit("extract", 1, "extract k100", "fsarctl extract", {}, build, clip)
+        unit = Unit("extract", 1, "extract k100", Command("extract"), {}, build, clip)
         if mode == "gc":
             Store(root / "cache").gc([])
         else:
@@ -186,7 +188,7 @@ def test_scratch_of_a_published_artifact_does_not_mislead_the_next_build(tmp_pat
             (given.folder / "shard").write_text("frames")
             journal.write_text("done")
 
-    unit = Unit("extract", 1, "slot", "fsarctl extract", {}, build)
+    unit = Unit("extract", 1, "slot", Command("extract"), {}, build)
     store = Store(tmp_path)
     artifact = store.realise(unit)
     scratch = tmp_path / "work" / "extract" / artifact.key[:20] / "scratch"
@@ -201,8 +203,8 @@ def test_an_artifact_caught_between_two_renames_is_put_back(tmp_path):
     def fail(_):
         raise RuntimeError("the old answer was lost")
 
-    artifact = Store(tmp_path).realise(Unit("extract", 1, "slot", "fsarctl extract", {}, fill))
+    artifact = Store(tmp_path).realise(Unit("extract", 1, "slot", Command("extract"), {}, fill))
     work = tmp_path / "work" / "extract" / artifact.key[:20]
     (work / "folder").mkdir(parents=True)
     artifact.path.rename(work / "replaced")
-    assert Store(tmp_path).realise(Unit("extract", 1, "slot", "fsarctl extract", {}, fail)) == artifact
+    assert Store(tmp_path).realise(Unit("extract", 1, "slot", Command("extract"), {}, fail)) == artifact

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from fsarctl.artifacts import Store, Unit
+from fsarctl.artifacts.command import Command
 from fsarctl.errors import LockError
 
 CHILD = textwrap.dedent(
@@ -17,6 +18,7 @@ CHILD = textwrap.dedent(
     from contextlib import contextmanager
     from pathlib import Path
     from fsarctl.artifacts import Store, Unit
+    from fsarctl.artifacts.command import Command
 
     root = Path(sys.argv[1])
 
@@ -34,7 +36,7 @@ CHILD = textwrap.dedent(
             time.sleep(0.01)
         (given.folder / "frames").write_text("frames")
 
-    unit = Unit("extract", 1, "extract k100", "fsarctl extract", {}, build)
+    unit = Unit("extract", 1, "extract k100", Command("extract"), {}, build)
     print(Store(root / "cache", reporter=Loud()).realise(unit).digest)
     """
 )
@@ -94,7 +96,7 @@ def test_a_lock_dies_with_its_process(tmp_path, start):
 
 
 def test_patience_ends_in_an_error(tmp_path, start):
-    unit = Unit("extract", 1, "extract k100", "fsarctl extract", {}, print)
+    unit = Unit("extract", 1, "extract k100", Command("extract"), {}, print)
     maker = start()
     until(lambda: builds(tmp_path))
     with pytest.raises(LockError, match=f"Process {maker.pid} on .* is making extract k100") as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fsarctl.artifacts import Build, Earlier, Files, Store, Unit
+from fsarctl.artifacts.command import Command
 
 
 @pytest.fixture
@@ -18,14 +19,14 @@ def frames(pixels: str, decoder: str) -> Unit:
         (given.folder / "pixels").write_text(pixels)
         (given.folder / "decoder.json").write_text(decoder)
 
-    return Unit("extract", 1, "extract", "fsarctl extract", {}, build, aside=("decoder.json",))
+    return Unit("extract", 1, "extract", Command("extract"), {}, build, aside=("decoder.json",))
 
 
 def train(upstream: Unit) -> Unit:
     def build(given: Build) -> None:
         (given.folder / "adapters").write_text((given.inputs["frames"] / "pixels").read_text())
 
-    return Unit("train", 1, "train", "fsarctl train", {}, build, inputs={"frames": upstream})
+    return Unit("train", 1, "train", Command("train"), {}, build, inputs={"frames": upstream})
 
 
 def test_how_it_was_made_changes_nothing_downstream(store: Store) -> None:
@@ -56,7 +57,7 @@ def reusing(number: int, seen: list[list[Earlier]], *, fail: bool = False, reuse
         if fail:
             raise KeyboardInterrupt
 
-    command = "fsarctl extract"
+    command = Command("extract")
     return Unit("extract", 1, "extract", command, {"number": number}, build, reuses=reuses)
 
 
@@ -97,7 +98,7 @@ def test_digests_of_what_went_in_are_given(store: Store, tmp_path: Path) -> None
 
     upstream = frames("p", "d")
     inputs: dict[str, Unit | Files] = {"videos": Files({"a/v": tmp_path / "v.mp4"}), "frames": upstream}
-    store.realise_all([Unit("x", 1, "x", "x", {}, build, inputs=inputs)])
+    store.realise_all([Unit("x", 1, "x", Command("x"), {}, build, inputs=inputs)])
     assert seen == {
         "videos": {"a/v": hashlib.sha256(b"video").hexdigest()},
         "frames": {

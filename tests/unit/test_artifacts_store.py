@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsarctl.artifacts import Build, Files, Store, Unit, keys, shelf
+from fsarctl.artifacts.command import Command
 from fsarctl.errors import FsarctlError, InputError, IntegrityError, UpstreamError
 from fsarctl.progress import SILENT
 
@@ -52,7 +53,7 @@ class Pipeline:
             text = json.dumps([config, sorted(given.inputs)])
             (given.folder / "deep" / "result.txt").write_text(changes.pop("writes", text))
 
-        fields = {"version": 1, "slot": f"{stage} shapes", "command": f"fsarctl {stage}", "build": build}
+        fields = {"version": 1, "slot": f"{stage} shapes", "command": Command(stage), "build": build}
         fields |= {name: value for name, value in changes.items() if name != "writes"}
         return Unit(stage=stage, config=config, inputs=inputs, **fields)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fsarctl.artifacts import Files, Store, Unit
+from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.keys import file_sha256
 
 
@@ -14,7 +15,7 @@ def leave_nothing(_):
 
 def unit(config=None, files=None, version=1, stage="extract"):
     inputs = {"videos": Files(files)} if files is not None else {}
-    return Unit(stage, version, "slot", "fsarctl extract", config or {}, leave_nothing, inputs)
+    return Unit(stage, version, "slot", Command("extract"), config or {}, leave_nothing, inputs)
 
 
 @pytest.fixture

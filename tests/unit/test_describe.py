@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.unit import Build, Unit
 from fsarctl.config.tables import DescribeConfig
 from fsarctl.errors import ConfigError, InputError, UsageError
@@ -65,7 +66,7 @@ def test_descriptions_are_written_and_read_back(root: Path) -> None:
         "process": "Throw them in turn.",
         "end": "Catch them all.",
     }
-    assert (unit.stage, unit.slot, unit.command) == ("describe", "describe", "fsarctl describe")
+    assert (unit.stage, unit.slot, unit.command) == ("describe", "describe", Command("describe"))
 
 
 def test_order_and_repetition_change_neither_key_nor_bytes(root: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fsarctl.artifacts import Artifact, Store, Unit
+from fsarctl.artifacts.command import Command, Option
 from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.unit import Build
 from fsarctl.config.tables import ExtractConfig
@@ -246,9 +247,11 @@ def test_force_decodes_everything_and_again_what_had_bad_luck(folder: Folder) ->
 
 
 def test_the_hint_names_the_command_and_more_time(folder: Folder) -> None:
-    assert extract.retry_hint(folder.extract()[0], "fsarctl extract") == ""
+    assert extract.retry_hint(folder.extract()[0], Command("extract")) == ""
     folder.add("b", "broken", "busy")
-    hint = extract.retry_hint(folder.extract(time_limit_s=30)[0], "fsarctl extract --dataset mine")
+    hint = extract.retry_hint(
+        folder.extract(time_limit_s=30)[0], Command("extract", (Option("--dataset", ("mine",)),))
+    )
     assert hint == (
         "extract mine/test: 1 of its failures may be bad luck (out of time, or the decoder crashed)."
         " To try it again, with more time: fsarctl extract --dataset mine --retry --time-limit 120"
@@ -264,7 +267,7 @@ def test_clips_that_were_rendered_are_known_by_their_bytes_too(folder: Folder) -
             for text in texts:
                 (given.folder / "v" / f"{text}.mp4").write_text(text)
 
-        upstream = Unit("render", 1, "render mine/test", "fsarctl extract", {"n": list(texts)}, build)
+        upstream = Unit("render", 1, "render mine/test", Command("extract"), {"n": list(texts)}, build)
         return extract.unit("mine", "test", upstream, ExtractConfig(frames=T), S, workers=1)
 
     folder.store.realise_all([rendered("1", "2")])

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.unit import Build, Files, Unit
 from fsarctl.config.tables import ExtractConfig
 from fsarctl.datasets.clips import Clip
@@ -258,7 +259,7 @@ def test_the_stage_reads_rendered_clips(tmp_path: Path) -> None:
     (rendered / "clips.json").write_text(
         json.dumps([{"name": "test/a/00", "label": "a", "file": "test/a/00.mp4"}])
     )
-    upstream = Unit("render", 1, "render shapes/test", "fsarctl extract", {}, lambda _: None)
+    upstream = Unit("render", 1, "render shapes/test", Command("extract"), {}, lambda _: None)
     unit = stage_unit(upstream)
     assert unit.inputs == {"videos": upstream}
     build(unit, tmp_path / "out", videos=rendered)

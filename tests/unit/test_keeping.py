@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fsarctl.artifacts.command import words
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.errors import ConfigError
 from fsarctl.execution.device import Machine
@@ -78,9 +79,9 @@ def test_a_full_disk_costs_time_and_nothing_else(tmp_path: Path, monkeypatch: py
 
 
 def test_a_machine_says_its_flags_and_bounds_its_room(tmp_path: Path) -> None:
-    assert Machine().words == []
+    assert Machine().options == ()
     machine = Machine("cpu", 0.5, 1e9)
-    assert machine.words == ["--device", "cpu", "--memory", "0.5", "--spill", "1000000000.0"]
+    assert words(machine.options) == ["--device", "cpu", "--memory", "0.5", "--spill", "1000000000.0"]
     room = machine.room(machine.choose_device(), tmp_path)
     assert room.memory == 2**29
     assert 0 < room.disk <= os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize / 2 * 1.1

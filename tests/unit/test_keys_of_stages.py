@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fsarctl.artifacts.command import Option
 from fsarctl.config.sources import load_settings
 from fsarctl.config.tables import EvalConfig, ExtractConfig, ModelConfig, TrainConfig
 from fsarctl.execution.device import Machine
@@ -125,7 +126,7 @@ def test_a_setting_changes_the_keys_of_its_stage_alone(tmp_path: Path, table: st
         {"machine": Machine("cpu", 1.0, 1.0)},
         {"strict": True},
         {"time_limit_s": 1.0},
-        {"flags": "--cache x"},
+        {"flags": (Option("--cache", ("x",)),)},
         {"board": Path("boards")},
     ],
 )

@@ -6,7 +6,6 @@ command has (--project, --cache, --set, --debug).
 
 import inspect
 import os
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +19,10 @@ from fsarctl.errors import InputError
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Outcome, Store, Unit
+    from fsarctl.artifacts.command import Option
     from fsarctl.config.sources import Settings
     from fsarctl.execution.device import Machine
+    from fsarctl.execution.schedule import Scheduler
     from fsarctl.progress import Reporter
     from fsarctl.stages.plan import Pipeline
 
@@ -89,8 +90,8 @@ class Session:
     settings: "Settings"
     store: "Store"
     reporter: "Reporter"
-    flags: str
-    """The words that name this project, store and overrides on any other command line."""
+    flags: "tuple[Option, ...]"
+    """What names this project, store and overrides on any other command line."""
 
     @classmethod
     def open(cls, project: Path | None, cache: Path | None, overrides: Sequence[str]) -> "Session":
@@ -100,18 +101,16 @@ class Session:
             ConfigError: there is none, or its settings are wrong.
         """
         from fsarctl.artifacts import Store
+        from fsarctl.artifacts.command import Option
         from fsarctl.config.sources import load_settings
 
         settings = load_settings(project or Path(os.environ.get("FSARCTL_PROJECT") or "."), overrides)
         place = cache or Path(os.environ.get("FSARCTL_CACHE") or settings.root / "cache")
         reporter = make_reporter()
-        words = [
-            *(("--project", str(project)) if project else ()),
-            *(("--cache", str(cache)) if cache else ()),
-        ]
-        words += [word for each in overrides for word in ("--set", shareable(each))]
+        places = {"--project": project, "--cache": cache}
+        flags = [Option(name, (str(path),)) for name, path in places.items() if path]
         store = Store(place, reporter=reporter, project=settings.root)
-        return cls(settings, store, reporter, shlex.join(words))
+        return cls(settings, store, reporter, (*flags, *_overrides(overrides)))
 
     def pipeline(self, *, dataset: str | None = None, workers: int = 1, **options: Any) -> "Pipeline":
         """The project's units, for what the flags say to run."""
@@ -133,8 +132,7 @@ class Session:
         shared = RunOptions(workers=workers, machine=machine, note=note)
 
         def pipeline(settings: "Settings", overrides: Sequence[str]) -> Pipeline:
-            words = shlex.join(word for each in overrides for word in ("--set", shareable(each)))
-            flags = " ".join(filter(None, [self.flags, words]))
+            flags = (*self.flags, *_overrides(overrides))
             return Pipeline(settings, self.store.records, replace(shared, flags=flags), dataset=dataset)
 
         return pipeline
@@ -169,7 +167,7 @@ class Session:
         self, units: Sequence["Unit"], *, force: bool, as_json: bool, again: Sequence["Unit"] = ()
     ) -> list[dict[str, Any]]:
         """Make units and say where they are; gives what JSON says of them."""
-        outcomes = self._make(units, force=force, upstream=False, again=again)
+        outcomes = self._make(units, self.scheduler(), force=force, upstream=False, again=again)
         for each in outcomes if not as_json else ():
             typer.echo(f"{each.unit.slot}: {_relative(each.artifact.path)}")
         return [_summary(each) for each in outcomes]
@@ -182,14 +180,14 @@ class Session:
         upstream: bool,
         warnings: Sequence[str] = (),
         jobs: int = 1,
-        words: Sequence[str] = (),
+        machine: "Machine | None" = None,
         dry_run: bool,
         force: bool,
         as_json: bool,
     ) -> None:
         """Make ``units`` (and with ``upstream`` what they need), then print the accuracies of ``results``.
 
-        With several ``jobs``, ``words`` are flags for the commands that these run.
+        With several ``jobs``, the commands that these run are told of the ``machine``.
         """
         self.warn(warnings)
         if dry_run:
@@ -198,7 +196,7 @@ class Session:
         from fsarctl.cli.terminal.results import print_results
         from fsarctl.results.result import load_result
 
-        outcomes = self._make(units, force=force, upstream=upstream, jobs=jobs, words=words)
+        outcomes = self._make(units, self.scheduler(jobs, machine), force=force, upstream=upstream)
         artifacts = {each.unit.slot: each.artifact for each in outcomes}
         chosen = [artifacts[unit.slot] for unit in results]
         loaded = [(artifact, load_result(artifact.path)) for artifact in chosen]
@@ -223,52 +221,37 @@ class Session:
 
         print_states([self.store.state(unit) for unit in units], why=False, as_json=as_json)
 
+    def scheduler(self, jobs: int = 1, machine: "Machine | None" = None) -> "Scheduler":
+        """What makes units in this store, ``jobs`` at a time; other processes use the same ``machine``."""
+        from fsarctl.execution.schedule import Scheduler
+
+        return Scheduler(self.store, jobs, machine.options if machine else (), self.reporter)
+
     def _make(
         self,
         units: Sequence["Unit"],
+        scheduler: "Scheduler",
         *,
         force: bool,
         upstream: bool,
-        jobs: int = 1,
-        words: Sequence[str] = (),
         again: Sequence["Unit"] = (),
     ) -> list["Outcome"]:
-        from fsarctl.artifacts import Outcome
+        """Make units, and say what is worth saying of their artifacts and how many are new."""
         from fsarctl.stages.extract import failure_note, retry_hint
 
         asked = {unit.slot for unit in units}
-        states = self.store.plan(units) if jobs > 1 and not force else []
-        waiting = {state.unit.slot for state in states if state.name != "done"}
-        if waiting:
-            self._make_beside_each_other(units, jobs, words)
-        if states and not waiting:  # a second look would only cost time
-            found = [Outcome(each.unit, each.artifact, made=False) for each in states if each.artifact]
-            outcomes = [each for each in found if upstream or each.unit.slot in asked]
-        else:
-            outcomes = self.store.realise_all(units, force=force, again=again, upstream=upstream)
+        outcomes = scheduler.make(units, force=force, again=again, upstream=upstream)
         for each in outcomes:
             old = not each.made and each.unit.slot in asked  # what is made now has said it itself
             notes = [failure_note(each.artifact) if old else "", retry_hint(each.artifact, each.unit.command)]
             for note in filter(None, notes):
                 say(note)
-        new = sum(each.made or each.unit.slot in waiting for each in outcomes)
+        new = sum(each.made for each in outcomes)
         if new == 0:
             say(f"nothing to do: all {len(outcomes)} artifacts are up to date")
         else:
             say(f"{new} artifact{'' if new == 1 else 's'} made, {len(outcomes) - new} were up to date")
         return outcomes
-
-    def _make_beside_each_other(self, units: Sequence["Unit"], jobs: int, words: Sequence[str]) -> None:
-        """Make what the shots share here, then each shot's training and evaluation in its own process."""
-        from fsarctl.execution.local import require_success, run_commands
-
-        apart = ("train", "evaluate")
-        self.store.realise_all([unit for unit in units if unit.stage not in apart])
-        for stage in apart:
-            todo = [s.unit for s in self.store.plan(units) if s.unit.stage == stage and s.name != "done"]
-            # The last shots take the longest and so start first.
-            commands = dict.fromkeys((unit.command for unit in reversed(todo)), "")
-            require_success(run_commands(commands, jobs, self.reporter, words))
 
 
 def shareable(override: str) -> str:
@@ -279,6 +262,12 @@ def shareable(override: str) -> str:
     if key.strip() == "describe.base_url":
         return f"{key}{equals}{public_address(value)}"
     return public_text(override)
+
+
+def _overrides(overrides: Sequence[str]) -> "list[Option]":
+    from fsarctl.artifacts.command import Option
+
+    return [Option("--set", (shareable(each),)) for each in overrides]
 
 
 def _summary(outcome: "Outcome") -> dict[str, Any]:

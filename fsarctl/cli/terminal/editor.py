@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fsarctl.artifacts.command import Command, Option
 from fsarctl.cli.terminal.console import say
 from fsarctl.errors import InputError, UsageError
 
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["edit"]
 
 
-def edit(session: "Session", pipeline: "Pipeline", listed: str, labels: Sequence[str]) -> None:
+def edit(session: "Session", pipeline: "Pipeline", listed: Sequence[Option], labels: Sequence[str]) -> None:
     """Let a person correct the descriptions of these labels in an editor, one after the other.
 
-    ``listed``: how a command names the list that they are of, "" without one.
+    ``listed``: how a command names the list that they are of, empty without one.
 
     Raises:
         UsageError: no label is named or one is empty, or there is no editor.
@@ -47,7 +48,7 @@ def edit(session: "Session", pipeline: "Pipeline", listed: str, labels: Sequence
         changed.append(label)
         say(f"{label!r} is kept in {EDITS}; delete it there to take it back")
     if changed and (listed or not set(changed).isdisjoint(pipeline.labels_of_datasets())):
-        say(" ".join(filter(None, ["next: fsarctl describe", listed, session.flags])))
+        say(f"next: {Command('describe', (*listed, *session.flags))}")
 
 
 def _corrected(label: str, before: "SubActions | None", pipeline: "Pipeline") -> "SubActions | None":

@@ -21,7 +21,7 @@ def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None
                 "slot": state.unit.slot,
                 "state": state.name,
                 "key": state.key,
-                "command": state.unit.command,
+                "command": str(state.unit.command),
                 "why": [{"field": c.field, "old": c.old, "new": c.new} for c in state.why],
             }
             for state in states

@@ -44,19 +44,19 @@ def print_sweeps(known: "Mapping[str, AblateConfig]", *, as_json: bool) -> None:
 def print_plan(session: "Session", runs: "Sequence[Run]", *, as_json: bool) -> None:
     """What each run would need, and how long the rest may take by what its like took before."""
     missing = [s.unit for s in session.store.plan([run.unit for run in runs]) if s.name != "done"]
-    done = {id(run): session.store.state(run.unit).name for run in runs}
+    states = [each.name for each in session.store.states([run.unit for run in runs])]
     seconds = _seconds_left(session, missing)
     if as_json:
         rows = [
-            {"sweep": run.sweep, "run": run.name, "state": done[id(run)], "command": run.unit.command}
-            for run in runs
+            {"sweep": run.sweep, "run": run.name, "state": state, "command": str(run.unit.command)}
+            for run, state in zip(runs, states, strict=True)
         ]
         document = {"schema": "fsarctl.ablate-plan/1", "runs": rows, "artifacts_to_make": len(missing)}
         print_json({**document, "seconds_left": seconds})
         return
-    for run in runs:
-        typer.echo(f"{done[id(run)]:<8} {run.title}")
-    finished = sum(state == "done" for state in done.values())
+    for run, state in zip(runs, states, strict=True):
+        typer.echo(f"{state:<8} {run.title}")
+    finished = states.count("done")
     time = (
         "nothing like them was made before" if seconds is None else f"about {_duration(seconds)} in one job"
     )
