@@ -17,7 +17,7 @@ class Glance:
     """What one model makes of one episode.
 
     ``scores`` (queries, way); ``maps`` (queries, T, rows, columns) say where the method looks, None if it
-    cannot tell; ``stages`` (queries, way, segments, sub-actions) cosines, None where text has no part in the score.
+    cannot tell; ``stages`` (queries, way, segments, sub-actions) cosines, None where the score has no text.
     """
 
     scores: npt.NDArray[np.float32]
