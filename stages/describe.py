@@ -26,7 +26,7 @@ from fsarctl.text.llm.costs import Prices
 from fsarctl.text.llm.language_model import Described, describe
 from fsarctl.text.llm.question import COMPLETION_TOKENS, tokens_about
 from fsarctl.text.llm.retries import Patience
-from fsarctl.text.sources import Found, Sources
+from fsarctl.text.sources import Found, Sources, of_one_kind
 
 __all__ = [
     "LABEL_LIST",
@@ -41,6 +41,7 @@ __all__ = [
     "prices",
     "sources",
     "tokens",
+    "too_long",
     "unit",
 ]
 
@@ -72,6 +73,7 @@ def unit(
     patience: Patience | None = None,
     limit: CaptionLimit | None = None,
     flags: Sequence[Option] = (),
+    compared: bool = False,
 ) -> Unit:
     """The descriptions of a label list; repeated labels count once.
 
@@ -79,7 +81,8 @@ def unit(
     relative to; ``concurrency`` is how many labels are asked for at a time. What enters the key is
     the found sentences themselves, or the model, the template and the temperature they are asked with.
     ``limit`` refuses what the text encoder could not read; it changes no sentence and enters no key.
-    ``flags`` are the options that a suggested command must carry to mean the same project.
+    ``flags`` are the options that a suggested command must carry to mean the same project. ``compared``:
+    the labels are classes whose texts compete, so that all are described or none is.
 
     Raises:
         InputError: there is no label; a corpus file is broken; or no file describes some label
@@ -92,7 +95,7 @@ def unit(
         raise UsageError(f"concurrency is {concurrency}; it must be 1 or more")
     names = _distinct(labels)
     found = sources(config, records=records, root=root)
-    written = found.written(names)
+    written = of_one_kind(found.written(names)) if compared else found.written(names)
     rest = [label for label in names if label not in written]
     texts = {label: _stages(written[label].sub_actions) for label in names if label in written}
 
@@ -112,7 +115,7 @@ def unit(
             key["edited"] = texts
 
     def build(build: Build) -> None:
-        _note_written(build, written)
+        _note_written(build, written, alone=not compared)
         described = {label: each.sub_actions for label, each in written.items()}
         if rest:
             answers = ask(
@@ -238,10 +241,12 @@ def tokens(answers: Described) -> dict[str, int]:
     }
 
 
-def _note_written(build: Build, written: Mapping[str, Found]) -> None:
+def _note_written(build: Build, written: Mapping[str, Found], *, alone: bool) -> None:
+    """``alone``: also which labels stand for themselves; of classes the pipeline says it at each command."""
     if labels := [label for label, each in written.items() if each.source == "edited"]:
         build.reporter.note(f"{EDITS} describes {_counted(labels)}")
-    if labels := [label for label, each in written.items() if each.source == "label"]:
+    labels = [label for label, each in written.items() if each.source == "label"]
+    if labels and alone:
         build.reporter.note(f"{_counted(labels)} without a description, used as its own stages")
 
 
@@ -252,14 +257,20 @@ def _require_readable(
     if limit is None:
         return
     problems = {label: limit.problem(label, text) for label, text in sorted(described.items())}
-    long = [label for label, problem in problems.items() if problem]
+    long = {label: problem for label, problem in problems.items() if problem}
     if long:
-        verb = "is" if len(long) == 1 else "are"
-        raise InputError(
-            f"{len(long)} of {counted(len(described), 'description')} {verb} too long: "
-            + _shown([f"{label!r} ({problems[label]})" for label in long]),
-            next_step=f"Shorten {_pronoun(len(long))} at the source, or by: {edit_command(long, flags)}",
-        )
+        message, next_step = too_long(long, counted(len(described), "description"), flags)
+        raise InputError(message, next_step=next_step)
+
+
+def too_long(problems: Mapping[str, str], of: str, flags: Sequence[Option]) -> tuple[str, str]:
+    """What is said of labels among ``of`` with what is too long of their prompts, and what to do."""
+    verb = "is" if len(problems) == 1 else "are"
+    reasons = _shown([f"{label!r} ({problem})" for label, problem in problems.items()])
+    return (
+        f"{len(problems)} of {of} {verb} too long: {reasons}",
+        f"Shorten {_pronoun(len(problems))} at the source, or by: {edit_command([*problems], flags)}",
+    )
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ nothing; train makes one per shot; evaluate one per shot and model.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from fsarctl.progress import Reporter
 from fsarctl.stages import describe, evaluate, extract, render, shortcut, train
 from fsarctl.stages.describe import Plan
 from fsarctl.text.caption_limit import CaptionLimit
+from fsarctl.text.class_texts import ClassTexts
 from fsarctl.text.llm.language_model import Described
 from fsarctl.text.llm.retries import Patience
 from fsarctl.text.sources import Sources
@@ -109,6 +111,29 @@ class Pipeline:
             root=self._settings.root,
             flags=self._options.flags,
         )
+
+    @cached_property
+    def texts(self) -> ClassTexts:
+        """What is read of the classes."""
+        return ClassTexts(self._config, self.data, self.sources, self.caption_limit, self.edit_command)
+
+    @property
+    def undescribed(self) -> list[str]:
+        """Those of the novel classes that nobody has described, though the model reads descriptions."""
+        return self.texts.undescribed(self.novel, self._config.eval.split)
+
+    def warnings(self) -> list[str]:
+        """Why results on the novel classes are not what they seem: a sentence each."""
+        return [*self.data.warnings(), *self.texts.warnings(self._needed())]
+
+    def training_warnings(self) -> list[str]:
+        """What is known of that before the novel classes are looked at."""
+        base = [(self.base, split) for split in ("train", "val")]
+        return [*self.data.training_warnings(), *self.texts.warnings(base)]
+
+    def warnings_on_labels(self) -> list[str]:
+        """Which classes that ``describe`` is about are read by their labels, and why."""
+        return self.texts.warnings(self._splits())
 
     def edit_command(self, labels: Sequence[str]) -> Command:
         """What lets a person describe these labels."""
@@ -306,11 +331,15 @@ class Pipeline:
     def _text(self, name: str, split: str) -> Unit:
         return self._once(
             f"describe {name}/{split}",
-            lambda: self._describe(self.data.require_labels(name, split), slot=f"describe {name}/{split}"),
+            lambda: self._describe(
+                self.data.require_labels(name, split),
+                slot=f"describe {name}/{split}",
+                compared=self.texts.of_descriptions,
+            ),
             name,
         )
 
-    def _describe(self, labels: Sequence[str], slot: str) -> Unit:
+    def _describe(self, labels: Sequence[str], slot: str, *, compared: bool = False) -> Unit:
         return describe.unit(
             labels,
             self._config.describe,
@@ -321,6 +350,7 @@ class Pipeline:
             patience=self._patience,
             limit=self.caption_limit,
             flags=self._options.flags,
+            compared=compared,
         )
 
     def _frames(self, name: str, split: str) -> Unit:

@@ -1,7 +1,7 @@
 """predict: what a trained pipeline says of new clips. It is no artifact: nothing is kept but on request."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,13 @@ from fsarctl.progress import SILENT, Reporter
 from fsarctl.stages.evaluate import FROZEN
 from fsarctl.stages.plan import Pipeline
 from fsarctl.stages.train import ADAPTERS
-from fsarctl.text.corpus import needs_descriptions
+from fsarctl.text.sources import alone_text, by_label, of_one_kind, undescribed
 
 if TYPE_CHECKING:
     from fsarctl.predict.predictor import Predictor
     from fsarctl.predict.support_set import Support
     from fsarctl.text.corpus import SubActions
+    from fsarctl.text.sources import Found
 
 __all__ = ["Adapters", "Ready", "Setup"]
 
@@ -41,7 +42,8 @@ class Ready:
     """All that is needed to classify clips.
 
     ``adapters``: None for the frozen backbone. ``left_out``: support clips that cannot be read, and why.
-    ``undescribed``: the classes without a description, which make it video only.
+    ``undescribed``: the classes without a description, for which all are read by their labels alone, or by
+    their clips alone where the support has no text.
     """
 
     predictor: "Predictor"
@@ -84,8 +86,9 @@ class Setup:
         adapters = None if frozen else self._adapters(shot, len(folder.clips) / len(labels))
         descriptions, undescribed = self._descriptions(labels)
         predictor = self._predictor(adapters)
-        predictor.require_score(has_text=not undescribed)
+        predictor.require_score(has_text=not undescribed or len(descriptions) == len(labels))
         support, left_out = predictor.support(folder.clips, descriptions)
+        support = replace(support, undescribed=tuple(undescribed))
         for name, reason in left_out.items():
             self.reporter.note(f"warning: support clip {name!r} is left out: {reason}")
         for first, second in support.contradictions:
@@ -104,9 +107,19 @@ class Setup:
         adapters = None if frozen else self._adapters(shot, len(support.clips) / len(support.labels))
         predictor = self._predictor(adapters)
         support.require_made_by(predictor.made_by, str(place))
+        alone = [label for label, text in support.descriptions.items() if text == alone_text(label)]
+        if support.text is not None and 0 < len(alone) < len(support.labels):
+            predictor.require_score(has_text=False)
+            self.reporter.note(
+                f"video only: in {place} {_named(alone)} read by the label alone and the others by sentences,"
+                " which would win; save it again"
+            )
+            return Ready(predictor, replace(support, text=None), adapters, undescribed=alone)
         if support.text is not None or not self._reads_text:
             self._compare_descriptions(support, place)
-            return Ready(predictor, support, adapters)
+            if alone:
+                self.reporter.note(by_label(str(place), support.undescribed or alone, len(support.labels)))
+            return Ready(predictor, support, adapters, undescribed=support.undescribed or alone)
         predictor.require_score(has_text=False)
         undescribed = [label for label in support.labels if label not in support.descriptions]
         self.reporter.note(
@@ -115,7 +128,7 @@ class Setup:
         return Ready(predictor, support, adapters, undescribed=undescribed)
 
     def _compare_descriptions(self, support: "Support", place: Path) -> None:
-        now = self._found(support.labels) if self._reads_descriptions else {}
+        now = _texts(of_one_kind(self._found(support.labels))) if self._reads_descriptions else {}
         changed = [label for label, text in support.descriptions.items() if now.get(label, text) != text]
         if changed:
             self.reporter.note(
@@ -205,18 +218,24 @@ class Setup:
         )
 
     def _descriptions(self, labels: Sequence[str]) -> "tuple[dict[str, SubActions], list[str]]":
-        """What there is, and the classes that have none; neither if the model reads no descriptions."""
+        """What is read of the classes, and those that nobody described; neither if the model reads none.
+
+        Where some have none, all are read by their labels if ``describe.missing`` says so, and else the video
+        score ranks alone.
+        """
         if not self._reads_descriptions:
             return {}, []
         found = self._found(labels)
-        missing = [label for label in labels if label not in found]
-        if missing:
-            them = "it" if len(missing) == 1 else "them"
-            self.reporter.note(
-                f"video only: {_named(missing)} not described. Describe {them}:"
-                f" {self.pipeline.edit_command(missing[:SHOWN])}; or {self._other_ways(them)}"
-            )
-        return found, missing
+        missing = undescribed(labels, found)
+        if not missing:
+            return _texts(found), []
+        them = "it" if len(missing) == 1 else "them"
+        how = f"Describe {them}: {self.pipeline.edit_command(missing[:SHOWN])}"
+        if len(found) == len(labels):
+            self.reporter.note(f"{by_label('the support', missing, len(labels))}. {how}")
+            return _texts(of_one_kind(found)), missing
+        self.reporter.note(f"video only: {_named(missing)} not described. {how}; or {self._other_ways(them)}")
+        return _texts(found), missing
 
     def _other_ways(self, them: str) -> str:
         if self.settings.config.describe.source == "openai":
@@ -226,8 +245,8 @@ class Setup:
             " --set describe.missing=label"
         )
 
-    def _found(self, labels: Sequence[str]) -> "dict[str, SubActions]":
-        return {label: each.sub_actions for label, each in self.pipeline.sources().all(labels).items()}
+    def _found(self, labels: Sequence[str]) -> "dict[str, Found]":
+        return self.pipeline.sources().all(labels)
 
     @property
     def _reads_text(self) -> bool:
@@ -235,7 +254,11 @@ class Setup:
 
     @property
     def _reads_descriptions(self) -> bool:
-        return self._reads_text and needs_descriptions(self.settings.config.model.sub_actions)
+        return self.pipeline.texts.of_descriptions
+
+
+def _texts(found: "Mapping[str, Found]") -> "dict[str, SubActions]":
+    return {label: each.sub_actions for label, each in found.items()}
 
 
 def _named(labels: Sequence[str]) -> str:

@@ -145,6 +145,7 @@ class Report:
             "ablations": self._ablations,
             "ways": self._ways(),
             "descriptions": sections.descriptions(text) if text else None,
+            "undescribed": self._pipeline.undescribed,
             "data": [self._clip_counts(each) for each in made if each.manifest.stage == "extract"],
             "provenance": sections.provenance(made),
         }
@@ -205,7 +206,7 @@ class Report:
             "1 class of this split has" if len(missing) == 1 else f"{len(missing)} classes of this split have"
         )
         lacks = f"{some} no clips: {', '.join(missing)}"
-        return [*self._pipeline.data.warnings(), *([lacks] if missing else [])]
+        return [*self._pipeline.warnings(), *([lacks] if missing else [])]
 
     @property
     def _text_slot(self) -> str:

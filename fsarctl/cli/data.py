@@ -1,6 +1,6 @@
 """``fsarctl data``: what the datasets of a project hold, and whether it is enough."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +14,12 @@ from fsarctl.errors import FsarctlError, InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from fsarctl.artifacts.command import Option
     from fsarctl.datasets.checking import DatasetCheck
     from fsarctl.datasets.episode_size import EpisodeSize
     from fsarctl.datasets.project import ProjectData
+    from fsarctl.stages.plan import Pipeline
+    from fsarctl.text.class_texts import TextCheck
 
 __all__ = ["check", "ls"]
 
@@ -109,20 +112,26 @@ def check_datasets(
     """
     names = [name] if name else list(session.settings.config.datasets)
     checks: dict[str, DatasetCheck] = {}
+    texts: dict[str, dict[str, TextCheck]] = {}
     refusals: list[tuple[str, str]] = []
     counted = 0
     for each in names:
         try:
-            data, episodes = _asked(session, each, shots, named=each == name)
+            pipeline, episodes = _asked(session, each, shots, named=each == name)
+            data = pipeline.data
             checks[each] = _check(session, data, each, episodes, opens, decord, workers, time_limit_s)
+            texts[each] = {
+                split.split: pipeline.texts.check(each, split.split) for split in checks[each].splits
+            }
+            refusals += _too_long(each, texts[each], episodes, session.flags)
             counted += not episodes
         except InputError as error:
             refusals.append((error.message, error.next_step))
     refusals += [refusal for check in checks.values() for split in check.splits for refusal in split.refusals]
     if as_json:
-        print_json(_document(session, checks, refusals))
+        print_json(_document(session, checks, texts, refusals))
     elif checks:
-        _print(checks, refusals)
+        _print(checks, texts, refusals)
     if refusals:
         message, step = refusals[0]
         more = f" (and {len(refusals) - 1} more, see above)" if len(refusals) > 1 else ""
@@ -135,14 +144,27 @@ def check_datasets(
 
 def _asked(
     session: Session, name: str, shots: list[int] | None, *, named: bool
-) -> tuple["ProjectData", dict[str, list["EpisodeSize"]]]:
+) -> tuple["Pipeline", dict[str, list["EpisodeSize"]]]:
     """The episodes that are made of a dataset; one that is named is checked like `eval --dataset` would."""
-    data = session.pipeline(note=_nothing).data
-    episodes = data.asked_of(name, shots)
+    pipeline = session.pipeline(note=_nothing)
+    episodes = pipeline.data.asked_of(name, shots)
     if not episodes and named:
-        data = session.pipeline(dataset=name, note=_nothing).data
-        episodes = data.asked_of(name, shots)
-    return data, episodes
+        pipeline = session.pipeline(dataset=name, note=_nothing)
+        episodes = pipeline.data.asked_of(name, shots)
+    return pipeline, episodes
+
+
+def _too_long(
+    name: str, texts: Mapping[str, "TextCheck"], asked: Collection[str], flags: "Sequence[Option]"
+) -> list[tuple[str, str]]:
+    """What describing would refuse of the splits that are asked for."""
+    from fsarctl.stages.describe import too_long
+
+    return [
+        too_long(dict(text.too_long), f"the texts of {name}/{split}", flags)
+        for split, text in texts.items()
+        if text.too_long and (split in asked or not asked)
+    ]
 
 
 def _check(
@@ -172,7 +194,10 @@ def _check(
 
 
 def _document(
-    session: Session, checks: dict[str, "DatasetCheck"], refusals: list[tuple[str, str]]
+    session: Session,
+    checks: dict[str, "DatasetCheck"],
+    texts: Mapping[str, Mapping[str, "TextCheck"]],
+    refusals: list[tuple[str, str]],
 ) -> dict[str, Any]:
     datasets = []
     for name, check in checks.items():
@@ -183,6 +208,9 @@ def _document(
                 zip(("label", "clips"), split["smallest"], strict=True)
             )
             del split["refusals"]
+            text = texts[name][split["split"]]
+            split["undescribed"] = list(text.undescribed)
+            split["too_long"] = [{"label": label, "reason": reason} for label, reason in text.too_long]
         content["duplicates"] = [
             [{"name": clip.name, "label": clip.label, "path": clip.file} for clip in group]
             for group in check.duplicates
@@ -192,7 +220,11 @@ def _document(
     return {"schema": "fsarctl.data-check/1", "ready": not errors, "errors": errors, "datasets": datasets}
 
 
-def _print(checks: dict[str, "DatasetCheck"], refusals: list[tuple[str, str]]) -> None:
+def _print(
+    checks: dict[str, "DatasetCheck"],
+    texts: Mapping[str, Mapping[str, "TextCheck"]],
+    refusals: list[tuple[str, str]],
+) -> None:
     from rich.text import Text
 
     columns = ("dataset", "split", "+classes", "+expected", "+found", "+missing", "+unreadable")
@@ -206,6 +238,8 @@ def _print(checks: dict[str, "DatasetCheck"], refusals: list[tuple[str, str]]) -
     for name, check in checks.items():
         for line in _findings(check):
             print_line(Text(f"{name}{line}"))
+        for text in filter(None, (each.remark for each in texts[name].values())):
+            print_line(Text(text))
     if len(refusals) > 1:  # a single one is the error at the end
         for message, _ in refusals:
             print_line(Text(message, "red"))

@@ -168,6 +168,8 @@ def show(
         )
         return
     _print_descriptions(labels, found)
+    if file is None and not chosen:
+        session.warn(pipeline.warnings_on_labels())
 
 
 def show_calls(plan: "Plan", *, as_json: bool) -> None:

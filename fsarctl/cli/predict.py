@@ -206,6 +206,7 @@ def _document(
             "classes": ready.support.shots,
             "left_out": dict(ready.left_out),
             "undescribed": list(ready.undescribed),
+            "text": _text_kind(ready),
         },
         "clips": [
             {
@@ -275,13 +276,23 @@ def _heading(session: Session, ready: "Ready") -> str:
         strategy = session.settings.config.model.strategy
         model = f"{TITLES[strategy]} ({ready.adapters.artifact.manifest.slot})"
     kind = {"both": "video x text", "video": "video", "text": "text"}[_score_kind(session, ready)]
-    return f"{len(ready.support.labels)} classes, {each} each; {model}; score: {kind}; each clip alone"
+    labels = " (labels alone)" if _text_kind(ready) == "labels" else ""
+    return (
+        f"{len(ready.support.labels)} classes, {each} each; {model}; score: {kind}{labels}; each clip alone"
+    )
 
 
 def _score_kind(session: Session, ready: "Ready") -> str:
     """What has a part in the scores: both, video or text."""
     kind = session.settings.config.model.score
     return "video" if ready.support.text is None else kind
+
+
+def _text_kind(ready: "Ready") -> str | None:
+    """What of a class the text score reads; None without one."""
+    if ready.support.text is None:
+        return None
+    return "labels" if ready.undescribed or not ready.support.descriptions else "descriptions"
 
 
 def _printable(name: str) -> str:

@@ -39,7 +39,7 @@ def train(
     """Train one set of adapters per shot on the base classes; the curves are in each artifact's log.jsonl."""
     pipeline = session.pipeline(machine=Machine(device, memory, spill), board=board)
     units = pipeline.train(session.shots(shots, "train"))
-    session.warn(pipeline.data.training_warnings())
+    session.warn(pipeline.training_warnings())
     _train(session, units, board, dry_run=dry_run, force=force, as_json=as_json)
 
 

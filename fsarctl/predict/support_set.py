@@ -35,8 +35,8 @@ class Support:
     ``labels``: way names. ``classes`` (videos,): which of them each clip shows, class-major. ``features``
     (videos, T, embed): of all clips as one set. ``text`` (way, 3, embed): of the descriptions, or None where
     a class has none. ``clips`` and ``pictures`` (videos,): names, and digests of the frames that were read.
-    ``made_by``: all that the features depend on but the clips; a model with another ``made_by`` must not
-    score them.
+    ``undescribed``: classes that nobody described. ``made_by``: all that the features depend on but the
+    clips; a model with another ``made_by`` must not score them.
     """
 
     labels: tuple[str, ...]
@@ -47,6 +47,7 @@ class Support:
     pictures: tuple[str, ...]
     made_by: Mapping[str, JSON]
     descriptions: Mapping[str, SubActions] = field(default_factory=dict)
+    undescribed: tuple[str, ...] = ()
 
     @property
     def shots(self) -> dict[str, int]:
@@ -101,6 +102,7 @@ class Support:
             "pictures": self.pictures,
             "descriptions": self.descriptions,
             "made_by": self.made_by,
+            **({"undescribed": self.undescribed} if self.undescribed else {}),
         }
         content = save(
             {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if tensor is not None},
@@ -139,6 +141,7 @@ def load_support(path: Path, device: torch.device | None = None) -> Support:
             pictures=tuple(words["pictures"]),
             made_by=words["made_by"],
             descriptions={label: (a, b, c) for label, (a, b, c) in words["descriptions"].items()},
+            undescribed=tuple(words.get("undescribed", ())),
         )
         _check(support)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:

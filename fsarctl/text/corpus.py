@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TypeAlias
@@ -157,11 +158,19 @@ def load_corpus(files: Sequence[Path]) -> Corpus:
             ) from None
         places.append(parse_corpus(str(file), content))
 
+    return Corpus(
+        (*places, _shipped(Path(str(resources.files("fsarctl.prompts"))))), (*map(str, files), SHIPPED)
+    )
+
+
+@cache
+def _shipped(folder: Path) -> Mapping[str, SubActions]:
+    """What comes with fsarctl in that folder, read once."""
     shipped: dict[str, SubActions] = {}
-    for resource in sorted(resources.files("fsarctl.prompts").iterdir(), key=lambda found: found.name):
+    for resource in sorted(folder.iterdir(), key=lambda found: found.name):
         if resource.name.endswith(".json"):
             shipped = {**parse_corpus(f"prompts/{resource.name}", resource.read_bytes()), **shipped}
-    return Corpus((*places, shipped), (*map(str, files), SHIPPED))
+    return shipped
 
 
 def load_descriptions(folder: Path) -> dict[str, SubActions]:

@@ -1,6 +1,6 @@
 """Where the description of a label comes from: a person's correction, a written file, or a language model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -12,8 +12,9 @@ from fsarctl.text.llm.question import prompt_of, read_template
 from fsarctl.text.llm.records import CorruptRecordError, Record, Records
 from fsarctl.text.llm.server import Server
 
-__all__ = ["Found", "Source", "Sources"]
+__all__ = ["Found", "Source", "Sources", "alone_text", "by_label", "of_one_kind", "undescribed"]
 
+NAMED = 5
 Source: TypeAlias = Literal["edited", "corpus", "openai", "label"]
 """label: no file describes it, and it stands for its own stages."""
 
@@ -66,7 +67,7 @@ class Sources:
         for label, text in corpus.find(rest).items():
             found[label] = Found(text, "corpus", names[label])
         if self._config.missing == "label":
-            found = {label: Found((label,) * 3, "label") for label in rest} | found
+            found = {label: _alone(label) for label in rest} | found
         return found
 
     def prompts(self, labels: Iterable[str]) -> dict[str, str]:
@@ -89,3 +90,41 @@ class Sources:
                 if record is not None:
                     found[label] = Found(record.sub_actions, "openai", self._config.model, record)
         return {label: found[label] for label in labels if label in found}
+
+
+def undescribed(labels: Iterable[str], found: Mapping[str, Found]) -> list[str]:
+    """Those of the labels that nobody has described, whether they stand for themselves or not."""
+    return [label for label in labels if label not in found or found[label].source == "label"]
+
+
+def of_one_kind(found: Mapping[str, Found]) -> dict[str, Found]:
+    """The descriptions of classes that are compared with each other: a sentence each, or the label each.
+
+    CLIP finds a video nearer to a sentence than to a bare label, whatever it shows. So where any label stands
+    for itself, all of them do.
+    """
+    if any(each.source == "label" for each in found.values()):
+        return {label: _alone(label) for label in found}
+    return dict(found)
+
+
+def by_label(where: str, missing: Sequence[str], classes: int) -> str:
+    """A sentence on a place whose classes are read by their labels, since ``missing`` have no other text."""
+    named = ", ".join(map(repr, missing[:NAMED]))
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    if len(missing) == classes:
+        return f"no class of {where} is described ({named}{more}), and each is read by its label alone"
+    are = "is" if len(missing) == 1 else "are"
+    return (
+        f"{len(missing)} of the {classes} classes of {where} {are} not described ({named}{more}), so all are"
+        " read by their labels alone: a sentence would win over a label"
+    )
+
+
+def alone_text(label: str) -> SubActions:
+    """What stands for the description of a label that is read alone."""
+    return (label, label, label)
+
+
+def _alone(label: str) -> Found:
+    return Found(alone_text(label), "label")

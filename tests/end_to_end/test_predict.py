@@ -341,8 +341,10 @@ def test_text_counts_only_if_every_class_is_described(
     )
     mine = tmp_path / "mine.json"
     mine.write_text(json.dumps({"an odd action": ["It begins.", "It goes on.", "It ends."]}))
-    assert opened.ready(support, "describe.missing=label").support.text is not None
-    assert opened.said == ""
+    ready = opened.ready(support, "describe.missing=label")
+    assert (ready.support.text is not None, ready.undescribed) == (True, ["an odd action"])
+    assert ready.support.descriptions == {label: (label,) * 3 for label in expected.values()}
+    assert "1 of the 2 classes of the support is not described ('an odd action'), so all are" in opened.said
     # Where the label itself is the text nothing is to be described.
     ready = opened.ready(support, "model.sub_actions=none", frozen=True)
     ready.support.save(bare := tmp_path / "bare.safetensors")

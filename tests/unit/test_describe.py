@@ -289,3 +289,19 @@ def test_importing_the_stage_imports_nothing_heavy() -> None:
     code = f"import sys, {modules}; print(*sorted(set(sys.modules) & {heavy!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_classes_that_compete_have_sentences_all_or_none(root: Path) -> None:
+    def compared(labels: list[str], **settings: Any) -> Unit:
+        config = DescribeConfig(**{"files": ("mine.json",), "missing": "label", **settings})
+        how = {"slot": "describe", "records": root / "records", "root": root}
+        return describe.unit(labels, config, compared=True, **how)
+
+    partly, undescribed = compared(["juggling", "x"]), compared(["juggling", "x"], files=())
+    assert load_descriptions(build(partly, root)) == {"juggling": ("juggling",) * 3, "x": ("x",) * 3}
+    assert partly.config == undescribed.config
+    # Whoever described all or nothing, or only lists labels, keeps what was made.
+    assert compared(["juggling"]).config == unit_of(root, ["juggling"]).config
+    assert undescribed.config == unit_of(root, ["juggling", "x"], files=(), missing="label").config
+    listed = unit_of(root, ["juggling", "x"], missing="label")
+    assert load_descriptions(build(listed, root))["juggling"] == tuple(WRITTEN["juggling"])

@@ -179,6 +179,7 @@ class Session:
         *,
         upstream: bool,
         warnings: Sequence[str] = (),
+        undescribed: Sequence[str] = (),
         jobs: int = 1,
         machine: "Machine | None" = None,
         dry_run: bool,
@@ -187,7 +188,8 @@ class Session:
     ) -> None:
         """Make ``units`` (and with ``upstream`` what they need), then print the accuracies of ``results``.
 
-        With several ``jobs``, the commands that these run are told of the ``machine``.
+        ``undescribed`` are the classes that nobody described. With several ``jobs``, the commands that
+        these run are told of the ``machine``.
         """
         self.warn(warnings)
         if dry_run:
@@ -200,7 +202,7 @@ class Session:
         artifacts = {each.unit.slot: each.artifact for each in outcomes}
         chosen = [artifacts[unit.slot] for unit in results]
         loaded = [(artifact, load_result(artifact.path)) for artifact in chosen]
-        print_results(loaded, warnings, as_json=as_json)
+        print_results(loaded, warnings, undescribed, as_json=as_json)
 
     def warn(self, warnings: Sequence[str]) -> None:
         """Say what makes results other than they seem, before the work that leads to them."""

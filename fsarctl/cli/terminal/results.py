@@ -19,7 +19,11 @@ STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"
 
 
 def print_results(
-    results: Sequence[tuple["Artifact", "Result"]], warnings: Sequence[str], *, as_json: bool
+    results: Sequence[tuple["Artifact", "Result"]],
+    warnings: Sequence[str],
+    undescribed: Sequence[str] = (),
+    *,
+    as_json: bool,
 ) -> None:
     """Accuracy with its interval per shot, the models side by side, and their paired difference."""
     shots = sorted({result.record["shot"] for _, result in results})
@@ -28,7 +32,15 @@ def print_results(
     if as_json:
         rows = [{**r.record, "slot": a.manifest.slot, "key": a.manifest.key} for a, r in results]
         paired = [{"shot": shot, **_comparison(gain)} for shot, gain in gains.items() if gain]
-        print_json({"schema": "fsarctl.eval/1", "warnings": list(warnings), "results": rows, "gains": paired})
+        print_json(
+            {
+                "schema": "fsarctl.eval/1",
+                "warnings": list(warnings),
+                "undescribed": list(undescribed),
+                "results": rows,
+                "gains": paired,
+            }
+        )
         return
     from rich.table import Table
 

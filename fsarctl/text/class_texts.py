@@ -1,0 +1,101 @@
+"""What is read of a project's classes: sentences or labels, and whether the text encoder reads all of it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from fsarctl.config.tables import Config
+from fsarctl.datasets.project import ProjectData
+from fsarctl.text.caption_limit import CaptionLimit
+from fsarctl.text.corpus import needs_descriptions
+from fsarctl.text.sources import Sources, by_label, of_one_kind, undescribed
+
+__all__ = ["ClassTexts", "TextCheck"]
+
+
+@dataclass(frozen=True)
+class TextCheck:
+    """One split. ``undescribed``: classes that nobody described; ``remark`` says what follows from that.
+
+    ``too_long``: (label, in what way its prompts are too long).
+    """
+
+    undescribed: tuple[str, ...] = ()
+    remark: str = ""
+    too_long: tuple[tuple[str, str], ...] = ()
+
+
+class ClassTexts:
+    """The texts of the classes of ``data`` as the settings have them.
+
+    ``sources`` opens where descriptions are; ``edit_command`` is what lets a person describe labels.
+    ``limit``: what the text encoder reads; None if the model reads no text.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        data: ProjectData,
+        sources: Callable[[], Sources],
+        limit: CaptionLimit | None,
+        edit_command: Callable[[Sequence[str]], object],
+    ) -> None:
+        self._config = config
+        self._data = data
+        self._sources = sources
+        self._limit = limit
+        self._edit_command = edit_command
+
+    @property
+    def of_descriptions(self) -> bool:
+        """Whether the model reads more of a class than its label and its clips."""
+        model = self._config.model
+        return model.score != "video" and needs_descriptions(model.sub_actions)
+
+    def undescribed(self, name: str, split: str) -> list[str]:
+        """The classes of a split that nobody has described, where the model reads descriptions.
+
+        With ``describe.missing = "label"`` the texts of all classes of that split are their labels alone.
+        """
+        if not self.of_descriptions:
+            return []
+        labels = self._data.dataset(name).labels(split)
+        return undescribed(labels, self._sources().all(labels))
+
+    def warnings(self, splits: Iterable[tuple[str, str]]) -> list[str]:
+        """Which classes are read by their labels, and why: a sentence for each (dataset, split) with some.
+
+        None where labels do not stand for themselves: making descriptions refuses those that have none.
+        """
+        if not self._labels_stand:
+            return []
+        missing = {place: self.undescribed(*place) for place in splits}
+        return [self._remark(*place, labels) for place, labels in missing.items() if labels]
+
+    def check(self, name: str, split: str) -> TextCheck:
+        """What is to be known of a split's texts before anything runs."""
+        labels = self._data.dataset(name).labels(split)
+        if self._limit is None or not labels:
+            return TextCheck()
+        found = self._sources().all(labels)
+        read = of_one_kind(found) if self.of_descriptions else found
+        problems = [(label, self._limit.problem(label, each.sub_actions)) for label, each in read.items()]
+        missing = undescribed(labels, found) if self.of_descriptions else []
+        return TextCheck(
+            undescribed=tuple(missing),
+            remark=self._remark(name, split, missing) if missing else "",
+            too_long=tuple((label, problem) for label, problem in problems if problem),
+        )
+
+    @property
+    def _labels_stand(self) -> bool:
+        return self._config.describe.source == "corpus" and self._config.describe.missing == "label"
+
+    def _remark(self, name: str, split: str, missing: Sequence[str]) -> str:
+        where, classes = f"{name}/{split}", len(self._data.dataset(name).labels(split))
+        them = "it" if len(missing) == 1 else "them"
+        if self._labels_stand:
+            return f"{by_label(where, missing, classes)}; describe {them}: {self._edit_command(missing)}"
+        named = f"{len(missing)} of the {classes} classes of {where} {'is' if them == 'it' else 'are'}"
+        if self._config.describe.source == "openai":
+            return f"{named} not described yet; `fsarctl describe` asks {self._config.describe.model}"
+        return f'{named} not described: {self._edit_command(missing)}, or set describe.missing = "label"'

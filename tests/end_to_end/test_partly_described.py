@@ -1,0 +1,170 @@
+"""Classes of which some have sentences and some none: nowhere does a sentence compete with a bare label."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from fsarctl.cli import main
+from fsarctl.predict.support_set import load_support
+
+CLASSES = ("bowing", "clapping", "juggling", "waving")
+SENTENCES = {
+    "bowing": ["One stands.", "One bends.", "One rises."],
+    "clapping": ["Hands part.", "Hands meet.", "Hands part again."],
+}
+FILE = """
+[datasets.clips]
+root = "clips"
+[describe]
+missing = "label"
+files = ["mine.json"]
+[model]
+backbone = "tiny"
+weights = "shipped"
+strategy = "frozen"
+[eval]
+way = 2
+shots = [1]
+episodes = 20
+"""
+Type = Callable[..., Any]
+
+
+def film(path: Path, shade: int) -> None:
+    """Eight frames that get brighter, from a shade of their own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=8)
+        stream.width = stream.height = 64
+        for number in range(8):
+            picture = np.full((64, 64, 3), shade + 10 * number, np.uint8)
+            picture[number * 6 :, : shade // 2] = 0
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    for number, label in enumerate(CLASSES):
+        for clip in range(2):
+            film(folder / label / f"{clip}.mp4", 20 + 30 * number + 5 * clip)
+    return folder
+
+
+@pytest.fixture
+def project(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "clips").symlink_to(clips)
+    (tmp_path / "fsarctl.toml").write_text(FILE)
+    (tmp_path / "mine.json").write_text(json.dumps(SENTENCES))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    return tmp_path
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
+    """Run a command line in this process; its JSON document, if it prints one, and what it says."""
+
+    def run(command: str, expect: int = 0) -> tuple[Any, str]:
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        assert (ended.value.code or 0) == expect, printed.err
+        return (json.loads(printed.out) if "--json" in command else printed.out), printed.err
+
+    return run
+
+
+def test_where_any_class_is_undescribed_all_are_read_by_their_labels_and_every_command_names_them(
+    project: Path, typed: Type
+) -> None:
+    says = "2 of the 4 classes of clips/test are not described ('juggling', 'waving'), so all are read by"
+    result, said = typed("fsarctl run --json")
+    assert says in said
+    assert says in result["warnings"][0]
+    assert result["undescribed"] == ["juggling", "waving"]
+    again, said = typed("fsarctl eval --json")  # said each time, not only when it is made
+    assert says in said
+    assert again["results"] == result["results"]
+
+    report, _ = typed("fsarctl report --json --no-pictures")
+    assert says in report["warnings"][0]
+    assert report["undescribed"] == ["juggling", "waving"]
+    check, _ = typed("fsarctl data check --json")
+    (split,) = check["datasets"][0]["splits"]
+    assert split["undescribed"] == ["juggling", "waving"]
+    assert says in typed("fsarctl data check")[0]
+    assert says in typed("fsarctl describe --show")[1]
+
+    # The very result of a project that describes nothing: the artifact is the same one.
+    (project / "mine.json").write_text("{}")
+    bare, said = typed("fsarctl run --json")
+    assert "nothing to do" in said
+    assert bare["results"] == result["results"]
+    assert bare["undescribed"] == list(CLASSES)
+    assert "no class of clips/test is described" in said
+
+
+def test_prediction_reads_labels_alone_or_clips_alone(project: Path, typed: Type) -> None:
+    command = "fsarctl predict --support clips clips/waving/0.mp4 --json --top 4"
+    partly, said = typed(command)
+    assert "2 of the 4 classes of the support are not described ('juggling', 'waving')" in said
+    assert partly["support"]["undescribed"] == ["juggling", "waving"]
+    assert (partly["support"]["text"], partly["score"]) == ("labels", "both")
+
+    (project / "mine.json").write_text("{}")
+    bare, said = typed(command)
+    assert partly["clips"] == bare["clips"]
+    assert bare["support"]["undescribed"] == list(CLASSES)
+    assert "no class of the support is described" in said
+
+    (project / "mine.json").write_text(json.dumps(SENTENCES))
+    refused, said = typed(f"{command} --set describe.missing=error")
+    assert (refused["support"]["text"], refused["score"]) == (None, "video")
+    assert refused["support"]["undescribed"] == ["juggling", "waving"]
+    assert "video only: 2 classes ('juggling', 'waving') are not described" in said
+
+
+def test_a_saved_support_of_labels_stays_one(project: Path, typed: Type) -> None:
+    _, _ = typed("fsarctl predict --support clips --save-support it.safetensors")
+    command = "fsarctl predict --support it.safetensors clips/waving/0.mp4 --json --top 4"
+    loaded, said = typed(command)
+    assert loaded["support"]["undescribed"] == ["juggling", "waving"]
+    assert "2 of the 4 classes of it.safetensors are not described" in said
+    assert (
+        loaded["clips"]
+        == typed("fsarctl predict --support clips clips/waving/0.mp4 --json --top 4")[0]["clips"]
+    )
+
+    # One of earlier days, in which sentences and labels were mixed, is ranked by the video score alone.
+    support = load_support(project / "it.safetensors")
+    mixed = {label: tuple(SENTENCES.get(label, support.descriptions[label])) for label in CLASSES}
+    replace(support, descriptions=mixed, undescribed=()).save(project / "it.safetensors")
+    old, said = typed(command)
+    assert (
+        "video only: in it.safetensors 2 classes ('juggling', 'waving') are read by the label alone" in said
+    )
+    assert (old["score"], old["support"]["undescribed"]) == ("video", ["juggling", "waving"])
+
+
+def test_a_model_that_reads_no_sentences_says_nothing(project: Path, typed: Type) -> None:
+    for override in ("model.score=video", "model.sub_actions=none"):
+        check, _ = typed(f"fsarctl data check --json --set {override}")
+        (split,) = check["datasets"][0]["splits"]
+        assert split["undescribed"] == []
+        assert "not described" not in typed(f"fsarctl eval --dry-run --set {override}")[1]
+
+
+def test_what_nobody_described_is_named_before_describing_refuses_it(project: Path, typed: Type) -> None:
+    printed, _ = typed("fsarctl data check --set describe.missing=error")
+    assert "2 of the 4 classes of clips/test are not described: fsarctl describe --edit" in printed
