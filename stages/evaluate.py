@@ -47,7 +47,7 @@ def unit(
     from fsarctl.methods.build import model_key
 
     settings, files = model_key(model, root, adapters=adapters is not None)
-    name: str = model.strategy if adapters else FROZEN
+    name = model.trained_name if adapters else FROZEN
     key: dict[str, JSON] = {field: getattr(config, field) for field in RECORDED}
     upstream: dict[str, Unit] = {"text": text, "frames": frames}
     if adapters:

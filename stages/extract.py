@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
 from fsarctl.artifacts.command import Command, Option
+from fsarctl.config.parts import Part
 from fsarctl.config.tables import ExtractConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
@@ -37,6 +38,7 @@ def unit(
     size: int,
     *,
     candidates: int = 1,
+    kind: Part | None = None,
     workers: int,
     strict: bool = False,
     time_limit_s: float = 60,
@@ -44,7 +46,8 @@ def unit(
     """The frames of one split: frames.zarr and clips.json, which ``FrameStore`` reads, and how they were had.
 
     ``clips``: videos on disk, or the unit that renders them (its clips.json lists name, label and
-    file). ``size``: side of the stored square, pixels. ``candidates``: frames per segment. ``workers``,
+    file). ``size``: side of the stored square, pixels. ``candidates``: frames per segment.
+    ``kind``: the part that opened the dataset, where that is somebody else's. ``workers``,
     ``strict`` and ``time_limit_s`` (seconds per video) do not enter the key. A clip whose file cannot be
     opened is a failure like any other; mended, it changes the key.
 
@@ -71,6 +74,8 @@ def unit(
         videos = Files({clip.name: clip.file for clip in clips if clip.name not in unreadable})
         listing = json.dumps([(clip.name, clip.label) for clip in clips]).encode()
         key["clips"] = hashlib.sha256(listing).hexdigest()
+    if kind is not None:
+        key["kind"] = kind.key
 
     def fill(build: Build) -> None:
         from fsarctl.frames.extraction import Sources, extract_clips

@@ -20,7 +20,7 @@ from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.project import ProjectData
 from fsarctl.errors import ConfigError, FsarctlError
 from fsarctl.execution.device import Machine
-from fsarctl.methods.build import require_layers
+from fsarctl.methods.build import require_layers, text_use
 from fsarctl.models.catalogue import stored_side
 from fsarctl.progress import Reporter
 from fsarctl.stages import describe, evaluate, extract, render, shortcut, train
@@ -166,8 +166,8 @@ class Pipeline:
     @property
     def caption_limit(self) -> CaptionLimit | None:
         """What the text encoder reads; None if the model reads no text."""
-        model = self._config.model
-        return None if model.score == "video" else CaptionLimit(model.backbone, model.sub_actions)
+        use = text_use(self._config.model)
+        return None if use is None else CaptionLimit(self._config.model.backbone, use)
 
     @property
     def _patience(self) -> Patience:
@@ -215,7 +215,7 @@ class Pipeline:
     def result(self, shot: int) -> Unit:
         """The evaluation of the strategy's model alone; refused like ``train`` and ``evaluate``."""
         self._require_run(shot)
-        return self._evaluate(shot, self._config.model.strategy)
+        return self._evaluate(shot, self._config.model.trained_name)
 
     def shortcut(self, name: Shortcut, shot: int, options: Sequence[Option]) -> Unit:
         """What a shortcut of the released protocol gives instead; ``options`` ask `fsarctl ablate` for it."""
@@ -269,7 +269,7 @@ class Pipeline:
 
     def _evaluations(self, shots: Iterable[int]) -> list[Unit]:
         names = [evaluate.FROZEN] if self._config.eval.frozen else []
-        names += [self._config.model.strategy]
+        names += [self._config.model.trained_name]
         shots = list(shots)
         # A single one would keep its videos' prefixes for nobody.
         shared: Shared | None = {} if len(shots) > 1 else None
@@ -363,6 +363,7 @@ class Pipeline:
                 self._config.extract,
                 self._config.extract.size or stored_side(self._config.model.backbone),
                 candidates=self._config.extract.candidates if self._trained_on(name, split) else 1,
+                kind=self._settings.dataset(name).own_kind,
                 workers=self._options.workers,
                 strict=self._options.strict,
                 time_limit_s=self._options.time_limit_s,

@@ -13,7 +13,6 @@ from fsarctl.errors import InputError, UpstreamError
 from fsarctl.execution.device import Machine
 from fsarctl.models.catalogue import stored_side
 from fsarctl.progress import SILENT, Reporter
-from fsarctl.stages.evaluate import FROZEN
 from fsarctl.stages.plan import Pipeline
 from fsarctl.stages.train import ADAPTERS
 from fsarctl.text.sources import alone_text, by_label, of_one_kind, undescribed
@@ -75,7 +74,7 @@ class Setup:
             UpstreamError: the adapters are not trained with these settings.
             InputError: the support is none, or a saved one is of another model, in what is named.
         """
-        frozen = frozen or self.settings.config.model.strategy == FROZEN
+        frozen = frozen or not self.settings.config.model.trains
         return (self._saved if place.is_file() else self._folder)(place, shot, frozen)
 
     def _folder(self, place: Path, shot: int | None, frozen: bool) -> Ready:

@@ -72,7 +72,7 @@ class Report:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._pipeline = source.variant()
-        self._strategy = source.settings.config.model.strategy
+        self._strategy = source.settings.config.model.trained_name
         self._units = self._evaluations(source.shots)
         self._found = self._results(self._units)
         if not self._found:
@@ -235,7 +235,7 @@ class Report:
     @cached_property
     def _aim_unit(self) -> Unit | None:
         """AIM's adapters for the shot that is drawn; None where AIM is the strategy, or cannot be."""
-        if self._strategy in ("aim", FROZEN):
+        if self._strategy in ("aim", FROZEN) or self._source.settings.config.model.own_method:
             return None
         try:
             return self._source.variant(*AIM).train([self._drawn[1]])[0]

@@ -7,13 +7,14 @@ import typer
 from fsarctl.cli.ablate import ablate
 from fsarctl.cli.cache import collect, list_artifacts, show_artifact, verify
 from fsarctl.cli.compare import compare
-from fsarctl.cli.config import show_settings
+from fsarctl.cli.config import print_schema, show_settings
 from fsarctl.cli.data import check, ls
 from fsarctl.cli.describe import describe
 from fsarctl.cli.doctor import doctor
 from fsarctl.cli.eval import evaluate
 from fsarctl.cli.extract import extract
 from fsarctl.cli.init import init
+from fsarctl.cli.methods import methods
 from fsarctl.cli.predict import predict
 from fsarctl.cli.report import report
 from fsarctl.cli.run import run
@@ -46,6 +47,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 app.command("init", epilog="Example: fsarctl init clips --dry-run")(init)
+app.command("methods", epilog="Example: fsarctl methods --json")(methods)
 for verb in (
     describe, extract, train, evaluate, run, ablate, report, show, compare, predict, status, doctor,
 ):  # fmt: skip
@@ -63,4 +65,6 @@ for name, meaning, verbs in (
     group = typer.Typer(help=meaning, no_args_is_help=True)
     for verb in verbs:
         verb.add_to(group)
+    if name == "config":
+        group.command("schema", epilog="Example: fsarctl config schema > fsarctl.schema.json")(print_schema)
     app.add_typer(group, name=name)

@@ -10,7 +10,7 @@ from fsarctl.cli.command.options import Json
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, print_table
 
-__all__ = ["show_settings"]
+__all__ = ["print_schema", "show_settings"]
 
 
 @command("show", example="fsarctl config show --origin")
@@ -23,6 +23,13 @@ def show_settings(
     from fsarctl.config.sources import rows
 
     _print_settings(rows(session.settings), origin=origin, as_json=as_json)
+
+
+def print_schema() -> None:
+    """A JSON schema of fsarctl.toml, for editors that complete and check it."""
+    from fsarctl.config.schema import schema
+
+    print_json(schema())
 
 
 def _print_settings(rows: Sequence[tuple[str, Any, str, str]], *, origin: bool, as_json: bool) -> None:

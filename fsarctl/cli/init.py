@@ -1,5 +1,6 @@
 """`fsarctl init`: the first fsarctl.toml."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ def init(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, and write nothing.")] = False,
 ) -> None:
     """Look at a folder of clips, and write a commented fsarctl.toml for it here."""
+    from fsarctl.config.schema import SCHEMA_FILE, schema
     from fsarctl.datasets.new_project import project_file
     from fsarctl.text.corpus import load_corpus
 
@@ -36,8 +38,14 @@ def init(
     if dry_run:
         typer.echo(text, nl=False)
         return
-    try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{target} cannot be written: {error.strerror}", next_step="Go elsewhere.") from None
+    for path, content in (
+        (target.with_name(SCHEMA_FILE), json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"),
+        (target, text),
+    ):
+        try:
+            path.write_text(content, encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be written: {error.strerror}", next_step="Go elsewhere."
+            ) from None
     say(f"wrote {FILE_NAME}; next: fsarctl data check, then fsarctl run")

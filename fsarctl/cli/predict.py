@@ -15,7 +15,7 @@ from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, print_table, say
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.execution.device import Machine
-from fsarctl.models.strategies import TITLES
+from fsarctl.models.strategies import title_of
 from fsarctl.progress import counted
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _document(
         "model": {
             "backbone": model.backbone,
             "weights": model.weights,
-            "strategy": model.strategy if adapters else "frozen",
+            "strategy": model.trained_name if adapters else "frozen",
             "shot": adapters.shot if adapters else None,
             "adapters": adapters.artifact.key if adapters else None,
         },
@@ -271,10 +271,10 @@ def _print_table(session: Session, ready: "Ready", predictions: "Sequence[Predic
 def _heading(session: Session, ready: "Ready") -> str:
     counts = sorted(set(ready.support.shots.values()))
     each = counted(counts[0], "clip") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
-    model = TITLES["frozen"]
+    model = title_of("frozen")
     if ready.adapters is not None:
-        strategy = session.settings.config.model.strategy
-        model = f"{TITLES[strategy]} ({ready.adapters.artifact.manifest.slot})"
+        name = session.settings.config.model.trained_name
+        model = f"{title_of(name)} ({ready.adapters.artifact.manifest.slot})"
     kind = {"both": "video x text", "video": "video", "text": "text"}[_score_kind(session, ready)]
     labels = " (labels alone)" if _text_kind(ready) == "labels" else ""
     return (

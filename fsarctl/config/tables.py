@@ -9,8 +9,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from itertools import product
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
+from fsarctl.config.parts import Part, find_part, require_known
 from fsarctl.errors import ConfigError
 
 __all__ = [
@@ -47,11 +48,15 @@ TrxShots = Literal["prototypes", "pooled"]
 Shortcut = Literal["transposed", "transposed-scoring", "test-selection", "released"]
 
 
-def setting(default: Any, meaning: str) -> Any:
-    """A field with its default and its meaning; ``fsarctl config show`` and the README print both."""
+def setting(default: Any, meaning: str, *, part: str = "") -> Any:
+    """A field with its default and its meaning; ``fsarctl config show`` and the README print both.
+
+    ``part``: it names one of a group of ``fsarctl.config.parts``, fsarctl's or somebody else's.
+    """
+    facts = {"meaning": meaning, "part": part}
     if isinstance(default, (dict, list)):
-        return field(default_factory=lambda: type(default)(default), metadata={"meaning": meaning})
-    return field(default=default, metadata={"meaning": meaning})
+        return field(default_factory=lambda: type(default)(default), metadata=facts)
+    return field(default=default, metadata=facts)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -63,10 +68,11 @@ def _require(condition: bool, message: str) -> None:
 class DatasetConfig:
     """[datasets.NAME]: where clips come from."""
 
-    kind: Literal["shapes", "folder", "benchmark", "list"] = setting(
+    kind: str = setting(
         "folder",
         "shapes: rendered here; folder: root/<class>/<clip>; benchmark: a public one whose splits ship; "
-        "list: a file of paths and labels",
+        "list: a file of paths and labels; or your own, as package.module:name",
+        part="datasets",
     )
     name: Literal["", "hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full"] = setting(
         "", "benchmark: hmdb51, ucf101, kinetics100, ssv2-small or ssv2-full"
@@ -82,14 +88,21 @@ class DatasetConfig:
     split_ratio: tuple[float, ...] = setting(
         (), "the splits by lot instead: shares of the classes for train, val and test, e.g. [0.6, 0.2, 0.2]"
     )
+    options: Mapping[str, Any] = setting({}, "a kind of your own: what it is given, by name")
     clips_per_class: int = setting(20, "shapes: videos rendered for each class")
     seed: int = setting(0, "shapes: every video is a function of this; split_ratio: which lot is drawn")
 
     def settings(self) -> tuple[str, ...]:
         """The settings that mean something for this kind."""
-        return ("kind", *KIND_SETTINGS[self.kind])
+        return ("kind", *KIND_SETTINGS.get(self.kind, OWN_KIND_SETTINGS))
+
+    @property
+    def own_kind(self) -> Part | None:
+        """The part that opens this dataset, if it is not fsarctl's."""
+        return find_part("datasets", self.kind, KIND_SETTINGS)
 
     def __post_init__(self) -> None:
+        require_known("datasets", self.kind, KIND_SETTINGS)
         for each in fields(self):
             default = each.default if each.default_factory is MISSING else each.default_factory()
             _require(
@@ -126,6 +139,8 @@ KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "benchmark": ("name", "root"),
     "list": ("file", "root", "splits", "split_file", "split_ratio", "seed"),
 }
+
+OWN_KIND_SETTINGS = ("root", "file", "options")
 
 PAPER_LAYERS: Mapping[str, tuple[int, int]] = {
     "hmdb51": (2, 8),
@@ -186,6 +201,10 @@ class ExtractConfig:
         _require(self.size == 0 or self.size >= 16, f"size is {self.size}; it must be 0, or 16 or more")
 
 
+METHODS = ("task-adapter++",)
+SHARED_SETTINGS = ("method", "options", "backbone", "weights", "precision", "visual_layers", "text_layers")
+"""The settings of [model] that every method has, and those whose defaults follow the dataset."""
+
 FORMULATION_OPTIONS = (
     "alignment_residual",
     "alignment_norm",
@@ -200,7 +219,18 @@ FORMULATION_OPTIONS = (
 class ModelConfig:
     """[model]: the frozen backbone, and where the adapters go."""
 
-    backbone: str = setting("ViT-B-16-quickgelu", "an open_clip ViT's name, or tiny for the shipped one")
+    method: str = setting(
+        "task-adapter++",
+        "the few-shot method; the other settings of this table but backbone, weights and precision are "
+        "task-adapter++'s. Your own: package.module:name",
+        part="methods",
+    )
+    options: Mapping[str, Any] = setting({}, "a method other than task-adapter++: its options, by name")
+    backbone: str = setting(
+        "ViT-B-16-quickgelu",
+        "an open_clip ViT's name, or tiny for the shipped one; or your own, as package.module:name",
+        part="backbones",
+    )
     weights: str = setting(
         "openai", "an open_clip tag, a local file, random (for tests), or shipped (with backbone = tiny)"
     )
@@ -240,8 +270,10 @@ class ModelConfig:
         "attention", "of query frames with text: none, attention to the next frame, or a 1-D convolution"
     )
     alignment_layers: int = setting(1, "attention: layers, 1 to 3; each makes the video one frame shorter")
-    metric: MetricName = setting(
-        "protonet", "the video score; protonet is the reading that the formulation says"
+    metric: str = setting(
+        "protonet",
+        "the video score; protonet is the reading that the formulation says. Your own: package.module:name",
+        part="metrics",
     )
     trx_shots: TrxShots = setting(
         "prototypes", "trx: a query meets class prototypes (Eq. 11), or the tuples of all shots, pooled"
@@ -280,7 +312,33 @@ class ModelConfig:
         options = {name: value for name, value in values.items() if value != ""}
         return options if self.metric == "protonet" else {**options, "video_metric": self.metric}
 
+    @property
+    def own_method(self) -> Part | None:
+        """The method, if it is not Task-Adapter++ with one of its strategies."""
+        return find_part("methods", self.method, METHODS)
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train."""
+        return self.method not in METHODS or self.strategy != "frozen"
+
+    @property
+    def trained_name(self) -> str:
+        """What the trained model is called in results and tables."""
+        return self.strategy if self.method in METHODS else self.method
+
+    def _require_own_settings(self) -> None:
+        if self.method in METHODS:
+            _require(not self.options, f"options are for another method than {self.method}")
+            return
+        for each in fields(self):
+            if each.name not in SHARED_SETTINGS and getattr(self, each.name) != each.default:
+                _require(False, f"{each.name} is for method = {METHODS[0]}, and method is {self.method}")
+
     def __post_init__(self) -> None:
+        require_known("methods", self.method, METHODS)
+        require_known("metrics", self.metric, get_args(MetricName))
+        self._require_own_settings()
         has_adapters = self.strategy not in ("frozen", "full")
         _require(
             has_adapters or not self.adapters, f"strategy is {self.strategy}, which has no adapters to choose"

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
-from fsarctl.config.tables import DatasetConfig
+from fsarctl.config.parts import Part
+from fsarctl.config.tables import SPLITS, DatasetConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.video_tree import PassedOver
+from fsarctl.errors import FsarctlError, InputError
 
 __all__ = ["Dataset", "open_dataset"]
 
@@ -86,6 +88,8 @@ def open_dataset(name: str, config: DatasetConfig, project: Path) -> Dataset:
     Raises:
         InputError: its videos, lists or splits are not as the settings say.
     """
+    if part := config.own_kind:
+        return _own(name, part, config, project)
     if config.kind == "shapes":
         return _shapes(config)
     if config.kind == "benchmark":
@@ -108,6 +112,37 @@ def _shapes(config: DatasetConfig) -> Dataset:
     for each in sorted(CLASSES, key=lambda shape: shape.label):
         counts[each.split][each.label] = config.clips_per_class
     return Dataset(found=counts, expected=counts)
+
+
+def _own(name: str, part: Part, config: DatasetConfig, project: Path) -> Dataset:
+    """What somebody else's kind gives: split -> its clips, as ``Clip`` or as (name, label, file)."""
+    settings = {"root": config.root, "file": config.file, **config.options}
+    try:
+        given = part.load()(project, {key: value for key, value in settings.items() if value != ""})
+        clips = {split: [_clip(each) for each in some] for split, some in given.items()}
+    except FsarctlError:
+        raise
+    except Exception as error:  # what other people's code may do
+        raise InputError(
+            f"dataset {name}: kind {part.target!r} failed: {type(error).__name__}: {error}",
+            next_step="It gets the project's folder and the table's settings, and returns {split: clips}.",
+        ) from error
+    if unknown := sorted(set(clips) - set(SPLITS)):
+        raise InputError(
+            f"dataset {name}: kind {part.target!r} gives a split {unknown[0]!r}",
+            next_step=f"Splits are {', '.join(SPLITS)}.",
+        )
+    found: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    missing: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    for split, some in clips.items():
+        for clip in some:
+            (found if clip.path.exists() else missing)[split].append(clip)
+    return Dataset.of_clips(found, missing)
+
+
+def _clip(given: Clip | Sequence[str]) -> Clip:
+    name, label, file = astuple(given) if isinstance(given, Clip) else given
+    return Clip(str(name), str(label), str(file))
 
 
 def _some(items: Sequence[str]) -> str:

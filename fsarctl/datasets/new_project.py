@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fsarctl.config.schema import SCHEMA_FILE
 from fsarctl.config.tables import PAPER_LAYERS, SPLITS, DatasetConfig
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
 from fsarctl.datasets.dataset import Dataset, open_dataset
@@ -23,7 +24,8 @@ MOST = 0.5
 NAMED = 3
 FEWEST = 20  # files that must have a benchmark's names before it is believed to be one
 
-HEAD = """\
+HEAD = f"""\
+#:schema ./{SCHEMA_FILE}
 # An fsarctl project. `fsarctl data check` looks at the videos, `fsarctl run` does everything else,
 # and `fsarctl config show` lists all settings with their meanings.
 """

@@ -50,8 +50,8 @@ class ProjectData:
 
     @property
     def trains(self) -> bool:
-        """Whether the strategy trains anything, and so reads base classes."""
-        return self._config.model.strategy != "frozen"
+        """Whether the method trains anything, and so reads base classes."""
+        return self._config.model.trains
 
     def dataset(self, name: str) -> Dataset:
         """What a dataset's root holds, looked at once.
@@ -133,7 +133,7 @@ class ProjectData:
         """Why results on the novel classes are not what they seem: a sentence each."""
         seen = self.seen() if self.trains else []
         model, tested = self._config.model, self._config.eval
-        random = model.random_if_frozen if tested.frozen or model.strategy == "frozen" else ""
+        random = model.random_if_frozen if tested.frozen or not model.trains else ""
         known = [*self.training_warnings(), *([f"in the frozen model {random}"] if random else [])]
         if not seen:
             return known

@@ -1,15 +1,17 @@
 """From the [model] table to a model: what of it enters a key, which files it reads, and the thing itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from fsarctl.artifacts import JSON, Files
+from fsarctl.config.parts import Part, find_part
 from fsarctl.config.paths import located
-from fsarctl.config.tables import ModelConfig
+from fsarctl.config.tables import MetricName, ModelConfig, SubActionUse
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import tiny_clip
-from fsarctl.models.catalogue import TINY, architecture
+from fsarctl.models.catalogue import TINY, architecture, own_backbone
 from fsarctl.models.strategies import adapters_of
 
 if TYPE_CHECKING:
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "build_model",
+    "method_class",
     "model_key",
     "require_layers",
+    "text_use",
     "tokens_of",
     "weight_files",
 ]
@@ -89,11 +93,19 @@ def model_key(model: ModelConfig, root: Path, *, adapters: bool) -> tuple[dict[s
     A local file's path never enters; its bytes do.
     """
     architecture(model.backbone)
-    settings: dict[str, JSON] = {
-        name: value
-        for name, value in vars(model).items()
-        if name != "weights" and (adapters or name not in ADAPTER_FIELDS)
-    }
+    own = model.own_method if adapters else None
+    settings: dict[str, JSON]
+    if own is not None:
+        settings = {"backbone": model.backbone, "precision": model.precision, "options": dict(model.options)}
+    else:
+        settings = {
+            name: value
+            for name, value in vars(model).items()
+            if name not in ("weights", "method", "options") and (adapters or name not in ADAPTER_FIELDS)
+        }
+    settings |= {name: part.key for name, part in _own_parts(model).items() if name in settings}
+    if own is not None:
+        settings["method"] = own.key
     files = weight_files(model, root)
     if not files:
         return {**settings, "weights": model.weights}, {}
@@ -109,7 +121,7 @@ def build_model(
     seed: int,
     device: "torch.device",
     kind: "type[TaskAdapterPlusPlus] | None" = None,
-) -> "TaskAdapterPlusPlus":
+) -> "FewShotMethod":
     """The model that the table describes, with fresh adapters (or none), on ``device``.
 
     ``kind`` is a class to build instead, for measuring what another function would give.
@@ -125,6 +137,16 @@ def build_model(
     backbone = load_backbone(
         model.backbone, str(files["weights"]) if files and model.weights != "shipped" else model.weights
     )
+    generator = torch.Generator().manual_seed(seed)
+    if adapters and (part := model.own_method):
+        own = method_class(part)
+        return own(
+            backbone,
+            frames=frames,
+            options=_options(part, own, model.options),
+            precision=model.precision,
+            generator=generator,
+        ).to(device)
     return (kind or TaskAdapterPlusPlus)(
         backbone,
         strategy=model.strategy if adapters else "frozen",
@@ -144,9 +166,70 @@ def build_model(
         trx_shots=model.trx_shots,
         logit_scale=model.logit_scale,
         precision=model.precision,
-        generator=torch.Generator().manual_seed(seed),
+        generator=generator,
         **model.overrides(),
     ).to(device)
+
+
+def method_class(part: Part) -> "Callable[..., FewShotMethod]":
+    """The class of a method that is not ours.
+
+    It is made with ``backbone``, ``frames``, ``options``, ``precision`` and ``generator``.
+
+    Raises:
+        ConfigError: the part is no class of :class:`~fsarctl.methods.FewShotMethod`, or is abstract.
+    """
+    from fsarctl.methods.protocol import FewShotMethod
+
+    own = part.load()
+    if not (isinstance(own, type) and issubclass(own, FewShotMethod)):
+        raise ConfigError(
+            f"method {part.target!r} is no class of fsarctl.methods.FewShotMethod",
+            next_step="Let it inherit from FewShotMethod, which says what it has to define.",
+        )
+    if missing := sorted(own.__abstractmethods__):
+        raise ConfigError(
+            f"method {part.target!r} does not define {', '.join(missing)}",
+            next_step="Define them; fsarctl.methods.FewShotMethod says what each has to give.",
+        )
+    return own
+
+
+def _options(part: Part, own: object, values: Mapping[str, Any]) -> object:
+    """``model.options`` as the method's own dataclass, ``Options``; None where it has none."""
+    kind: Any = getattr(own, "Options", None)
+    known = [each.name for each in fields(kind)] if kind is not None else []
+    if unknown := sorted(set(values) - set(known)):
+        raise ConfigError(
+            f"method {part.target!r} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}",
+            next_step="Correct model.options.",
+        )
+    try:
+        return None if kind is None else kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"method {part.target!r}: {error}", next_step="Correct model.options.") from None
+
+
+def _own_parts(model: ModelConfig) -> dict[str, Part]:
+    """The parts of ``model`` that are not ours, by the setting that names them."""
+    named = {
+        "metric": find_part("metrics", model.metric, get_args(MetricName)),
+        "backbone": own_backbone(model.backbone),
+    }
+    return {name: part for name, part in named.items() if part is not None}
+
+
+def text_use(model: ModelConfig) -> SubActionUse | None:
+    """Which prompts of a class the model reads; None if text has no part in its scores.
+
+    Raises:
+        ConfigError: as ``method_class``, for a method that is not ours.
+    """
+    if part := model.own_method:
+        own: Any = method_class(part)
+        use: SubActionUse = own.sub_actions
+        return use if own.reads_text else None
+    return None if model.score == "video" else model.sub_actions
 
 
 def tokens_of(model: "FewShotMethod", descriptions: Mapping[str, "SubActions"]) -> dict[str, "torch.Tensor"]:
@@ -169,6 +252,8 @@ def require_layers(model: ModelConfig) -> None:
     Raises:
         ConfigError: visual_layers or text_layers is too large for model.backbone.
     """
+    if model.own_method:
+        return
     kinds = adapters_of(model.strategy, model.adapters or None)
     described = architecture(model.backbone)
     branches = (

@@ -18,7 +18,7 @@ from torch import Tensor
 from fsarctl.config.paths import located
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import tiny_clip
-from fsarctl.models.catalogue import TINY, architecture
+from fsarctl.models.catalogue import PLAIN, PLAIN_TOP, TINY, architecture, own_backbone
 
 __all__ = ["Backbone", "Tokenizer", "build_backbone", "load_backbone", "require_tag"]
 
@@ -156,7 +156,9 @@ def build_backbone(
     Raises:
         InputError: names or shapes of ``state`` are not those of the configuration.
     """
-    clip = open_clip.CLIP(**configuration)
+    part = own_backbone(name)
+    make = getattr(part.load(), "make", None) if part else None
+    clip = make(configuration) if make else open_clip.CLIP(**configuration)
     if state is not None:
         _load_state(name, clip, state)
     clip.requires_grad_(False).eval()
@@ -172,17 +174,9 @@ def build_backbone(
     )
 
 
-# What a plain CLIP's configuration may say; anything else makes another architecture.
-PLAIN_SETTINGS = {
-    "vision_cfg": {"layers", "width", "head_width", "patch_size", "image_size", "mlp_ratio"},
-    "text_cfg": {"layers", "width", "heads", "context_length", "vocab_size", "mlp_ratio", "tokenizer_kwargs"},
-}
-PLAIN_TOP = {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"}
-
-
 def _require_plain(name: str, configuration: Mapping[str, Any]) -> None:
     other = sorted(configuration.keys() - PLAIN_TOP)
-    for table, plain in PLAIN_SETTINGS.items():
+    for table, plain in PLAIN.items():
         other += sorted(configuration[table].keys() - plain)
     if isinstance(configuration["vision_cfg"].get("layers"), list):
         other.append("a ResNet")

@@ -8,11 +8,14 @@ classes of -d, so that the product of Eq. 18 stays defined; it is computed in fl
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from fsarctl.config.parts import Part, find_part
+from fsarctl.errors import ConfigError
 from fsarctl.models.trx import TRX
 
 __all__ = [
@@ -120,10 +123,51 @@ METRICS: Mapping[str, Metric] = {
 def metric_of(
     name: str, embed: int, frames: int, *, pooled: bool = False, generator: torch.Generator | None = None
 ) -> Metric:
-    """The metric ``name``: one of ``METRICS``, or a fresh :class:`TRX`, the only one with weights.
+    """The metric ``name``: one of ``METRICS``, a fresh :class:`TRX`, or somebody else's.
 
-    ``embed``, ``frames``, ``pooled`` and ``generator`` are for TRX.
+    Args:
+        name: as in ``METRICS``, "trx", or a part of the group "metrics" (``fsarctl.config.parts``): a
+            function like those here, or a class, made with ``embed``, ``frames`` and ``generator``.
+        embed: D, the features' width; for metrics with weights, as are ``frames`` and ``generator``.
+        pooled: for TRX, which see.
+
+    Raises:
+        ConfigError: there is no such metric, or it does not give one score for each query and class.
     """
     if name == "trx":
         return TRX(embed, frames, pooled=pooled, generator=generator)
-    return METRICS[name]
+    part = find_part("metrics", name, (*METRICS, "trx"))
+    if part is None:
+        return METRICS[name]
+    own = part.load()
+    return OwnMetric(part, own(embed, frames, generator=generator) if isinstance(own, type) else own)
+
+
+class OwnMetric(nn.Module):
+    """Somebody else's metric, whose answers are looked at."""
+
+    def __init__(self, part: Part, metric: Any) -> None:
+        super().__init__()
+        if not callable(metric):
+            raise ConfigError(
+                f"metric {part.target!r} is a {type(metric).__name__}, which cannot be called",
+                next_step="Name a function of queries (..., Q, T, D) and prototypes (..., C, T, D).",
+            )
+        self._part = part
+        self.metric = metric
+
+    def forward(self, queries: Tensor, prototypes: Tensor) -> Tensor:
+        """Shapes: (..., Q, T, D), (..., C, T, D) -> (..., Q, C).
+
+        Raises:
+            ConfigError: the metric gave something else.
+        """
+        scores = self.metric(queries, prototypes)
+        wanted = (*queries.shape[:-2], prototypes.shape[-3])
+        if not isinstance(scores, Tensor) or scores.shape != wanted:
+            gave = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise ConfigError(
+                f"metric {self._part.target!r} gave {gave}, not scores of shape {wanted}",
+                next_step="Queries (..., Q, T, D) and prototypes (..., C, T, D) make scores (..., Q, C).",
+            )
+        return scores

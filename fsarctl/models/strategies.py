@@ -15,6 +15,7 @@ __all__ = [
     "VISUAL_STEPS",
     "adapters_of",
     "chosen",
+    "title_of",
 ]
 
 Key = TypeVar("Key", bound=str)
@@ -37,6 +38,12 @@ TITLES: Mapping[str, str] = {
     "task-adapter++": "Task-Adapter++",
 }
 """What people call the strategies."""
+
+
+def title_of(name: str) -> str:
+    """What people call a result's model: a strategy's title, or the name of a method that is not ours."""
+    return TITLES.get(name, name)
+
 
 POSITIONS: Mapping[Position, Callable[[int, int], range]] = {
     "top": lambda blocks, layers: range(blocks - layers, blocks),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from fsarctl.models.strategies import TITLES
+from fsarctl.models.strategies import title_of
 from fsarctl.progress import counted
 from fsarctl.report import figures
 from fsarctl.report.frame_strips import CELL, GAP, MEDIA_TYPE
@@ -63,7 +63,7 @@ def render(
     return environment.from_string(parts.joinpath("page.html").read_text("utf-8")).render(
         r=document,
         e=document["episodes"],
-        titles=TITLES,
+        title_of=title_of,
         own=pictures["models"][-1] if pictures else document["strategy"],
         sections=[(id_, title) for id_, title in sections.items() if title],
         cards=_cards(document),

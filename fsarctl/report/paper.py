@@ -3,7 +3,7 @@
 from typing import Any
 
 from fsarctl.config.sources import Settings
-from fsarctl.models.strategies import TITLES
+from fsarctl.models.strategies import title_of
 from fsarctl.results.sweeps import overrides_of, sweeps
 
 __all__ = ["paper_numbers"]
@@ -24,7 +24,7 @@ def paper_numbers(settings: Settings, benchmark: str) -> list[dict[str, Any]]:
     return [
         {"title": row.name, "shot": int(shot), "accuracy": accuracy / 100, "source": sweep.source}
         for row in sweep.expanded
-        if row.name == TITLES[config.model.strategy]
+        if row.name == title_of(config.model.trained_name)
         and settings.changed(overrides_of(row)).config.model == config.model
         for shot, accuracy in row.paper.get(benchmark, {}).items()
     ]

@@ -8,7 +8,7 @@ from typing import Any
 from fsarctl.artifacts import Artifact
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.episodes.training_log import read_log
-from fsarctl.models.strategies import TITLES
+from fsarctl.models.strategies import title_of
 from fsarctl.report.confusion import as_document, class_rows, confusion
 from fsarctl.results.result import Comparison, Result, compare, load_result, same_episodes
 from fsarctl.text.corpus import DESCRIPTIONS
@@ -59,7 +59,7 @@ def result_rows(found: Sequence[Found]) -> list[dict[str, Any]]:
         paired = baseline is not each and same_episodes(baseline.result, each.result)
         rows.append(
             {
-                "title": TITLES[each.model],
+                "title": title_of(each.model),
                 **{name: value for name, value in each.result.record.items() if name != "classes"},
                 "gain": _comparison(compare(baseline.result, each.result)) if paired else None,
                 "key": each.artifact.key,
@@ -80,7 +80,7 @@ def query_mode_rows(found: Sequence[Found], others: Sequence[Found]) -> list[dic
         rows.append(
             {
                 "shot": each.shot,
-                "title": TITLES[each.model],
+                "title": title_of(each.model),
                 **{mode: _accuracy(f) for mode, f in pair.items()},
                 "difference": _comparison(compare(pair["independent"].result, pair["joint"].result)),
             }
@@ -105,7 +105,7 @@ def class_tables(found: Sequence[Found], strategy: str) -> list[dict[str, Any]]:
     return [
         {
             "shot": shot,
-            "title": TITLES[model],
+            "title": title_of(model),
             "rows": class_rows(each, counted.get((shot, FROZEN)) if model != FROZEN else None),
             "confusion": as_document(each),
         }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fsarctl.cli.terminal.console import print_json, print_table, say
-from fsarctl.models.strategies import TITLES
+from fsarctl.models.strategies import TITLES, title_of
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact
@@ -51,11 +51,12 @@ def print_results(
         f" {record['split']} classes ({_clips(record)}), {record['query']} query per class, {alone}"
     )
     table = Table()
-    models = [name for name in TITLES if any(name in each for each in by_shot.values())]
+    there = dict.fromkeys(name for each in by_shot.values() for name in each)
+    models = sorted(there, key=lambda name: [*TITLES, name].index(name))
     table.add_column("shots", justify="right")
     table.add_column("chance", justify="right")
     for name in models:
-        table.add_column(TITLES[name], justify="right")
+        table.add_column(title_of(name), justify="right")
     if any(gains.values()):
         table.add_column("gain", justify="right")
     for shot, each in by_shot.items():

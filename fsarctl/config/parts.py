@@ -1,0 +1,175 @@
+"""Parts that somebody else wrote: a metric, method, backbone or dataset kind that a setting names.
+
+A name is ``"package.module:name"``, or that of an installed entry point of one of ``GROUPS``. Naming a
+part runs its code; nothing of the project's folder is looked at for it, so the package has to be
+installed, or on PYTHONPATH. What identifies a part in a key is the digest of its source file, since
+nobody raises a version number for us there; a ``VERSION`` in that file takes the digest's place.
+"""
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fsarctl.errors import ConfigError
+
+__all__ = ["GROUPS", "Part", "find_part", "installed_parts", "is_own", "require_known"]
+
+GROUPS: Mapping[str, tuple[str, str]] = {
+    "methods": ("method", "fsarctl.methods"),
+    "metrics": ("metric", "fsarctl.metrics"),
+    "backbones": ("backbone", "fsarctl.backbones"),
+    "datasets": ("dataset kind", "fsarctl.datasets"),
+}
+"""Kind of part -> what one is called, and the group of entry points that it may be found in."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that a setting names: ``target`` is ``package.module:name``, whatever it was found by."""
+
+    group: str
+    target: str
+
+    @property
+    def file(self) -> Path:
+        """Its source file.
+
+        Raises:
+            ConfigError: there is no such module here, or it has no source file.
+        """
+        return _source(self.group, self.target)
+
+    @property
+    def key(self) -> dict[str, str | int]:
+        """What identifies the part in an artifact's key.
+
+        Raises:
+            ConfigError: as ``file``.
+        """
+        text = self.file.read_bytes()
+        version = _version_in(text)
+        if version is not None:
+            return {"part": self.target, "version": version}
+        return {"part": self.target, "source": hashlib.sha256(text).hexdigest()}
+
+    def load(self) -> Any:
+        """The part itself; its type is for whoever uses it to check.
+
+        Raises:
+            ConfigError: its module cannot be imported, or does not hold that name.
+        """
+        module, _, name = self.target.partition(":")
+        what = GROUPS[self.group][0]
+        try:
+            found: Any = importlib.import_module(module)
+            for each in name.split("."):
+                found = getattr(found, each)
+        except AttributeError:
+            raise ConfigError(
+                f"{what} {self.target!r}: {self.file} holds no {name}",
+                next_step="Correct the name after the colon.",
+            ) from None
+        except Exception as error:  # what other people's code does when it is imported
+            raise ConfigError(
+                f"{what} {self.target!r} cannot be imported: {type(error).__name__}: {error}",
+                next_step=f"Try: python -c 'import {module}'.",
+            ) from error
+        return found
+
+
+def is_own(name: str) -> bool:
+    """Whether ``name`` is written as a part that is not fsarctl's."""
+    return ":" in name
+
+
+def find_part(group: str, name: str, known: Iterable[str]) -> Part | None:
+    """The part that ``name`` means, or None for one of ``known``, which are fsarctl's own.
+
+    Raises:
+        ConfigError: it is neither, nor an installed entry point; what there is is listed.
+    """
+    known = list(known)
+    if name in known:
+        return None
+    if is_own(name):
+        module, _, attribute = name.partition(":")
+        if not all(each.isidentifier() for each in (*module.split("."), *attribute.split("."))):
+            raise ConfigError(
+                f"{GROUPS[group][0]} {name!r} is not of the form package.module:name",
+                next_step='Write, for example, "my_package.my_module:MyName".',
+            )
+        return Part(group, name)
+    installed = dict(installed_parts(group))
+    if name in installed:
+        return Part(group, installed[name])
+    raise ConfigError(
+        f"there is no {GROUPS[group][0]} {name!r}; there are {', '.join([*known, *installed])}",
+        next_step='Choose one of these, or name your own as "package.module:name".',
+    )
+
+
+def require_known(group: str, name: str, known: Iterable[str]) -> None:
+    """Refuse a name that means no part, without importing any.
+
+    Raises:
+        ConfigError: as ``find_part``, or a part's source file is not there.
+    """
+    if part := find_part(group, name, known):
+        part.file  # noqa: B018 - raises
+
+
+def installed_parts(group: str) -> Iterator[tuple[str, str]]:
+    """The entry points of a group that are installed, as (name, target), sorted."""
+    yield from _entry_points(GROUPS[group][1])
+
+
+@cache
+def _entry_points(group: str) -> tuple[tuple[str, str], ...]:
+    from importlib.metadata import entry_points  # a tenth of what `fsarctl --help` may take
+
+    return tuple(sorted({(each.name, each.value) for each in entry_points(group=group)}))
+
+
+@cache
+def _source(group: str, target: str) -> Path:
+    module = target.partition(":")[0]
+    what = GROUPS[group][0]
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception:  # a parent package that cannot be imported, in whatever way it fails
+        spec = None
+    if spec is None:
+        raise ConfigError(
+            f"{what} {target!r}: there is no module {module} here",
+            next_step="Install its package where fsarctl is installed, or put its folder on PYTHONPATH.",
+        )
+    if spec.origin is None or not Path(spec.origin).is_file():
+        raise ConfigError(
+            f"{what} {target!r}: module {module} has no source file", next_step="Name a module with one."
+        )
+    return Path(spec.origin)
+
+
+def _version_in(source: bytes) -> str | int | None:
+    """The constant VERSION of a module, read without running it."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    for node in tree.body:
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, ast.AnnAssign):
+            targets = [node.target]
+        if any(isinstance(each, ast.Name) and each.id == "VERSION" for each in targets):
+            value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str | int):
+                return value.value
+    return None

@@ -1,0 +1,65 @@
+"""Episodes for a torch DataLoader: one batch is one episode's clips, support first."""
+
+from collections.abc import Iterator, Sequence
+
+from torch.utils.data import Sampler
+
+from fsarctl.datasets.episode_size import EpisodeSize
+from fsarctl.episodes.sampler import Episode, sample_episode
+
+__all__ = ["EpisodeSampler"]
+
+
+class EpisodeSampler(Sampler[list[int]]):
+    """A ``batch_sampler`` over a dataset whose items have ``labels``, in their order.
+
+    Batch i holds the places of episode i's way * shot support items, class-major, and then those of its
+    way * query queries, shuffled; :meth:`episode` says which class each is of. Episode i is the one that
+    fsarctl evaluates with the same seed and split: a function of (stream, seed, i) alone, whatever the
+    DataLoader's workers do.
+
+    Args:
+        labels: of every item.
+        way: C, classes in an episode.
+        shot: K, support items of each.
+        query: query items of each.
+        episodes: how many there are.
+        seed: of all of them.
+        stream: keeps the episodes of different purposes apart: "train", "val" or "test".
+
+    Raises:
+        InputError: the classes are too few, or have too few items.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        *,
+        way: int = 5,
+        shot: int = 1,
+        query: int = 1,
+        episodes: int = 1000,
+        seed: int = 0,
+        stream: str = "test",
+    ) -> None:
+        self._rows: dict[str, list[int]] = {}
+        for place, label in enumerate(labels):
+            self._rows.setdefault(label, []).append(place)
+        size = EpisodeSize("train" if stream == "train" else "eval", way, shot, query)
+        size.check({label: len(rows) for label, rows in self._rows.items()}, stream)
+        self._size = {"way": way, "shot": shot, "query": query}
+        self._seed = seed
+        self._stream = stream
+        self._episodes = episodes
+
+    def __len__(self) -> int:
+        return self._episodes
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for number in range(self._episodes):
+            episode = self.episode(number)
+            yield [*episode.support.reshape(-1).tolist(), *episode.query.tolist()]
+
+    def episode(self, number: int) -> Episode:
+        """Classes, places and targets of an episode."""
+        return sample_episode(self._rows, stream=self._stream, seed=self._seed, number=number, **self._size)

@@ -1,0 +1,366 @@
+"""A metric, method, backbone and dataset kind that somebody else wrote, named as a user names them."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from fsarctl.cli import main
+from fsarctl.config.parts import _entry_points, _source, find_part
+from fsarctl.config.schema import schema
+from fsarctl.config.sources import load_settings
+from fsarctl.config.tables import ModelConfig
+from fsarctl.datasets.dataset import open_dataset
+from fsarctl.datasets.shapes.classes import CLASSES
+from fsarctl.datasets.shapes.rendering import _write_video, render_clip
+from fsarctl.episodes.batch_sampler import EpisodeSampler
+from fsarctl.errors import ConfigError, InputError
+from fsarctl.methods.build import build_model, model_key
+
+MODULES = {
+    "__init__.py": "",
+    "metrics.py": '''
+import torch
+import torch.nn.functional as F
+
+
+def nearest_frame(queries, prototypes):
+    """The largest cosine of any two frames."""
+    q = F.normalize(queries, dim=-1).unsqueeze(-3)
+    p = F.normalize(prototypes, dim=-1).unsqueeze(-4)
+    return (q @ p.mT).flatten(-2).amax(-1)
+
+
+class Weighted(torch.nn.Module):
+    def __init__(self, embed, frames, *, generator=None):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(frames))
+
+    def forward(self, queries, prototypes):
+        cosines = F.normalize(queries, dim=-1).unsqueeze(-3) * F.normalize(prototypes, dim=-1).unsqueeze(-4)
+        return (cosines.sum(-1) * self.weight).mean(-1)
+
+
+def wrong(queries, prototypes):
+    return queries.mean()
+
+
+number = 3
+''',
+    "methods.py": '''
+from dataclasses import dataclass
+
+import torch
+
+from fsarctl.methods import FewShotMethod, Scores
+
+
+@dataclass(frozen=True)
+class Options:
+    scale: float = 1.0
+
+
+class Projected(FewShotMethod):
+    """Means of CLIP features under a learned projection."""
+
+    Options = Options
+
+    def __init__(self, backbone, *, frames, options, precision, generator):
+        super().__init__(backbone, frames)
+        self.options = options
+        self.vit = backbone.clip.visual
+        self.project = torch.nn.Linear(backbone.embed_dim, backbone.embed_dim, bias=False)
+        torch.nn.init.eye_(self.project.weight)
+
+    @property
+    def prefix_is_constant(self):
+        return True
+
+    def prefix(self, frames):
+        features = self.vit(frames.flatten(0, -4))
+        return features.view(*frames.shape[:-3], -1).mean(-2)
+
+    def alone(self, prefix):
+        return torch.nn.functional.normalize(self.project(prefix), dim=-1)
+
+    def score_features(self, support, query, text, *, way=None, query_mode="joint"):
+        prototypes = support.unflatten(-2, (way, -1)).mean(-2)
+        return Scores(self.options.scale * query @ prototypes.mT)
+
+
+class Unfinished(FewShotMethod):
+    pass
+''',
+    "backbones.py": """
+SMALL = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+""",
+    "datasets.py": '''
+import json
+from pathlib import Path
+
+
+def by_listing(project, settings):
+    """{split: [(name, label, file)]} from a JSON file."""
+    listed = json.loads((project / settings["file"]).read_text())
+    return {s: [(n, label, str(project / f)) for n, label, f in some] for s, some in listed.items()}
+
+
+def broken(project, settings):
+    return {"test": [1, 2]}
+''',
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package of a user's, importable but not installed."""
+    folder = tmp_path / "site" / "theirs"
+    folder.mkdir(parents=True)
+    for name, text in MODULES.items():
+        (folder / name).write_text(text)
+    monkeypatch.syspath_prepend(str(folder.parent))
+    for remembered in (_source, _entry_points):
+        remembered.cache_clear()
+    yield folder
+    for name in [each for each in sys.modules if each.partition(".")[0] == "theirs"]:
+        del sys.modules[name]
+    for remembered in (_source, _entry_points):
+        remembered.cache_clear()
+
+
+@pytest.fixture
+def installed(package: Path) -> Path:
+    """The same package with entry points, as pip leaves it."""
+    info = package.parent / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[fsarctl.metrics]\nnearest = theirs.metrics:nearest_frame\n"
+        "[fsarctl.methods]\nprojected = theirs.methods:Projected\n"
+        "[fsarctl.backbones]\nsmall = theirs.backbones:SMALL\n"
+        "[fsarctl.datasets]\nlisting = theirs.datasets:by_listing\n"
+    )
+    return package
+
+
+TINY = {"backbone": "tiny", "weights": "shipped", "visual_layers": 1, "text_layers": 1}
+
+
+def made(**settings: object) -> torch.nn.Module:
+    table = ModelConfig(**{**TINY, **settings})  # type: ignore[arg-type]
+    return build_model(table, Path(), frames=4, adapters=True, seed=0, device=torch.device("cpu"))
+
+
+def test_a_metric_scores_and_its_weights_train(package: Path) -> None:
+    frames = torch.randn(3, 4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    plain = made(metric="theirs.metrics:nearest_frame", score="video")
+    scores = plain(frames, frames, way=3)
+    assert torch.allclose(scores.score.diagonal(), torch.ones(3), atol=1e-5)  # a video has its own frames
+    weighted = made(metric="theirs.metrics:Weighted", score="video")
+    assert "metric.metric.weight" in weighted.adapter_state()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("theirs.metrics:wrong", "gave ()"),
+        ("theirs.metrics:number", "cannot be called"),
+        ("theirs.metrics:absent", "holds no absent"),
+        ("nowhere.at.all:thing", "no module nowhere.at.all"),
+        ("a b:c", "package.module:name"),
+        ("otamm", "there is no metric 'otamm'; there are protonet"),
+    ],
+)
+def test_a_metric_that_is_none(package: Path, name: str, words: str) -> None:
+    frames = torch.zeros(2, 4, 3, 64, 64)
+    with pytest.raises(ConfigError) as refused:
+        made(metric=name, score="video")(frames, frames, way=2)
+    assert words in refused.value.message
+
+
+def test_an_entry_point_is_the_same_part(installed: Path) -> None:
+    known = ("protonet",)
+    assert find_part("metrics", "nearest", known) == find_part(
+        "metrics", "theirs.metrics:nearest_frame", known
+    )
+    by_name, by_target = (
+        model_key(ModelConfig(**{**TINY, "metric": name}), Path(), adapters=True)  # type: ignore[arg-type]
+        for name in ("nearest", "theirs.metrics:nearest_frame")
+    )
+    assert by_name == by_target
+    with pytest.raises(ConfigError, match=r"there are .*trx, nearest"):
+        find_part("metrics", "neares", ("protonet", "trx"))
+
+
+def test_an_edit_of_its_source_changes_the_key_and_of_another_file_does_not(package: Path) -> None:
+    table = ModelConfig(**{**TINY, "metric": "theirs.metrics:nearest_frame"})  # type: ignore[arg-type]
+    before = model_key(table, Path(), adapters=True)
+    (package / "methods.py").write_text(MODULES["methods.py"] + "# a remark\n")
+    assert model_key(table, Path(), adapters=True) == before
+    (package / "metrics.py").write_text(MODULES["metrics.py"].replace("amax", "amin"))
+    assert model_key(table, Path(), adapters=True) != before
+
+
+def test_a_version_takes_the_digests_place(package: Path) -> None:
+    table = ModelConfig(**{**TINY, "metric": "theirs.metrics:nearest_frame"})  # type: ignore[arg-type]
+    keys = []
+    for text in ("VERSION = 1\n", "VERSION = 1\n# a remark\n", "VERSION = 2\n"):
+        (package / "metrics.py").write_text(text + MODULES["metrics.py"])
+        keys.append(model_key(table, Path(), adapters=True))
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_method_options_and_shared_settings_are_all_that_enter_a_methods_key(package: Path) -> None:
+    def key(**settings: object) -> object:
+        own = {"backbone": "tiny", "weights": "shipped", "method": "theirs.methods:Projected"}
+        return model_key(ModelConfig(**{**own, **settings}), Path(), adapters=True)[0]  # type: ignore[arg-type]
+
+    assert key().keys() == {"method", "options", "backbone", "weights", "precision"}
+    assert key() == key(visual_layers=6)  # follows the dataset, and is Task-Adapter++'s
+    assert (
+        len({json.dumps(each) for each in (key(), key(options={"scale": 2.0}), key(precision="bf16"))}) == 3
+    )
+
+
+def test_our_own_names_leave_keys_as_they_were() -> None:
+    settings, _ = model_key(ModelConfig(**TINY), Path(), adapters=True)  # type: ignore[arg-type]
+    assert not settings.keys() & {"method", "options"}
+    assert settings["metric"] == "protonet"
+
+
+def test_a_backbone_is_a_configuration(package: Path) -> None:
+    table = {"backbone": "theirs.backbones:SMALL", "weights": "random"}
+    model = made(**table)
+    assert model.backbone.image_size == 32
+    scores = model(torch.zeros(2, 4, 3, 32, 32), torch.zeros(2, 4, 3, 32, 32), torch.ones(2, 3, 77).long())
+    assert scores.score.shape == (2, 2)
+    key, _ = model_key(ModelConfig(**table), Path(), adapters=False)  # type: ignore[arg-type]
+    assert key["backbone"]["part"] == "theirs.backbones:SMALL"  # type: ignore[call-overload, index]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "theirs.methods:Unfinished"}, "does not define alone, prefix, score_features"),
+        ({"method": "theirs.methods:Options"}, "no class of fsarctl.methods.FewShotMethod"),
+        ({"method": "theirs.methods:Projected", "options": {"scael": 2}}, "no option 'scael'; it has scale"),
+        ({"method": "theirs.methods:Projected", "strategy": "aim"}, "strategy is for method"),
+        ({"options": {"scale": 2}}, "options are for another method"),
+    ],
+)
+def test_a_method_that_is_not_as_it_should_be(package: Path, settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        made(**settings)
+    assert words in refused.value.message
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[str, str, str]]]:
+    """A few rendered clips of six classes, and which split each is of."""
+    folder = tmp_path_factory.mktemp("videos")
+    chosen: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        chosen |= {each.label: split for each in [c for c in CLASSES if c.split == split][:2]}
+    listed: dict[str, list[tuple[str, str, str]]] = {"train": [], "val": [], "test": []}
+    for label, split in chosen.items():
+        for number in range(2):
+            path = folder / f"{label}-{number}.mp4"
+            _write_video(path, render_clip(label, number, 0))
+            listed[split].append((f"{label}/{number}", label, str(path)))
+    return listed
+
+
+def test_all_four_train_evaluate_and_are_in_the_report(
+    installed: Path,
+    videos: dict[str, list[tuple[str, str, str]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "clips.json").write_text(json.dumps(videos))
+    (project / "fsarctl.toml").write_text(
+        '[datasets.mine]\nkind = "listing"\nfile = "clips.json"\n'
+        '[model]\nmethod = "theirs.methods:Projected"\noptions = {scale = 2.0}\n'
+        'backbone = "tiny"\nweights = "shipped"\n'
+        "[train]\nway = 2\nepochs = 1\nepisodes = 3\nval_episodes = 2\nshots = [1]\n"
+        "[eval]\nway = 2\nepisodes = 4\nshots = [1]\n"
+    )
+
+    def run(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["fsarctl", *words, "--project", str(project)])
+        with contextlib.suppress(SystemExit):
+            main()
+        return capsys.readouterr().out
+
+    assert "theirs.methods:Projected" in run("run", "--workers", "1")
+    states = json.loads(run("status", "--json"))["units"]
+    assert {each["state"] for each in states} == {"done"}
+    run("report", "--output", str(tmp_path / "report.html"))
+    assert "theirs.methods:Projected" in (tmp_path / "report.html").read_text()
+    (installed / "methods.py").write_text(MODULES["methods.py"] + "# edited\n")
+    states = {each["slot"]: each["state"] for each in json.loads(run("status", "--json"))["units"]}
+    assert states["train mine 1-shot"] == "stale"
+    assert states["eval mine 1-shot frozen"] == "done"
+
+
+def test_a_dataset_kind_that_fails(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "fsarctl.toml").write_text('[datasets.mine]\nkind = "theirs.datasets:broken"\n')
+    config = load_settings(tmp_path).dataset("mine")
+    with pytest.raises(InputError, match=r"'theirs.datasets:broken' failed: TypeError"):
+        open_dataset("mine", config, tmp_path)
+
+
+def test_what_there_is_is_listed(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fsarctl", "methods", "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    named = {(each["kind"], each["name"]): each["source"] for each in parts}
+    assert named["metric", "otam"] == "fsarctl"
+    assert named["metric", "nearest"] == "theirs.metrics:nearest_frame (fsarctl.metrics)"
+    assert {kind for kind, name in named if name in ("projected", "small", "listing")} == {
+        "method",
+        "backbone",
+        "dataset kind",
+    }
+
+
+def test_a_data_loader_takes_the_sampler() -> None:
+    labels = [f"class {place % 7}" for place in range(70)]
+    sampler = EpisodeSampler(labels, way=3, shot=2, query=4, episodes=5, seed=9)
+    data = TensorDataset(torch.arange(70))
+    batches = [batch[0].tolist() for batch in DataLoader(data, batch_sampler=sampler, num_workers=0)]
+    assert len(batches) == len(sampler) == 5
+    for number, batch in enumerate(batches):
+        episode = sampler.episode(number)
+        assert len(set(batch)) == 3 * (2 + 4)
+        assert [labels[place] for place in batch[:6]] == [c for c in episode.classes for _ in range(2)]
+        assert [labels[place] for place in batch[6:]] == [episode.classes[t] for t in episode.targets]
+    again = [batch[0].tolist() for batch in DataLoader(data, batch_sampler=sampler, num_workers=0)]
+    assert np.array_equal(batches, again)
+    with pytest.raises(InputError):
+        EpisodeSampler(labels, way=8)
+
+
+def test_the_schema_holds_every_setting_with_its_meaning() -> None:
+    found = schema()
+    model = found["$defs"]["ModelConfig"]["properties"]
+    assert model["logit_scale"]["default"] == 64.0
+    assert "cross-entropy" in model["logit_scale"]["description"]
+    assert "otam" in model["metric"]["anyOf"][0]["enum"]
+    assert found["$defs"]["TrainConfig"]["additionalProperties"] is False
+    assert set(found["properties"]) == {"datasets", "describe", "extract", "model", "train", "eval", "ablate"}
