@@ -96,7 +96,7 @@ def _evaluate(
     from safetensors.torch import load_file
 
     from fsarctl.episodes.evaluator import evaluate_episodes
-    from fsarctl.episodes.of_split import load_episodes
+    from fsarctl.episodes.split_loader import load_episodes
     from fsarctl.frames.frame_store import FrameStore
     from fsarctl.methods.build import build_model
     from fsarctl.results.result import write_result

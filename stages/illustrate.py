@@ -103,7 +103,7 @@ def _illustrate(
     from safetensors.torch import load_file
 
     from fsarctl.episodes.illustration import glance
-    from fsarctl.episodes.of_split import load_episodes
+    from fsarctl.episodes.split_loader import load_episodes
     from fsarctl.frames.frame_store import FrameStore
     from fsarctl.methods.build import build_model
     from fsarctl.report.episodes import choose_episodes

@@ -73,6 +73,16 @@ class Pipeline:
         self.data = ProjectData(settings, dataset, options.note, options.datasets)
 
     @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self._settings.root
+
+    @property
+    def flags(self) -> tuple[Option, ...]:
+        """The options that a command must carry to mean the same project."""
+        return self._options.flags
+
+    @property
     def base(self) -> str:
         """The dataset whose base classes are trained on."""
         return self.data.base

@@ -109,8 +109,8 @@ def _measure(
 
     from fsarctl.episodes.evaluator import evaluate_episodes
     from fsarctl.episodes.loader import EpisodeLoader
-    from fsarctl.episodes.of_split import load_episodes
     from fsarctl.episodes.shortcuts import InClassOrder, TransposedProduct
+    from fsarctl.episodes.split_loader import load_episodes
     from fsarctl.episodes.trainer import train_adapters
     from fsarctl.frames.frame_store import FrameStore
     from fsarctl.methods.build import build_model

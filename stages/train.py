@@ -75,7 +75,7 @@ def _train(
 ) -> None:
     from safetensors.torch import save_file
 
-    from fsarctl.episodes.of_split import load_episodes
+    from fsarctl.episodes.split_loader import load_episodes
     from fsarctl.episodes.trainer import train_adapters
     from fsarctl.frames.frame_store import FrameStore
     from fsarctl.methods.build import build_model

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from fsarctl.artifacts.durable import sync_file, sync_folder, write_synced
+from fsarctl.artifacts.atomic_write import sync_file, sync_folder, write_synced
+from fsarctl.artifacts.cache_layout import Shelf, files_of
 from fsarctl.artifacts.hashes import BAR_BYTES, HashMemory
 from fsarctl.artifacts.keys import canonical, file_sha256
 from fsarctl.artifacts.manifest import (
@@ -23,7 +24,6 @@ from fsarctl.artifacts.manifest import (
     render_sources,
 )
 from fsarctl.artifacts.provenance import provenance
-from fsarctl.artifacts.shelf import Shelf, files_of
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
 from fsarctl.errors import FsarctlError, IntegrityError

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fsarctl.artifacts.atomic_write import storage_errors
 from fsarctl.artifacts.build import make, recover
+from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.command import joined
-from fsarctl.artifacts.durable import storage_errors
 from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.manifest import Artifact, read_sources
-from fsarctl.artifacts.shelf import Shelf, Verdict
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import Unit
 from fsarctl.artifacts.why import Change, changes

@@ -117,7 +117,7 @@ def _ablate(
         for row, reason in sweep.left_out.items():
             say(f"{sweep.name}: left out {row!r}: {reason}")
     if dry_run:
-        print_plan(session, [run for sweep in planned for run in sweep.runs], as_json=as_json)
+        print_plan(session.store, [run for sweep in planned for run in sweep.runs], as_json=as_json)
         return
     failures = stage.make(planned, session.scheduler(jobs, machine))
     documents = [stage.tabulate(sweep, session.store, session.flags, failures) for sweep in planned]

@@ -112,7 +112,7 @@ def describe(
         from fsarctl.cli.terminal.editor import edit
 
         options = listed.options if listed else ()
-        edit(session, pipeline, options, chosen_labels(session, pipeline, listed, chosen or ()))
+        edit(pipeline, options, chosen_labels(session, pipeline, listed, chosen or ()))
     elif dry_run:
         calls = pipeline.describe_calls(labels_of(pipeline, listed))
         show_calls(calls, as_json=as_json)

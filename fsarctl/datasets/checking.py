@@ -123,7 +123,7 @@ def open_all(
     Raises:
         InputError: there is no decord to compare with.
     """
-    from fsarctl.video.worker_pool import Failure, decode_all
+    from fsarctl.video.decoding_pool import Failure, decode_all
 
     if against_decord:
         from fsarctl.video.against_decord import compare_with_decord as decode

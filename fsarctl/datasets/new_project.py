@@ -10,8 +10,9 @@ from pathlib import Path
 from fsarctl.config.schema import SCHEMA_FILE
 from fsarctl.config.tables import PAPER_LAYERS, SPLITS, DatasetConfig
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
-from fsarctl.datasets.dataset import Dataset, open_dataset
+from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.folder import classes_of, list_videos
+from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import VideoTree, plain_text
 from fsarctl.errors import InputError

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 from fsarctl.config.sources import Settings, toml_key
-from fsarctl.datasets.dataset import Dataset, open_dataset
+from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.episode_size import EpisodeSize
+from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.labels import loosely
 from fsarctl.errors import ConfigError, InputError
 

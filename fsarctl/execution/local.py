@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fsarctl.artifacts.command import Command, Option, words
 from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
-from fsarctl.video.child_process import environment
+from fsarctl.video.worker_process import environment
 
 __all__ = ["Ended", "require_success", "run_commands"]
 

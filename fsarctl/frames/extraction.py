@@ -26,8 +26,8 @@ from fsarctl.frames.shards import CLIPS_PER_SHARD
 from fsarctl.progress import Advance, Reporter
 from fsarctl.video.decode import decode_clip
 from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decoding_pool import Decode, Failure, decode_all
 from fsarctl.video.pictures import Resize
-from fsarctl.video.worker_pool import Decode, Failure, decode_all
 
 __all__ = ["Extraction", "Sources", "extract_clips"]
 

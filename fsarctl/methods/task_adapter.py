@@ -16,10 +16,10 @@ from fsarctl.models.alignment import alignment_of, stage_scores, text_scores
 from fsarctl.models.attention_maps import features_and_attention
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.metrics import Metric, metric_of
+from fsarctl.models.metrics.trx import TRX
 from fsarctl.models.precision import Precision, computing
 from fsarctl.models.semantic import SemanticBranch
 from fsarctl.models.strategies import ORDER_FIRST, POSITIONS, PROMPTS, VISUAL_STEPS, adapters_of, chosen
-from fsarctl.models.trx import TRX
 from fsarctl.models.visual import VisualBranch
 
 __all__ = ["ScoreKind", "TaskAdapterPlusPlus"]

@@ -29,8 +29,8 @@ from fsarctl.progress import SILENT, Reporter
 from fsarctl.text.corpus import SubActions, needs_descriptions
 from fsarctl.video.decode import decode_clip
 from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decoding_pool import Decode, Failure, decode_all
 from fsarctl.video.pictures import Resize
-from fsarctl.video.worker_pool import Decode, Failure, decode_all
 
 __all__ = ["ClassScore", "Prediction", "Predictor"]
 

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fsarctl.artifacts import JSON
-from fsarctl.artifacts.durable import write_synced
+from fsarctl.artifacts.atomic_write import write_synced
 from fsarctl.errors import InputError
 from fsarctl.text.corpus import SubActions
 

@@ -8,7 +8,7 @@ new answer may touch them. They win over every corpus file and over the language
 import json
 from pathlib import Path
 
-from fsarctl.artifacts.durable import write_synced
+from fsarctl.artifacts.atomic_write import write_synced
 from fsarctl.errors import InputError
 from fsarctl.text.corpus import STAGES, SubActions, parse_corpus, sub_actions_from
 

@@ -17,9 +17,9 @@ from fsarctl.errors import FsarctlError
 from fsarctl.frames.extraction import extract_clips
 from fsarctl.frames.frame_store import ClipRow, FrameStore
 from fsarctl.progress import SILENT
-from fsarctl.video import worker_pool as decoding
+from fsarctl.video import decoding_pool as decoding
 from fsarctl.video.decoder import DecodedClip
-from fsarctl.video.worker_pool import decode_all
+from fsarctl.video.decoding_pool import decode_all
 
 
 def obey(path: Path, frames: int, size: int) -> DecodedClip:

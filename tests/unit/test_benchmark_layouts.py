@@ -9,7 +9,8 @@ import pytest
 
 from fsarctl.config.tables import PAPER_LAYERS, DatasetConfig
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
-from fsarctl.datasets.dataset import Dataset, open_dataset
+from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.errors import InputError
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fsarctl.config.tables import DatasetConfig
-from fsarctl.datasets.dataset import Dataset, open_dataset
+from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.kinds import open_dataset
 from fsarctl.errors import InputError
 
 

@@ -12,8 +12,8 @@ from video_zoo import without_sync_table, write
 
 from fsarctl.config.tables import DatasetConfig
 from fsarctl.datasets.checking import DatasetCheck, Opened, check_dataset, open_all
-from fsarctl.datasets.dataset import open_dataset
 from fsarctl.datasets.episode_size import EpisodeSize, SmallClass
+from fsarctl.datasets.kinds import open_dataset
 from fsarctl.errors import InputError
 from fsarctl.progress import SILENT
 

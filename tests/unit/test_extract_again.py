@@ -20,9 +20,9 @@ from fsarctl.frames.frame_store import FrameStore
 from fsarctl.progress import SILENT
 from fsarctl.stages import extract
 from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decoding_pool import Decode, Failure
+from fsarctl.video.decoding_pool import _attempt as attempt
 from fsarctl.video.survey import UnreadableVideoError
-from fsarctl.video.worker_pool import Decode, Failure
-from fsarctl.video.worker_pool import _attempt as attempt
 
 T, S = 2, 24
 

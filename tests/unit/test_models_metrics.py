@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import cosine_similarity, layer_norm
 from torch.testing import assert_close
 
-from fsarctl.models import trx
-from fsarctl.models.metrics import METRICS, _soft_path_cost, bi_mhm, metric_of, otam
-from fsarctl.models.trx import TRX
+from fsarctl.models.metrics import METRICS, bi_mhm, metric_of, otam, trx
+from fsarctl.models.metrics.otam import soft_path_cost
+from fsarctl.models.metrics.trx import TRX
 
 NAMES = [*METRICS, "trx"]
 EMBED = 6
@@ -200,7 +200,7 @@ def test_distances_become_probabilities(name):
 def test_gradients_of_otam_are_those_of_differences(frames):
     torch.manual_seed(0)
     distances = (2 * torch.rand(2, frames, frames)).requires_grad_()
-    _soft_path_cost(distances).sum().backward()
+    soft_path_cost(distances).sum().backward()
     step = 1e-3
     for row in range(frames):
         for column in range(frames):
@@ -208,7 +208,7 @@ def test_gradients_of_otam_are_those_of_differences(frames):
             for sign in (1, -1):
                 moved = distances.detach().double()
                 moved[:, row, column] += sign * step
-                costs.append(_soft_path_cost(moved))
+                costs.append(soft_path_cost(moved))
             assert_close(
                 distances.grad[:, row, column].double(),
                 (costs[0] - costs[1]) / (2 * step),

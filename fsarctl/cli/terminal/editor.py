@@ -16,14 +16,13 @@ from fsarctl.cli.terminal.console import say
 from fsarctl.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from fsarctl.cli.command.session import Session
     from fsarctl.stages.plan import Pipeline
     from fsarctl.text.corpus import SubActions
 
 __all__ = ["edit"]
 
 
-def edit(session: "Session", pipeline: "Pipeline", listed: Sequence[Option], labels: Sequence[str]) -> None:
+def edit(pipeline: "Pipeline", listed: Sequence[Option], labels: Sequence[str]) -> None:
     """Let a person correct the descriptions of these labels in an editor, one after the other.
 
     ``listed``: how a command names the list that they are of, empty without one.
@@ -44,11 +43,11 @@ def edit(session: "Session", pipeline: "Pipeline", listed: Sequence[Option], lab
         if after is None or after == before:
             say(f"{label!r}: nothing was changed")
             continue
-        keep_edit(session.settings.root, label, after)
+        keep_edit(pipeline.root, label, after)
         changed.append(label)
         say(f"{label!r} is kept in {EDITS}; delete it there to take it back")
     if changed and (listed or not set(changed).isdisjoint(pipeline.labels_of_datasets())):
-        say(f"next: {Command('describe', (*listed, *session.flags))}")
+        say(f"next: {Command('describe', (*listed, *pipeline.flags))}")
 
 
 def _corrected(label: str, before: "SubActions | None", pipeline: "Pipeline") -> "SubActions | None":

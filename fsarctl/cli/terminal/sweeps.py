@@ -12,8 +12,7 @@ from fsarctl.cli.terminal.console import print_json, print_table, say
 from fsarctl.results.sweep_table import caption, cells, remarks
 
 if TYPE_CHECKING:
-    from fsarctl.artifacts import Unit
-    from fsarctl.cli.command.session import Session
+    from fsarctl.artifacts import Store, Unit
     from fsarctl.config.tables import AblateConfig
     from fsarctl.stages.ablate import Run
 
@@ -41,11 +40,11 @@ def print_sweeps(known: "Mapping[str, AblateConfig]", *, as_json: bool) -> None:
     say("Run one: fsarctl ablate NAME; your own are [ablate.NAME] tables of fsarctl.toml.")
 
 
-def print_plan(session: "Session", runs: "Sequence[Run]", *, as_json: bool) -> None:
+def print_plan(store: "Store", runs: "Sequence[Run]", *, as_json: bool) -> None:
     """What each run would need, and how long the rest may take by what its like took before."""
-    missing = [s.unit for s in session.store.plan([run.unit for run in runs]) if s.name != "done"]
-    states = [each.name for each in session.store.states([run.unit for run in runs])]
-    seconds = _seconds_left(session, missing)
+    missing = [s.unit for s in store.plan([run.unit for run in runs]) if s.name != "done"]
+    states = [each.name for each in store.states([run.unit for run in runs])]
+    seconds = _seconds_left(store, missing)
     if as_json:
         rows = [
             {"sweep": run.sweep, "run": run.name, "state": state, "command": str(run.unit.command)}
@@ -147,10 +146,10 @@ LATEX = {
 }
 
 
-def _seconds_left(session: "Session", units: "Sequence[Unit]") -> float | None:
+def _seconds_left(store: "Store", units: "Sequence[Unit]") -> float | None:
     """By what an episode of the same stage took in this store; None where one of them was never run."""
     took: dict[str, list[float]] = {}
-    for artifact in session.store.artifacts():
+    for artifact in store.artifacts():
         manifest = artifact.manifest
         seconds = manifest.provenance.get("seconds")
         if isinstance(seconds, (int, float)):

@@ -28,7 +28,7 @@ from fsarctl.datasets.shapes.drawing import BACKDROPS, COLOURS, KINDS, Backdrop,
 from fsarctl.datasets.shapes.motion import Pose
 from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
-from fsarctl.video.child_process import start_worker, starting
+from fsarctl.video.worker_process import start_worker, starting
 
 __all__ = ["CLASSES", "Nuisance", "ShapeClass", "draw_nuisance", "render", "render_clip", "render_split"]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fsarctl.artifacts.durable import sync_folder, write_synced
+from fsarctl.artifacts.atomic_write import sync_folder, write_synced
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter
 from fsarctl.text.corpus import STAGES, SubActions, sub_actions_from

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from pebble import ProcessExpired, ProcessPool
 
 from fsarctl.errors import FsarctlError
-from fsarctl.video.child_process import leave_with_parent, starting
 from fsarctl.video.decoder import DecodedClip
 from fsarctl.video.survey import UnreadableVideoError
+from fsarctl.video.worker_process import leave_with_parent, starting
 
 __all__ = ["Decode", "Failure", "decode_all"]
 

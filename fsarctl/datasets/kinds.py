@@ -1,0 +1,76 @@
+"""From a [datasets.NAME] table to its dataset: one function opens each kind."""
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from pathlib import Path
+
+from fsarctl.config.parts import Part
+from fsarctl.config.tables import SPLITS, DatasetConfig
+from fsarctl.datasets.clips import Clip
+from fsarctl.datasets.dataset import Dataset
+from fsarctl.errors import FsarctlError, InputError
+
+__all__ = ["open_dataset"]
+
+
+def open_dataset(name: str, config: DatasetConfig, project: Path) -> Dataset:
+    """What the table [datasets.``name``] stands for; relative paths in it start from ``project``.
+
+    Raises:
+        InputError: its videos, lists or splits are not as the settings say.
+    """
+    if part := config.own_kind:
+        return _own(name, part, config, project)
+    if config.kind == "shapes":
+        return _shapes(config)
+    if config.kind == "benchmark":
+        from fsarctl.datasets.benchmark import open_benchmark
+
+        return open_benchmark(name, config, project)
+    if config.kind == "list":
+        from fsarctl.datasets.clip_list import open_list
+
+        return open_list(name, config, project)
+    from fsarctl.datasets.folder import open_folder
+
+    return open_folder(name, config, project)
+
+
+def _shapes(config: DatasetConfig) -> Dataset:
+    from fsarctl.datasets.shapes.classes import CLASSES
+
+    counts: dict[str, dict[str, int]] = {"train": {}, "val": {}, "test": {}}
+    for each in sorted(CLASSES, key=lambda shape: shape.label):
+        counts[each.split][each.label] = config.clips_per_class
+    return Dataset(found=counts, expected=counts)
+
+
+def _own(name: str, part: Part, config: DatasetConfig, project: Path) -> Dataset:
+    """What somebody else's kind gives: split -> its clips, as ``Clip`` or as (name, label, file)."""
+    settings = {"root": config.root, "file": config.file, **config.options}
+    try:
+        given = part.load()(project, {key: value for key, value in settings.items() if value != ""})
+        clips = {split: [_clip(each) for each in some] for split, some in given.items()}
+    except FsarctlError:
+        raise
+    except Exception as error:  # what other people's code may do
+        raise InputError(
+            f"dataset {name}: kind {part.target!r} failed: {type(error).__name__}: {error}",
+            next_step="It gets the project's folder and the table's settings, and returns {split: clips}.",
+        ) from error
+    if unknown := sorted(set(clips) - set(SPLITS)):
+        raise InputError(
+            f"dataset {name}: kind {part.target!r} gives a split {unknown[0]!r}",
+            next_step=f"Splits are {', '.join(SPLITS)}.",
+        )
+    found: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    missing: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    for split, some in clips.items():
+        for clip in some:
+            (found if clip.path.exists() else missing)[split].append(clip)
+    return Dataset.of_clips(found, missing)
+
+
+def _clip(given: Clip | Sequence[str]) -> Clip:
+    name, label, file = astuple(given) if isinstance(given, Clip) else given
+    return Clip(str(name), str(label), str(file))
