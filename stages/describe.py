@@ -72,6 +72,7 @@ def unit(
     concurrency: int = 4,
     patience: Patience | None = None,
     limit: CaptionLimit | None = None,
+    named: Sequence[Option] = (),
     flags: Sequence[Option] = (),
     compared: bool = False,
 ) -> Unit:
@@ -81,8 +82,9 @@ def unit(
     relative to; ``concurrency`` is how many labels are asked for at a time. What enters the key is
     the found sentences themselves, or the model, the template and the temperature they are asked with.
     ``limit`` refuses what the text encoder could not read; it changes no sentence and enters no key.
-    ``flags`` are the options that a suggested command must carry to mean the same project. ``compared``:
-    the labels are classes whose texts compete, so that all are described or none is.
+    ``named`` are the options that name a list which the labels are of, and ``flags`` those that a suggested
+    command must carry to mean the same project. ``compared``: the labels are classes whose texts compete, so
+    that all are described or none is.
 
     Raises:
         InputError: there is no label; a corpus file is broken; or no file describes some label
@@ -101,7 +103,7 @@ def unit(
 
     if not found.asks:
         if rest:
-            raise _undescribed(rest, flags)
+            raise _undescribed(rest, named, flags)
         key: dict[str, JSON] = {"source": "corpus", "labels": texts}
     else:
         key = {
@@ -158,7 +160,13 @@ class Plan:
 
 
 def plan(
-    labels: Sequence[str], config: DescribeConfig, *, records: Path, root: Path, flags: Sequence[Option] = ()
+    labels: Sequence[str],
+    config: DescribeConfig,
+    *,
+    records: Path,
+    root: Path,
+    named: Sequence[Option] = (),
+    flags: Sequence[Option] = (),
 ) -> Plan:
     """What a build of the same ``unit`` would ask; nothing is sent or written.
 
@@ -170,7 +178,7 @@ def plan(
     there = found.all(names)
     rest = [label for label in names if label not in there]
     if rest and not found.asks:
-        raise _undescribed(rest, flags)
+        raise _undescribed(rest, named, flags)
     calls = found.prompts(rest) if found.asks else {}
     usages = [each.record.usage for each in there.values() if each.record and each.record.usage]
     each = sum(usage["completion_tokens"] for usage in usages) / len(usages) if usages else COMPLETION_TOKENS
@@ -279,12 +287,14 @@ def _distinct(labels: Sequence[str]) -> list[str]:
     return sorted(set(labels))
 
 
-def _undescribed(labels: Sequence[str], flags: Sequence[Option]) -> InputError:
+def _undescribed(labels: Sequence[str], named: Sequence[Option], flags: Sequence[Option]) -> InputError:
+    by_label = Command("describe", (*named, *flags, Option("--set", ("describe.missing=label",))))
+    first = f"{by_label} (a label stands for its own three stages); better: " if named else ""
     return InputError(
         f"no corpus file describes {_counted(labels)}",
-        next_step='Write {"label": ["beginning.", "process.", "end."]} into a JSON file and name it in '
-        f"describe.files; or describe {_pronoun(len(labels))} by `{edit_command(labels, flags)}`; or set "
-        'describe.source = "openai"; or describe.missing = "label".',
+        next_step=f"{first}{edit_command(labels, flags)} (you write {_pronoun(len(labels))}); or a JSON file "
+        'in describe.files with {"label": ["beginning.", "process.", "end."]}; or describe.source = "openai" '
+        '(a language model); or describe.missing = "label".',
     )
 
 

@@ -112,13 +112,14 @@ class Pipeline:
                 continue
         return sorted(labels)
 
-    def describe_calls(self, labels: Sequence[str]) -> Plan:
-        """What describing these labels would ask of the language model."""
+    def describe_calls(self, labels: Sequence[str], named: Sequence[Option] = ()) -> Plan:
+        """What describing these labels would ask of the language model; ``named`` name their list."""
         return describe.plan(
             labels,
             self._config.describe,
             records=self._records,
             root=self._settings.root,
+            named=named,
             flags=self._options.flags,
         )
 
@@ -186,7 +187,7 @@ class Pipeline:
 
     def describe_labels(self, labels: Sequence[str], name: str, options: Sequence[Option]) -> Unit:
         """The descriptions of a label list of the user's; ``options`` are how a command names it."""
-        unit = self._describe(labels, slot=describe.LABEL_LIST + name)
+        unit = self._describe(labels, slot=describe.LABEL_LIST + name, named=options)
         return self._with_options(unit, *options)
 
     def extract(self) -> list[Unit]:
@@ -349,7 +350,9 @@ class Pipeline:
             name,
         )
 
-    def _describe(self, labels: Sequence[str], slot: str, *, compared: bool = False) -> Unit:
+    def _describe(
+        self, labels: Sequence[str], slot: str, *, named: Sequence[Option] = (), compared: bool = False
+    ) -> Unit:
         return describe.unit(
             labels,
             self._config.describe,
@@ -359,6 +362,7 @@ class Pipeline:
             concurrency=self._options.concurrency,
             patience=self._patience,
             limit=self.caption_limit,
+            named=named,
             flags=self._options.flags,
             compared=compared,
         )

@@ -1,6 +1,5 @@
 """The command line. It parses, calls a stage and prints; it holds no logic and never imports torch."""
 
-import io
 import os
 import sys
 
@@ -40,12 +39,10 @@ def _run() -> None:
 
     from fsarctl.cli.app import app
     from fsarctl.cli.terminal.console import print_error, say
+    from fsarctl.cli.terminal.streams import forgive_streams
     from fsarctl.errors import FsarctlError, InputError
 
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a letter shows a question mark; it is no reason to fail.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    forgive_streams()
     debug = "--debug" in sys.argv or os.environ.get("FSARCTL_DEBUG", "") not in ("", "0")
     try:
         app()
@@ -54,10 +51,6 @@ def _run() -> None:
             traceback.print_exc()
         print_error(error)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has gone; the interpreter must not complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -9,6 +9,7 @@ from fsarctl.cli.cache import collect, list_artifacts, show_artifact, verify
 from fsarctl.cli.compare import compare
 from fsarctl.cli.config import print_schema, show_settings
 from fsarctl.cli.data import check, ls
+from fsarctl.cli.demo import demo
 from fsarctl.cli.describe import describe
 from fsarctl.cli.doctor import doctor
 from fsarctl.cli.eval import evaluate
@@ -27,7 +28,7 @@ __all__ = ["app"]
 app = typer.Typer(
     name="fsarctl",
     help="Few-shot action recognition: describe, extract, train, eval. Finished work is never done twice.",
-    epilog="Start with: fsarctl run\n\nFSARCTL_CACHE, FSARCTL_PROJECT and FSARCTL_DEVICE stand for --cache, "
+    epilog="Start with: fsarctl demo\n\nFSARCTL_CACHE, FSARCTL_PROJECT and FSARCTL_DEVICE stand for --cache, "
     "--project and --device; FSARCTL_TRAIN_LR=0.01, and so on for every setting, for --set train.lr=0.01.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -46,6 +47,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
+app.command("demo", epilog="Example: fsarctl demo my-demo")(demo)
 app.command("init", epilog="Example: fsarctl init clips --dry-run")(init)
 app.command("methods", epilog="Example: fsarctl methods --json")(methods)
 for verb in (

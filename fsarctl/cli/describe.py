@@ -11,6 +11,7 @@ import typer
 from fsarctl.cli.command.options import Dataset, Force, Json
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, print_line, say
+from fsarctl.cli.terminal.files import require_writable, writing
 from fsarctl.errors import UsageError
 from fsarctl.progress import counted
 
@@ -58,7 +59,7 @@ class LabelFile:
         return list(listed.labels)
 
 
-@command("describe", example="fsarctl describe --labels kinetics.txt")
+@command("describe", example="fsarctl describe --labels kinetics.txt", needs_project=False)
 def describe(
     session: Session,
     chosen: Annotated[
@@ -79,6 +80,21 @@ def describe(
         bool,
         typer.Option("--edit", help="Correct descriptions in your editor; corrections are kept and win."),
     ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option("--source", help="corpus (written files) or openai (a server); for describe.source."),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", help="An OpenAI-compatible server, for describe.base_url; it is asked."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Its model's name, for describe.model; it is asked.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Also write them there, as describe.files reads them."),
+    ] = None,
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, help="Questions under way at once.")
     ] = 4,
@@ -102,6 +118,11 @@ def describe(
             f"{chosen[0]!r} is a label for --show or --edit",
             next_step=f"A list of labels: fsarctl describe --labels {shlex.quote(chosen[0])}",
         )
+    if output and given:
+        raise UsageError(f"{given[0]} makes nothing that --output could write", next_step="Leave out one.")
+    if not (labels or chosen):
+        session.settings.require_file()
+    session = session.overridden(_asked_server(source, base_url, model))
     if column is not None and labels is None:
         raise UsageError("--column is of a file of labels", next_step="Name it: --labels FILE")
     listed = LabelFile(labels, column, (*map(Option, given), *session.flags)) if labels else None
@@ -114,22 +135,39 @@ def describe(
         options = listed.options if listed else ()
         edit(pipeline, options, chosen_labels(session, pipeline, listed, chosen or ()))
     elif dry_run:
-        calls = pipeline.describe_calls(labels_of(pipeline, listed))
+        calls = pipeline.describe_calls(labels_of(pipeline, listed), listed.options if listed else ())
         show_calls(calls, as_json=as_json)
     else:
-        make(session, pipeline, listed, force=force, as_json=as_json)
+        make(session, pipeline, listed, output=output, force=force, as_json=as_json)
+
+
+def _asked_server(source: str | None, base_url: str | None, model: str | None) -> dict[str, str]:
+    """The settings that these flags stand for; who names a server or its model means to ask it."""
+    if source is None and (base_url or model):
+        source = "openai"
+    given = {"source": source, "base_url": base_url, "model": model}
+    return {f"describe.{name}": value for name, value in given.items() if value is not None}
 
 
 def make(
-    session: Session, pipeline: "Pipeline", file: LabelFile | None, *, force: bool, as_json: bool
+    session: Session,
+    pipeline: "Pipeline",
+    file: LabelFile | None,
+    *,
+    output: Path | None = None,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Make the descriptions of a label list, or of the datasets.
+    """Make the descriptions of a label list, or of the datasets; ``output`` is written with those there are.
 
     Raises:
         PartialError: a language model did not describe some labels; whatever lacks none of them is made.
+        InputError: ``output`` cannot be written.
     """
     from fsarctl.stages.describe import failures, labels_asked
 
+    if output:
+        require_writable(output)
     listed = file.labels() if file else []
     try:
         units = (
@@ -142,6 +180,8 @@ def make(
     failed = set(asked.failed) if asked else set()
     ready = [unit for unit in units if not failed & set(labels_asked(unit))]
     made = session.realise(ready, force=force, as_json=as_json) if ready else []
+    if output:
+        _write(output, pipeline.sources().all(listed or pipeline.described_labels()))
     if as_json:
         print_json(
             {
@@ -152,6 +192,15 @@ def make(
         )
     if asked and failed:
         raise failures(asked, len(asked.sub_actions) + len(failed), session.flags)
+
+
+def _write(output: Path, found: Mapping[str, "Found"]) -> None:
+    from fsarctl.text.corpus import corpus_text
+
+    described = {label: each.sub_actions for label, each in found.items() if each.source != "label"}
+    with writing(output) as partial:
+        partial.write_bytes(corpus_text(output.name, described).encode("utf-8", "backslashreplace"))
+    say(f"wrote {counted(len(described), 'description')} to {output}")
 
 
 def show(

@@ -16,7 +16,7 @@ __all__ = ["doctor"]
 PACKAGES = ("torch", "open_clip_torch", "decord", "av", "zarr", "numpy", "httpx2", "typer")
 
 
-@command("doctor", example="fsarctl doctor --json")
+@command("doctor", example="fsarctl doctor --json", needs_project=False)
 def doctor(session: Session, as_json: Json = False) -> None:
     """What this machine and this project have: versions, devices, weights, keys."""
     from fsarctl.execution.device import gpu_name
@@ -24,7 +24,7 @@ def doctor(session: Session, as_json: Json = False) -> None:
 
     settings = session.settings
     findings = {
-        "project": str(settings.root),
+        "project": str(settings.root) if settings.has_file else "none here",
         "cache": str(session.store.root),
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},

@@ -1,6 +1,7 @@
 """`fsarctl init`: the first fsarctl.toml."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 
 from fsarctl.cli.terminal.console import say
 from fsarctl.config.sources import FILE_NAME
-from fsarctl.errors import InputError
+from fsarctl.errors import InputError, UsageError
 
 __all__ = ["init"]
 
@@ -18,13 +19,16 @@ def init(
         Path,
         typer.Argument(metavar="FOLDER", help="Class directories, a public benchmark, or a list file."),
     ] = Path(),
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Write the demo's: drawn shapes and a tiny CLIP, nothing to fetch.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the fsarctl.toml that is here.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, and write nothing.")] = False,
 ) -> None:
     """Look at a folder of clips, and write a commented fsarctl.toml for it here."""
+    from fsarctl.config.demo import demo_file
     from fsarctl.config.schema import SCHEMA_FILE, schema
     from fsarctl.datasets.new_project import project_file
-    from fsarctl.text.corpus import load_corpus
 
     target = Path.cwd() / FILE_NAME
     if target.exists() and not force and not dry_run:
@@ -32,9 +36,14 @@ def init(
             f"there is a {FILE_NAME} here already",
             next_step="Look at --dry-run for what would be written; --force replaces it.",
         )
+    if demo and place != Path():
+        raise UsageError(f"--demo looks at no folder, and {place} is one", next_step="Leave out one of them.")
     if not place.exists():
         raise InputError(f"{place} is not there", next_step="Name a directory of clips: fsarctl init FOLDER")
-    text = project_file(place, target.parent, lambda labels: len(load_corpus(()).find(labels)) == len(labels))
+    if demo:
+        text = f"#:schema ./{SCHEMA_FILE}\n{demo_file()}"
+    else:
+        text = project_file(place, target.parent, _all_described)
     if dry_run:
         typer.echo(text, nl=False)
         return
@@ -49,3 +58,10 @@ def init(
                 f"{path} cannot be written: {error.strerror}", next_step="Go elsewhere."
             ) from None
     say(f"wrote {FILE_NAME}; next: fsarctl data check, then fsarctl run")
+
+
+def _all_described(labels: Sequence[str]) -> bool:
+    """Whether the shipped descriptions hold all of these labels."""
+    from fsarctl.text.corpus import load_corpus
+
+    return len(load_corpus(()).find(labels)) == len(labels)

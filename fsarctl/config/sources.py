@@ -9,6 +9,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -29,7 +30,7 @@ from fsarctl.config.tables import (
 from fsarctl.errors import ConfigError
 from fsarctl.errors.addresses import hidden, hidden_within
 
-__all__ = ["FILE_NAME", "Settings", "load_settings", "rows", "table_of", "toml_key"]
+__all__ = ["FILE_NAME", "Settings", "load_settings", "override", "rows", "table_of", "toml_key"]
 
 FILE_NAME = "fsarctl.toml"
 TABLES: Mapping[str, type[Any]] = {
@@ -57,6 +58,8 @@ class Settings:
     origins: Mapping[str, str]
     values: Mapping[str, Any]
     """What the sources say, by dotted key."""
+    has_file: bool = True
+    """False outside a project: everything is a flag's, the environment's, or a default."""
 
     def changed(self, overrides: Sequence[str]) -> "Settings":
         """These settings with more ``--set`` arguments on top.
@@ -66,7 +69,17 @@ class Settings:
         """
         values, origins = dict(self.values), dict(self.origins)
         _merge(values, origins, _overriding(overrides))
-        return _with_paper_layers(Settings(self.root, _build(values, origins), origins, values))
+        config = _build(values, origins)
+        return _with_paper_layers(replace(self, config=config, origins=origins, values=values))
+
+    def require_file(self) -> None:
+        """Refuse what a project alone can answer.
+
+        Raises:
+            ConfigError: there is no fsarctl.toml here or above.
+        """
+        if not self.has_file:
+            raise _no_project(self.root)
 
     def dataset(self, name: str) -> DatasetConfig:
         """The [datasets.NAME] table.
@@ -113,10 +126,19 @@ def toml_key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
+def override(key: str, text: str) -> str:
+    """A ``--set`` argument that gives ``key`` this text, even where it looks like a number."""
+    return f"{key}={text if _parse(text.strip()) == text else json.dumps(text, ensure_ascii=False)}"
+
+
 def load_settings(
-    start: Path, overrides: Sequence[str] = (), environment: Mapping[str, str] = os.environ
+    start: Path,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] = os.environ,
+    *,
+    required: bool = True,
 ) -> Settings:
-    """The settings that hold in ``start``.
+    """The settings that hold in ``start``; unless ``required``, also where there is no project.
 
     ``overrides`` are ``--set`` arguments, ``"train.lr=0.01"``: the value is TOML, or a plain string.
 
@@ -125,12 +147,9 @@ def load_settings(
             type or out of range.
     """
     path = _find(start)
-    try:
-        file = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", next_step="Make it readable.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}", next_step="Correct that line.") from None
+    if path is None and required:
+        raise _no_project(start)
+    file = _read(path) if path else {}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     sources = [
@@ -139,7 +158,8 @@ def load_settings(
         *_overriding(overrides),
     ]
     _merge(values, origins, sources)
-    return _with_paper_layers(Settings(path.parent, _build(values, origins), origins, values))
+    root = path.parent if path else start.resolve()
+    return _with_paper_layers(Settings(root, _build(values, origins), origins, values, path is not None))
 
 
 def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
@@ -206,16 +226,31 @@ def _with_paper_layers(settings: Settings) -> Settings:
     return replace(settings, config=replace(settings.config, model=model), origins=origins)
 
 
-def _find(start: Path) -> Path:
+def _find(start: Path) -> Path | None:
     if not start.is_dir():
         raise ConfigError(f"there is no directory {start}", next_step="Correct --project.")
     for folder in (start, *start.resolve().parents):
         if (folder / FILE_NAME).is_file():
             return (folder / FILE_NAME).resolve()
-    raise ConfigError(
+    return None
+
+
+def _no_project(start: Path) -> ConfigError:
+    there = "" if start.resolve() == Path.cwd() else f"cd {shlex.quote(str(start))} && "
+    return ConfigError(
         f"there is no {FILE_NAME} in {start} or above it",
-        next_step="Go to a project, name one with --project, or write one (README: your own folder).",
+        next_step=f"{there}fsarctl init --demo (a project that runs as it is); for your own clips: fsarctl "
+        "init FOLDER; and --project names one that is elsewhere.",
     )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", next_step="Make it readable.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", next_step="Correct that line.") from None
 
 
 def _flatten(file: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -20,6 +20,7 @@ WHOLE_LINES = "line"
 
 LONGEST_LABEL = 300
 _FORMAT = "A label list is UTF-8 text with one action label per line, such as: juggling balls"
+_EXAMPLE = ("juggling balls", "long jump")
 _LINES_SHOWN = 5
 _SAMPLE = 60
 _CLOSE = 0.75
@@ -48,7 +49,7 @@ def read_labels(
             a label (control characters, or more than 300 characters). Line numbers are named. Or it is a
             table and no column is named, or it has no such column.
     """
-    content = read_text(path, "label list", _FORMAT)
+    content = read_text(path, "label list", _FORMAT, example=_EXAMPLE)
     text = content.removeprefix(BYTE_ORDER_MARK)
     lines = _entries(path, text, column, command)
     _refuse_lines(path, lines)

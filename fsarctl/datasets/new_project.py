@@ -145,7 +145,8 @@ def _look(place: Path, project: Path) -> Sight:
     if not tree.videos:
         raise InputError(
             f"there are no videos under {place}",
-            next_step="Name the directory that holds one directory of clips per class: fsarctl init FOLDER",
+            next_step="fsarctl init --demo (drawn shapes, to try it without clips); with clips: fsarctl init "
+            "FOLDER, the directory that holds one directory of clips per class.",
         )
     if benchmark := _benchmark(tree):
         return _public(DatasetConfig(kind="benchmark", name=benchmark, root=written), project)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fsarctl.errors import InputError
@@ -27,15 +27,16 @@ BINARY = {
 """How files begin that people take for text, and what they are."""
 
 
-def read_text(path: Path, what: str, shape: str) -> str:
+def read_text(path: Path, what: str, shape: str, *, example: Sequence[str] = ()) -> str:
     """The whole file, with its byte order mark if it has one.
 
-    ``what`` it is ("label list") and ``shape``, a sentence on how it is written, stand in the errors.
+    ``what`` it is ("label list") and ``shape``, a sentence on how it is written, stand in the errors, and
+    lines of an ``example``, where there are any, in the command that writes a file that is not there.
 
     Raises:
         InputError: it is not there, a directory, unreadable, or not UTF-8 text.
     """
-    content = _read(path, what, shape)
+    content = _read(path, what, shape, example)
     if encoding := _wide_encoding(content):
         raise InputError(
             f"{path} is {encoding}, not UTF-8 (line 1)",
@@ -95,14 +96,16 @@ def _iconv(path: Path, encoding: str) -> str:
     return f"iconv -f {encoding} -t UTF-8 {shlex.quote(str(path))} > {shlex.quote(str(copy))}"
 
 
-def _read(path: Path, what: str, shape: str) -> bytes:
+def _read(path: Path, what: str, shape: str, example: Sequence[str]) -> bytes:
     if path.is_dir():
         raise InputError(f"{path} is a directory, not a {what}", next_step=shape)
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise InputError(
-            f"there is no {what} {path}", next_step=f"Write it, or correct the path. {shape}"
-        ) from None
+        step = "Write it, or correct the path."
+        if example and path.parent.is_dir():
+            lines = "".join(f"{line}\\n" for line in example)
+            step = f"printf '{lines}' > {shlex.quote(str(path))} writes one."
+        raise InputError(f"there is no {what} {path}", next_step=f"{step} {shape}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the {what} {path}: {error}", next_step=shape) from None

@@ -28,6 +28,7 @@ __all__ = [
     "Corpus",
     "SubActions",
     "action_prompts",
+    "corpus_text",
     "needs_descriptions",
     "prompts_of",
     "load_corpus",
@@ -45,6 +46,7 @@ SHIPPED = "shipped"
 DESCRIPTIONS = "descriptions.json"
 """The file of a describe artifact."""
 
+_YAML = (".yaml", ".yml")
 LONGEST_SENTENCE = 240
 """Characters; CLIP reads 77 tokens, label and prompt included, and drops the rest in silence."""
 
@@ -198,7 +200,7 @@ def parse_corpus(name: str, content: bytes) -> dict[str, SubActions]:
         InputError: it is no such JSON or YAML; the message names the file and the label.
     """
     shape = 'A corpus file reads {"label": ["beginning.", "process.", "end."], ...}, in UTF-8.'
-    is_yaml = name.endswith((".yaml", ".yml"))
+    is_yaml = name.endswith(_YAML)
     kind = "YAML" if is_yaml else "JSON"
     try:
         text = content.decode("utf-8-sig")
@@ -226,6 +228,14 @@ def parse_corpus(name: str, content: bytes) -> dict[str, SubActions]:
         except ValueError as error:
             raise InputError(f"{name}: the description of {label!r} {error}", next_step=shape) from None
     return descriptions
+
+
+def corpus_text(name: str, descriptions: Mapping[str, SubActions]) -> str:
+    """The text of a corpus file as ``parse_corpus`` reads it: YAML if ``name`` ends so, else JSON."""
+    lists = {label: list(sentences) for label, sentences in descriptions.items()}
+    if name.endswith(_YAML):
+        return yaml.safe_dump(lists, allow_unicode=True, sort_keys=False, width=1000)
+    return json.dumps(lists, indent=1, ensure_ascii=False) + "\n"
 
 
 def _yaml_pairs(text: str) -> object:

@@ -6,7 +6,7 @@ command has (--project, --cache, --set, --debug).
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,8 +42,13 @@ class Command:
         group.command(self.name, cls=VariadicCommand, epilog=f"Example: {self.example}")(self.run)
 
 
-def command(name: str, *, example: str) -> Callable[[Callable[..., None]], Command]:
-    """Make a function whose first parameter is the session the command ``name``."""
+def command(
+    name: str, *, example: str, needs_project: bool = True
+) -> Callable[[Callable[..., None]], Command]:
+    """Make a function whose first parameter is the session the command ``name``.
+
+    Unless it ``needs_project``, it also works where no fsarctl.toml is.
+    """
 
     def common(
         project: Annotated[
@@ -67,9 +72,8 @@ def command(name: str, *, example: str) -> Callable[[Callable[..., None]], Comma
         def run(**words: Any) -> None:
             options = {each.name: words.pop(each.name) for each in shared}
             try:
-                function(
-                    Session.open(options["project"], options["cache"], options["overrides"] or []), **words
-                )
+                where = (options["project"], options["cache"], options["overrides"] or [])
+                function(Session.open(*where, needs_project=needs_project), **words)
             except KeyboardInterrupt:
                 say("interrupted: what is finished is kept, and the same command goes on from there")
                 raise typer.Exit(130) from None
@@ -94,23 +98,38 @@ class Session:
     """What names this project, store and overrides on any other command line."""
 
     @classmethod
-    def open(cls, project: Path | None, cache: Path | None, overrides: Sequence[str]) -> "Session":
+    def open(
+        cls, project: Path | None, cache: Path | None, overrides: Sequence[str], *, needs_project: bool = True
+    ) -> "Session":
         """The project that ``project``, $FSARCTL_PROJECT or the working directory is in.
 
         Raises:
-            ConfigError: there is none, or its settings are wrong.
+            ConfigError: there is none and the command ``needs_project``, or its settings are wrong.
         """
         from fsarctl.artifacts import Store
         from fsarctl.artifacts.command import Option
         from fsarctl.config.sources import load_settings
 
-        settings = load_settings(project or Path(os.environ.get("FSARCTL_PROJECT") or "."), overrides)
+        start = project or Path(os.environ.get("FSARCTL_PROJECT") or ".")
+        settings = load_settings(start, overrides, required=needs_project)
         place = cache or Path(os.environ.get("FSARCTL_CACHE") or settings.root / "cache")
         reporter = make_reporter()
         places = {"--project": project, "--cache": cache}
         flags = [Option(name, (str(path),)) for name, path in places.items() if path]
         store = Store(place, reporter=reporter, project=settings.root)
         return cls(settings, store, reporter, (*flags, *_overrides(overrides)))
+
+    def overridden(self, values: Mapping[str, str]) -> "Session":
+        """This session with some settings replaced, as further --set arguments would.
+
+        Raises:
+            ConfigError: a value is none of that setting.
+        """
+        from fsarctl.config.sources import override
+
+        overrides = [override(key, value) for key, value in values.items()]
+        flags = (*self.flags, *_overrides(overrides))
+        return replace(self, settings=self.settings.changed(overrides), flags=flags)
 
     def pipeline(self, *, dataset: str | None = None, workers: int = 1, **options: Any) -> "Pipeline":
         """The project's units, for what the flags say to run."""

@@ -8,7 +8,22 @@ from pathlib import Path
 from fsarctl.cli.terminal.console import say
 from fsarctl.errors import InputError
 
-__all__ = ["open_file", "writing"]
+__all__ = ["open_file", "require_writable", "writing"]
+
+
+def require_writable(path: Path) -> None:
+    """Make sure, before work is done for it, that a file may be written there.
+
+    Raises:
+        InputError: it is read-only or no file, or its folder is not there.
+    """
+    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+        raise InputError(
+            f"{path} is {'read-only' if path.is_file() else 'no file'}",
+            next_step="Name another with --output.",
+        )
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent}", next_step="Make it, or name another --output.")
 
 
 @contextmanager
@@ -19,11 +34,7 @@ def writing(path: Path) -> Iterator[Path]:
         InputError: it cannot be written there.
     """
     path = path.resolve()
-    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
-        raise InputError(
-            f"{path} is {'read-only' if path.is_file() else 'no file'}",
-            next_step="Name another with --output.",
-        )
+    require_writable(path)
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial

@@ -75,7 +75,8 @@ class Server:
         if not key and self.is_openai:
             raise ConfigError(
                 f"describe.source is openai, and the environment variable {KEY_VARIABLE} is not set",
-                next_step=f"Set {KEY_VARIABLE}, or describe.base_url for a server that needs no key.",
+                next_step=f"export {KEY_VARIABLE}=... with your key; or --base-url (describe.base_url) for a "
+                "server that needs none; or --source corpus (describe.source) for written descriptions.",
             )
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ConfigError(

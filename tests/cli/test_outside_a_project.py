@@ -1,0 +1,94 @@
+"""The first five minutes: an empty folder, and no fsarctl.toml anywhere."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typed import Typed, type_in
+
+from fsarctl.config.demo import demo_file
+from fsarctl.config.sources import load_settings
+from fsarctl.text.corpus import parse_corpus
+
+
+def suggested(refused: Typed) -> str:
+    """The command that the next step of an error begins with."""
+    assert refused.returncode == 3
+    step = refused.stderr.partition("next:")[2].strip()
+    return step.partition(" (")[0].partition(" writes one")[0]
+
+
+def test_doctor_needs_no_project_and_writes_nothing(tmp_path: Path) -> None:
+    found = json.loads(type_in(tmp_path, "fsarctl doctor --json").stdout)
+    assert found["project"] == "none here"
+    assert found["torch"] != "not installed"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "line", ["fsarctl run", "fsarctl describe", "fsarctl status", "fsarctl eval --shots 1", "fsarctl init"]
+)
+def test_what_needs_a_project_names_a_command_that_makes_one(tmp_path: Path, line: str) -> None:
+    command = suggested(type_in(tmp_path, line, expect=3))
+    assert command == "fsarctl init --demo"
+    type_in(tmp_path, command)
+    type_in(tmp_path, "fsarctl status --shots 1")
+
+
+def test_the_folder_that_project_names_is_where_its_command_goes(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    refused = type_in(tmp_path, "fsarctl run --project 'a b'", expect=3)
+    assert suggested(refused) == "cd 'a b' && fsarctl init --demo"
+
+
+def test_a_list_that_is_not_there_is_written_by_the_command(tmp_path: Path) -> None:
+    line = "fsarctl describe --labels kinetics.txt"
+    subprocess.run(["sh", "-c", suggested(type_in(tmp_path, line, expect=3))], cwd=tmp_path, check=True)
+    type_in(tmp_path, line)
+
+
+def test_labels_that_nothing_describes(tmp_path: Path) -> None:
+    (tmp_path / "my labels.txt").write_text("long jump\nflying a carpet\n")
+    command = suggested(type_in(tmp_path, "fsarctl describe --labels 'my labels.txt'", expect=3))
+    assert command == "fsarctl describe --labels 'my labels.txt' --set describe.missing=label"
+    type_in(tmp_path, command + " -o made.yaml")
+    # What stands for itself is no description, and a file with it would be refused.
+    assert list(parse_corpus("made.yaml", (tmp_path / "made.yaml").read_bytes())) == ["long jump"]
+
+
+def test_the_demo_overwrites_nothing(tmp_path: Path) -> None:
+    place = tmp_path / "fsarctl-demo"
+    place.mkdir()
+    (place / "mine.txt").write_text("mine")
+    assert suggested(type_in(tmp_path, "fsarctl demo", expect=3)) == "fsarctl demo fsarctl-demo-2"
+    (place / "fsarctl.toml").write_text("[describe]\nsource = 'corpus'\n")
+    type_in(tmp_path, "fsarctl demo", expect=3)
+    assert sorted(each.name for each in place.iterdir()) == ["fsarctl.toml", "mine.txt"]
+    (tmp_path / "file").touch()
+    type_in(tmp_path, "fsarctl demo file", expect=3)
+
+
+def test_the_demo_is_this_repository_s_own_project(tmp_path: Path) -> None:
+    here = Path(__file__).parents[2]
+    assert demo_file() == (here / "fsarctl.toml").read_text(encoding="utf-8")
+    type_in(tmp_path, "fsarctl init --demo")
+    assert load_settings(tmp_path, environment={}).config == load_settings(here, environment={}).config
+
+
+@pytest.mark.parametrize("line", ["--help", "config show --json --project PLACE", "run --project nowhere"])
+def test_a_reader_that_has_gone_ends_it_quietly(line: str) -> None:
+    words = [str(Path(__file__).parents[2]) if word == "PLACE" else word for word in line.split()]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", "from fsarctl.cli import main; main()", *words],
+        stdout=writing,
+        stderr=writing if "nowhere" in line else subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == 128 + 13
+    assert not done.stderr

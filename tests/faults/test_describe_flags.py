@@ -1,0 +1,61 @@
+"""``fsarctl describe`` in an empty folder: flags or the environment alone say whom to ask."""
+
+import json
+from pathlib import Path
+
+import pytest
+from loopback_server import failure, good, loopback
+from typed import type_in
+
+from fsarctl.text.corpus import parse_corpus
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "list.txt").write_text("a\nb\n")
+    (tmp_path / "prompt.txt").write_text("{label}")  # what the server answers to
+    return tmp_path
+
+
+LINE = "fsarctl describe --labels list.txt --set describe.template=prompt.txt"
+
+
+@pytest.mark.parametrize("name", ["made.json", "made.yaml", "made.yml"])
+def test_flags_alone_ask_a_server_and_what_they_write_is_read(folder: Path, name: str) -> None:
+    with loopback() as server:
+        line = f"{LINE} --base-url {server.url} --model 1.5 -o {name}"
+        type_in(folder, line)
+        assert {request.body["model"] for request in server.requests} == {"1.5"}
+    assert set(parse_corpus(name, (folder / name).read_bytes())) == {"a", "b"}
+    (folder / "fsarctl.toml").write_text(f'[describe]\nfiles = ["{name}"]\n')
+    shown = type_in(folder, "fsarctl describe --labels list.txt --show --json")
+    assert [row["source"] for row in json.loads(shown.stdout)["descriptions"]] == ["corpus", "corpus"]
+
+
+def test_the_environment_alone_asks_a_server(folder: Path) -> None:
+    with loopback() as server:
+        words = {"FSARCTL_DESCRIBE_SOURCE": "openai", "FSARCTL_DESCRIBE_MODEL": "m"}
+        type_in(folder, LINE, OPENAI_BASE_URL=server.url, **words)
+        assert {request.body["model"] for request in server.requests} == {"m"}
+
+
+def test_answers_are_written_though_some_labels_failed(folder: Path) -> None:
+    with loopback(lambda asked: failure(400) if asked.prompt == "b" else good(asked.prompt)) as server:
+        line = f"{LINE} --base-url {server.url} --model m -o made.json"
+        type_in(folder, line, expect=7)
+    assert list(json.loads((folder / "made.json").read_text())) == ["a"]
+
+
+def test_nobody_is_paid_for_what_cannot_be_written(folder: Path) -> None:
+    with loopback() as server:
+        line = f"{LINE} --base-url {server.url} --model m"
+        refused = type_in(folder, f"{line} -o no/made.json", expect=3)
+        type_in(folder, f"{line} -o made.json --dry-run", expect=2)
+        assert server.requests == []
+    assert "there is no folder no" in refused.stderr
+
+
+def test_openai_itself_needs_a_key_and_the_ways_around_are_named(folder: Path) -> None:
+    refused = type_in(folder, f"{LINE} --source openai", expect=3)
+    for way in ("export OPENAI_API_KEY=", "--base-url", "--source corpus"):
+        assert way in refused.stderr
