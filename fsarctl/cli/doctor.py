@@ -20,7 +20,7 @@ PACKAGES = ("torch", "open_clip_torch", "decord", "av", "zarr", "numpy", "httpx2
 def doctor(session: Session, as_json: Json = False) -> None:
     """What this machine and this project have: versions, devices, weights, keys."""
     from fsarctl.execution.device import gpu_name
-    from fsarctl.methods.build import weight_files
+    from fsarctl.methods.weights import weight_files
 
     settings = session.settings
     findings = {

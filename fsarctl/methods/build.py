@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from fsarctl.artifacts import JSON, Files
 from fsarctl.config.parts import Part, find_part
-from fsarctl.config.paths import located
 from fsarctl.config.tables import MetricName, ModelConfig, SubActionUse
-from fsarctl.errors import ConfigError, InputError
-from fsarctl.models import tiny_clip
-from fsarctl.models.catalogue import TINY, architecture, own_backbone
+from fsarctl.errors import ConfigError
+from fsarctl.methods.weights import weight_files
+from fsarctl.models.catalogue import architecture, own_backbone
 from fsarctl.models.strategies import adapters_of
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ __all__ = [
     "require_layers",
     "text_use",
     "tokens_of",
-    "weight_files",
 ]
 
 OPEN_CLIP_LAYERS = 12  # of an encoder whose configuration does not say
@@ -48,43 +46,6 @@ ADAPTER_FIELDS = (
     "task_adapter_start",
     "crop",
 )
-
-
-def weight_files(model: ModelConfig, root: Path) -> dict[str, Path]:
-    """The weight files that ``model`` reads from this machine, by name; none for a hub tag or random.
-
-    A file of that name in the project wins over a hub tag.
-
-    Raises:
-        ConfigError: weights and backbone do not go together.
-        InputError: the local file does not exist.
-    """
-    if model.weights == "shipped":
-        if model.backbone != TINY:
-            raise ConfigError(
-                f"no weights ship for backbone {model.backbone!r}",
-                next_step='Set model.weights to an open_clip tag such as "openai", or to a local file.',
-            )
-        return {
-            "weights": Path(tiny_clip.WEIGHTS),
-            "bpe": Path(tiny_clip.BPE),
-            "config": Path(tiny_clip.CONFIG),
-        }
-    if model.backbone == TINY and model.weights == "openai":
-        raise ConfigError(
-            "there are no OpenAI weights for the tiny backbone", next_step='Set model.weights = "shipped".'
-        )
-    if model.weights == "random":
-        return {}
-    path = located(model.weights, root)
-    if path.is_file():
-        return {"weights": path}
-    if "/" in model.weights or "." in model.weights:
-        raise InputError(
-            f"model.weights names {model.weights}, and there is no such file",
-            next_step=f"Put the weights of {model.backbone} at {path}, or correct model.weights.",
-        )
-    return {}
 
 
 def model_key(model: ModelConfig, root: Path, *, adapters: bool) -> tuple[dict[str, JSON], dict[str, Files]]:
@@ -129,14 +90,10 @@ def build_model(
     import torch
 
     from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
-    from fsarctl.models.backbone import load_backbone, require_tag
+    from fsarctl.models.backbone import load_backbone
 
-    files = weight_files(model, root)
-    if not files and model.weights != "random":
-        require_tag(model.backbone, model.weights)
-    backbone = load_backbone(
-        model.backbone, str(files["weights"]) if files and model.weights != "shipped" else model.weights
-    )
+    weight_files(model, root)
+    backbone = load_backbone(model.backbone, model.weights, root=root)
     generator = torch.Generator().manual_seed(seed)
     if adapters and (part := model.own_method):
         own = method_class(part)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fsarctl.errors import FsarctlError, InputError
 from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
-from fsarctl.models.backbone import build_backbone
+from fsarctl.models.backbone import Weights, build_backbone, fitting
 from fsarctl.models.released import ReleasedState, from_released, to_released
 
 __all__ = ["TOLERANCES", "Difference", "differences", "golden_model", "read_arrays"]
@@ -96,8 +96,9 @@ def golden_model(path: Path, arrays: Mapping[str, Tensor]) -> tuple[TaskAdapterP
             "layers": _blocks(clip, ""),
         },
     }
+    weights = Weights(fitting(path.stem, configuration, clip, what=str(path)))
     model = TaskAdapterPlusPlus(
-        build_backbone(path.stem, configuration, clip),
+        build_backbone(path.stem, configuration, weights),
         visual_layers=int(sizes["L"]),
         text_layers=int(sizes["M"]),
         frames=arrays["input/query_frames"].shape[1],

@@ -1,8 +1,5 @@
 """The frozen backbone: an open_clip CLIP with a ViT, from the hub, a local file, or as random numbers."""
 
-import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +8,18 @@ from typing import Any, Protocol
 import open_clip
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from fsarctl.config.paths import located
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.models import tiny_clip
+from fsarctl.models import hub, tiny_clip
+from fsarctl.models.activation import OPENAI_SIZES, require_activation, settle_activation, twin
 from fsarctl.models.catalogue import PLAIN, PLAIN_TOP, TINY, architecture, own_backbone
+from fsarctl.models.layouts import arrange
+from fsarctl.models.weight_file import read_weights, require_finite
 
-__all__ = ["Backbone", "Tokenizer", "build_backbone", "load_backbone", "require_tag"]
+__all__ = ["Backbone", "Tokenizer", "Weights", "build_backbone", "fitting", "load_backbone", "load_weights"]
 
 
 class Tokenizer(Protocol):
@@ -30,6 +29,18 @@ class Tokenizer(Protocol):
     eot_token_id: int
 
     def encode(self, text: str) -> list[int]: ...
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A CLIP's weights under open_clip's names, float32, and what is known of their pictures."""
+
+    state: Mapping[str, Tensor]
+    mean: tuple[float, ...] | None = None
+    """Of the three colours; None: OpenAI's, as ``std``."""
+    std: tuple[float, ...] | None = None
+    remarks: tuple[str, ...] = ()
+    """What a user should know of them."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ class Backbone:
     mean: tuple[float, ...]
     """Of the three colours, on pixels scaled to 0-1."""
     std: tuple[float, ...]
+    remarks: tuple[str, ...] = ()
+    """What a user should know of its weights."""
 
     @property
     def image_size(self) -> int:
@@ -87,80 +100,76 @@ class Backbone:
         return tokens
 
 
-def load_backbone(name: str, weights: str, *, seed: int = 0) -> Backbone:
+def load_backbone(name: str, weights: str, *, root: Path = Path(), seed: int = 0) -> Backbone:
     """The backbone ``name`` with ``weights``, frozen.
 
     Args:
         name: an open_clip ViT ("ViT-B-16-quickgelu"), or "tiny", which ships with fsarctl.
-        weights: an open_clip tag ("openai"), fetched from its hub and kept by it; a local file, one of
-            .safetensors, a PyTorch state dict, or an OpenAI TorchScript archive; "shipped", for tiny; or
-            "random", a pure function of ``seed``.
+        weights: an open_clip tag ("openai"), fetched from its hub and kept by it; a local file of any format
+            and layout that ``weight_file`` and ``layouts`` read; "shipped", for tiny; or "random", a pure
+            function of ``seed``.
+        root: where a relative path of a local file begins.
         seed: of random weights.
 
     Raises:
         ConfigError: no such backbone, or it is not a plain ViT CLIP, or the weights are not for it.
         InputError: the file is missing, damaged or another model's, or cannot be fetched.
     """
-    configuration = architecture(name)
-    _require_plain(name, configuration)
+    configuration = plain_architecture(name)
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return build_backbone(name, configuration, None)
+    return build_backbone(name, configuration, load_weights(name, weights, root=root))
+
+
+def load_weights(name: str, weights: str, *, root: Path = Path()) -> Weights:
+    """The weights of a backbone, checked against its architecture, which need not be built for it.
+
+    Arguments and errors are those of ``load_backbone``, but that random weights are none.
+    """
+    configuration = plain_architecture(name)
     if weights == "shipped" and name == TINY:
-        return build_backbone(name, configuration, _read_state(Path(tiny_clip.WEIGHTS)))
-    tag = open_clip.get_pretrained_cfg(name, weights)
-    if tag:
-        _require_activation(name, configuration, bool(tag.get("quick_gelu", False)), f"weights {weights!r}")
-        state = _read_state(_fetch(name, weights, tag))
-        return build_backbone(name, configuration, state, mean=tag.get("mean"), std=tag.get("std"))
-    path = located(weights, Path())
+        return Weights(load_file(tiny_clip.WEIGHTS))
+    path = located(weights, root)
+    tag: hub.Tag = {}
     if not path.is_file():
-        require_tag(name, weights)
-    state = _read_state(path)
-    if OPENAI_ONLY & state.keys():
-        _require_activation(name, configuration, True, str(path))
-    return build_backbone(name, configuration, {k: v for k, v in state.items() if k not in OPENAI_ONLY})
+        tag = hub.require_tag(name, weights, path.absolute())
+        require_activation(name, configuration, bool(tag.get("quick_gelu", False)), f"weights {weights!r}")
+        path = hub.fetch(name, weights, tag, root)
+    found = read_weights(path)
+    remarks = list(found.remarks)
+    if not tag:
+        other = twin(name)
+        published = hub.published(name) | (hub.published(other) if other else {})
+        remarks += settle_activation(name, configuration, path, found.state, published)
+    held = {key: value for key, value in found.state.items() if key not in OPENAI_SIZES}
+    state = fitting(name, configuration, held, what=str(path))
+    require_finite(state, path)
+    return Weights(state, tag.get("mean"), tag.get("std"), tuple(remarks))
 
 
-# OpenAI's archives keep three sizes as if they were weights; nobody else's do.
-OPENAI_ONLY = {"input_resolution", "context_length", "vocab_size"}
-
-
-def require_tag(name: str, weights: str) -> None:
-    """Refuse weights that are no tag of open_clip's hub.
-
-    Raises:
-        InputError: it is none; the message lists the tags of ``name``.
-    """
-    if not open_clip.get_pretrained_cfg(name, weights):
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-        raise InputError(
-            f"weights {weights!r} is neither a file nor a tag of backbone {name} (tags: {tags})",
-            next_step=f"Put the file at {Path(weights).absolute()}, or set model.weights to where it is.",
-        )
-
-
-def build_backbone(
-    name: str,
-    configuration: Mapping[str, Any],
-    state: Mapping[str, Tensor] | None,
-    *,
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
-) -> Backbone:
-    """A frozen backbone from open_clip's model configuration (JSON, hence untyped) and a state dict.
-
-    With ``state`` None the weights are what open_clip starts from, and the global generator decides.
+def fitting(
+    name: str, configuration: Mapping[str, Any], state: Mapping[str, Tensor], *, what: str
+) -> dict[str, Tensor]:
+    """The tensors of ``state`` under open_clip's names; ``what`` is where they come from, for messages.
 
     Raises:
-        InputError: names or shapes of ``state`` are not those of the configuration.
+        InputError: their names or shapes are not those of the configuration.
     """
-    part = own_backbone(name)
-    make = getattr(part.load(), "make", None) if part else None
-    clip = make(configuration) if make else open_clip.CLIP(**configuration)
-    if state is not None:
-        _load_state(name, clip, state)
+    with torch.device("meta"):  # for names and shapes alone
+        wanted = _new_clip(name, configuration).state_dict()
+    return arrange(state, wanted, what=what, of=f"backbone {name}")
+
+
+def build_backbone(name: str, configuration: Mapping[str, Any], weights: Weights | None) -> Backbone:
+    """A frozen backbone from open_clip's model configuration (JSON, hence untyped) and its weights.
+
+    Without weights they are what open_clip starts from, and the global generator decides.
+    """
+    clip = _new_clip(name, configuration)
+    if weights is not None:
+        clip.load_state_dict(weights.state)
     clip.requires_grad_(False).eval()
     text = configuration["text_cfg"]
     arguments = {"bpe_path": str(tiny_clip.BPE)} if name == TINY else {}
@@ -169,12 +178,25 @@ def build_backbone(
         name=name,
         clip=clip,
         tokenizer=tokenizer,
-        mean=tuple(mean or OPENAI_DATASET_MEAN),
-        std=tuple(std or OPENAI_DATASET_STD),
+        mean=tuple((weights and weights.mean) or OPENAI_DATASET_MEAN),
+        std=tuple((weights and weights.std) or OPENAI_DATASET_STD),
+        remarks=weights.remarks if weights else (),
     )
 
 
-def _require_plain(name: str, configuration: Mapping[str, Any]) -> None:
+def _new_clip(name: str, configuration: Mapping[str, Any]) -> Any:
+    part = own_backbone(name)
+    make = getattr(part.load(), "make", None) if part else None
+    return make(configuration) if make else open_clip.CLIP(**configuration)
+
+
+def plain_architecture(name: str) -> Mapping[str, Any]:
+    """open_clip's configuration of backbone ``name``.
+
+    Raises:
+        ConfigError: there is none, or it is no plain CLIP with a ViT.
+    """
+    configuration = architecture(name)
     other = sorted(configuration.keys() - PLAIN_TOP)
     for table, plain in PLAIN.items():
         other += sorted(configuration[table].keys() - plain)
@@ -185,89 +207,4 @@ def _require_plain(name: str, configuration: Mapping[str, Any]) -> None:
             f"backbone {name} is not a plain ViT CLIP, which the adapters need ({', '.join(other)})",
             next_step="Use for example ViT-B-16-quickgelu, ViT-B-32-quickgelu or ViT-L-14-quickgelu.",
         )
-
-
-def _require_activation(name: str, configuration: Mapping[str, Any], quick_gelu: bool, what: str) -> None:
-    # With the other activation everything loads and runs, and every feature is slightly wrong.
-    if bool(configuration.get("quick_gelu", False)) != quick_gelu:
-        right = f"{name}-quickgelu" if quick_gelu else name.removesuffix("-quickgelu")
-        raise ConfigError(
-            f"{what} was trained with {'QuickGELU' if quick_gelu else 'GELU'}; backbone {name} has the other",
-            next_step=f'Set model.backbone = "{right}".',
-        )
-
-
-def _fetch(name: str, weights: str, tag: Mapping[str, Any]) -> Path:
-    try:
-        return Path(open_clip.download_pretrained(dict(tag)))
-    except Exception as error:  # the hub's client raises a different type for every way a network can fail
-        raise InputError(
-            f"weights {weights!r} of backbone {name} are not on this machine and could not be fetched "
-            f"({type(error).__name__})",
-            next_step="Connect this machine to the network once, or copy the weight file here "
-            "and set model.weights to its path.",
-        ) from error
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """Names and tensors of a weight file, float32; nothing is unpickled but tensors."""
-    try:
-        if path.suffix == ".safetensors":
-            state: Any = load_file(path)
-        elif _is_torchscript(path):
-            state = _read_torchscript(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        # What torch says of unsafe pickles ends in advice that must not be followed.
-        unsafe = isinstance(error, pickle.UnpicklingError)
-        reason = (
-            "it holds more than tensors" if unsafe else (str(error) or type(error).__name__).splitlines()[0]
-        )
-        raise InputError(
-            f"{path} cannot be read as weights: {reason}",
-            next_step="Fetch it again, or convert it to .safetensors: only tensors are read.",
-        ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]  # a training checkpoint of open_clip
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(
-            f"{path} holds no state dict",
-            next_step="Save model.state_dict() of the CLIP model, and nothing else.",
-        )
-    return {str(key).removeprefix("module."): value.float() for key, value in state.items()}
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(entry.endswith("/constants.pkl") for entry in archive.namelist())
-
-
-def _read_torchscript(path: Path) -> dict[str, Tensor]:
-    with warnings.catch_warnings():
-        # OpenAI's files are of this kind, whatever becomes of TorchScript.
-        warnings.simplefilter("ignore")
-        module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
-    state: dict[str, Tensor] = module.state_dict()
-    state.pop("attn_mask", None)  # a constant, which tracing turns into a weight
-    return state
-
-
-def _load_state(name: str, clip: Any, state: Mapping[str, Tensor]) -> None:
-    wanted = clip.state_dict()
-    problems = [f"{key} is missing" for key in sorted(wanted.keys() - state.keys())]
-    problems += [f"{key} is unknown" for key in sorted(state.keys() - wanted.keys())]
-    problems += [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(value.shape)}"
-        for key, value in wanted.items()
-        if key in state and state[key].shape != value.shape
-    ]
-    if problems:
-        raise InputError(
-            f"these weights are not of backbone {name}: {', '.join(problems[:3])}"
-            + (f" and {len(problems) - 3} more" if len(problems) > 3 else ""),
-            next_step="Set model.backbone to the model that the weights are of.",
-        )
-    clip.load_state_dict(state)
+    return configuration

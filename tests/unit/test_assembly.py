@@ -9,7 +9,8 @@ from fsarctl.artifacts import Files
 from fsarctl.config.tables import ModelConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.execution.device import Machine
-from fsarctl.methods.build import build_model, model_key, weight_files
+from fsarctl.methods.build import build_model, model_key
+from fsarctl.methods.weights import weight_files
 from fsarctl.models.catalogue import image_side, stored_side
 
 TINY = ModelConfig(backbone="tiny", weights="shipped", visual_layers=1, text_layers=1)

@@ -1,0 +1,198 @@
+"""Under which names a weight file holds a CLIP: the layouts that are read, and those known by name alone."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fsarctl.errors import InputError
+
+__all__ = ["Layout", "arrange", "layout_of"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way to name the tensors of a CLIP."""
+
+    title: str
+    sources: Callable[[str], tuple[str, ...]]
+    """open_clip's name of a tensor -> the names of those that it is made of, one under the other."""
+    transposed: frozenset[str] = frozenset()
+    """open_clip's names of matrices that are kept the other way round."""
+
+
+def layout_of(names: Iterable[str], what: str) -> Layout:
+    """The layout of tensors of these names; ``what`` is where they come from, for messages.
+
+    Raises:
+        InputError: it is none that is read; what it is is named.
+    """
+    held = list(names)
+    for title, pattern, step in OTHERS:
+        if _any_begins(held, pattern):
+            raise InputError(f"{what} is not read as a CLIP: it holds {title}", next_step=step)
+    towers = [(layout, _any_begins(held, image), _any_begins(held, text)) for layout, (image, text) in READ]
+    for layout, image, text in towers:
+        if image and text:
+            return layout
+    for layout, image, text in reversed(towers):
+        if image or text:
+            alone = "image" if image else "text"
+            raise InputError(
+                f"{what} holds the {alone} tower alone, in {layout.title}",
+                next_step="Use the weights of the whole CLIP model: image and text tower.",
+            )
+    raise InputError(
+        f"{what} is in none of the layouts that are read ({', '.join(layout.title for layout, _ in READ)}):"
+        f" it holds {', '.join(sorted(held)[:3])}",
+        next_step="Set model.weights to the weights of a CLIP with a ViT.",
+    )
+
+
+def arrange(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, what: str, of: str
+) -> dict[str, Tensor]:
+    """The tensors of ``state`` under open_clip's names, float32, as ``wanted`` has them.
+
+    ``what`` is where ``state`` comes from and ``of`` what ``wanted`` belongs to, for messages; these use the
+    names of the file.
+
+    Raises:
+        InputError: the layout is none that is read, or names or shapes are not those of ``wanted``.
+    """
+    layout = layout_of(state, what)
+    sources = {name: layout.sources(name) for name in wanted}
+    expected = {source for names in sources.values() for source in names}
+    held = {name for name in state if not IGNORED.search(name)}
+    problems = [f"{name} is missing" for name in sorted(expected - held)]
+    problems += [f"{name} is unknown" for name in sorted(held - expected)]
+    arranged: dict[str, Tensor] = {}
+    for name, parts in sources.items():
+        if not held.issuperset(parts):
+            continue
+        shape = tuple(wanted[name].shape)
+        turned = name in layout.transposed
+        needed = _divided(shape[::-1] if turned else shape, len(parts))
+        others = [part for part in parts if tuple(state[part].shape) != needed]
+        problems += [f"{part} is {tuple(state[part].shape)}, not {needed}" for part in others]
+        packed = [part for part in parts if state[part].dtype not in NUMBERS]
+        problems += [f"{part} is of {str(state[part].dtype).removeprefix('torch.')}" for part in packed]
+        if not others and not packed:
+            whole = torch.cat([state[part] for part in parts]) if len(parts) > 1 else state[parts[0]]
+            arranged[name] = (whole.T if turned else whole).float()
+    if problems:
+        raise InputError(
+            f"these weights are not of {of}: {_some(problems)} ({what}, in {layout.title})",
+            next_step="Set model.backbone to the model that the weights are of, or fetch the whole file.",
+        )
+    return arranged
+
+
+# A mask and positions, which older versions kept as if they were weights, and the bias of a loss.
+IGNORED = re.compile(r"(^|\.)(attn_mask|position_ids|logit_bias)$")
+
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Anything else is weights packed by a scheme of its own."""
+
+BLOCK = {
+    "attn.out_proj": "self_attn.out_proj",
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+OUTSIDE = {
+    "visual.class_embedding": "vision_model.embeddings.class_embedding",
+    "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+    "visual.proj": "visual_projection.weight",
+    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+    "positional_embedding": "text_model.embeddings.position_embedding.weight",
+    "text_projection": "text_projection.weight",
+} | {
+    f"{ours}.{kind}": f"{theirs}.{kind}"
+    for ours, theirs in (
+        ("visual.ln_pre", "vision_model.pre_layrnorm"),  # so it is spelt there
+        ("visual.ln_post", "vision_model.post_layernorm"),
+        ("ln_final", "text_model.final_layer_norm"),
+    )
+    for kind in ("weight", "bias")
+}
+
+
+def _transformers(name: str) -> tuple[str, ...]:
+    block = re.fullmatch(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)\.?_?(weight|bias)", name)
+    if not block:
+        return (OUTSIDE.get(name, name),)
+    place = f"{'vision' if block[1] else 'text'}_model.encoder.layers.{block[2]}"
+    part, kind = block[3].rstrip("._"), block[4]
+    if part == "attn.in_proj":
+        return tuple(f"{place}.self_attn.{each}_proj.{kind}" for each in "qkv")
+    return (f"{place}.{BLOCK[part]}.{kind}",)
+
+
+def _custom_text(name: str) -> tuple[str, ...]:
+    return (name if name.startswith("visual.") or name == "logit_scale" else f"text.{name}",)
+
+
+# Layout -> what tells its image tower, and its text tower.
+READ: Sequence[tuple[Layout, tuple[str, str]]] = (
+    (
+        Layout(
+            "the layout of transformers' CLIPModel",
+            _transformers,
+            frozenset({"visual.proj", "text_projection"}),
+        ),
+        (r"vision_model\.|visual_projection\.", r"text_model\."),
+    ),
+    (Layout("open_clip's custom-text layout", _custom_text), (r"visual\.", r"text\.")),
+    (
+        Layout("the layout of open_clip and OpenAI", lambda name: (name,)),
+        (r"visual\.|class_embedding$|conv1\.", r"token_embedding\.|ln_final\.|text_projection$"),
+    ),
+)
+
+WHOLE = "Set model.weights to the weights of a CLIP with a ViT."
+ADAPTERS = "Evaluate them with `fsarctl eval --adapters FILE`; model.weights is for the backbone."
+# What it is, how a name of it begins, and what to do.
+OTHERS = (
+    ("adapters that fsarctl trained", r"(visual|semantic)\.adapters\.", ADAPTERS),
+    ("a released Task-Adapter++ checkpoint", r".+\.(t|s|task|MLP|sub3)_adapter\.", ADAPTERS),
+    ("adapters, as AIM's code has them", r".+\.(S|T|MLP)_Adapter\.", WHOLE),
+    ("LoRA weights", r".+\.lora_[AB]\b", "Merge them into their CLIP model, and save that."),
+    ("SigLIP, in the layout of transformers", r"(vision|text)_model\.head\.", WHOLE),
+    ("X-CLIP, in the layout of transformers", r"mit\.|prompts_generator\.", WHOLE),
+    ("a CLIP whose image tower is timm's (as open_clip has SigLIP)", r"visual\.trunk\.", WHOLE),
+    ("a CLIP whose text tower is transformers'", r"text\.transformer\.(embeddings|encoder)\.", WHOLE),
+    ("CoCa", r"text_decoder\.|text\.cls_emb$", WHOLE),
+    ("MobileCLIP", r"image_encoder\.|text_encoder\.", WHOLE),
+    ("a CLIP with a ResNet", r"visual\.(layer\d|attnpool)\.", WHOLE),
+    ("EVA-CLIP", r"visual\.(blocks|patch_embed)\.", WHOLE),
+    ("a timm ViT", r"(patch_embed\.proj|blocks\.\d+\.attn\.qkv)\.", WHOLE),
+    (
+        "a ViT in the layout of transformers",
+        r"(vit\.|deit\.|dinov2\.)?(embeddings\.patch_embeddings|encoder\.layer\.\d+)\.",
+        WHOLE,
+    ),
+    (
+        "one tower of a CLIP alone, in the layout of transformers",
+        r"(embeddings\.(class_embedding|patch_embedding|token_embedding)|encoder\.layers\.\d+\.self_attn)\b",
+        "Use the weights of the whole model, a CLIPModel: image and text tower.",
+    ),
+    ("a ViT of torchvision", r"conv_proj\.|encoder\.layers\.encoder_layer_", WHOLE),
+    ("a ResNet", r"layer1\.0\.conv1\.", WHOLE),
+)
+
+
+def _any_begins(names: Iterable[str], pattern: str) -> bool:
+    return any(re.match(pattern, name) for name in names)
+
+
+def _divided(shape: tuple[int, ...], parts: int) -> tuple[int, ...]:
+    return (shape[0] // parts, *shape[1:]) if parts > 1 else shape
+
+
+def _some(problems: Sequence[str]) -> str:
+    return ", ".join(problems[:3]) + (f" and {len(problems) - 3} more" if len(problems) > 3 else "")
