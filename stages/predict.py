@@ -9,6 +9,7 @@ from fsarctl.artifacts import JSON, Artifact, Store, Unit
 from fsarctl.artifacts.command import joined
 from fsarctl.config.sources import Settings
 from fsarctl.datasets.clip_files import open_support_folder
+from fsarctl.datasets.label_map import are_numbers
 from fsarctl.errors import InputError, UpstreamError
 from fsarctl.execution.device import Machine
 from fsarctl.models.catalogue import stored_side
@@ -82,6 +83,11 @@ class Setup:
         for label in folder.empty:
             self.reporter.note(f"warning: {label!r} holds no video, and so is no class")
         labels = sorted({clip.label for clip in folder.clips})
+        if self._reads_text and are_numbers(labels):
+            self.reporter.note(
+                f"warning: the classes are numbers ({', '.join(labels[:SHOWN])}), which say nothing of an"
+                " action: name the folders after what they show"
+            )
         adapters = None if frozen else self._adapters(shot, len(folder.clips) / len(labels))
         descriptions, undescribed = self._descriptions(labels)
         predictor = self._predictor(adapters)

@@ -81,6 +81,9 @@ class DatasetConfig:
         "", "where the videos are; folder: one directory per class; list: what its paths are relative to"
     )
     file: str = setting("", "list: lines of path,label[,split], as CSV, or of a path and a label, as text")
+    label_map: str = setting(
+        "", "folder, list: the file that says what labels that are numbers mean: classInd.txt, label_map.txt"
+    )
     splits: Mapping[str, tuple[str, ...]] = setting(
         {}, "train, val and test, each a list of class names; without splits every class is a test class"
     )
@@ -135,9 +138,9 @@ class DatasetConfig:
 
 KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "shapes": ("clips_per_class", "seed"),
-    "folder": ("root", "splits", "split_file", "split_ratio", "seed"),
+    "folder": ("root", "splits", "split_file", "split_ratio", "seed", "label_map"),
     "benchmark": ("name", "root"),
-    "list": ("file", "root", "splits", "split_file", "split_ratio", "seed"),
+    "list": ("file", "root", "splits", "split_file", "split_ratio", "seed", "label_map"),
 }
 
 OWN_KIND_SETTINGS = ("root", "file", "options")

@@ -21,11 +21,16 @@ SHAPE = "A split file has a class and its split on each line: waving one hand,tr
 
 
 def split_classes(
-    name: str, config: DatasetConfig, project: Path, classes: Collection[str]
+    name: str,
+    config: DatasetConfig,
+    project: Path,
+    classes: Collection[str],
+    named: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
     """Split -> its classes, sorted; without any setting every class is a test class.
 
-    ``classes`` are those that have videos; ``project`` is what split_file is relative to.
+    ``classes`` are those that have videos; ``project`` is what split_file is relative to. ``named``: what
+    labels are called that are numbers, which the settings may name by either.
 
     Raises:
         InputError: an unknown class in a split, a class in two splits, a split without classes, a split
@@ -35,9 +40,9 @@ def split_classes(
         return draw_splits(name, classes, config.split_ratio, config.seed)
     if config.split_file:
         path = located(config.split_file, project)
-        return _checked(name, f"in {path}", read_split_file(path), classes)
+        return _checked(name, f"in {path}", read_split_file(path), classes, named or {})
     if config.splits:
-        return _checked(name, f"in datasets.{name}.splits", config.splits, classes)
+        return _checked(name, f"in datasets.{name}.splits", config.splits, classes, named or {})
     return {"test": sorted(classes)}
 
 
@@ -100,9 +105,14 @@ def split_name(text: str) -> str | None:
 
 
 def _checked(
-    name: str, where: str, splits: Mapping[str, Sequence[str]], classes: Collection[str]
+    name: str,
+    where: str,
+    splits: Mapping[str, Sequence[str]],
+    classes: Collection[str],
+    named: Mapping[str, str],
 ) -> dict[str, list[str]]:
-    splits = {split: [normalize("NFC", label) for label in labels] for split, labels in splits.items()}
+    composed = {split: [normalize("NFC", label) for label in labels] for split, labels in splits.items()}
+    splits = {split: [named.get(label, label) for label in labels] for split, labels in composed.items()}
     uses = Counter(label for labels in splits.values() for label in labels)
     for split, labels in splits.items():
         if not labels:

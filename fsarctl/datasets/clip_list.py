@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -12,6 +12,7 @@ from fsarctl.config.tables import SPLITS, DatasetConfig
 from fsarctl.datasets.class_splits import split_classes, split_name
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.label_map import named_labels, number_remarks
 from fsarctl.datasets.text_file import BYTE_ORDER_MARK, read_csv, read_text
 from fsarctl.datasets.video_tree import VIDEO_EXTENSIONS, PassedOver, is_video
 from fsarctl.errors import InputError
@@ -46,11 +47,14 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
             there, or its splits share a class.
     """
     file = located(config.file, project)
-    rows = _read_rows(file)
+    written = _read_rows(file)
+    named = named_labels(name, config, project, (row.label for row in written))
+    rows = [replace(row, label=named[row.label]) for row in written]
     base = located(config.root, project) if config.root else file.parent
-    splits = _splits(name, config, project, file, rows)
+    splits = _splits(name, config, project, file, rows, named)
     where = {label: split for split, labels in splits.items() for label in labels}
-    listed, remarks = _clips(file, base, rows)
+    listed, repeated = _clips(file, base, rows)
+    remarks = [*repeated, *number_remarks(name, config, project, named)]
     clips: dict[str, list[Clip]] = {split: [] for split in splits}
     missing: dict[str, list[Clip]] = {split: [] for split in splits}
     passed_over: list[PassedOver] = []
@@ -118,10 +122,15 @@ def _refused(file: Path, line: int, text: str, why: str) -> InputError:
 
 
 def _splits(
-    name: str, config: DatasetConfig, project: Path, file: Path, rows: Sequence[Row]
+    name: str,
+    config: DatasetConfig,
+    project: Path,
+    file: Path,
+    rows: Sequence[Row],
+    named: Mapping[str, str],
 ) -> dict[str, list[str]]:
     if not any(row.split for row in rows):
-        return split_classes(name, config, project, {row.label for row in rows})
+        return split_classes(name, config, project, {row.label for row in rows}, named)
     if config.splits or config.split_file or config.split_ratio:
         raise InputError(
             f"dataset {name!r}: {file} says itself which split each clip is in",

@@ -1,6 +1,8 @@
 """A folder dataset: root/<class>/<clip>, or root/<split>/<class>/<clip>."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from fsarctl.config.tables import DatasetConfig
 from fsarctl.datasets.class_splits import split_classes, split_name
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.label_map import named_labels, number_remarks
 from fsarctl.datasets.video_tree import VIDEO_EXTENSIONS, VideoTree, find_videos, plain_text
 from fsarctl.errors import InputError
 
@@ -31,7 +34,9 @@ def open_folder(name: str, config: DatasetConfig, project: Path) -> Dataset:
     """
     root = located(config.root, project)
     tree = list_videos(name, root)
-    classes, by_directory = classes_of(name, tree)
+    written, by_directory = classes_of(name, tree)
+    named = named_labels(name, config, project, written)
+    classes = _renamed(written, named)
     loose = sum("/" not in path for path in tree.videos)
     if not classes:
         raise InputError(
@@ -41,14 +46,20 @@ def open_folder(name: str, config: DatasetConfig, project: Path) -> Dataset:
             f"known extensions: {' '.join(sorted(VIDEO_EXTENSIONS))}.",
         )
     if by_directory and not (config.splits or config.split_file or config.split_ratio):
-        splits = _splits_of_directories(name, by_directory)
+        of_directory = {split: {named[each] for each in labels} for split, labels in by_directory.items()}
+        splits = _splits_of_directories(name, of_directory)
     else:
-        splits = split_classes(name, config, project, classes.keys())
+        splits = split_classes(name, config, project, classes.keys(), named)
     return Dataset.of_clips(
         {split: [clip for label in labels for clip in classes[label]] for split, labels in splits.items()},
         missing={},
         passed_over=tree.passed_over,
-        remarks=[*_loose(loose), *_no_classes(tree, nested=bool(by_directory)), *_unused(classes, splits)],
+        remarks=[
+            *_loose(loose),
+            *_no_classes(tree, nested=bool(by_directory)),
+            *_unused(classes, splits),
+            *number_remarks(name, config, project, named),
+        ],
     )
 
 
@@ -100,6 +111,15 @@ def classes_of(name: str, tree: VideoTree) -> tuple[dict[str, list[Clip]], dict[
                     next_step="Rename one of them.",
                 )
     return classes, by_directory
+
+
+def _renamed(classes: dict[str, list[Clip]], named: Mapping[str, str]) -> dict[str, list[Clip]]:
+    """The classes under the labels that their directories' numbers stand for."""
+    renamed: dict[str, list[Clip]] = {}
+    for written, clips in classes.items():
+        label = named[written]
+        renamed.setdefault(label, []).extend(replace(clip, label=label) for clip in clips)
+    return renamed
 
 
 def _plain_parts(path: str, root: Path) -> list[str]:

@@ -24,6 +24,7 @@ LABEL_COLUMNS = (
 )
 """Headers under which labels stand, the surest first."""
 NUMBER_COLUMNS = ("id", "idx", "index", "label_id", "class_id", "number", "num", "no")
+NUMBER = re.compile(r"\D{0,9}\d+")
 HEADINGS = HEADERS | {"taxonomy", "database", "annotations", "data", "items", "vocabulary", "label_map"}
 """Keys whose only value is what the file is about."""
 _SPLITS = {"train", "training", "val", "valid", "validate", "validation", "test", "testing", "split"}
@@ -68,14 +69,15 @@ class Table:
 
     @property
     def numbers(self) -> str | None:
-        """The column that numbers the rows, each its own number; None if there is none."""
+        """The column that numbers the labels; None if there is none. It is one of that name, or the first
+        whose numbers are each there once.
+        """
         values = {name: self._values(place) for place, name in enumerate(self.columns)}
-        distinct = [
-            name
-            for name, cells in values.items()
-            if cells and len(set(cells)) == len(cells) and all(re.fullmatch(r"\D{0,9}\d+", c) for c in cells)
+        numeric = [
+            name for name, cells in values.items() if cells and all(NUMBER.fullmatch(cell) for cell in cells)
         ]
-        named = [name for known in NUMBER_COLUMNS for name in distinct if name.strip().casefold() == known]
+        named = [name for known in NUMBER_COLUMNS for name in numeric if name.strip().casefold() == known]
+        distinct = [name for name in numeric if len(set(values[name])) == len(values[name])]
         return next(iter([*named, *distinct]), None)
 
     def _place(self, column: str) -> int:

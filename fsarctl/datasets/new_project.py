@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fsarctl.config.paths import located
 from fsarctl.config.schema import SCHEMA_FILE
 from fsarctl.config.tables import PAPER_LAYERS, SPLITS, DatasetConfig
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.folder import classes_of, list_videos
 from fsarctl.datasets.kinds import open_dataset
+from fsarctl.datasets.label_map import are_numbers, find_label_map
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import VideoTree, plain_text
 from fsarctl.errors import InputError
@@ -187,6 +189,8 @@ def _public(config: DatasetConfig, project: Path) -> Sight:
 def _novel(name: str, config: DatasetConfig, project: Path) -> Sight:
     """Every class that has two videos is a test class."""
     dataset = open_dataset(name, config, project)
+    config = _with_label_map(config, project, [label for split in dataset.found.values() for label in split])
+    dataset = open_dataset(name, config, project) if config.label_map else dataset
     counts = {label: count for split in dataset.found.values() for label, count in split.items()}
     least, most, total = min(counts.values()), max(counts.values()), sum(counts.values())
     each = f"{least} in each class" if least == most else f"{least} to {most} in a class"
@@ -197,6 +201,15 @@ def _novel(name: str, config: DatasetConfig, project: Path) -> Sight:
         dataset = open_dataset(name, config, project)
         remark += f" Left out, since they have no two clips: {_some(sorted(counts.keys() - kept))}."
     return Sight(name, config, dataset, remark)
+
+
+def _with_label_map(config: DatasetConfig, project: Path, labels: Sequence[str]) -> DatasetConfig:
+    """With the file beside the videos or their list that says what labels that are numbers mean, if any."""
+    if not are_numbers(labels):
+        return config
+    place = located(config.file, project).parent if config.file else located(config.root, project)
+    found = find_label_map(place, labels)
+    return replace(config, label_map=_as_written(found, project)) if found else config
 
 
 def _table(sight: Sight) -> str:
@@ -213,6 +226,12 @@ def _table(sight: Sight) -> str:
         lines.append(f"root = {_quoted(config.root)}")
     if config.kind == "folder":
         lines[-1] += "  # <class>/<clip>"
+    if config.label_map:
+        lines.append(f"label_map = {_quoted(config.label_map)}  # what the numbers mean that the labels are")
+    elif are_numbers([label for split in sight.dataset.found.values() for label in split]):
+        lines.append(
+            '# label_map = "classInd.txt"  # the labels are numbers: a file of lines such as "0 abseiling"'
+        )
     if config.split_ratio:
         lines.append("split_ratio = [0, 0, 1]  # every class is a novel one, whichever directories it is in")
     if config.splits:
