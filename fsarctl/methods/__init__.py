@@ -3,32 +3,22 @@
 The names below load torch when they are first used, not when this package is imported.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from fsarctl.methods.formulation import PRESETS, Formulation
-    from fsarctl.methods.protocol import FewShotMethod, Scores
+    from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores
     from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
 
-__all__ = [
-    "PRESETS",
-    "FewShotMethod",
-    "Formulation",
-    "Scores",
-    "TaskAdapterPlusPlus",
-]
+__all__ = ["PRESETS", "FewShotMethod", "Formulation", "QueryMode", "Scores", "TaskAdapterPlusPlus"]
 
-_HOMES = {
-    "PRESETS": "formulation",
-    "Formulation": "formulation",
-    "FewShotMethod": "protocol",
-    "Scores": "protocol",
-    "TaskAdapterPlusPlus": "task_adapter",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "formulation": ["PRESETS", "Formulation"],
+        "protocol": ["FewShotMethod", "QueryMode", "Scores"],
+        "task_adapter": ["TaskAdapterPlusPlus"],
+    },
+)

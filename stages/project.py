@@ -1,0 +1,240 @@
+"""A project in a notebook or script: the stages, results and predictions of the command line, as objects."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsarctl.artifacts import Artifact, Outcome, Store, Unit
+from fsarctl.artifacts.command import Option
+from fsarctl.config.sources import Settings, load_settings
+from fsarctl.errors import PartialError
+from fsarctl.execution.bars import Bars
+from fsarctl.execution.device import Machine
+from fsarctl.execution.schedule import Scheduler
+from fsarctl.models.strategies import title_of
+from fsarctl.progress import Reporter
+from fsarctl.stages.describe import labels_asked
+from fsarctl.stages.plan import Pipeline, RunOptions
+
+if TYPE_CHECKING:
+    from fsarctl.predict.predictor import Prediction
+    from fsarctl.results.result import Result
+    from fsarctl.text.corpus import SubActions
+
+__all__ = ["Project", "Results"]
+
+
+@dataclass(frozen=True)
+class Results(Sequence["Result"]):
+    """Finished evaluations, in the order of their shots; a notebook shows them as a table."""
+
+    found: tuple["Result", ...] = ()
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.found[place]
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A dictionary for each result, e.g. for a pandas DataFrame; accuracies from 0 to 1."""
+        return [
+            {
+                "shot": each.record["shot"],
+                "model": title_of(each.record["model"]),
+                "accuracy": each.accuracy.mean,
+                "half_width": each.accuracy.half_width,
+                "chance": each.record["chance"],
+                "episodes": each.record["episodes"],
+            }
+            for each in self.found
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{row['shot']}-shot {row['model']}: "
+            f"{100 * row['accuracy']:.1f} ± {100 * row['half_width']:.1f} %"
+            for row in self.rows()
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{row['shot']}</td><td>{escape(row['model'])}</td>"
+            f"<td>{100 * row['accuracy']:.1f} ± {100 * row['half_width']:.1f}</td></tr>"
+            for row in self.rows()
+        )
+        return f"<table><tr><th>shots</th><th>model</th><th>accuracy, %</th></tr>{rows}</table>"
+
+
+@dataclass(frozen=True)
+class Project:
+    """The project that a folder is in, as the command line finds it: fsarctl.toml there or above.
+
+    What a command does a method does: finished work is found in the store and never done twice, and what
+    one leaves unfinished the other goes on with.
+
+    Args:
+        path: where to look for fsarctl.toml.
+        overrides: settings for this object alone, ``{"train.lr": 0.01}``; they enter keys like the file's.
+        cache: the artifact store; by default $FSARCTL_CACHE, or cache/ in the project.
+        device: auto, cpu, cuda or cuda:N.
+        workers: decoding processes.
+        reporter: where progress goes; bars that suit a notebook by default, ``fsarctl.progress.SILENT`` for
+            none.
+
+    Raises:
+        ConfigError: there is no such project, or its settings are wrong.
+    """
+
+    path: Path | str = "."
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    cache: Path | str | None = None
+    device: str = "auto"
+    workers: int = 1
+    reporter: Reporter = field(default_factory=Bars)
+    settings: Settings = field(init=False)
+    store: Store = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings = load_settings(Path(self.path), self._set)
+        place = Path(self.cache or os.environ.get("FSARCTL_CACHE") or settings.root / "cache")
+        object.__setattr__(self, "settings", settings)
+        object.__setattr__(self, "store", Store(place, reporter=self.reporter, project=settings.root))
+
+    def describe(self) -> dict[str, "SubActions"]:
+        """The sub-actions of every class of the project, asked for where the settings say so.
+
+        Raises:
+            PartialError: a language model did not describe some labels; the others are kept.
+            InputError: a label has no description.
+        """
+        from fsarctl.text.corpus import load_descriptions
+
+        units = self._pipeline().describe()
+        self._ask(units)
+        described: dict[str, SubActions] = {}
+        for artifact in self._make(units):
+            described |= load_descriptions(artifact.path)
+        return described
+
+    def extract(self) -> list[Artifact]:
+        """The frames of every clip, decoded once: an artifact for each split that is read."""
+        return self._make(self._pipeline().extract())
+
+    def train(self, shots: Iterable[int] | None = None) -> list[Artifact]:
+        """What is trained, for each of ``shots`` ([train] shots by default), with all that it needs.
+
+        Raises:
+            ConfigError: the method trains nothing, or its loss is no longer finite.
+            InputError: the base classes are too few or too small.
+        """
+        return self._make(self._pipeline().train(self._shots(shots, "train")))
+
+    def evaluate(self, shots: Iterable[int] | None = None) -> Results:
+        """Accuracy on novel classes for each of ``shots`` ([eval] shots by default), and all it needs."""
+        return self._results(self._pipeline().evaluate(self._shots(shots, "eval")))
+
+    run = evaluate
+
+    def results(self, shots: Iterable[int] | None = None) -> Results:
+        """What is evaluated already with the present settings; nothing is computed."""
+        units = self._pipeline().evaluate(self._shots(shots, "eval"))
+        found = (self.store.find(unit) for unit in units)
+        return _loaded(each for each in found if each is not None)
+
+    def status(self) -> dict[str, str]:
+        """Every artifact that the settings have a use for -> done, missing, stale or waiting."""
+        pipeline = self._pipeline()
+        units = pipeline.everything(self._shots(None, "eval"))
+        return {each.unit.slot: each.name for each in self.store.plan(units)}
+
+    def predict(
+        self,
+        support: Path | str,
+        clips: Iterable[Path | str],
+        *,
+        shot: int | None = None,
+        frozen: bool = False,
+    ) -> "list[Prediction]":
+        """Which class of the support set each clip shows; one that cannot be read says why.
+
+        ``support`` is a folder of classes, or what `fsarctl predict --save-support` wrote; ``clips`` are
+        files or folders of them. ``shot`` chooses the adapters, ``frozen`` none.
+
+        Raises:
+            UpstreamError: nothing is trained with these settings; the message says what trains it.
+            InputError: the support is none.
+        """
+        return list(self.predictions(support, clips, shot=shot, frozen=frozen))
+
+    def predictions(
+        self,
+        support: Path | str,
+        clips: Iterable[Path | str],
+        *,
+        shot: int | None = None,
+        frozen: bool = False,
+    ) -> "Iterator[Prediction]":
+        """As :meth:`predict`, one at a time as they come."""
+        from fsarctl.datasets.clip_files import clip_files
+        from fsarctl.stages.predict import Setup
+
+        files = clip_files([Path(each) for each in clips])
+        machine = Machine(self.device)
+        setup = Setup(
+            self.settings, self._pipeline(), self.store, machine, self.workers, reporter=self.reporter
+        )
+        ready = setup.ready(Path(support), shot=shot, frozen=frozen)
+        yield from ready.predictor.predict(ready.support, files)
+
+    @property
+    def _set(self) -> list[str]:
+        """The overrides as --set has them."""
+        return [f"{key}={_toml(value)}" for key, value in self.overrides.items()]
+
+    def _pipeline(self) -> Pipeline:
+        flags = tuple(Option("--set", (each,)) for each in self._set)
+        options = RunOptions(
+            workers=self.workers, machine=Machine(self.device), flags=flags, note=self.reporter.note
+        )
+        return Pipeline(self.settings, self.store.records, options)
+
+    def _shots(self, given: Iterable[int] | None, table: str) -> list[int]:
+        return list(given) if given is not None else list(getattr(self.settings.config, table).shots)
+
+    def _ask(self, units: Sequence[Unit]) -> None:
+        undone = [unit for unit in units if self.store.find(unit) is None]
+        asked = self._pipeline().ask(undone, self.reporter) if any(map(labels_asked, undone)) else None
+        if asked is not None and asked.failed:
+            label, reason = next(iter(asked.failed.items()))
+            raise PartialError(
+                f"{len(asked.failed)} labels are not described, {label!r} among them: {reason}",
+                next_step="Call it again: only these are asked for.",
+            )
+
+    def _make(self, units: Sequence[Unit]) -> list[Artifact]:
+        self._ask([unit for unit in units if unit.stage == "describe"])
+        outcomes: list[Outcome] = Scheduler(self.store, reporter=self.reporter).make(units)
+        made = {each.unit.slot: each.artifact for each in outcomes}
+        return [made[unit.slot] for unit in units]
+
+    def _results(self, units: Sequence[Unit]) -> Results:
+        return _loaded(self._make(units))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value)
+
+
+def _loaded(artifacts: Iterable[Artifact]) -> Results:
+    from fsarctl.results.result import load_result
+
+    return Results(tuple(load_result(each.path) for each in artifacts))
