@@ -2,7 +2,8 @@
 
 from fsarctl.artifacts.cache_layout import Verdict
 from fsarctl.artifacts.manifest import Artifact, Manifest
-from fsarctl.artifacts.store import Outcome, Removal, State, Store
+from fsarctl.artifacts.removal import Kept, Removal
+from fsarctl.artifacts.store import Outcome, State, Store
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
 from fsarctl.artifacts.why import Change
 
@@ -13,6 +14,7 @@ __all__ = [
     "Change",
     "Earlier",
     "Files",
+    "Kept",
     "Manifest",
     "Outcome",
     "Removal",

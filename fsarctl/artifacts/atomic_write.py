@@ -2,13 +2,14 @@
 
 import errno
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fsarctl.errors import FsarctlError, InputError
 
-__all__ = ["storage_errors", "sync_file", "sync_folder", "write_synced"]
+__all__ = ["storage_errors", "sync_file", "sync_folder", "write_synced", "write_whole"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
@@ -28,6 +29,17 @@ def write_synced(path: Path, content: bytes) -> None:
     """Writes a file and forces it to the disk."""
     path.write_bytes(content)
     sync_file(path)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file that is there whole or as it was before, whoever else writes it meanwhile."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        write_synced(partial, content)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

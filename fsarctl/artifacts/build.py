@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from fsarctl.artifacts.manifest import (
     render_sources,
 )
 from fsarctl.artifacts.provenance import provenance
+from fsarctl.artifacts.removal import end_of
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
-from fsarctl.errors import FsarctlError, IntegrityError
+from fsarctl.errors import FsarctlError, IntegrityError, UpstreamError
 from fsarctl.progress import SILENT, Reporter
 
 __all__ = ["make", "recover"]
@@ -52,6 +53,7 @@ def make(
 
     Raises:
         IntegrityError: an input file changed while the build ran.
+        UpstreamError: an artifact that it reads vanished meanwhile.
         FsarctlError: the build left a link, or a file with a reserved name.
     """
     work = shelf.work(unit.stage, key)
@@ -79,8 +81,14 @@ def make(
     def earlier() -> list[Earlier]:
         return _earlier(unit.stage, work, shelf) if unit.reuses and reuse else []
 
+    _require(upstream.values(), unit, shelf)
     started = time.monotonic()
-    unit.build(Build(folder, scratch, inputs, shelf.reporter, record, digests | listings, earlier))
+    try:
+        unit.build(Build(folder, scratch, inputs, shelf.reporter, record, digests | listings, earlier))
+    except Exception:
+        _require(upstream.values(), unit, shelf)  # which says more
+        raise
+    _require(upstream.values(), unit, shelf)
     seconds = round(time.monotonic() - started, 3)
 
     try:
@@ -157,6 +165,24 @@ def _upstream(look: Snapshot, unit: Unit) -> Artifact:
     return artifact
 
 
+def _require(artifacts: Iterable[Artifact], unit: Unit, shelf: Shelf) -> None:
+    """That what a unit is made of is there still; whoever removes it does so in spite of a lease.
+
+    Raises:
+        UpstreamError: some of it is not; what became of it is said.
+    """
+    for artifact in artifacts:
+        stage, key, slot = artifact.manifest.stage, artifact.key, artifact.manifest.slot
+        if shelf.obituary(stage, key).exists():  # it is being removed just now, or is to stay after all
+            with shelf.lock(stage, key, slot):
+                pass
+        if not artifact.path.is_dir():
+            raise UpstreamError(
+                f"{slot} vanished while {unit.slot} was being made of it: {end_of(shelf, stage, key)}",
+                next_step=f"Make it again: {artifact.manifest.command}; then run: {unit.command}",
+            )
+
+
 def _check_inputs(unit: Unit, look: Snapshot, hashes: HashMemory) -> None:
     changed: list[str] = []
     for source in unit.inputs.values():
@@ -224,6 +250,7 @@ def _publish(shelf: Shelf, stage: str, key: str) -> Path:
     if home.exists():
         home.rename(work / "replaced")
     (work / "folder").rename(home)
+    shelf.obituary(stage, key).unlink(missing_ok=True)
     for folder in (home.parent, home.parent.parent, work):
         sync_folder(folder)
     # Against writes by accident; the folders stay writable, so that removing needs no chmod.

@@ -3,6 +3,7 @@
     artifacts/<stage>/<key[:20]>/   finished artifacts: the stage's files, sources.json, manifest.json
     work/<stage>/<key[:20]>/        unfinished ones: folder/ and scratch/, handed back after a crash
     locks/  quarantine/  trash/     one lock per key; damaged artifacts; what is being removed
+    leases/  projects/  removed/    what running builds read; which projects use what; who removed what
     records/  hashes.sqlite         paid answers, item by item; the memory of input hashes
 
 ``Shelf`` knows folders and manifests; what they mean to a unit is ``store.py``.
@@ -69,6 +70,10 @@ class Shelf:
     def work(self, stage: str, key: str) -> Path:
         """Where the artifact of a key is made."""
         return self.root / "work" / stage / key[:KEY_DIGITS]
+
+    def obituary(self, stage: str, key: str) -> Path:
+        """Where it is written down who removed the artifact of a key."""
+        return self.root / "removed" / f"{stage}-{key[:KEY_DIGITS]}.json"
 
     def lock(self, stage: str, key: str, what: str, patience_s: float = -1.0) -> AbstractContextManager[None]:
         """The lock of a key; see ``hold``."""
@@ -155,6 +160,10 @@ class Shelf:
             return None
         self.reporter.note(f"{named} It was moved to {place} and will be made again when it is needed.")
         return place
+
+    def quarantined(self, stage: str, key: str) -> list[Path]:
+        """Where damaged artifacts of a key were moved to, the latest last."""
+        return sorted((self.root / "quarantine").glob(f"{stage}-{key[:KEY_DIGITS]}-*"))
 
     def discard(self, folder: Path) -> None:
         """Removes a folder at one stroke: a kill halfway leaves rubbish in trash/, never half a folder."""

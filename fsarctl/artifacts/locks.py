@@ -1,12 +1,11 @@
 """One maker per key: locks that die with their process."""
 
 import errno
-import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fsarctl.artifacts.process import Process
 from fsarctl.errors import LockError
 from fsarctl.progress import Reporter
 
@@ -51,7 +50,7 @@ def hold(path: Path, what: str, reporter: Reporter, patience_s: float = -1.0) ->
             raise _no_locks(path) from error
         raise
     try:
-        owner.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        owner.write_text(str(Process.current()), encoding="utf-8")
         yield
     finally:
         lock.release()

@@ -63,6 +63,10 @@ class Snapshot:
             self._artifacts[identity] = None if key is None else self._get(unit.stage, key)
         return self._artifacts[identity]
 
+    def found(self) -> list[Artifact]:
+        """The artifacts that were asked for so far, and are there."""
+        return [artifact for artifact in self._artifacts.values() if artifact is not None]
+
     def learn(self, unit: Unit, artifact: Artifact) -> None:
         """Takes note that the unit's artifact is there now."""
         self._artifacts[self.identity(unit)] = artifact

@@ -1,7 +1,6 @@
 """The artifact store: finds, explains and makes what units describe."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,14 +10,17 @@ from fsarctl.artifacts.build import make, recover
 from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.command import joined
 from fsarctl.artifacts.hashes import HashMemory
+from fsarctl.artifacts.leases import Lease, Leases
 from fsarctl.artifacts.manifest import Artifact, read_sources
+from fsarctl.artifacts.projects import Projects
+from fsarctl.artifacts.removal import Removal, Sorted, name_of, remove, sort_out, upstream_of
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import Unit
 from fsarctl.artifacts.why import Change, changes
-from fsarctl.errors import IntegrityError, LockError, UpstreamError
+from fsarctl.errors import IntegrityError, UpstreamError
 from fsarctl.progress import SILENT, Reporter
 
-__all__ = ["Outcome", "Removal", "State", "Store"]
+__all__ = ["Outcome", "State", "Store"]
 
 # By convention, what marks a folder whose contents can be made again: backups pass it over.
 CACHE_TAG = "CACHEDIR.TAG"
@@ -53,22 +55,13 @@ class Outcome:
     made: bool
 
 
-@dataclass(frozen=True)
-class Removal:
-    """A folder that `gc` removes: what it is, where, and its size in bytes."""
-
-    what: str
-    path: Path
-    bytes: int
-
-
 class Store:
-    """Everything below one project's cache folder.
+    """Everything below one cache folder, as a project that uses it sees it.
 
     ``reporter`` hears of waiting, resuming and damage. ``rehash`` reads every input file again instead
-    of trusting (path, size, mtime). ``project`` is the folder whose git commit manifests name, the
-    parent of ``root`` unless given. ``patience_s`` is how long to wait for another process that makes
-    the same thing, negative for ever.
+    of trusting (path, size, mtime). ``project`` is the folder whose git commit manifests name, and that has
+    a use for what is found and made here; the parent of ``root`` unless given. ``patience_s`` is how long to
+    wait for another process that makes the same thing, negative for ever.
     """
 
     def __init__(
@@ -86,6 +79,8 @@ class Store:
         self._patience_s = patience_s
         self._shelf = Shelf(self.root, reporter)
         self._hashes = HashMemory(self.root / "hashes.sqlite", reporter, rehash=rehash)
+        self._leases = Leases(self.root / "leases", reporter)
+        self._projects = Projects(self.root / "projects", self._project, reporter)
 
     @property
     def records(self) -> Path:
@@ -147,7 +142,8 @@ class Store:
             InputError: an input file is unreadable, or the cache's disk is full or read-only.
             LockError: another process kept working on it for longer than ``patience_s``.
         """
-        return self._realise(unit, self._look(), force=force, reuse=not force).artifact
+        with self._leases.hold() as lease:
+            return self._realise(unit, self._look(), lease, force=force, reuse=not force).artifact
 
     def realise_all(
         self,
@@ -178,15 +174,17 @@ class Store:
                 raise self._upstream_error(first, undone, look)
             ordered = [unit for unit in ordered if look.identity(unit) in given]
         repeated = {look.identity(unit) for unit in again}
-        return [
-            self._realise(
-                unit,
-                look,
-                force=(force and look.identity(unit) in given) or look.identity(unit) in repeated,
-                reuse=not force,
-            )
-            for unit in ordered
-        ]
+        with self._leases.hold() as lease:
+            return [
+                self._realise(
+                    unit,
+                    look,
+                    lease,
+                    force=(force and look.identity(unit) in given) or look.identity(unit) in repeated,
+                    reuse=not force,
+                )
+                for unit in ordered
+            ]
 
     def artifacts(self) -> list[Artifact]:
         """Every artifact, by stage, slot and age."""
@@ -224,27 +222,32 @@ class Store:
         """Reads every byte of every artifact; damaged ones go to quarantine with a note."""
         return self._shelf.verify()
 
-    def gc(
+    def sort_out(
         self,
         units: Iterable[Unit],
         *,
         keep: Sequence[str] = (),
         newest: Iterable[tuple[str, str]] = (),
-        dry_run: bool = False,
-    ) -> list[Removal]:
-        """Removes artifacts and unfinished work that the units and their upstream have no use for.
+        forget: Path | None = None,
+        unclaimed: bool = False,
+    ) -> Sorted:
+        """What `gc` would remove, and what it would leave for others: projects, and builds that run.
 
-        Artifacts of the stages in ``keep`` stay with all that went into them, and so does the newest answer
-        of each (stage, slot) in ``newest``; quarantine and records stay.
+        The units and their upstream stay, artifacts of the stages in ``keep`` with all that went into them,
+        and the newest answer of each (stage, slot) in ``newest``; quarantine and records stay.
         While a unit's upstream is not done its key is unknown, and the newest answer of its slot stays:
         it may be the right one again. So does that of a unit that is not made yet and ``reuses`` parts.
 
+        What the project that was at ``forget`` used counts as this one's. In a store outside this project,
+        what no known project uses goes only if ``unclaimed``.
+
         Raises:
-            InputError: the cache cannot be written.
+            InputError: no project at ``forget`` has used this store.
         """
         look = self._look()
+        ordered = look.order(units)
         kept: set[Path] = set()
-        for unit in look.order(units):
+        for unit in ordered:
             key, made = look.key(unit), look.artifact(unit) is not None
             if key is not None:
                 kept |= {self._shelf.home(unit.stage, key)}
@@ -253,25 +256,54 @@ class Store:
             wanted = key is None or (unit.reuses and not made)
             if wanted and (last := self._shelf.newest(unit.stage, unit.slot)):
                 kept |= {last.path}
-        kept |= self._with_upstream(keep)
+        kept |= upstream_of(self._shelf.all(), keep)
         kept |= {last.path for stage, slot in newest if (last := self._shelf.newest(stage, slot))}
-        doomed = [
-            Removal(f"{found.manifest.stage} {found.manifest.slot}", found.path, found.manifest.bytes)
-            for found in self._shelf.all()
-        ]
-        doomed += [
-            Removal(f"unfinished {work.parent.name}", work, _size(work)) for work in self._shelf.unfinished()
-        ]
-        doomed = [removal for removal in doomed if removal.path not in kept]
+        return sort_out(
+            self._shelf,
+            kept,
+            {unit.slot for unit in ordered},
+            self._projects,
+            self._leases.readers(),
+            forget=forget,
+            unclaimed=unclaimed or self._projects.is_around,
+        )
+
+    def gc(
+        self,
+        units: Iterable[Unit],
+        *,
+        keep: Sequence[str] = (),
+        newest: Iterable[tuple[str, str]] = (),
+        forget: Path | None = None,
+        unclaimed: bool = False,
+        dry_run: bool = False,
+    ) -> list[Removal]:
+        """Removes artifacts and unfinished work that nobody has a use for; see ``sort_out``.
+
+        Raises:
+            InputError: the cache cannot be written, or no project at ``forget`` has used it.
+        """
+        found = self.sort_out(units, keep=keep, newest=newest, forget=forget, unclaimed=unclaimed)
         if dry_run:
-            return doomed
+            return list(found.doomed)
         with storage_errors(self.root):
-            removed = [removal for removal in doomed if self._remove(removal)]
+            if forget is not None:
+                self._projects.take_over(forget)
+            removed = [
+                each for each in found.doomed if remove(each, self._shelf, self._leases, self._project)
+            ]
+            self._projects.give_up([*found.given_up, *map(name_of, removed)])
             self._shelf.empty_trash()
         return removed
 
     def _look(self) -> Snapshot:
-        return Snapshot(self._hashes, self._shelf.get)
+        return Snapshot(self._hashes, self._get)
+
+    def _get(self, stage: str, key: str) -> Artifact | None:
+        artifact = self._shelf.get(stage, key)
+        if artifact is not None:
+            self._projects.claim(stage, artifact.path.name)
+        return artifact
 
     def _state(self, unit: Unit, look: Snapshot) -> State:
         key, artifact = look.key(unit), look.artifact(unit)
@@ -287,13 +319,16 @@ class Store:
         )
         return State(unit, name, key, answer, why)
 
-    def _realise(self, unit: Unit, look: Snapshot, *, force: bool, reuse: bool) -> Outcome:
+    def _realise(self, unit: Unit, look: Snapshot, lease: Lease, *, force: bool, reuse: bool) -> Outcome:
         key = look.key(unit)
         if key is None:
             undone = [each for each in look.order([unit])[:-1] if look.artifact(each) is None]
             raise self._upstream_error(unit, undone, look)
         if not force and (found := look.artifact(unit)):
             return Outcome(unit, found, made=False)
+        with storage_errors(self.root):
+            self._projects.claim(unit.stage, self._shelf.home(unit.stage, key).name)
+            lease.take(unit.slot, (found.path for found in look.found()))
         with (
             storage_errors(self.root),
             self._shelf.lock(unit.stage, key, unit.slot, self._patience_s),
@@ -332,34 +367,3 @@ class Store:
             f"{unit.slot} came out with other bytes than before in {len(names)} files ({names[0]}): "
             "what depends on it will be made again."
         )
-
-    def _with_upstream(self, stages: Sequence[str]) -> set[Path]:
-        """The artifacts of these stages and everything that they were made of, by folder."""
-        by_key = {(found.manifest.stage, found.key): found for found in self._shelf.all()}
-        pending = [found for found in by_key.values() if found.manifest.stage in stages]
-        kept: set[Path] = set()
-        while pending:
-            artifact = pending.pop()
-            if artifact.path not in kept:
-                kept.add(artifact.path)
-                sources = artifact.manifest.inputs.values()
-                pending += [by_key[s.stage, s.key] for s in sources if (s.stage, s.key) in by_key]
-        return kept
-
-    def _remove(self, removal: Removal) -> bool:
-        stage, key = removal.path.parent.name, removal.path.name
-        try:
-            with self._shelf.lock(stage, key, removal.what, patience_s=0):
-                self._shelf.discard(removal.path)
-        except LockError:
-            self._reporter.note(f"{removal.what} is being made by another process; it stays.")
-            return False
-        return True
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # a build may be at work in it
-            total += path.lstat().st_size if not path.is_dir() else 0
-    return total

@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,9 +12,10 @@ from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, say
 from fsarctl.errors import IntegrityError, UsageError
 from fsarctl.execution.device import Machine
+from fsarctl.progress import counted
 
 if TYPE_CHECKING:
-    from fsarctl.artifacts import Artifact, Verdict
+    from fsarctl.artifacts import Artifact, Kept, Removal, Verdict
 
 __all__ = ["collect", "list_artifacts", "show_artifact", "verify"]
 
@@ -58,11 +60,22 @@ def collect(
         bool,
         typer.Option("--sweeps", help="Tables of `fsarctl ablate` too, with their runs."),
     ] = False,
+    forget: Annotated[
+        Path | None,
+        typer.Option("--forget", help="A project that is gone: what it used counts as this one's."),
+    ] = None,
+    unclaimed: Annotated[
+        bool,
+        typer.Option("--unclaimed", help="In a shared cache: what no known project uses, too."),
+    ] = False,
     dry_run: DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove the artifacts that the present settings do not use. Paid descriptions and sweeps are kept."""
+    """Remove the artifacts that this project's present settings do not use, unless somebody else does.
+
+    Paid descriptions and sweeps are kept, and in a shared cache what other projects use.
+    """
     from fsarctl.stages.report import illustrations
 
     shots = sorted({*session.settings.config.train.shots, *session.settings.config.eval.shots})
@@ -76,27 +89,50 @@ def collect(
         session.settings,
         lambda name: session.pipelines(Machine(), dataset=name, note=_nothing),
     )
-    lists = _label_lists(session)
-    keep = () if sweeps else KEPT_STAGES
-    doomed = session.store.gc(units, keep=keep, newest=lists, dry_run=True)
-    size = sum(each.bytes for each in doomed)
-    listing = [{"what": each.what, "path": str(each.path), "bytes": each.bytes} for each in doomed]
+    choice: dict[str, Any] = {
+        "keep": () if sweeps else KEPT_STAGES,
+        "newest": _label_lists(session),
+        "forget": forget,
+        "unclaimed": unclaimed,
+    }
+    found = session.store.sort_out(units, **choice)
     if not as_json:
-        for each in doomed:
-            typer.echo(f"{each.bytes / 1e6:10.1f} MB  {each.what}")
-    if doomed and not dry_run:
-        if not yes:
-            question = f"Remove {len(doomed)} folders, {size / 1e6:.1f} MB?"
-            if not sys.stdin.isatty():
-                raise UsageError(f"nobody is there to answer: {question}", next_step="Add --yes.")
-            if not typer.confirm(question, err=True):
-                say("nothing was removed")
-                return
-        session.store.gc(units, keep=keep, newest=lists)
+        for each in found.doomed:
+            typer.echo(f"{each.bytes / 1e6:10.1f} MB  {each.what}: {each.why}")
+        _say_kept(found.kept)
+    if found.doomed and not dry_run and not yes:
+        question = f"Remove {_extent(found.doomed)}?"
+        if not sys.stdin.isatty():
+            raise UsageError(f"nobody is there to answer: {question}", next_step="Add --yes.")
+        if not typer.confirm(question, err=True):
+            say("nothing was removed")
+            return
+    removed = [] if dry_run else session.store.gc(units, **choice)
     if as_json:
-        print_json({"schema": "fsarctl.gc/1", "removed": [] if dry_run else listing, "found": listing})
+        listing = {
+            "removed": [_row(each, why=each.why) for each in removed],
+            "found": [_row(each, why=each.why) for each in found.doomed],
+            "kept": [_row(each, whom=each.whom) for each in found.kept],
+        }
+        print_json({"schema": "fsarctl.gc/1", **listing})
+    elif dry_run:
+        say(f"{_extent(found.doomed)} would be removed")
     else:
-        say(f"{len(doomed)} folders, {size / 1e6:.1f} MB {'would be' if dry_run else 'were'} removed")
+        say(f"{_extent(removed)} {'was' if len(removed) == 1 else 'were'} removed")
+
+
+def _row(folder: "Removal | Kept", **more: str) -> dict[str, Any]:
+    return {"what": folder.what, "path": str(folder.path), "bytes": folder.bytes, **more}
+
+
+def _extent(folders: "Sequence[Removal | Kept]") -> str:
+    return f"{counted(len(folders), 'folder')}, {sum(each.bytes for each in folders) / 1e6:.1f} MB"
+
+
+def _say_kept(kept: "Sequence[Kept]") -> None:
+    """For whom how much stays that this project does not use."""
+    for whom in dict.fromkeys(each.whom for each in kept):
+        say(f"kept: {_extent([each for each in kept if each.whom == whom])}, for {whom}")
 
 
 def _label_lists(session: Session) -> list[tuple[str, str]]:

@@ -1,0 +1,179 @@
+"""Which projects of a shared store have a use for which artifact.
+
+    projects/<project>/project.json         where the project is, whose, on which host, when it was last here
+    projects/<project>/<stage>/<key[:20]>   an empty file: it has used this artifact, or begun to make it
+
+A project claims what any of its commands finds or makes, whatever --set or sweep they ran with, and gives up
+its claims by its own `gc` alone. One claim is one file, so that no two processes ever write to the same.
+A project is its path and its folder's inode: the same from every machine that mounts it, another one where
+another folder stands at the same path. The one that the store itself is in is that, wherever both are moved.
+"""
+
+import getpass
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from fsarctl.artifacts.atomic_write import write_whole
+from fsarctl.errors import InputError
+from fsarctl.progress import Reporter
+
+__all__ = ["Projects"]
+
+FACTS = "project.json"
+AROUND = "around"
+"""The project whose folder the store is in."""
+FRESH_S = 3600.0
+"""How old its last sign of life gets before a project gives another."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A project that has used this store."""
+
+    folder: Path
+    path: str
+    host: str
+    user: str
+    seen: str
+
+    def __str__(self) -> str:
+        gone = self.host == platform.node() and not Path(self.path).is_dir()
+        tail = ", where nothing is any more: if for good, --forget it" if gone else ""
+        return f"the project {self.path} ({self.user} on {self.host}, last here {self.seen}{tail})"
+
+
+class Projects:
+    """Those of one store, in ``folder``, seen from ``project``."""
+
+    def __init__(self, folder: Path, project: Path, reporter: Reporter) -> None:
+        self._folder = folder
+        self.project = Path(os.path.realpath(project))
+        self._reporter = reporter
+        self._here = self._refused = False
+
+    def claim(self, stage: str, name: str) -> None:
+        """This project has a use for the artifact ``name`` of a stage."""
+        if self._here and f"{stage}/{name}" in self._claims:
+            return
+        self._here = True
+        try:
+            self._sign_in()
+            (self._home / stage).mkdir(exist_ok=True)
+            (self._home / stage / name).touch()
+        except OSError as error:
+            if not self._refused:
+                self._refused = True
+                self._reporter.note(
+                    f"Other projects cannot be told what this one uses: {error.strerror}: {self._home}."
+                )
+        self._claims.add(f"{stage}/{name}")
+
+    def give_up(self, names: Iterable[str]) -> None:
+        """This project has no use for these ("stage/key") any more."""
+        for name in names:
+            (self._home / name).unlink(missing_ok=True)
+            self._claims.discard(name)
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """ "stage/key" of what this project has a use for."""
+        return frozenset(self._claims)
+
+    def of_others(self, forget: Path | None = None) -> dict[str, str]:
+        """ "stage/key" -> which other project, but for the one at ``forget``, has a use for it.
+
+        Raises:
+            InputError: no project at ``forget`` has used this store.
+        """
+        gone = [] if forget is None else self._at(forget)
+        others = [known for known in self._others() if known not in gone]
+        return {name: str(known) for known in others for name in _claims(known.folder)}
+
+    def nobody_claims(self, name: str) -> bool:
+        """Whether no project is known to use an artifact, "stage/key"."""
+        return name not in self._claims and not any((each / name).exists() for each in self._folder.glob("*"))
+
+    def take_over(self, path: Path) -> None:
+        """Make the claims of the project that was at ``path`` this one's.
+
+        Raises:
+            InputError: no project there has used this store.
+        """
+        for known in self._at(path):
+            for name in _claims(known.folder):
+                self.claim(*name.split("/"))
+            shutil.rmtree(known.folder)
+
+    def _at(self, path: Path) -> list["Known"]:
+        others = self._others()
+        found = [known for known in others if known.path in (os.path.abspath(path), os.path.realpath(path))]  # noqa: PTH100 - links that are gone
+        if not found:
+            listed = "; ".join(map(str, others))
+            raise InputError(
+                f"no other project at {path} has used this cache",
+                next_step=f"Name one of: {listed}."
+                if others
+                else "No other project has used it: leave out --forget.",
+            )
+        return found
+
+    @cached_property
+    def _home(self) -> Path:
+        if self.is_around:
+            return self._folder / AROUND
+        try:
+            inode = self.project.stat().st_ino
+        except OSError:
+            inode = 0
+        return self._folder / hashlib.sha256(f"{self.project}\n{inode}".encode()).hexdigest()[:16]
+
+    @property
+    def is_around(self) -> bool:
+        """Whether the store is in this project's own folder."""
+        return self._folder.resolve().is_relative_to(self.project)
+
+    @cached_property
+    def _claims(self) -> set[str]:
+        return set(_claims(self._home))
+
+    def _sign_in(self) -> None:
+        facts = self._home / FACTS
+        if facts.exists() and time.time() - facts.stat().st_mtime < FRESH_S:
+            return
+        self._home.mkdir(parents=True, exist_ok=True)
+        now = datetime.now(UTC).isoformat(timespec="minutes")
+        known = {"path": str(self.project), "host": platform.node(), "user": _user(), "seen": now}
+        write_whole(facts, json.dumps(known, indent=1).encode())
+
+    def _others(self) -> list[Known]:
+        found = []
+        for folder in sorted(self._folder.glob("*")):
+            if folder == self._home:
+                continue
+            try:
+                facts = json.loads((folder / FACTS).read_bytes())
+                words = [str(facts[field]) for field in ("path", "host", "user", "seen")]
+            except (OSError, ValueError, KeyError, TypeError):
+                words = ["of unknown path", "an unknown host", "somebody", "at an unknown time"]
+            found.append(Known(folder, *words))
+        return found
+
+
+def _claims(home: Path) -> list[str]:
+    return [f"{path.parent.name}/{path.name}" for path in sorted(home.glob("*/*"))]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return f"user {os.getuid()}"

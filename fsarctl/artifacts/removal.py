@@ -1,0 +1,170 @@
+"""Removing what nobody has a use for, and saying of whatever is gone who removed it.
+
+What is to go is written down before anybody looks for leases, and who takes a lease looks afterwards for
+such a note: whichever of the two comes second sees the other, and no lock is needed for it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fsarctl.artifacts.atomic_write import write_whole
+from fsarctl.artifacts.cache_layout import Shelf
+from fsarctl.artifacts.leases import Leases
+from fsarctl.artifacts.manifest import Artifact
+from fsarctl.artifacts.process import Process
+from fsarctl.artifacts.projects import Projects
+from fsarctl.errors import LockError
+
+__all__ = ["Kept", "Removal", "Sorted", "end_of", "name_of", "remove", "sort_out", "upstream_of"]
+
+
+UNKNOWN = "a project that is not known (--unclaimed removes it)"
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A folder that `gc` removes: what it is, where, its size in bytes, and why."""
+
+    what: str
+    path: Path
+    bytes: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder that these settings have no use for and that `gc` leaves: like ``Removal``, and for whom."""
+
+    what: str
+    path: Path
+    bytes: int
+    whom: str
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """What `gc` would do. ``given_up``: names of artifacts that this project claims no longer."""
+
+    doomed: Sequence[Removal]
+    kept: Sequence[Kept]
+    given_up: Sequence[str]
+
+
+def sort_out(
+    shelf: Shelf,
+    kept: set[Path],
+    slots: set[str],
+    projects: Projects,
+    readers: Mapping[str, str],
+    *,
+    forget: Path | None,
+    unclaimed: bool,
+) -> Sorted:
+    """What of a store may go, but for ``kept``, which this project has a use for.
+
+    ``slots``: the questions that its settings ask. ``readers``: see ``Leases``. ``forget``: where a project
+    was whose claims do not count. ``unclaimed``: whether what no project is known to use may go.
+
+    Raises:
+        InputError: no project at ``forget`` has used this store.
+    """
+    doomed: list[Removal] = []
+    left: list[Kept] = []
+    given_up: list[str] = []
+    others = projects.of_others(forget)
+    finished = [
+        (f"{each.manifest.stage} {each.manifest.slot}", each.path, each.manifest.slot, each.manifest.bytes)
+        for each in shelf.all()
+    ]
+    unfinished = [(f"unfinished {work.parent.name}", work, "", _size(work)) for work in shelf.unfinished()]
+    found = [*finished, *unfinished]
+    for what, path, slot, size in found:
+        if path in kept:
+            continue
+        name = name_of(path)
+        if name in others:
+            left.append(Kept(what, path, size, others[name]))
+            given_up.append(name)
+        elif name in readers:
+            left.append(Kept(what, path, size, readers[name]))
+        elif not unclaimed and projects.nobody_claims(name):
+            left.append(Kept(what, path, size, UNKNOWN))
+        else:
+            doomed.append(Removal(what, path, size, _why(slot, slots)))
+    there = {name_of(path) for _, path, _, _ in found} | {name_of(path) for path in kept}
+    return Sorted(doomed, left, [*given_up, *(name for name in projects.claims if name not in there)])
+
+
+def remove(removal: Removal, shelf: Shelf, leases: Leases, project: Path) -> bool:
+    """Removes it, unless it is being made or read; False then, and it is said."""
+    stage, key = removal.path.parent.name, removal.path.name
+    note = {
+        "what": removal.what,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "project": str(project),
+        "by": str(Process.current()),
+    }
+    obituary = shelf.obituary(stage, key)
+    try:
+        with shelf.lock(stage, key, removal.what, patience_s=0):
+            obituary.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(obituary, json.dumps(note, indent=1).encode())
+            if reader := leases.readers().get(f"{stage}/{key}"):
+                obituary.unlink(missing_ok=True)
+                shelf.reporter.note(f"{removal.what} is read by {reader}; it stays.")
+                return False
+            shelf.discard(removal.path)
+    except LockError:
+        shelf.reporter.note(f"{removal.what} is being made by another process; it stays.")
+        return False
+    return True
+
+
+def end_of(shelf: Shelf, stage: str, key: str) -> str:
+    """What has become of an artifact that was there and is not: who removed it, as far as that is known."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        note = json.loads(shelf.obituary(stage, key).read_bytes())
+        return (
+            f"`fsarctl cache gc` of the project {note['project']} removed it ({note['by']}, {note['when']})"
+        )
+    if places := shelf.quarantined(stage, key):
+        return f"it was damaged and is in quarantine: {places[-1]}"
+    return "no fsarctl removed it"
+
+
+def upstream_of(artifacts: Sequence[Artifact], stages: Iterable[str]) -> set[Path]:
+    """The artifacts of these stages and everything that they were made of, by folder."""
+    by_key = {(found.manifest.stage, found.key): found for found in artifacts}
+    pending = [found for found in by_key.values() if found.manifest.stage in stages]
+    kept: set[Path] = set()
+    while pending:
+        artifact = pending.pop()
+        if artifact.path not in kept:
+            kept.add(artifact.path)
+            sources = artifact.manifest.inputs.values()
+            pending += [by_key[s.stage, s.key] for s in sources if (s.stage, s.key) in by_key]
+    return kept
+
+
+def name_of(removal: Removal | Path) -> str:
+    """ "stage/key" of a folder, finished or not."""
+    path = removal if isinstance(removal, Path) else removal.path
+    return f"{path.parent.name}/{path.name}"
+
+
+def _why(slot: str, slots: set[str]) -> str:
+    if not slot:
+        return "no setting leads to what it was to become"
+    return "the settings have changed since" if slot in slots else "no setting asks for it"
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a build may be at work in it
+            total += path.lstat().st_size if not path.is_dir() else 0
+    return total
