@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.artifacts import Build, Files, Store, Unit, keys, shelf
+from fsarctl.artifacts import Build, Files, Store, Unit, cache_layout, keys
 from fsarctl.artifacts.command import Command
 from fsarctl.errors import FsarctlError, InputError, IntegrityError, UpstreamError
 from fsarctl.progress import SILENT
@@ -348,9 +348,9 @@ def test_gc_spares_work_that_can_be_resumed_and_answers_whose_upstream_is_gone(s
 
 def test_what_was_read_and_has_not_changed_is_not_read_again(tmp_path, pipeline, monkeypatch):
     """Within one process; a change that keeps size and time of writing is still seen."""
-    monkeypatch.setattr(shelf, "RESTED_NS", 0)
+    monkeypatch.setattr(cache_layout, "RESTED_NS", 0)
     read = []
-    monkeypatch.setattr(shelf, "file_sha256", lambda path: (read.append(path), keys.file_sha256(path))[1])
+    monkeypatch.setattr(cache_layout, "file_sha256", lambda path: (read.append(path), keys.file_sha256(path))[1])
     store = Store(tmp_path / "cache")
     unit = pipeline.extract()
     artifact = store.realise(unit)
