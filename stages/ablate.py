@@ -22,7 +22,7 @@ from fsarctl.stages.plan import Pipeline
 __all__ = ["STAGE", "VERSION", "Run", "Sweep", "document", "load_table", "make", "plan", "tabulate", "unit"]
 
 STAGE = "ablate"
-VERSION = 2
+VERSION = 3
 TABLE = "table.json"
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["FROZEN", "unit"]
 
 STAGE = "evaluate"
-VERSION = 3
+VERSION = 4
 ADAPTERS = "adapters.safetensors"
 FROZEN = "frozen"
 RECORDED = ("way", "query", "query_mode", "episodes", "seed", "split")

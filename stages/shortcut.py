@@ -17,7 +17,7 @@ from fsarctl.execution.device import Machine
 __all__ = ["unit"]
 
 STAGE = "shortcut"
-VERSION = 1
+VERSION = 2
 ADAPTERS = "adapters.safetensors"
 RECORDED = ("way", "query", "query_mode", "episodes", "seed", "split")
 TRANSPOSED: Mapping[Shortcut, bool] = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fsarctl.results.intervals import wilson
+from fsarctl.results.jackknife import intervals_of_classes
 from fsarctl.results.predictions import Predictions
 
 __all__ = ["Confusion", "class_rows", "confusion"]
@@ -19,13 +19,14 @@ class Confusion:
 
     ``given`` (classes, classes): queries of the row's class that were taken for the column's. ``met``:
     queries of the row's class in whose episode the column's class was a choice. ``right``: for each class a
-    list of 0 and 1, one for each of its queries.
+    list of 0 and 1, one for each of its queries. ``predictions`` are what was counted.
     """
 
     labels: tuple[str, ...]
     given: npt.NDArray[np.int64]
     met: npt.NDArray[np.int64]
     right: tuple[tuple[int, ...], ...]
+    predictions: Predictions
 
     @property
     def rates(self) -> npt.NDArray[np.float64]:
@@ -46,17 +47,20 @@ def confusion(predictions: Predictions) -> Confusion:
         np.add.at(met, (true[:, None], classes[None, :]), 1)
         for label, hit in zip(true, true == taken, strict=True):
             right[label].append(int(hit))
-    return Confusion(predictions.labels, given, met, tuple(map(tuple, right)))
+    return Confusion(predictions.labels, given, met, tuple(map(tuple, right)), predictions)
 
 
 def class_rows(found: Confusion, baseline: Confusion | None) -> list[dict[str, Any]]:
-    """For each class with queries its accuracy and Wilson's interval, and what it is most often taken for."""
+    """For each class with queries its accuracy, and what it is most often taken for.
+
+    ``low`` and ``high`` are the 95 % interval for other clips of the class; ``clips`` (or groups) it has.
+    """
     rows = []
+    intervals = intervals_of_classes(found.predictions)
     for number, label in enumerate(found.labels):
         if not found.right[number]:
             continue
         hits, queries = sum(found.right[number]), len(found.right[number])
-        low, high = wilson(hits, queries)
         others = found.rates[number].copy()
         others[number] = -1.0
         worst = int(others.argmax())
@@ -66,8 +70,9 @@ def class_rows(found: Confusion, baseline: Confusion | None) -> list[dict[str, A
                 "label": label,
                 "queries": queries,
                 "accuracy": hits / queries,
-                "low": low,
-                "high": high,
+                "low": intervals[label].low,
+                "high": intervals[label].high,
+                "clips": intervals[label].count,
                 "baseline": _mean(baseline, label),
                 "taken_for": found.labels[worst] if taken else None,
                 "taken_for_rate": float(others[worst]) if taken else None,

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from fsarctl.results.interval_text import ends
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -189,7 +191,10 @@ def _errorbars(
     axes.errorbar(
         places,
         [100 * each["accuracy"] for each in points],
-        yerr=[100 * (each["half_width"] or 0.0) for each in points],
+        yerr=[
+            [100 * (each["accuracy"] - ends(each)[0]) for each in points],
+            [100 * (ends(each)[1] - each["accuracy"]) for each in points],
+        ],
         color=colour,
         marker=marker,
         markersize=4,

@@ -15,6 +15,7 @@ from fsarctl.models.strategies import title_of
 from fsarctl.progress import counted
 from fsarctl.report import figures
 from fsarctl.report.frame_strips import CELL, GAP, MEDIA_TYPE
+from fsarctl.results.interval_text import ends, interval_words, legend, over_classes
 from fsarctl.results.sweep_table import caption, cells, remarks
 from fsarctl.text.corpus import STAGES
 
@@ -68,6 +69,7 @@ def render(
         sections=[(id_, title) for id_, title in sections.items() if title],
         cards=_cards(document),
         legend=_legend(document),
+        intervals=legend(document["results"]),
         charts=_charts(document, Markup),
         made=sorted(document["provenance"]["artifacts"], key=_rank),
         paper_of=lambda result: _paper_of(document, result),
@@ -298,9 +300,12 @@ def _count(number: int) -> str:
     return f"{number / 1e3:.0f} K" if number >= 1000 else str(number)
 
 
-FILTERS: Mapping[str, Callable[..., str]] = {
+FILTERS: Mapping[str, Callable[..., Any]] = {
     "percent": _percent,
-    "half": lambda value: "?" if value is None else _percent(value),
+    "interval": interval_words,
+    "signed_interval": lambda gain: interval_words(gain, signed=True),
+    "ends": ends,
+    "over_classes": over_classes,
     "points": lambda value: f"{100 * value:+.1f}".replace("-", "−"),
     # Adding 0.0 takes the sign off a zero.
     "plain": lambda value, digits: f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−"),

@@ -10,7 +10,7 @@ from fsarctl.datasets.dataset import Dataset
 from fsarctl.episodes.training_log import read_log
 from fsarctl.models.strategies import title_of
 from fsarctl.report.confusion import as_document, class_rows, confusion
-from fsarctl.results.result import Comparison, Result, compare, load_result, same_episodes
+from fsarctl.results.result import Result, compare, load_result, same_episodes
 from fsarctl.text.corpus import DESCRIPTIONS
 
 __all__ = [
@@ -61,7 +61,7 @@ def result_rows(found: Sequence[Found]) -> list[dict[str, Any]]:
             {
                 "title": title_of(each.model),
                 **{name: value for name, value in each.result.record.items() if name != "classes"},
-                "gain": _comparison(compare(baseline.result, each.result)) if paired else None,
+                "gain": compare(baseline.result, each.result).as_json() if paired else None,
                 "key": each.artifact.key,
                 "command": each.artifact.manifest.command,
             }
@@ -82,7 +82,7 @@ def query_mode_rows(found: Sequence[Found], others: Sequence[Found]) -> list[dic
                 "shot": each.shot,
                 "title": title_of(each.model),
                 **{mode: _accuracy(f) for mode, f in pair.items()},
-                "difference": _comparison(compare(pair["independent"].result, pair["joint"].result)),
+                "difference": compare(pair["independent"].result, pair["joint"].result).as_json(),
             }
         )
     return rows
@@ -121,7 +121,9 @@ def way_curves(table: Mapping[str, Any]) -> dict[str, Any]:
         numbers = row["results"][0]
         if numbers["accuracy"] is not None and "eval.way" in row["set"]:
             title = row["cells"][-1] if row["cells"] else row["name"]
-            point = {name: numbers[name] for name in ("accuracy", "half_width", "chance")}
+            point = {
+                name: numbers[name] for name in ("accuracy", "half_width", "intervals", "headline", "chance")
+            }
             curves.setdefault(title, []).append({"way": row["set"]["eval.way"], **point})
     return {
         "curves": [{"title": title, "points": points} for title, points in curves.items()],
@@ -184,17 +186,7 @@ def _facts(artifact: Artifact) -> Mapping[str, Any]:
 def _accuracy(found: Found) -> dict[str, Any]:
     record = found.result.record
     return {
-        "accuracy": record["accuracy"],
-        "half_width": record["half_width"],
+        **{name: record[name] for name in ("accuracy", "half_width", "intervals", "headline")},
         "key": found.artifact.key,
         "command": found.artifact.manifest.command,
-    }
-
-
-def _comparison(found: Comparison) -> dict[str, Any]:
-    half_width = found.difference.half_width
-    return {
-        "difference": found.difference.mean,
-        "half_width": half_width if half_width != float("inf") else None,
-        "p": found.p,
     }

@@ -1,11 +1,24 @@
-"""Accuracy over episodes with its interval, and the test of a difference."""
+"""Accuracy over episodes with its interval, those of few clips and of differences, and the test of these."""
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Estimate", "estimate", "estimate_over_seeds", "two_sided_p", "wilson"]
+__all__ = [
+    "Estimate",
+    "Interval",
+    "drawn",
+    "estimate",
+    "estimate_over_seeds",
+    "headline",
+    "paired_estimate",
+    "two_sided_p",
+    "wilson",
+]
+
+MUCH = 1.5
+"""So many times as wide as the interval over episodes, another one is the one to tell."""
 
 # Student's t, 97.5 % point, for 1, 2, ... degrees of freedom; beyond the last one 1.96 is near enough.
 T_975 = (
@@ -30,6 +43,42 @@ class Estimate:
     def high(self) -> float:
         """Upper end of the interval."""
         return self.mean + self.half_width
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval and how many episodes, clips, groups or classes it is over; ``p`` of a difference.
+
+    ``p`` is of "the difference is 0", by the test that the interval belongs to.
+    """
+
+    low: float
+    high: float
+    count: int
+    p: float | None = None
+
+    @property
+    def half_width(self) -> float:
+        """Half of its width."""
+        return (self.high - self.low) / 2
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """As documents have it: one episode has no interval, and JSON no infinity."""
+        finite = math.isfinite(self.half_width)
+        ends = {"low": self.low if finite else None, "high": self.high if finite else None}
+        return {**ends, "count": self.count, **({} if self.p is None else {"p": self.p})}
+
+
+def headline(intervals: Mapping[str, Interval]) -> str:
+    """Which interval is told where there is room for one: over clips (or groups) where it is much wider."""
+    over = drawn(intervals)
+    episodes = intervals["episodes"].half_width
+    return "episodes" if intervals[over].half_width <= MUCH * episodes < math.inf else over
+
+
+def drawn(intervals: Mapping[str, Interval]) -> str:
+    """Whether they are over clips or over groups of them."""
+    return next(name for name in ("groups", "clips") if name in intervals)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -65,20 +114,36 @@ def estimate_over_seeds(values: Sequence[float]) -> Estimate:
     return Estimate(normal.mean, normal.half_width * t / 1.96)
 
 
-def wilson(hits: int, count: int) -> tuple[float, float]:
+def wilson(hits: float, count: float) -> tuple[float, float]:
     """Wilson's 95 % interval: (p + z^2/2n +/- z sqrt(p (1-p)/n + z^2/4n^2)) / (1 + z^2/n), z = 1.96.
 
-    It has a width when all of a few are hits, and never leaves 0 to 1.
+    It has a width when all of a few are hits, and never leaves 0 to 1. Neither number need be whole.
 
     Raises:
-        ValueError: ``count`` is below 1.
+        ValueError: ``count`` is not above 0.
     """
-    if count < 1:
+    if count <= 0:
         raise ValueError("no values to average")
     share, square = hits / count, 1.96**2 / count
     centre = share + square / 2
-    reach = math.sqrt(share * (1 - share) * square + square**2 / 4)
+    reach = math.sqrt(max(0.0, share * (1 - share)) * square + square**2 / 4)
     return max(0.0, (centre - reach) / (1 + square)), min(1.0, (centre + reach) / (1 + square))
+
+
+def paired_estimate(gained: float, lost: float, count: float) -> Estimate:
+    """A difference of paired shares, ``gained`` - ``lost``, over ``count`` pairs, and its 95 % interval.
+
+    Agresti and Min (2005): half a pair is added to each of the four cells, so that it has a width where no
+    pair differs. ``count`` need not be whole.
+
+    Raises:
+        ValueError: ``count`` is not above 0.
+    """
+    if count <= 0:
+        raise ValueError("no values to average")
+    one, other, pairs = gained * count + 0.5, lost * count + 0.5, count + 2
+    variance = one + other - (one - other) ** 2 / pairs
+    return Estimate((one - other) / pairs, 1.96 * math.sqrt(variance) / pairs)
 
 
 def two_sided_p(difference: Estimate) -> float:

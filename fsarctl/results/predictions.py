@@ -1,7 +1,7 @@
 """Predictions of every episode, stored, so that any two results can be paired. Needs no torch to read."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 __all__ = ["Predictions", "save_arrays"]
 
+OF_EPISODES = ("classes", "support", "query", "targets", "scores")
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -19,7 +21,8 @@ class Predictions:
 
     ``classes`` (episodes, way) index ``labels``; ``support`` (episodes, way, shot) and ``query``
     (episodes, queries) are rows of the frame store; ``targets`` and the argmax of ``scores``
-    (episodes, queries, way) are columns.
+    (episodes, queries, way) are columns. ``groups`` (rows,): of each row of the frame store, where clips
+    have groups.
     """
 
     labels: tuple[str, ...]
@@ -28,6 +31,7 @@ class Predictions:
     query: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
+    groups: npt.NDArray[np.int64] | None = None
 
     @property
     def predictions(self) -> npt.NDArray[np.int64]:
@@ -41,9 +45,24 @@ class Predictions:
         means: list[float] = (self.predictions == self.targets).mean(1).tolist()
         return means
 
+    def of(self, episodes: npt.NDArray[np.generic]) -> "Predictions":
+        """Those of some episodes, by number or by mask."""
+        return self._with({name: getattr(self, name)[episodes] for name in OF_EPISODES})
+
+    @classmethod
+    def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
+        """The episodes of all parts, which are of the same labels and rows."""
+        return parts[0]._with(
+            {name: np.concatenate([getattr(part, name) for part in parts]) for name in OF_EPISODES}
+        )
+
+    def _with(self, arrays: Mapping[str, npt.NDArray[Any]]) -> "Predictions":
+        return Predictions(**{**vars(self), **arrays})
+
     def save(self, path: Path) -> None:
         """Write everything but ``labels`` to a safetensors file."""
-        save_arrays(path, {name: array for name, array in vars(self).items() if name != "labels"})
+        arrays = {name: array for name, array in vars(self).items() if name != "labels"}
+        save_arrays(path, {name: array for name, array in arrays.items() if array is not None})
 
     @classmethod
     def load(cls, path: Path, labels: tuple[str, ...]) -> "Predictions":

@@ -6,8 +6,9 @@ clips, targets and scores of every episode).
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fsarctl.errors import InputError
-from fsarctl.results.intervals import Estimate, estimate, two_sided_p
+from fsarctl.results.intervals import Estimate, Interval, drawn, estimate, headline, two_sided_p
+from fsarctl.results.jackknife import intervals_of
 from fsarctl.results.predictions import Predictions
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Result",
     "compare",
     "compare_over_seeds",
+    "intervals_as_json",
     "load_result",
     "same_episodes",
     "write_result",
@@ -52,14 +55,34 @@ class Comparison:
     """Two results on the same episodes; accuracies from 0 to 1.
 
     ``difference`` is second - first, paired by episode. ``gained`` counts queries that the second alone
-    gets right, ``lost`` those that the first alone does.
+    gets right, ``lost`` those that the first alone does. ``difference`` and ``p`` are over episodes;
+    ``intervals`` are these and those over clips (or groups) and classes, each with its own p.
     """
 
     difference: Estimate
     p: float
+    intervals: Mapping[str, Interval]
     episodes: int
     gained: int
     lost: int
+
+    @property
+    def over_clips(self) -> Interval:
+        """The interval of the difference over clips, or over groups of them."""
+        return self.intervals[drawn(self.intervals)]
+
+    def as_json(self) -> dict[str, Any]:
+        """As documents have it; ``half_width`` and ``p`` are over episodes."""
+        finite = math.isfinite(self.difference.half_width)
+        return {
+            "difference": self.difference.mean,
+            "half_width": self.difference.half_width if finite else None,
+            "p": self.p,
+            **intervals_as_json(self.intervals),
+            "episodes": self.episodes,
+            "gained": self.gained,
+            "lost": self.lost,
+        }
 
 
 def write_result(
@@ -67,8 +90,8 @@ def write_result(
 ) -> None:
     """Write result.json and episodes.safetensors; ``names`` are the clips of the frame store, by row.
 
-    ``facts`` hold way, shot, query, episodes and seed at least; accuracy, chance, classes and the
-    episodes' digest are added.
+    ``facts`` hold way, shot, query, episodes and seed at least; accuracy, its intervals, chance, classes and
+    the episodes' digest are added. ``half_width`` is of the interval over episodes.
     """
     predictions.save(folder / PREDICTIONS)
     accuracy = estimate(predictions.episode_accuracies)
@@ -77,12 +100,21 @@ def write_result(
         "accuracy": accuracy.mean,
         # One episode has no interval; JSON has no infinity.
         "half_width": accuracy.half_width if facts["episodes"] > 1 else None,
+        **intervals_as_json(intervals_of(predictions)),
         "chance": 1 / facts["way"],
         "classes": list(predictions.labels),
         "episodes_digest": _digest(predictions, names),
     }
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / RESULT).write_text(text + "\n", encoding="utf-8")
+
+
+def intervals_as_json(intervals: Mapping[str, Interval]) -> dict[str, Any]:
+    """As records and documents have them: all by name, and ``headline``, the name of the one to tell."""
+    return {
+        "intervals": {name: each.as_json() for name, each in intervals.items()},
+        "headline": headline(intervals),
+    }
 
 
 def load_result(folder: Path) -> Result:
@@ -109,12 +141,14 @@ def compare_over_seeds(pairs: Sequence[tuple[Result, Result]]) -> Comparison:
     Raises:
         InputError: the episodes of a pair differ.
     """
-    rights = [_paired(first, second) for first, second in pairs]
-    before, after = (np.concatenate([right[side] for right in rights]) for side in (0, 1))
+    ordered = [_paired(first, second) for first, second in pairs]
+    both = [Predictions.joined([each[side] for each in ordered]) for side in (0, 1)]
+    before, after = (each.predictions == each.targets for each in both)
     difference = estimate((after.mean(1) - before.mean(1)).tolist())
     return Comparison(
         difference,
         two_sided_p(difference),
+        intervals_of(both[0], after.astype(np.float64) - before, paired=True),
         len(before),
         int((after & ~before).sum()),
         int((before & ~after).sum()),
@@ -127,7 +161,7 @@ def same_episodes(first: Result, second: Result) -> bool:
     return same
 
 
-def _paired(first: Result, second: Result) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _paired(first: Result, second: Result) -> tuple[Predictions, Predictions]:
     if not same_episodes(first, second):
         raise InputError(
             f"these results are of different episodes: {_first_difference(first.record, second.record)}",
@@ -161,10 +195,15 @@ def _class_order(predictions: Predictions) -> npt.NDArray[np.int64]:
     return order
 
 
-def _by_class(predictions: Predictions) -> npt.NDArray[np.bool_]:
-    """(episodes, queries): whether the prediction is right, queries in the order of class and clip."""
-    right: npt.NDArray[np.bool_] = predictions.predictions == predictions.targets
-    return np.take_along_axis(right, _class_order(predictions), 1)
+def _by_class(predictions: Predictions) -> Predictions:
+    """The same, queries in the order of class and clip."""
+    order = _class_order(predictions)
+    return replace(
+        predictions,
+        query=np.take_along_axis(predictions.query, order, 1),
+        targets=np.take_along_axis(predictions.targets, order, 1),
+        scores=np.take_along_axis(predictions.scores, order[..., None], 1),
+    )
 
 
 def _first_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fsarctl.results.interval_text import legend, with_interval
+
 __all__ = ["caption", "cells", "remarks"]
 
 
@@ -23,7 +25,8 @@ def cells(document: Mapping[str, Any]) -> list[list[str]]:
         seeds = any(each["difference_half_width_over_seeds"] is not None for each in column)
         heading += ["difference"] * differs + ["over seeds"] * seeds + ["paper"] * papers
         for line, each in zip(lines, column, strict=True):
-            line.append(_with_half(each["accuracy"], each["half_width"]))
+            accuracy = each["accuracy"]
+            line.append("failed" if accuracy is None else with_interval(f"{100 * accuracy:.1f}", each))
             if differs:
                 line.append(_difference(each))
             if seeds:
@@ -34,19 +37,12 @@ def cells(document: Mapping[str, Any]) -> list[list[str]]:
     return [heading, *lines]
 
 
-def _with_half(value: float | None, half_width: float | None) -> str:
-    if value is None:
-        return "failed"
-    return f"{100 * value:.1f} ± {'?' if half_width is None else f'{100 * half_width:.1f}'}"
-
-
 def _difference(numbers: Mapping[str, Any]) -> str:
     if numbers["difference"] is None:
         return ""
     star = "*" if numbers["significant"] else " "
-    half = numbers["difference_half_width"]
-    width = "?" if half is None else f"{100 * half:.1f}"
-    return f"{100 * numbers['difference']:+.1f} ± {width}{star}"
+    value = f"{100 * numbers['difference']:+.1f}"
+    return with_interval(value, numbers, "difference_", signed=True) + star
 
 
 def caption(document: Mapping[str, Any]) -> str:
@@ -59,14 +55,15 @@ def remarks(document: Mapping[str, Any]) -> list[str]:
     several = f" of each of {seeds} seeds" if seeds > 1 else ""
     remarks = []
     if document["episodes"]:
+        numbers = [each for row in document["rows"] for each in row["results"]]
         remarks.append(
-            f"{document['benchmark']} {document['split']}: accuracy in % with its 95 % interval over "
-            f"{document['episodes']:,} episodes{several}, {document['query_mode']} queries"
+            f"{document['benchmark']} {document['split']}: accuracy in % of {document['episodes']:,} episodes"
+            f"{several}, {document['query_mode']} queries; {legend(numbers)}"
         )
     against = {row["against"] for row in document["rows"] if row["against"] != row["name"]}
     if any(each["difference"] is not None for row in document["rows"] for each in row["results"]):
         whom = f"{next(iter(against))!r}" if len(against) == 1 else "each row's baseline"
-        remarks.append(f"difference: paired, from {whom}; * p < 0.05 (z-test over episodes)")
+        remarks.append(f"difference: paired, from {whom}; * p < 0.05 over clips")
     if seeds > 1 and remarks:
         remarks[-1] += ", and 0 outside the 95 % interval over seeds (other trainings) too"
         remarks.append("single seeds: " + "; ".join(_single_seeds(document)))

@@ -15,7 +15,15 @@ from fsarctl.config.sources import Settings, table_of
 from fsarctl.config.tables import AblateConfig, RowConfig
 from fsarctl.errors import UsageError
 from fsarctl.results.intervals import estimate, estimate_over_seeds
-from fsarctl.results.result import Result, compare, compare_over_seeds, same_episodes
+from fsarctl.results.jackknife import intervals_of
+from fsarctl.results.predictions import Predictions
+from fsarctl.results.result import (
+    Result,
+    compare,
+    compare_over_seeds,
+    intervals_as_json,
+    same_episodes,
+)
 
 __all__ = ["Outcomes", "benchmark_of", "chosen_rows", "find_sweep", "overrides_of", "sweeps", "table_rows"]
 
@@ -80,8 +88,9 @@ def table_rows(
     """Each row with its numbers, as JSON has them; accuracies from 0 to 1, the paper's too.
 
     Accuracy and difference are over all episodes of all seeds; ``seeds`` are the seeds' own accuracies. A
-    difference is significant if p < 0.05 over episodes and, with several seeds, 0 lies outside the interval
-    over seeds as well. A number is None where a run is missing, or where two rows are of different episodes.
+    difference is significant if p < 0.05 over clips (or groups) and, with several seeds, 0 lies outside the
+    interval over seeds as well. A number is None where a run is missing, or where two rows are of different
+    episodes.
     """
     return [
         {
@@ -104,11 +113,15 @@ def _numbers(
         "shot": shot,
         "accuracy": None,
         "half_width": None,
+        "intervals": None,
+        "headline": None,
         "seeds": [],
         "chance": None,
         "trainable_parameters": None,
         "difference": None,
         "difference_half_width": None,
+        "difference_intervals": None,
+        "difference_headline": None,
         "difference_half_width_over_seeds": None,
         "p": None,
         "significant": None,
@@ -117,10 +130,12 @@ def _numbers(
     results = outcomes.get((row.name, shot))
     if not results:
         return numbers
-    accuracy = estimate([each for result in results for each in result.predictions.episode_accuracies])
+    predictions = Predictions.joined([result.predictions for result in results])
+    accuracy = estimate(predictions.episode_accuracies)
     numbers |= {
         "accuracy": accuracy.mean,
         "half_width": _finite(accuracy.half_width),
+        **intervals_as_json(intervals_of(predictions)),
         "seeds": [result.record["accuracy"] for result in results],
         "chance": results[0].record["chance"],
         "trainable_parameters": results[0].record.get("trainable_parameters"),
@@ -132,14 +147,16 @@ def _numbers(
     pairs = list(zip(baseline, results, strict=True))
     if all(same_episodes(*pair) for pair in pairs):
         found = compare_over_seeds(pairs)
+        told = {f"difference_{name}": each for name, each in intervals_as_json(found.intervals).items()}
         seeds = estimate_over_seeds([compare(*pair).difference.mean for pair in pairs])
         settled = len(pairs) == 1 or abs(seeds.mean) > seeds.half_width
         numbers |= {
             "difference": found.difference.mean,
             "difference_half_width": _finite(found.difference.half_width),
+            **told,
             "difference_half_width_over_seeds": _finite(seeds.half_width) if len(pairs) > 1 else None,
             "p": found.p,
-            "significant": found.p < SIGNIFICANT and settled,
+            "significant": settled and (found.over_clips.p or 0.0) < SIGNIFICANT,
         }
     return numbers
 

@@ -113,12 +113,23 @@ def test_the_page_has_the_numbers_of_the_results(project: Path) -> None:
     results = [json.loads((each / "result.json").read_text()) for each in artifacts(project, "evaluate")]
     assert len(results) == 4
     for result in results:
-        accuracy, half = f"{100 * result['accuracy']:.1f}", f"{100 * result['half_width']:.1f}"
-        assert f'<span class="number">{accuracy}</span> <span class="half">± {half}</span>' in page
+        accuracy = f"{100 * result['accuracy']:.1f}"
+        told = result["intervals"][result["headline"]]
+        interval = f"[{100 * told['low']:.1f}, {100 * told['high']:.1f}]"
+        assert f'<span class="number">{accuracy}</span> <span class="half">{interval}</span>' in page
     told = {(each["shot"], each["model"]): each for each in numbers(project)["results"]}
     for result in results:
         row = told[result["shot"], result["model"]]
-        for name in ("accuracy", "half_width", "chance", "episodes", "way", "trainable_parameters"):
+        for name in (
+            "accuracy",
+            "half_width",
+            "intervals",
+            "headline",
+            "chance",
+            "episodes",
+            "way",
+            "trainable_parameters",
+        ):
             assert row[name] == result[name]
 
 
@@ -133,7 +144,8 @@ def test_the_numbers_are_those_of_the_artifacts(project: Path) -> None:
     gain = next(
         each["gain"] for each in told["results"] if (each["shot"], each["model"]) == (1, "task-adapter++")
     )
-    assert gain == {name: compared[name] for name in ("difference", "half_width", "p")}
+    assert gain.keys() >= {"difference", "half_width", "p", "intervals", "headline"}
+    assert gain == {name: compared[name] for name in gain}
     for training in told["training"]:
         folder = next(each for each in artifacts(project, "train") if each.name == training["key"][:20])
         lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]

@@ -16,6 +16,19 @@ SHOTS = (1, 5)
 EPISODES = 40
 
 
+def told(value: float, half_width: float | None) -> dict[str, Any]:
+    """Intervals of a value; the one over clips is five times as wide as that over episodes, and is told."""
+    half = half_width or 0.01
+    return {
+        "half_width": half_width,
+        "intervals": {
+            name: {"low": value - wide * half, "high": value + wide * half, "count": count}
+            for name, wide, count in (("episodes", 1, EPISODES), ("clips", 5, 1234), ("classes", 6, 24))
+        },
+        "headline": "clips",
+    }
+
+
 def document(*, way: int = 5, paper: bool = True, ways: bool = True) -> dict[str, Any]:
     """Everything that there can be; all accuracies differ, so that none can stand for another."""
     results = []
@@ -34,14 +47,14 @@ def document(*, way: int = 5, paper: bool = True, ways: bool = True) -> dict[str
                     "seed": 0,
                     "split": "test",
                     "accuracy": 0.4123 + 0.3 * own + 0.0511 * number,
-                    "half_width": 0.0217 + 0.001 * number,
+                    **told(0.4123 + 0.3 * own + 0.0511 * number, 0.0217 + 0.001 * number),
                     "chance": 1 / way,
                     "clips": 1234,
                     "clips_failed": 1,
                     "classes_seen_in_training": [],
                     "trainable_parameters": 71072 if own else 0,
                     "episodes_digest": "0" * 64,
-                    "gain": {"difference": 0.3, "half_width": 0.0271, "p": 1e-9} if own else None,
+                    "gain": {"difference": 0.3, **told(0.3, 0.0271), "p": 1e-9} if own else None,
                     "key": f"{number}{int(own)}" + "ab" * 31,
                     "command": f"fsarctl eval --shots {shot} --set describe.files='[\"{NASTY[0]}\"]'",
                 }
@@ -81,7 +94,10 @@ def document(*, way: int = 5, paper: bool = True, ways: bool = True) -> dict[str
             for n in (1, 2)
         ),
     ]
-    points = [{"way": n, "accuracy": 0.9 - n / 20, "half_width": 0.02, "chance": 1 / n} for n in range(5, 11)]
+    points = [
+        {"way": n, "accuracy": 0.9 - n / 20, **told(0.9 - n / 20, 0.02), "chance": 1 / n}
+        for n in range(5, 11)
+    ]
     made = {
         "created": "2026-01-02T03:04:05.000006+00:00",
         "seconds": 12.5,
@@ -125,9 +141,9 @@ def document(*, way: int = 5, paper: bool = True, ways: bool = True) -> dict[str
                 {
                     "shot": 1,
                     "title": "Task-Adapter++",
-                    "joint": {"accuracy": 0.7123, "half_width": 0.02},
-                    "independent": {"accuracy": 0.6543, "half_width": None},
-                    "difference": {"difference": 0.058, "half_width": 0.01, "p": 0.01},
+                    "joint": {"accuracy": 0.7123, **told(0.7123, 0.02)},
+                    "independent": {"accuracy": 0.6543, **told(0.6543, None)},
+                    "difference": {"difference": 0.058, **told(0.058, 0.01), "p": 0.01},
                 }
             ],
             "commands": [],
@@ -224,12 +240,12 @@ def table(*, first: bool) -> dict[str, Any]:
     numbers = {
         "shot": 1,
         "accuracy": 0.6173,
-        "half_width": 0.0213,
+        **told(0.6173, 0.0213),
         "seeds": [0.61, 0.62],
         "chance": 0.2,
         "trainable_parameters": 1000,
         "difference": 0.0519,
-        "difference_half_width": 0.01,
+        **{f"difference_{name}": each for name, each in told(0.0519, 0.01).items()},
         "difference_half_width_over_seeds": 0.02,
         "p": 0.001,
         "significant": True,

@@ -67,11 +67,14 @@ def test_class_rows_say_accuracy_and_the_likeliest_mistake() -> None:
     assert rows["a"]["accuracy"] == 1.0
     assert rows["a"]["taken_for"] is None
     assert rows["b"]["accuracy"] == 0.25  # taken for a, b, c, a
-    # The ends solve (p - 1/4)^2 = z^2 p (1 - p) / 4, and of four hits the lower one is 4 / (4 + z^2).
+    # One clip asks and supports in all four episodes: it counts as half a query, and the four are drawn from
+    # it, each right with 1/4: 1 / n = 2 + 1/4 where all are right, 2 + (4/3) / 4 where one of four is.
+    n = 1 / (2 + 1 / 3)
     for end in (rows["b"]["low"], rows["b"]["high"]):
-        assert (end - 0.25) ** 2 == pytest.approx(1.96**2 * end * (1 - end) / 4)
+        assert (end - 0.25) ** 2 == pytest.approx(1.96**2 * end * (1 - end) / n)
     assert rows["b"]["low"] < 0.25 < rows["b"]["high"]
-    assert (rows["a"]["low"], rows["a"]["high"]) == pytest.approx((4 / (4 + 1.96**2), 1.0))
+    assert (rows["a"]["low"], rows["a"]["high"]) == pytest.approx((1 / (1 + 1.96**2 * 2.25), 1.0))
+    assert rows["a"]["clips"] == 1
     assert (rows["b"]["taken_for"], rows["b"]["taken_for_rate"]) == ("a", 0.5)
     assert (rows["c"]["taken_for"], rows["c"]["taken_for_rate"]) == ("b", 1.0)
     assert rows["b"]["baseline"] is None

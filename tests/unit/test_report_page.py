@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from report_document import NASTY, decoded, document, pictures, read
+from report_document import NASTY, decoded, document, pictures, read, told
 
 from fsarctl.report.figures import accuracy_by_shots, accuracy_by_way, training_curves
 from fsarctl.report.page import render
@@ -118,17 +118,20 @@ def test_every_picture_decodes_and_says_what_it_shows(page: Page) -> None:
 def test_it_says_what_the_document_says(page: Page) -> None:
     words = page.words
     for result in document()["results"]:
-        percent, half = f"{100 * result['accuracy']:.1f}", f"{100 * result['half_width']:.1f}"
-        assert f"{percent} ± {half}" in words
+        clips, classes = (
+            "[" + ", ".join(f"{100 * result['intervals'][name][end]:.1f}" for end in ("low", "high")) + "]"
+            for name in ("clips", "classes")
+        )
+        assert f"{100 * result['accuracy']:.1f} {clips} {classes}" in words
         assert result["command"] in words
     for number in (
         "95.3",
-        "+30.0 ± 2.7",
-        "71.2 ± 2.0",
-        "65.4 ± ?",
-        "+5.8 ± 1.0",
-        "61.7 ± 2.1",
-        "+5.2 ± 1.0*",
+        "+30.0 [+16.4, +43.5]",
+        "71.2 [61.2, 81.2]",
+        "65.4 [60.4, 70.4]",
+        "+5.8 [+0.8, +10.8]",
+        "61.7 [51.1, 72.4]",
+        "+5.2 [+0.2, +10.2]*",
         "71.3",
     ):
         assert number in words, number
@@ -155,8 +158,9 @@ def test_an_ablations_rows_have_names_then_numbers_then_their_cells() -> None:
     ours["rows"][1] |= {"name": "frozen backbone", "cells": ["another", "×"]}
     ours["rows"][0] |= {"name": "all parts", "cells": ["a part", "✓"]}
     words = Page(render(changed, None, read)).words
-    assert f"row 1-shot difference over seeds paper part {NASTY[2]} all parts 61.7 ± 2.1 +5.2 ± 1.0*" in words
-    assert "± 2.0 71.3 a part ✓ frozen backbone 61.7 ± 2.1" in words
+    assert f"row 1-shot difference over seeds paper part {NASTY[2]} all parts 61.7 [51.1, 72.4]" in words
+    assert "61.7 [51.1, 72.4] +5.2 [+0.2, +10.2]* ± 2.0 71.3 a part" in words
+    assert "± 2.0 71.3 a part ✓ frozen backbone 61.7 [51.1, 72.4]" in words
     assert "71.3 another ×" in words
     # One column that repeats the names stands there but once.
     ours["columns"] = ["method"]
@@ -291,7 +295,7 @@ def test_of_many_classes_the_hardest_are_in_the_matrix() -> None:
 
 @pytest.mark.parametrize("title", ["$\\undefined{$", "<b>&amp;", "a" * 200])
 def test_charts_take_any_title(title: str) -> None:
-    points = [{"way": n, "accuracy": 0.5, "half_width": None, "chance": 1 / n} for n in (5, 6)]
+    points = [{"way": n, "accuracy": 0.5, **told(0.5, None), "chance": 1 / n} for n in (5, 6)]
     svg = accuracy_by_way([{"title": title, "points": points}])
     page = Page(svg)
     assert title in " ".join(page.text)
@@ -301,7 +305,7 @@ def test_charts_take_any_title(title: str) -> None:
 def test_a_point_stands_where_its_number_is() -> None:
     """The line's vertices, measured against the axis: 20 % and 80 % are a known distance apart."""
     results = [
-        {"title": "Task-Adapter++", "shot": shot, "accuracy": accuracy, "half_width": 0.1, "chance": 0.2}
+        {"title": "Task-Adapter++", "shot": shot, "accuracy": accuracy, **told(accuracy, 0.1), "chance": 0.2}
         for shot, accuracy in ((1, 0.2), (3, 0.5), (5, 0.8))
     ]
     svg = accuracy_by_shots(results, [])

@@ -51,8 +51,10 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
 def test_one_episode_has_no_interval_in_json(tmp_path: Path) -> None:
     one = predictions(FIRST)
-    cut = replace(one, **{name: array[:1] for name, array in vars(one).items() if name != "labels"})
-    assert result(tmp_path, cut, episodes=1).record["half_width"] is None
+    record = result(tmp_path, one.of([0]), episodes=1).record
+    assert record["half_width"] is None
+    assert record["intervals"]["episodes"] == {"low": None, "high": None, "count": 1}
+    assert record["headline"] == "clips"
 
 
 def test_a_comparison_is_paired_by_episode(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What commands print on stdout: tables for people, one JSON document with --json."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from fsarctl.cli.terminal.console import print_json, print_table, say
 from fsarctl.models.strategies import TITLES, title_of
+from fsarctl.results.interval_text import brackets, legend, over_classes, with_interval
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact
@@ -31,7 +31,7 @@ def print_results(
     gains = {shot: _gain(models) for shot, models in by_shot.items()}
     if as_json:
         rows = [{**r.record, "slot": a.manifest.slot, "key": a.manifest.key} for a, r in results]
-        paired = [{"shot": shot, **_comparison(gain)} for shot, gain in gains.items() if gain]
+        paired = [{"shot": shot, **gain.as_json()} for shot, gain in gains.items() if gain]
         print_json(
             {
                 "schema": "fsarctl.eval/1",
@@ -66,7 +66,13 @@ def print_results(
         table.add_row(*cells, *([_points(gain)] if gain else []))
     print_table(table)
     remark = "; the gain is paired over the same episodes" if any(gains.values()) else ""
-    typer.echo(f"accuracy in % with its 95 % interval{remark}")
+    records = [result.record for _, result in results]
+    typer.echo(f"accuracy in %; {legend(records)}{remark}")
+    for shot, each in by_shot.items():
+        others = ", ".join(
+            f"{title_of(name)} {over_classes(each[name].record)}" for name in models if name in each
+        )
+        typer.echo(f"for other classes than these {len(record['classes'])}, {shot}-shot: {others}")
     if record["classes_missing"]:
         say(f"classes without any video, which no episode has: {', '.join(record['classes_missing'])}")
     failed = record["clips_failed"]
@@ -80,21 +86,33 @@ def print_comparison(
     """Two results and their paired difference: the second minus the first."""
     if as_json:
         first, second = (
-            {"slot": a.manifest.slot, "key": a.manifest.key, "accuracy": r.record["accuracy"]}
+            {
+                "slot": a.manifest.slot,
+                "key": a.manifest.key,
+                **{name: r.record[name] for name in ("accuracy", "half_width", "intervals", "headline")},
+            }
             for a, r in results
         )
-        document = {"schema": "fsarctl.compare/1", "first": first, "second": second, **_comparison(found)}
+        document = {"schema": "fsarctl.compare/1", "first": first, "second": second, **found.as_json()}
         print_json(document)
         return
     width = max(len(artifact.manifest.slot) for artifact, _ in results)
     for name, (artifact, result) in zip("AB", results, strict=True):
         accuracy = _accuracy(result.record)
         typer.echo(f"{name}      {artifact.manifest.slot:<{width}}  {artifact.key[:12]}  {accuracy:>11}")
-    p = "p < 0.0001" if found.p < 1e-4 else f"p = {found.p:.4f}"
-    typer.echo(f"B - A  {_points(found)} points over the same {found.episodes:,} episodes, {p}")
+    typer.echo(f"B - A  {_points(found)} points over the same {found.episodes:,} episodes")
+    for name, interval in found.as_json()["intervals"].items():
+        typer.echo(f"over {interval['count']:,} {name}: {_with_p(interval)}")
     typer.echo(f"B alone is right on {found.gained:,} queries, A alone on {found.lost:,}")
     if found.episodes < 30:
         say("warning: interval and test need 30 episodes or more to be worth much")
+
+
+def _with_p(interval: Mapping[str, Any]) -> str:
+    if interval["low"] is None:
+        return "no interval"
+    p = "p < 0.0001" if interval["p"] < 1e-4 else f"p = {interval['p']:.4f}"
+    return f"{brackets(interval, signed=True)}, {p}"
 
 
 def _gain(models: dict[str, "Result"]) -> "Comparison | None":
@@ -106,20 +124,8 @@ def _gain(models: dict[str, "Result"]) -> "Comparison | None":
     return compare(models["frozen"], trained)
 
 
-def _comparison(found: "Comparison") -> dict[str, Any]:
-    half_width = found.difference.half_width
-    return {
-        "difference": found.difference.mean,
-        "half_width": None if math.isinf(half_width) else half_width,
-        "p": found.p,
-        "episodes": found.episodes,
-        "gained": found.gained,
-        "lost": found.lost,
-    }
-
-
 def _points(found: "Comparison") -> str:
-    return f"{100 * found.difference.mean:+.1f} ± {_half(found.difference.half_width)}"
+    return with_interval(f"{100 * found.difference.mean:+.1f}", found.as_json(), signed=True)
 
 
 def _clips(record: Mapping[str, Any]) -> str:
@@ -130,9 +136,4 @@ def _clips(record: Mapping[str, Any]) -> str:
 
 
 def _accuracy(record: Mapping[str, Any]) -> str:
-    return f"{100 * record['accuracy']:.1f} ± {_half(record['half_width'])}"
-
-
-def _half(width: float | None) -> str:
-    """A half-width in points; one episode has none."""
-    return "?" if width is None or math.isinf(width) else f"{100 * width:.1f}"
+    return with_interval(f"{100 * record['accuracy']:.1f}", record)

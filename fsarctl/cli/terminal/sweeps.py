@@ -100,18 +100,31 @@ def _print_csv(document: Mapping[str, Any]) -> None:
         "accuracy", "half_width", "difference", "difference_half_width", "difference_half_width_over_seeds",
         "p", "significant", "paper", "trainable_parameters",
     ]  # fmt: skip
+    ends = [f"{which}{end}" for which in ("", "difference_") for end in ("over", "low", "high")]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["sweep", "benchmark", *(document["columns"] or []), "row", "shot", *names, "seeds"])
+    writer.writerow(
+        ["sweep", "benchmark", *(document["columns"] or []), "row", "shot", *names, *ends, "seeds"]
+    )
     for row in document["rows"]:
         cells = row["cells"] or [""] * len(document["columns"])
         for each in row["results"]:
             values = ["" if each[name] is None else each[name] for name in names]
+            values += [*_told(each, ""), *_told(each, "difference_")]
             seeds = " ".join(map(str, each["seeds"]))
             writer.writerow(
                 [document["name"], document["benchmark"], *cells, row["name"], each["shot"], *values, seeds]
             )
     typer.echo(text.getvalue(), nl=False)
+
+
+def _told(numbers: Mapping[str, Any], prefix: str) -> list[Any]:
+    """What the interval to tell is over, and both its ends."""
+    name = numbers[f"{prefix}headline"]
+    if name is None:
+        return [""] * 3
+    interval = numbers[f"{prefix}intervals"][name]
+    return [name, *("" if interval[end] is None else interval[end] for end in ("low", "high"))]
 
 
 def _print_latex(document: Mapping[str, Any], heading: list[str], body: list[list[str]]) -> None:
