@@ -302,6 +302,12 @@ class Pipeline:
         return [*(each for each in videos if isinstance(each, Unit)), *frames]
 
     def _train(self, shot: int) -> Unit:
+        name = self._settings.dataset(self.base).name
+        if self._config.train.flip and name.startswith("ssv2"):
+            raise ConfigError(
+                f"train.flip mirrors clips, and classes of {name} differ in left and right",
+                next_step="Set train.flip = false.",
+            )
         return self._once(
             f"train {shot}",
             lambda: train.unit(

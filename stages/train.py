@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.artifacts.command import Command, Option
-from fsarctl.config.tables import ModelConfig, TrainConfig
+from fsarctl.config.tables import ModelConfig, TrainConfig, keyed
 from fsarctl.episodes.tensorboard import run_name, watching
 from fsarctl.episodes.training_log import Watch, write_log
 from fsarctl.execution.device import Machine
@@ -40,7 +40,7 @@ def unit(
 
     settings, files = model_key(model, root, adapters=True)
     key: dict[str, JSON] = {
-        name: value for name, value in vars(config).items() if name not in ("dataset", "shots")
+        name: value for name, value in keyed(config).items() if name not in ("dataset", "shots")
     }
     inputs: dict[str, Unit | Files] = {f"text_{split}": texts[split] for split in ("train", "val")}
     inputs |= {f"frames_{split}": frames[split] for split in ("train", "val")}

@@ -7,7 +7,7 @@ device, verbosity, where the cache is) is a flag. Reading the file, the environm
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from itertools import product
 from typing import Any, ClassVar, Literal, get_args
 
@@ -27,6 +27,7 @@ __all__ = [
     "SPLITS",
     "Shortcut",
     "TrainConfig",
+    "keyed",
     "setting",
 ]
 
@@ -48,15 +49,29 @@ TrxShots = Literal["prototypes", "pooled"]
 Shortcut = Literal["transposed", "transposed-scoring", "test-selection", "released"]
 
 
-def setting(default: Any, meaning: str, *, part: str = "") -> Any:
+def setting(default: Any, meaning: str, *, part: str = "", later: bool = False) -> Any:
     """A field with its default and its meaning; ``fsarctl config show`` and the README print both.
 
     ``part``: it names one of a group of ``fsarctl.config.parts``, fsarctl's or somebody else's.
+    ``later``: it came when there were keys already, and leaves them as they are at its default.
     """
-    facts = {"meaning": meaning, "part": part}
+    facts = {"meaning": meaning, "part": part, "later": later}
     if isinstance(default, (dict, list)):
         return field(default_factory=lambda: type(default)(default), metadata=facts)
     return field(default=default, metadata=facts)
+
+
+def keyed(table: Any) -> dict[str, Any]:
+    """The settings of a table that enter keys, with their values."""
+    return {
+        each.name: getattr(table, each.name)
+        for each in fields(table)
+        if not each.metadata.get("later") or getattr(table, each.name) != _default(each)
+    }
+
+
+def _default(each: "Field[Any]") -> Any:
+    return each.default if each.default_factory is MISSING else each.default_factory()
 
 
 def _require(condition: bool, message: str) -> None:
@@ -107,9 +122,8 @@ class DatasetConfig:
     def __post_init__(self) -> None:
         require_known("datasets", self.kind, KIND_SETTINGS)
         for each in fields(self):
-            default = each.default if each.default_factory is MISSING else each.default_factory()
             _require(
-                each.name in self.settings() or getattr(self, each.name) == default,
+                each.name in self.settings() or getattr(self, each.name) == _default(each),
                 f"{each.name} is not for kind = {self.kind}; that reads {', '.join(self.settings()[1:])}",
             )
         _require(
@@ -227,8 +241,11 @@ class ModelConfig:
         "the few-shot method; the other settings of this table but backbone, weights and precision are "
         "task-adapter++'s. Your own: package.module:name",
         part="methods",
+        later=True,
     )
-    options: Mapping[str, Any] = setting({}, "a method other than task-adapter++: its options, by name")
+    options: Mapping[str, Any] = setting(
+        {}, "a method other than task-adapter++: its options, by name", later=True
+    )
     backbone: str = setting(
         "ViT-B-16-quickgelu",
         "an open_clip ViT's name, or tiny for the shipped one; or your own, as package.module:name",
@@ -384,12 +401,32 @@ class TrainConfig:
     way: int = setting(5, "C: classes in an episode")
     query: int = setting(1, "query videos per class; in joint mode another number makes another task")
     epochs: int = setting(10, "passes; the model is validated after each and the best one kept")
-    episodes: int = setting(1000, "episodes in an epoch, one optimiser step each")
+    episodes: int = setting(1000, "episodes in an epoch")
+    episodes_per_step: int = setting(
+        1, "episodes whose gradients make an optimiser step, as their mean", later=True
+    )
     val_episodes: int = setting(1000, "validation episodes after each epoch, the same ones every time")
-    lr: float = setting(1e-3, "learning rate of SGD")
+    optimiser: Literal["sgd", "adam", "adamw"] = setting(
+        "sgd", "SGD (the paper's), Adam, or AdamW", later=True
+    )
+    lr: float = setting(1e-3, "learning rate")
     backbone_lr: float = setting(0.0, "the same for weights of the backbone in full fine-tuning; 0: lr")
     momentum: float = setting(0.0, "momentum of SGD")
-    weight_decay: float = setting(0.0, "weight decay of SGD")
+    weight_decay: float = setting(0.0, "weight decay; of adamw apart from the gradient, else in it")
+    schedule: Literal["constant", "steps", "cosine"] = setting(
+        "constant", "of the learning rate: the same always, in steps, or half a cosine down to 0", later=True
+    )
+    steps: tuple[tuple[float, float], ...] = setting(
+        (), "schedule = steps: [epoch, factor] pairs, e.g. [[6, 0.1], [8, 0.01]]", later=True
+    )
+    warmup: float = setting(0.0, "epochs in which the rate rises in a line to what it is to be", later=True)
+    warmup_from: float = setting(0.0, "the factor that the rise starts from", later=True)
+    clip_norm: float = setting(0.0, "a step's gradient is shortened to this norm; 0: never", later=True)
+    flip: bool = setting(
+        False,
+        "mirror a training clip in one of two draws, anew for each episode; not where left and right matter",
+        later=True,
+    )
     seed: int = setting(0, "episode i, its crops and the adapters' start are pure functions of this")
     prefix_crops: int = setting(
         0,
@@ -407,6 +444,31 @@ class TrainConfig:
         _require(0 <= self.momentum < 1, f"momentum is {self.momentum}; it must be 0 or more and below 1")
         _require(self.prefix_crops >= 0, f"prefix_crops is {self.prefix_crops}; it must be 0 or more")
         _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}; it must be 0 or more")
+        together = self.episodes_per_step
+        _require(together >= 1, f"episodes_per_step is {together}; it must be 1 or more")
+        _require(
+            self.episodes % together == 0,
+            f"episodes_per_step is {together}; it must divide the {self.episodes} episodes of an epoch",
+        )
+        _require(
+            self.momentum == 0 or self.optimiser == "sgd",
+            f"momentum is for optimiser = sgd, and optimiser is {self.optimiser}",
+        )
+        _require(
+            bool(self.steps) == (self.schedule == "steps"),
+            "steps and schedule = steps go together: [epoch, factor] pairs",
+        )
+        epochs = [epoch for epoch, _ in self.steps]
+        _require(
+            epochs == sorted(set(epochs)) and all(factor >= 0 for _, factor in self.steps),
+            f"steps is {list(map(list, self.steps))}; its epochs must rise, and factors be 0 or more",
+        )
+        _require(0 <= self.warmup <= self.epochs, f"warmup is {self.warmup}; it must be within 0 and epochs")
+        _require(0 <= self.warmup_from <= 1, f"warmup_from is {self.warmup_from}; it must be within 0 and 1")
+        _require(
+            self.warmup_from == 0 or self.warmup > 0, "warmup_from is the start of a warm-up, and warmup is 0"
+        )
+        _require(0 <= self.clip_norm < math.inf, f"clip_norm is {self.clip_norm}; it must be 0 or more")
 
 
 @dataclass(frozen=True)

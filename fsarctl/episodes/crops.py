@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from fsarctl.episodes.sampler import random_words
 
-__all__ = ["centre_offsets", "crop_frames", "random_candidates", "random_offsets"]
+__all__ = ["centre_offsets", "crop_frames", "random_candidates", "random_flips", "random_offsets"]
 
 Frames = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
@@ -47,3 +47,9 @@ def random_candidates(
     """
     words = random_words(f"{stream}/candidate", seed, number, videos * frames)
     return (words % np.uint64(candidates)).astype(np.int64).reshape(videos, frames)
+
+
+def random_flips(videos: int, *, stream: str, seed: int, number: int) -> npt.NDArray[np.bool_]:
+    """(videos,): which clips of episode ``number`` are mirrored, each in one of two draws."""
+    words = random_words(f"{stream}/flip", seed, number, videos)
+    return (words & np.uint64(1)).astype(np.bool_)

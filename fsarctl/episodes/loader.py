@@ -11,7 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fsarctl.episodes.crops import centre_offsets, crop_frames, random_candidates, random_offsets
+from fsarctl.episodes.crops import (
+    centre_offsets,
+    crop_frames,
+    random_candidates,
+    random_flips,
+    random_offsets,
+)
 from fsarctl.episodes.sampler import Episode, random_words, sample_episode
 from fsarctl.errors import InputError
 from fsarctl.frames.frame_store import FrameStore
@@ -53,7 +59,8 @@ class EpisodeLoader:
     clip), "frame" (random, one per frame, as the released code does) or "centre". Random crops are drawn
     anew for each episode; with ``crops`` above 0 each clip has so many, once and for all, and an episode
     draws one of them. With random crops the frame of each segment is drawn likewise, where the store
-    keeps several; otherwise it is the middle one.
+    keeps several; otherwise it is the middle one. ``flip`` mirrors each clip in one of two draws, where crops
+    are random.
 
     Raises:
         InputError: the stored frames are smaller than what the backbone reads, or a label has no tokens.
@@ -69,6 +76,7 @@ class EpisodeLoader:
     side: int
     crop: Literal["clip", "frame", "centre"]
     crops: int = 0
+    flip: bool = False
     _rows: Mapping[str, list[int]] = field(init=False)
     _resident: npt.NDArray[np.uint8] | None = field(init=False, default=None)
     _places: npt.NDArray[np.int64] = field(init=False)
@@ -114,7 +122,8 @@ class EpisodeLoader:
             stored = self._read(
                 rows, self._candidates(len(rows), number, self.stream)
             )  # (videos, T, S, S, 3)
-            frames = torch.from_numpy(crop_frames(stored, self._offsets(len(rows), number), self.side))
+            cut = crop_frames(stored, self._offsets(len(rows), number), self.side)
+            frames = torch.from_numpy(self._mirrored(cut, self.stream, [number], len(rows)))
         return Batch(
             episode=episode,
             support=frames[: episode.support.size],
@@ -156,7 +165,8 @@ class EpisodeLoader:
                 for name in names
             ]
         )
-        return torch.from_numpy(crop_frames(stored, offsets, self.side))
+        cut = crop_frames(stored, offsets, self.side)
+        return torch.from_numpy(self._mirrored(cut, f"{self.stream}/fixed", names, 1))
 
     def central_frames(self, rows: Sequence[int]) -> Tensor:
         """The middle of these clips' frames, (videos, T, side, side, 3) uint8."""
@@ -176,6 +186,17 @@ class EpisodeLoader:
             number=number,
             per_frame=self.crop == "frame",
         )
+
+    def _mirrored(
+        self, frames: npt.NDArray[np.uint8], stream: str, numbers: Sequence[int], videos: int
+    ) -> npt.NDArray[np.uint8]:
+        """``frames`` with some clips the other way round, drawn for ``videos`` clips of each number."""
+        if not self.flip or self.crop == "centre":
+            return frames
+        drawn = [random_flips(videos, stream=stream, seed=self.seed, number=each) for each in numbers]
+        flipped = np.concatenate(drawn)
+        frames[flipped] = frames[flipped, :, :, ::-1]
+        return frames
 
     def _candidates(self, videos: int, number: int, stream: str) -> npt.NDArray[np.int64] | None:
         """Which frame of each segment, (videos, T); None: the middle one."""

@@ -46,5 +46,6 @@ def load_episodes(
         query=table.query,
         side=model.backbone.image_size,
         crop=crop,
+        flip=isinstance(table, TrainConfig) and table.flip,
         crops=table.prefix_crops if isinstance(table, TrainConfig) and crop != "centre" else 0,
     )

@@ -1,7 +1,7 @@
 """Episodic training of the adapters, chosen on validation, resumable to the bit.
 
-One optimiser step an episode (section 4.1: SGD). After each epoch the same validation episodes are
-scored and the best adapters so far are kept; the test split is never seen here.
+An optimiser step for each ``episodes_per_step`` episodes (section 4.1: SGD, one). After each epoch the same
+validation episodes are scored and the best adapters so far are kept; the test split is never seen here.
 """
 
 import json
@@ -12,7 +12,6 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from torch import Tensor
 from fsarctl.config.tables import TrainConfig
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, ahead, score_batch, upload
+from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.episodes.sampler import Episode
 from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.training_log import Line, TrainingLog, Watch
@@ -81,22 +81,22 @@ def train_adapters(
 ) -> Training:
     """Train ``model``'s adapters in place and leave the best ones in it.
 
-    The loaders decide which episodes; of ``config`` count epochs, episodes, val_episodes and what SGD
-    needs. ``query_mode`` and ``room`` are validation's. ``watch`` is given each line of the log, those from
-    before an interruption too. ``scratch`` holds the checkpoint; a
-    rerun goes on from it and ends with the same bytes.
+    The loaders decide which episodes; of ``config`` count epochs, episodes, val_episodes and what
+    ``Optimisation`` reads. ``query_mode`` and ``room`` are validation's. ``watch`` is given each line of the
+    log, those from before an interruption too. ``scratch`` holds the checkpoint; a rerun goes on from it and
+    ends with the same bytes.
 
     Raises:
         ConfigError: the loss is no longer finite (the checkpoint before it is kept), or crops are fixed for
             a model whose prefix is trained.
         IntegrityError: a frozen weight moved, which is a bug.
     """
-    epochs, episodes = config.epochs, config.episodes
+    epochs, episodes, together = config.epochs, config.episodes, config.episodes_per_step
     frozen = model.frozen_digest()
     scorer = Scorer(model, validation, query_mode, room)
-    optimiser = _optimiser(model, config)
+    optimisation = Optimisation(model, config)
     checkpoint = scratch / "checkpoint.safetensors"
-    state = _load(checkpoint, model, optimiser) if checkpoint.exists() else Training()
+    state = _load(checkpoint, model, optimisation) if checkpoint.exists() else Training()
     prefixes = _prefixes(model, base, room or Room()) if base.crops else None
     if state.step:
         reporter.note(f"{title}: going on from episode {state.step} of {epochs * episodes}")
@@ -119,10 +119,12 @@ def train_adapters(
                 _finish_epoch(model, state, accuracy, episodes, base.way * base.query)
                 watch(state.log.lines[-1])
             else:
-                unread.append(_step(model, optimiser, *next(scored)))
+                unread.append(_learn(model, optimisation, state.step, *next(scored)))
                 state.step += 1
             late = time.monotonic() - saved > CHECKPOINT_SECONDS
-            due = state.step % CHECKPOINT_EPISODES == 0 or state.step % episodes == 0 or late
+            regular = state.step % (together * max(1, CHECKPOINT_EPISODES // together)) == 0
+            # Gradients that wait for others of their step are in no checkpoint.
+            due = state.step % together == 0 and (regular or state.step % episodes == 0 or late)
             if unread and (due or len(unread) == at_once):
                 for line in _read(unread, state, episodes):
                     watch(line)
@@ -130,7 +132,7 @@ def train_adapters(
                 advance(len(unread), detail)
                 unread.clear()
             if due:
-                _save(checkpoint, model, optimiser, state)
+                _save(checkpoint, model, optimisation, state)
                 saved = time.monotonic()
     model.load_adapter_state(state.best)
     if model.frozen_digest() != frozen:
@@ -139,17 +141,6 @@ def train_adapters(
             next_step="This is a bug in fsarctl; please report it with --debug output.",
         )
     return state
-
-
-def _optimiser(model: FewShotMethod, config: TrainConfig) -> torch.optim.SGD:
-    """SGD; pretrained weights, which move in full fine-tuning alone, have a learning rate of their own."""
-    pretrained = set(model.backbone.clip.parameters())
-    trained = model.trainable_parameters()
-    groups: list[dict[str, Any]] = [
-        {"params": [each for each in trained if each not in pretrained]},
-        {"params": [each for each in trained if each in pretrained], "lr": config.backbone_lr or config.lr},
-    ]
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
 def _prefixes(model: FewShotMethod, base: EpisodeLoader, room: Room) -> Kept[int]:
@@ -192,15 +183,13 @@ def _scored(
         )
 
 
-def _step(
-    model: FewShotMethod, optimiser: torch.optim.Optimizer, episode: Episode, scores: Scores
+def _learn(
+    model: FewShotMethod, optimisation: Optimisation, number: int, episode: Episode, scores: Scores
 ) -> tuple[Episode, Tensor]:
-    """One step; its loss and how many queries were right, (2,), still where the model is."""
+    """Learn from episode ``number``; its loss and how many queries were right, (2,), where the model is."""
     targets = upload(torch.from_numpy(episode.targets), scores.score.device)
     loss = model.loss(scores, targets)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
+    optimisation.add(loss, number)
     right = (scores.score.argmax(1) == targets).sum()
     return episode, torch.stack([loss.detach(), right.to(loss.dtype)])
 
@@ -262,12 +251,10 @@ def _detail(state: Training, since_epoch: int, queries: int) -> str:
     return f"{detail} val {state.epochs[-1].val_accuracy:.0%}" if state.epochs else detail
 
 
-def _save(path: Path, model: FewShotMethod, optimiser: torch.optim.Optimizer, state: Training) -> None:
+def _save(path: Path, model: FewShotMethod, optimisation: Optimisation, state: Training) -> None:
     tensors = {f"adapters/{name}": tensor for name, tensor in model.adapter_state().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
-    for index, buffers in optimiser.state_dict()["state"].items():
-        if buffers.get("momentum_buffer") is not None:
-            tensors[f"momentum/{index}"] = buffers["momentum_buffer"]
+    tensors |= {f"optimiser/{name}": tensor for name, tensor in optimisation.state().items()}
     facts = {
         "step": state.step,
         "loss_sum": state.loss_sum,
@@ -284,15 +271,12 @@ def _save(path: Path, model: FewShotMethod, optimiser: torch.optim.Optimizer, st
     partial.replace(path)
 
 
-def _load(path: Path, model: FewShotMethod, optimiser: torch.optim.SGD) -> Training:
+def _load(path: Path, model: FewShotMethod, optimisation: Optimisation) -> Training:
     with safe_open(path, framework="pt") as file:
         facts = json.loads(file.metadata()["training"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     model.load_adapter_state(_under("adapters/", tensors))
-    momentum = _under("momentum/", tensors)
-    restored = optimiser.state_dict()
-    restored["state"] = {int(index): {"momentum_buffer": tensor} for index, tensor in momentum.items()}
-    optimiser.load_state_dict(restored)
+    optimisation.load_state(_under("optimiser/", tensors))
     epochs = [Epoch(**epoch) for epoch in facts.pop("epochs")]
     log = TrainingLog(**facts.pop("log"))
     return Training(**facts, epochs=epochs, log=log, best=_under("best/", tensors))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from fsarctl.artifacts import JSON, Files
 from fsarctl.config.parts import Part, find_part
-from fsarctl.config.tables import MetricName, ModelConfig, SubActionUse
+from fsarctl.config.tables import MetricName, ModelConfig, SubActionUse, keyed
 from fsarctl.errors import ConfigError
 from fsarctl.methods.weights import weight_files
 from fsarctl.models.catalogue import architecture, own_backbone
@@ -31,6 +31,7 @@ __all__ = [
 
 OPEN_CLIP_LAYERS = 12  # of an encoder whose configuration does not say
 
+NOT_SETTINGS = ("weights", "method", "options")  # enter a key in another form
 # What a model without adapters does not depend on.
 ADAPTER_FIELDS = (
     "strategy",
@@ -61,8 +62,8 @@ def model_key(model: ModelConfig, root: Path, *, adapters: bool) -> tuple[dict[s
     else:
         settings = {
             name: value
-            for name, value in vars(model).items()
-            if name not in ("weights", "method", "options") and (adapters or name not in ADAPTER_FIELDS)
+            for name, value in keyed(model).items()
+            if name not in NOT_SETTINGS and (adapters or name not in ADAPTER_FIELDS)
         }
     settings |= {name: part.key for name, part in _own_parts(model).items() if name in settings}
     if own is not None:

@@ -350,7 +350,9 @@ def test_what_was_read_and_has_not_changed_is_not_read_again(tmp_path, pipeline,
     """Within one process; a change that keeps size and time of writing is still seen."""
     monkeypatch.setattr(cache_layout, "RESTED_NS", 0)
     read = []
-    monkeypatch.setattr(cache_layout, "file_sha256", lambda path: (read.append(path), keys.file_sha256(path))[1])
+    monkeypatch.setattr(
+        cache_layout, "file_sha256", lambda path: (read.append(path), keys.file_sha256(path))[1]
+    )
     store = Store(tmp_path / "cache")
     unit = pipeline.extract()
     artifact = store.realise(unit)

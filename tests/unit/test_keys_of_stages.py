@@ -60,6 +60,14 @@ OTHER: dict[str, dict[str, Any]] = {
         "backbone_lr": 0.5,
         "momentum": 0.5,
         "weight_decay": 0.5,
+        "episodes_per_step": 2,
+        "optimiser": "adamw",
+        "schedule": "cosine",
+        "steps": ((1.0, 0.5),),
+        "warmup": 1.0,
+        "warmup_from": 0.5,
+        "clip_norm": 1.0,
+        "flip": True,
         "prefix_crops": 2,
         "seed": 3,
     },
@@ -104,9 +112,12 @@ def test_every_setting_is_covered(table: str, cls: type[Any]) -> None:
     ("table", "name"), [(table, name) for table, names in OTHER.items() for name in names]
 )
 def test_a_setting_changes_the_keys_of_its_stage_alone(tmp_path: Path, table: str, name: str) -> None:
-    needs = {"metric": "trx"} if name == "trx_shots" else {}
+    needs: dict[str, Any] = {"metric": "trx"} if name == "trx_shots" else {}
+    if name == "warmup_from":
+        needs = {"warmup": 1.0}
+    changes = {"steps": {"schedule": "steps"}}.get(name, {})
     before = configurations(pipeline(tmp_path, table, **needs))
-    after = configurations(pipeline(tmp_path, table, **needs, **{name: OTHER[table][name]}))
+    after = configurations(pipeline(tmp_path, table, **needs, **changes, **{name: OTHER[table][name]}))
     changed = {before[slot][0] for slot in before.keys() & after.keys() if before[slot] != after[slot]}
     unchanged = {before[slot][0] for slot in before.keys() & after.keys() if before[slot] == after[slot]}
     if table == "model":

@@ -1,0 +1,110 @@
+"""How gradients become steps: the optimiser, the learning rate of each step, and the bound on a gradient.
+
+The rate is a function of the episode that a step begins with and of nothing else, so that a training that
+goes on after an interruption has nothing to remember of it.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from fsarctl.config.tables import TrainConfig
+from fsarctl.methods.protocol import FewShotMethod
+
+__all__ = ["Optimisation", "rate_factor"]
+
+
+def rate_factor(config: TrainConfig, episode: int) -> float:
+    """What the learning rates are multiplied by in the step that begins with ``episode``.
+
+    With e = ``episode`` / episodes an epoch, the epochs gone by: constant is 1; steps is the factor of the
+    last [epoch, factor] with epoch <= e; cosine is (1 + cos(pi e / epochs)) / 2. Below ``warmup`` epochs it
+    is also multiplied by a line from ``warmup_from`` to 1.
+    """
+    gone = episode / config.episodes
+    factor = 1.0
+    if config.schedule == "cosine":
+        factor = (1 + math.cos(math.pi * gone / config.epochs)) / 2
+    elif config.schedule == "steps":
+        factor = next((scale for epoch, scale in reversed(config.steps) if epoch <= gone), 1.0)
+    if gone < config.warmup:
+        factor *= config.warmup_from + (1 - config.warmup_from) * gone / config.warmup
+    return factor
+
+
+class Optimisation:
+    """The steps of one training.
+
+    Pretrained weights, which move in full fine-tuning alone, are a group with a rate of their own.
+
+    Args:
+        model: what is trained.
+        config: which optimiser, rates, schedule and bound; E = ``episodes_per_step``.
+    """
+
+    def __init__(self, model: FewShotMethod, config: TrainConfig) -> None:
+        pretrained = set(model.backbone.clip.parameters())
+        self.parameters = model.trainable_parameters()
+        groups: list[dict[str, Any]] = [
+            {"params": [each for each in self.parameters if each not in pretrained]},
+            {
+                "params": [each for each in self.parameters if each in pretrained],
+                "lr": config.backbone_lr or config.lr,
+            },
+        ]
+        decay = config.weight_decay
+        self.optimiser: torch.optim.Optimizer
+        if config.optimiser == "sgd":
+            self.optimiser = torch.optim.SGD(
+                groups, lr=config.lr, momentum=config.momentum, weight_decay=decay
+            )
+        elif config.optimiser == "adam":
+            self.optimiser = torch.optim.Adam(groups, lr=config.lr, weight_decay=decay)
+        else:
+            self.optimiser = torch.optim.AdamW(groups, lr=config.lr, weight_decay=decay)
+        self._rates = [group["lr"] for group in self.optimiser.param_groups]
+        self._config = config
+
+    def add(self, loss: torch.Tensor, episode: int) -> None:
+        """Add the gradient of an episode's mean loss; the last of a step's episodes moves the weights.
+
+        Gradients are added in the order of their episodes, and the step's is their mean.
+        """
+        together = self._config.episodes_per_step
+        if episode % together == 0:
+            self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if (episode + 1) % together == 0:
+            self._step(episode + 1 - together)
+
+    def _step(self, first: int) -> None:
+        config = self._config
+        if config.episodes_per_step > 1:
+            for each in self.parameters:
+                if each.grad is not None:
+                    each.grad.div_(config.episodes_per_step)
+        if config.clip_norm:
+            nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
+        factor = rate_factor(config, first)
+        for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+        self.optimiser.step()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What the optimiser remembers between steps, by name."""
+        return {
+            f"{index}/{name}": value if isinstance(value, torch.Tensor) else torch.tensor(value)
+            for index, memory in self.optimiser.state_dict()["state"].items()
+            for name, value in memory.items()
+            if value is not None
+        }
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
+        memories: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in state.items():
+            index, _, name = key.partition("/")
+            memories.setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": memories})
