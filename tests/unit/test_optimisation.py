@@ -1,4 +1,4 @@
-"""Steps of several episodes, optimisers, schedules, mirrored clips: on a model small enough to redo by hand."""
+"""Steps of several episodes, optimisers, schedules, mirrored clips: on a model that can be redone by hand."""
 
 import math
 from collections.abc import Sequence
