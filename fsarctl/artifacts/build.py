@@ -40,13 +40,17 @@ def make(
     key: str,
     look: Snapshot,
     shelf: Shelf,
+    work: Path,
     hashes: HashMemory,
     project: Path,
     *,
-    reuse: bool = True,
+    force: bool,
+    reuse: bool,
 ) -> Artifact:
-    """Builds a unit and publishes the result under ``key``, whose lock the caller holds.
+    """Builds a unit in the folder ``work`` and publishes the result under ``key``; the caller holds its lock.
 
+    Where locks do not hold and another process was faster, its artifact is verified, and this one's dropped
+    unless it is to replace it (``force``).
     With ``reuse`` False, a unit that could take parts of earlier artifacts makes everything anew.
     Whatever interrupts it, nothing is published and the work folder stays for the next attempt; only
     when an input changed meanwhile is the work thrown away, for it mixes the old and the new.
@@ -56,7 +60,6 @@ def make(
         UpstreamError: an artifact that it reads vanished meanwhile.
         FsarctlError: the build left a link, or a file with a reserved name.
     """
-    work = shelf.work(unit.stage, key)
     folder, scratch = work / "folder", work / "scratch"
     resumed = _open_work(shelf, work)
     if resumed:
@@ -124,16 +127,20 @@ def make(
     )  # what the next reader sees; a manifest it would refuse is never written
     write_synced(folder / MANIFEST, rendered)
     _sync_folders(folder)
-    home = _publish(shelf, unit.stage, key)
+    if not force and (faster := shelf.get(unit.stage, key)):
+        shelf.discard(work)
+        return faster
+    home = _publish(shelf, unit.stage, key, work)
     return Artifact(home, published)
 
 
 def recover(shelf: Shelf, stage: str, key: str) -> None:
     """Puts back the artifact that a killed replacement had just moved aside; the caller holds the lock."""
-    home, replaced = shelf.home(stage, key), shelf.work(stage, key) / "replaced"
-    if replaced.is_dir() and not home.exists():
-        replaced.rename(home)
-    shelf.discard(replaced)
+    home, work = shelf.home(stage, key), shelf.work(stage, key)
+    for replaced in work.parent.glob(f"{work.name}*/replaced"):
+        if not home.exists():
+            replaced.rename(home)
+        shelf.discard(replaced)
 
 
 def _open_work(shelf: Shelf, work: Path) -> bool:
@@ -243,9 +250,9 @@ def _sync_folders(folder: Path) -> None:
         sync_folder(Path(parent))
 
 
-def _publish(shelf: Shelf, stage: str, key: str) -> Path:
+def _publish(shelf: Shelf, stage: str, key: str, work: Path) -> Path:
     """One rename; the artifact that it replaces (``force``) is kept until it has happened."""
-    home, work = shelf.home(stage, key), shelf.work(stage, key)
+    home = shelf.home(stage, key)
     home.parent.mkdir(parents=True, exist_ok=True)
     if home.exists():
         home.rename(work / "replaced")

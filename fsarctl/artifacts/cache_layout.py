@@ -78,7 +78,7 @@ class Shelf:
     def lock(self, stage: str, key: str, what: str, patience_s: float = -1.0) -> AbstractContextManager[None]:
         """The lock of a key; see ``hold``."""
         path = self.root / "locks" / f"{stage}-{key[:KEY_DIGITS]}.lock"
-        return hold(path, what, self.reporter, patience_s)
+        return hold(path, f"making {what}", self.reporter, patience_s)
 
     def get(self, stage: str, key: str) -> Artifact | None:
         """The artifact of a key if it is there and whole: every byte, but for an array's large files.

@@ -1,9 +1,9 @@
-"""Leases: which artifacts a running build reads, so that `gc` leaves them.
+"""Leases: which artifacts a running build reads, so that `gc` leaves them, and where it makes its own.
 
-A lease is one small file. It says which process holds it, what for, and what it reads; its time of change is
-the holder's heartbeat. Nothing waits for a lease, and no result depends on one: it only spares work. The
-lease of a process that is gone is void: at once where that can be seen, else when its heart has not beaten
-for ``SILENT_S``.
+A lease is one small file. It says which process holds it, what for, what it reads, and where it works; its
+time of change is the holder's heartbeat. Nothing waits for a lease, and no result depends on one: it only
+spares work. The lease of a process that is gone is void: at once where that can be seen, else when its heart
+has not beaten for ``SILENT_S``.
 """
 
 import json
@@ -13,12 +13,13 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.artifacts.process import Process
 from fsarctl.progress import Reporter
 
-__all__ = ["Lease", "Leases"]
+__all__ = ["Lease", "Leases", "name_of"]
 
 BEAT_S = 20.0
 SILENT_S = 600.0
@@ -29,19 +30,19 @@ class Lease:
     """What one build reads; a file from the first artifact on, gone when the build is."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._reads: set[str] = set()
-        self._what = ""
+        self._what = self._makes = ""
         self._ended = threading.Event()
 
-    def take(self, what: str, artifacts: Iterable[Path]) -> None:
-        """Read these artifacts too, from now on, to make ``what``."""
-        names = {_name(path) for path in artifacts}
-        if what == self._what and names <= self._reads:
+    def take(self, what: str, artifacts: Iterable[Path], work: Path | None = None) -> None:
+        """Read these artifacts too, from now on, to make ``what`` in the folder ``work``."""
+        reads = self._reads | {name_of(path) for path in artifacts}
+        makes = name_of(work) if work else ""
+        if (what, makes, reads) == (self._what, self._makes, self._reads):
             return
         first = not self._what
-        self._reads |= names
-        self._what = what
+        self._what, self._makes, self._reads = what, makes, reads
         self._write()
         if first:
             threading.Thread(target=self._beat, daemon=True).start()
@@ -50,20 +51,35 @@ class Lease:
         """Read none any more."""
         self._ended.set()
         with suppress(OSError):  # it could not be written either
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_S):
             with suppress(OSError):
                 try:
-                    os.utime(self._path)
+                    os.utime(self.path)
                 except FileNotFoundError:  # taken for dead, as a machine that slept is
                     self._write()
 
     def _write(self) -> None:
-        fields = {"what": self._what, "reads": sorted(self._reads), **Process.current().fields}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._path, json.dumps(fields, indent=1).encode())
+        work = {"what": self._what, "makes": self._makes, "reads": sorted(self._reads)}
+        fields = {**work, **Process.current().fields}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path, json.dumps(fields, indent=1).encode())
+
+
+class _Held(NamedTuple):
+    path: Path
+    process: Process
+    what: str
+    makes: str
+    reads: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> "_Held":
+        fields = json.loads(path.read_bytes())
+        reads = tuple(str(name) for name in fields["reads"])
+        return cls(path, Process.of(fields), str(fields["what"]), str(fields["makes"]), reads)
 
 
 class Leases:
@@ -83,28 +99,37 @@ class Leases:
             lease.end()
 
     def readers(self) -> dict[str, str]:
-        """ "stage/key" -> who reads it, and what for. The leases of the dead are removed, and it is said."""
-        found: dict[str, str] = {}
+        """ "stage/key" -> who reads it or works there, and what for.
+
+        The leases of the dead are removed, and it is said.
+        """
+        return {
+            name: f"{held.process}, which makes {held.what}"
+            for held in self._held()
+            for name in (*held.reads, held.makes)
+        }
+
+    def works(self, but: Lease) -> set[str]:
+        """ "stage/key" of where others than the holder of ``but`` are at work."""
+        return {held.makes for held in self._held() if held.path != but.path}
+
+    def _held(self) -> Iterator[_Held]:
         paths = sorted(self._folder.glob("*.json"))
         now = self._now() if paths else 0.0
         for path in paths:
             try:
                 silent_s = now - path.stat().st_mtime
-                fields = json.loads(path.read_bytes())
-                process = Process.of(fields)
-                what, reads = str(fields["what"]), [str(name) for name in fields["reads"]]
+                held = _Held.read(path)
             except FileNotFoundError:
                 continue  # its build has just ended
             except (OSError, ValueError, KeyError, TypeError) as error:
                 self._reporter.note(f"The lease {path} is void: it cannot be read ({type(error).__name__}).")
                 continue
-            dead = not process.is_alive if process.is_here else silent_s > SILENT_S
-            if dead:
+            if not held.process.is_alive if held.process.is_here else silent_s > SILENT_S:
                 path.unlink(missing_ok=True)
-                self._reporter.note(f"The lease of {process} (to make {what}) is void: it is gone.")
+                self._reporter.note(f"The lease of {held.process} (to make {held.what}) is void: it is gone.")
                 continue
-            found.update(dict.fromkeys(reads, f"{process}, which makes {what}"))
-        return found
+            yield held
 
     def _now(self) -> float:
         """The time by the clock of the file system, which is the one that beats are told by."""
@@ -116,5 +141,6 @@ class Leases:
             probe.unlink(missing_ok=True)
 
 
-def _name(artifact: Path) -> str:
-    return f"{artifact.parent.name}/{artifact.name}"
+def name_of(folder: Path) -> str:
+    """ "stage/key" of an artifact, finished or not."""
+    return f"{folder.parent.name}/{folder.name}"

@@ -1,59 +1,81 @@
-"""One maker per key: locks that die with their process."""
+"""One maker per key: locks that end with their process.
+
+The kernel holds them where the file system can; elsewhere (some network file systems) they are leases, files
+with a heartbeat that are taken from a process that is gone: at once on its own host, after ``LAPSE_S`` on
+others. No result depends on either: who publishes second drops what it made.
+"""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsarctl.artifacts.process import Process
 from fsarctl.errors import LockError
 from fsarctl.progress import Reporter
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 __all__ = ["hold"]
 
 POLL_S = 0.1
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+LAPSE_S, BEAT_S = 120.0, 20.0
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 @contextmanager
-def hold(path: Path, what: str, reporter: Reporter, patience_s: float = -1.0) -> Iterator[None]:
-    """Holds the lock file ``path`` while ``what`` is made; waits for another holder, and says so.
+def hold(path: Path, doing: str, reporter: Reporter, patience_s: float = -1.0) -> Iterator[None]:
+    """Holds the lock file ``path`` while ``doing`` something ("making ..."); waits for another, and says so.
 
     ``patience_s`` is how long to wait: 0 not at all, negative for ever.
 
     Raises:
-        LockError: another process kept the lock longer than that, or the file system has no locks.
+        LockError: another process kept the lock longer than that.
     """
-    from filelock import FileLock, Timeout
-
     path.parent.mkdir(parents=True, exist_ok=True)
     owner = path.with_suffix(".owner")
-    lock = FileLock(path)
+    lock = _acquired(path, owner, doing, reporter, patience_s)
     try:
+        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        owner.write_text(f"{Process.current()} (since {since})", encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def _acquired(path: Path, owner: Path, doing: str, reporter: Reporter, patience_s: float) -> "BaseFileLock":
+    from filelock import FileLock, SoftFileLease, Timeout
+
+    lock: BaseFileLock = FileLock(path, fallback_to_soft=False)
+    lapse = ""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        pass
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        lease = path.with_suffix(".lease")
+        lock = SoftFileLease(lease, lease_duration=LAPSE_S, heartbeat_interval=BEAT_S)
+        lapse = f" If that process is gone, its lock ends {LAPSE_S:.0f} s from now; {lease} is the file."
+    if not lock.is_locked:
         try:
             lock.acquire(timeout=0)
         except Timeout:
             holder = _read_owner(owner)
             if patience_s != 0:
-                reporter.note(f"{holder} is making {what}; waiting for it.")
+                reporter.note(f"{holder} is {doing}; waiting for it.{lapse}")
             try:
                 lock.acquire(timeout=patience_s, poll_interval=POLL_S)
             except Timeout as error:
                 raise LockError(
-                    f"{holder} is making {what}.",
-                    next_step="Wait for it to finish, or stop it; then run again.",
+                    f"{holder} is {doing}.",
+                    next_step=f"Wait for it to finish, or stop it; then run again.{lapse}",
                 ) from error
-    except NotImplementedError as error:
-        raise _no_locks(path) from error
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            raise _no_locks(path) from error
-        raise
-    try:
-        owner.write_text(str(Process.current()), encoding="utf-8")
-        yield
-    finally:
-        lock.release()
+    return lock
 
 
 def _read_owner(owner: Path) -> str:
@@ -61,10 +83,3 @@ def _read_owner(owner: Path) -> str:
         return owner.read_text(encoding="utf-8").replace("process", "Process", 1) or "Another process"
     except OSError:
         return "Another process"
-
-
-def _no_locks(path: Path) -> LockError:
-    return LockError(
-        f"The file system of {path.parent} offers no file locks.",
-        next_step="Choose a cache folder on a local disk.",
-    )

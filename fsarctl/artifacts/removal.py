@@ -13,13 +13,13 @@ from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.artifacts.cache_layout import Shelf
-from fsarctl.artifacts.leases import Leases
+from fsarctl.artifacts.leases import Leases, name_of
 from fsarctl.artifacts.manifest import Artifact
 from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.projects import Projects
 from fsarctl.errors import LockError
 
-__all__ = ["Kept", "Removal", "Sorted", "end_of", "name_of", "remove", "sort_out", "upstream_of"]
+__all__ = ["Kept", "Removal", "Sorted", "end_of", "remove", "sort_out", "upstream_of"]
 
 
 UNKNOWN = "a project that is not known (--unclaimed removes it)"
@@ -111,8 +111,9 @@ def remove(removal: Removal, shelf: Shelf, leases: Leases, project: Path) -> boo
     obituary = shelf.obituary(stage, key)
     try:
         with shelf.lock(stage, key, removal.what, patience_s=0):
-            obituary.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(obituary, json.dumps(note, indent=1).encode())
+            if removal.path == shelf.home(stage, key):
+                obituary.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(obituary, json.dumps(note, indent=1).encode())
             if reader := leases.readers().get(f"{stage}/{key}"):
                 obituary.unlink(missing_ok=True)
                 shelf.reporter.note(f"{removal.what} is read by {reader}; it stays.")
@@ -148,12 +149,6 @@ def upstream_of(artifacts: Sequence[Artifact], stages: Iterable[str]) -> set[Pat
             sources = artifact.manifest.inputs.values()
             pending += [by_key[s.stage, s.key] for s in sources if (s.stage, s.key) in by_key]
     return kept
-
-
-def name_of(removal: Removal | Path) -> str:
-    """ "stage/key" of a folder, finished or not."""
-    path = removal if isinstance(removal, Path) else removal.path
-    return f"{path.parent.name}/{path.name}"
 
 
 def _why(slot: str, slots: set[str]) -> str:

@@ -1,5 +1,6 @@
 """The artifact store: finds, explains and makes what units describe."""
 
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,10 @@ from fsarctl.artifacts.build import make, recover
 from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.command import joined
 from fsarctl.artifacts.hashes import HashMemory
-from fsarctl.artifacts.leases import Lease, Leases
+from fsarctl.artifacts.leases import Lease, Leases, name_of
 from fsarctl.artifacts.manifest import Artifact, read_sources
 from fsarctl.artifacts.projects import Projects
-from fsarctl.artifacts.removal import Removal, Sorted, name_of, remove, sort_out, upstream_of
+from fsarctl.artifacts.removal import Removal, Sorted, remove, sort_out, upstream_of
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import Unit
 from fsarctl.artifacts.why import Change, changes
@@ -292,7 +293,7 @@ class Store:
             removed = [
                 each for each in found.doomed if remove(each, self._shelf, self._leases, self._project)
             ]
-            self._projects.give_up([*found.given_up, *map(name_of, removed)])
+            self._projects.give_up([*found.given_up, *(name_of(each.path) for each in removed)])
             self._shelf.empty_trash()
         return removed
 
@@ -328,7 +329,7 @@ class Store:
             return Outcome(unit, found, made=False)
         with storage_errors(self.root):
             self._projects.claim(unit.stage, self._shelf.home(unit.stage, key).name)
-            lease.take(unit.slot, (found.path for found in look.found()))
+            lease.take(unit.slot, [found.path for found in look.found()])
         with (
             storage_errors(self.root),
             self._shelf.lock(unit.stage, key, unit.slot, self._patience_s),
@@ -336,13 +337,29 @@ class Store:
             recover(self._shelf, unit.stage, key)
             before = self._shelf.get(unit.stage, key)
             if before is None or force:
-                artifact = make(unit, key, look, self._shelf, self._hashes, self._project, reuse=reuse)
+                work = self._place_to_work(unit, key, lease)
+                artifact = make(
+                    unit, key, look, self._shelf, work, self._hashes, self._project, force=force, reuse=reuse
+                )
             else:
                 artifact = before  # another process made it while this one waited
         if before is not None and artifact.digest != before.digest:
             self._note_difference(unit, before, artifact)
         look.learn(unit, artifact)
         return Outcome(unit, artifact, made=artifact is not before)
+
+    def _place_to_work(self, unit: Unit, key: str, lease: Lease) -> Path:
+        """Where the unit is made; another place where somebody is at it in spite of the lock.
+
+        Locks reach no other machine on some network file systems.
+        """
+        work = self._shelf.work(unit.stage, key)
+        lease.take(unit.slot, [], work)
+        if name_of(work) in self._leases.works(but=lease):
+            work = work.with_name(f"{work.name}-{uuid.uuid4().hex[:8]}")
+            self._projects.claim(unit.stage, work.name)
+            lease.take(unit.slot, [], work)
+        return work
 
     def _upstream_error(self, unit: Unit, undone: list[Unit], look: Snapshot) -> UpstreamError:
         states = [self._state(each, look) for each in undone]

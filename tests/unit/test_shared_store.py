@@ -1,21 +1,26 @@
 """Several projects on one store, and builds that run while somebody collects garbage."""
 
+import errno
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from fsarctl.artifacts import Build, Store, Unit
+from fsarctl.artifacts import Artifact, Build, Store, Unit
 from fsarctl.artifacts.command import Command
+from fsarctl.artifacts.locks import hold
 from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.removal import remove
-from fsarctl.errors import InputError, UpstreamError
+from fsarctl.errors import InputError, LockError, UpstreamError
 from fsarctl.progress import SILENT
 
 
@@ -215,7 +220,9 @@ def test_what_removed_an_input_is_said(tmp_path: Path) -> None:
 def lease_of(folder: Path, process: Process, age_s: float = 0) -> None:
     folder.mkdir(exist_ok=True)
     path = folder / "lease.json"
-    path.write_text(json.dumps({"what": "train a", "reads": ["extract/k"], **process.fields}))
+    path.write_text(
+        json.dumps({"what": "train a", "makes": "train/k", "reads": ["extract/k"], **process.fields})
+    )
     os.utime(path, (time.time() - age_s,) * 2)
 
 
@@ -245,7 +252,8 @@ def test_the_leases_of_the_dead_are_void(
     notes = Notes()
     store = Store(tmp_path, reporter=notes)
     lease_of(tmp_path / "leases", process, age_s)
-    assert store._leases.readers() == ({} if is_void else {"extract/k": f"{process}, which makes train a"})
+    who = f"{process}, which makes train a"
+    assert store._leases.readers() == ({} if is_void else {"extract/k": who, "train/k": who})
     assert bool(notes.said) == is_void == (not list((tmp_path / "leases").iterdir()))
 
 
@@ -272,3 +280,58 @@ def test_a_lease_that_makes_no_sense_is_void(tmp_path: Path) -> None:
     (tmp_path / "leases" / "x.json").write_text("{")
     assert Store(tmp_path, reporter=notes)._leases.readers() == {}
     assert "cannot be read" in notes.said[0]
+
+
+def test_two_makers_whom_no_lock_keeps_apart_make_the_same_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a network file system whose locks hold on one machine alone."""
+    monkeypatch.setattr("fsarctl.artifacts.cache_layout.Shelf.lock", lambda *_, **__: nullcontext())
+    faster: list[Artifact] = []
+    at_work: list[Path] = []
+
+    def build(given: Build) -> None:
+        (given.folder / "content").write_text("half")
+        at_work.append(given.folder)
+        if len(at_work) == 1:
+            faster.append(Store(tmp_path / "cache").realise(unit("train a", build)))
+        assert (given.folder / "content").read_text() == "half", "nobody else works here"
+        (given.folder / "content").write_text("whole")
+
+    outcome = Store(tmp_path / "cache").realise_all([unit("train a", build)])
+    assert [each.artifact for each in outcome] == faster
+    assert [each.faults for each in Store(tmp_path / "cache").verify()] == [()]
+    assert not list((tmp_path / "cache" / "work").glob("*/*"))
+
+
+def test_a_lock_where_the_file_system_has_none_ends_with_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = """
+        import errno, fcntl, sys, time
+        def refuse(*_): raise OSError(errno.ENOLCK, "No locks available")
+        fcntl.flock = refuse
+        from fsarctl.artifacts.locks import hold
+        from fsarctl.progress import SILENT
+        from pathlib import Path
+        with hold(Path(sys.argv[1]), "making train a", SILENT):
+            print("held", flush=True)
+            time.sleep(60)
+    """
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    path = tmp_path / "train.lock"
+    words = [sys.executable, "-c", textwrap.dedent(held), str(path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(LockError) as caught, hold(path, "making train a", SILENT, patience_s=0):
+            pass
+        assert caught.value.message.startswith(f"Process {process.pid} on {HERE.host} (since ")
+        assert "If that process is gone, its lock ends" in caught.value.next_step
+        process.kill()
+    with hold(path, "making train a", SILENT, patience_s=30):
+        pass

@@ -10,12 +10,13 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import sync_folder, write_synced
+from fsarctl.artifacts.locks import hold
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter
 from fsarctl.text.corpus import STAGES, SubActions, sub_actions_from
@@ -148,23 +149,16 @@ class Records:
         Raises:
             InputError: the folder cannot be written. Said here, before anything is paid for.
         """
-        import filelock
-
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.folder).close()
-            lock = filelock.FileLock(self.folder / ".lock")
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                reporter.note("another fsarctl is asking for descriptions; waiting for it")
-                lock.acquire()
+            with ExitStack() as stack:
+                stack.enter_context(hold(self.folder / ".lock", "asking for descriptions", reporter))
+                locked = stack.pop_all()
         except OSError as error:
             raise self._unwritable(error) from None
-        try:
+        with locked:
             yield
-        finally:
-            lock.release()
 
     def _unwritable(self, error: OSError) -> InputError:
         return InputError(
