@@ -2,7 +2,8 @@
 # make test   set everything up, then run the tests
 # make check  lint, formatting, types, layering
 # make bench  measure speed, as ratios; minutes, on cores that do nothing else
-.PHONY: setup demo test test-slow check bench format clean
+# make mutants  put 300 small faults into the code, one at a time, and say how many the tests find; an hour
+.PHONY: setup demo test test-slow check bench mutants format clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,7 +22,7 @@ demo: setup
 	$(BIN)/fsarctl report
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow" -n auto
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
@@ -34,6 +35,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python tests/benchmarks/run.py
+
+mutants: setup
+	$(BIN)/python tests/mutants/run.py
 
 format: setup
 	$(BIN)/ruff check --fix
