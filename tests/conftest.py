@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from built import BuiltOnce, built_in
 
 # Several test processes share the cores; OpenMP threads on top of them make each other slower, not faster.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,6 +16,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # What a shell starts in the background ignores Ctrl-C, and so would the commands that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> BuiltOnce:
+    """``built_once(name, build)``: the folder that ``build`` filled, for all processes that run tests."""
+    return built_in(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

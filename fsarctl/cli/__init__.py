@@ -45,7 +45,7 @@ def _run() -> None:
     forgive_streams()
     debug = "--debug" in sys.argv or os.environ.get("FSARCTL_DEBUG", "") not in ("", "0")
     try:
-        app()
+        app(prog_name="fsarctl")
     except FsarctlError as error:
         if debug:
             traceback.print_exc()

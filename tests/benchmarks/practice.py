@@ -45,7 +45,7 @@ def bare_pyav(path: Path, frames: int, size: int) -> Frames:
                 decoder.skip_frame = "DEFAULT" if packet is None or packet.pts in wanted else "NONREF"
                 for frame in decoder.decode(packet):
                     if frame.pts in wanted:
-                        pictures[frame.pts] = square_of(frame, Scale(size, size, size))
+                        pictures[frame.pts] = square_of(frame, Scale(size))
             decoder.flush_buffers()
         return np.stack([pictures[time] for time in wanted])
 

@@ -1,18 +1,17 @@
 """The installed command, as a user types it. Nothing here computes anything."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typed import FSARCTL, type_in
 
 from fsarctl.cli.command.variadic import spread
 from fsarctl.errors import UsageError
 
-FSARCTL = Path(sys.executable).with_name("fsarctl")
 FILE = """
 [datasets.shapes]
 kind = "shapes"
@@ -28,23 +27,6 @@ text_layers = 2
 def project(tmp_path: Path) -> Path:
     (tmp_path / "fsarctl.toml").write_text(FILE)
     return tmp_path
-
-
-def type_in(project: Path, line: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command line in ``project``, with a plain environment."""
-    program, *words = line.split()
-    assert program == "fsarctl"
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("FSARCTL_", "OPENAI_"))}
-    return subprocess.run(
-        [str(FSARCTL), *words],
-        cwd=project,
-        env={**plain, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -103,22 +85,19 @@ def test_a_variadic_option_without_words_is_refused() -> None:
 def test_what_is_wrong_gives_one_message_and_its_exit_code(
     project: Path, line: str, code: int, says: str
 ) -> None:
-    done = type_in(project, line)
-    assert done.returncode == code, done.stderr
+    done = type_in(project, line, expect=code)
     assert says in done.stderr
     assert done.stdout == ""
-    assert "Traceback" not in done.stderr
 
 
 def test_no_project_says_so(tmp_path: Path) -> None:
-    done = type_in(tmp_path, "fsarctl run")
-    assert done.returncode == 3
+    done = type_in(tmp_path, "fsarctl run", expect=3)
     assert "no fsarctl.toml" in done.stderr
     assert "next:" in done.stderr
 
 
 def test_debug_shows_the_traceback(project: Path) -> None:
-    assert "Traceback" in type_in(project, "fsarctl eval --set train.lrr=1 --debug").stderr
+    assert "Traceback" in type_in(project, "fsarctl eval --set train.lrr=1 --debug", expect=3).stderr
 
 
 @pytest.mark.parametrize(
@@ -144,7 +123,6 @@ def test_debug_shows_the_traceback(project: Path) -> None:
 )
 def test_help_answers_everywhere_with_an_example(project: Path, command: str) -> None:
     done = type_in(project, f"fsarctl {command} --help")
-    assert done.returncode == 0
     assert "Usage: fsarctl" in done.stdout
     if command and command != "cache":
         assert f"Example: fsarctl {command}" in done.stdout
@@ -170,7 +148,6 @@ def test_describe_by_label_file(project: Path) -> None:
     labels = [each.label for each in CLASSES][:3]
     (project / "kinetics.txt").write_text("\ufeff" + "\r\n".join([*labels, "", labels[0]]))
     first = type_in(project, "fsarctl describe --labels kinetics.txt --json")
-    assert first.returncode == 0, first.stderr
     artifact = json.loads(first.stdout)["artifacts"][0]
     described = json.loads((Path(artifact["path"]) / "descriptions.json").read_text())["labels"]
     assert set(described) == set(labels)
@@ -183,8 +160,7 @@ def test_describe_by_label_file(project: Path) -> None:
 
 def test_an_undescribed_label_says_how_to_describe_it(project: Path) -> None:
     (project / "mine.txt").write_text("juggling eleven balls\n")
-    done = type_in(project, "fsarctl describe --labels mine.txt")
-    assert done.returncode == 3
+    done = type_in(project, "fsarctl describe --labels mine.txt", expect=3)
     assert "juggling eleven balls" in done.stderr
     assert "describe.files" in done.stderr
 
@@ -203,7 +179,6 @@ def test_config_show_names_origins(project: Path) -> None:
 
 def test_the_key_is_never_shown(project: Path) -> None:
     done = type_in(project, "fsarctl doctor", OPENAI_API_KEY="sk-secret-of-mine")
-    assert done.returncode == 0, done.stderr
     assert "sk-secret-of-mine" not in done.stdout + done.stderr
     assert "OPENAI_API_KEY   set" in done.stdout
 

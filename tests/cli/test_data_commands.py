@@ -1,20 +1,17 @@
 """fsarctl data ls, data check and init, as a user types them."""
 
 import json
-import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from typed import type_in
 from video_kinds import PLAIN
 from video_zoo import without_sync_table, write
 
 from fsarctl.config.sources import load_settings
 from fsarctl.datasets.splits import load_split_lists
 
-FSARCTL = Path(sys.executable).with_name("fsarctl")
 FILE = """
 [datasets.mine]
 root = "clips"
@@ -29,23 +26,6 @@ dataset = "mine"
 way = 2
 shots = [1, 3]
 """
-
-
-def type_in(project: Path, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("FSARCTL_", "OPENAI_"))}
-    done = subprocess.run(
-        [str(FSARCTL), *words],
-        cwd=project,
-        env=plain,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def plant(root: Path, contents: dict[str, bytes]) -> None:

@@ -4,10 +4,7 @@ Names are from the real lists; three classes of each split have three tiny clips
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +12,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from typed import Typed, type_in
 
 from fsarctl.config.tables import PAPER_LAYERS
 from fsarctl.datasets.splits import load_split_lists
 
-FSARCTL = Path(sys.executable).with_name("fsarctl")
 CLASSES, CLIPS = 3, 3
 SMALL = {
     "MODEL_BACKBONE": "tiny",
@@ -37,21 +34,8 @@ SMALL = {
 }
 
 
-def type_in(project: Path, line: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("FSARCTL_", "OPENAI_"))}
-    done = subprocess.run(
-        [str(FSARCTL), *line.split()[1:]],
-        cwd=project,
-        env={**plain, **{f"FSARCTL_{key}": value for key, value in SMALL.items()}},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+def typed_in(project: Path, line: str) -> Typed:
+    return type_in(project, line, **{f"FSARCTL_{key}": value for key, value in SMALL.items()})
 
 
 def encode(path: Path, codec: str, number: int) -> None:
@@ -106,19 +90,22 @@ def plant(root: Path, name: str) -> None:
                 encode(root / layout(split, label, video), codec, number)
 
 
-@pytest.mark.parametrize("name", PAPER_LAYERS)
+@pytest.mark.parametrize(
+    "name",
+    ["hmdb51", *(pytest.param(each, marks=pytest.mark.slow) for each in PAPER_LAYERS if each != "hmdb51")],
+)
 def test_the_pipeline_runs_on_a_tree_shaped_like_it(name: str, tmp_path: Path) -> None:
     root = tmp_path / "videos"
     plant(root, name)
     expected = sum(map(len, load_split_lists(name).values()))
     test_size = len(load_split_lists(name)["test"])
 
-    assert "next: fsarctl data check" in type_in(tmp_path, "fsarctl init videos").stderr
+    assert "next: fsarctl data check" in typed_in(tmp_path, "fsarctl init videos").stderr
     written = (tmp_path / "fsarctl.toml").read_text()
     assert f'name = "{name}"' in written
     assert f"27 of its {expected:,} videos are there" in written
 
-    check = json.loads(type_in(tmp_path, "fsarctl data check --json").stdout)
+    check = json.loads(typed_in(tmp_path, "fsarctl data check --json").stdout)
     assert check["ready"]
     (dataset,) = check["datasets"]
     for split in dataset["splits"]:
@@ -126,13 +113,13 @@ def test_the_pipeline_runs_on_a_tree_shaped_like_it(name: str, tmp_path: Path) -
         assert split["expected"] == split["found"] + len(split["missing"])
         assert split["smallest"]["clips"] == CLIPS
 
-    type_in(tmp_path, "fsarctl describe")
-    type_in(tmp_path, "fsarctl extract --workers 1")
-    type_in(tmp_path, "fsarctl train")
-    done = type_in(tmp_path, "fsarctl eval")
+    typed_in(tmp_path, "fsarctl describe")
+    typed_in(tmp_path, "fsarctl extract --workers 1")
+    typed_in(tmp_path, "fsarctl train")
+    done = typed_in(tmp_path, "fsarctl eval")
     assert f"(9 of {test_size:,} clips)" in done.stdout
     assert "classes without any video, which no episode has: " in done.stderr
-    rows = json.loads(type_in(tmp_path, "fsarctl eval --json").stdout)["results"]
+    rows = json.loads(typed_in(tmp_path, "fsarctl eval --json").stdout)["results"]
     assert [(row["shot"], row["model"]) for row in rows] == [(1, "task-adapter++")]
     for row in rows:
         assert (row["clips"], row["clips_expected"], row["clips_failed"]) == (9, test_size, 0)
@@ -147,5 +134,5 @@ def test_the_pipeline_runs_on_a_tree_shaped_like_it(name: str, tmp_path: Path) -
     flat.mkdir()
     for path in root.rglob("*.*"):
         path.rename(flat / path.name)
-    again = type_in(tmp_path, f"fsarctl eval --set datasets.{name}.root=flat")
+    again = typed_in(tmp_path, f"fsarctl eval --set datasets.{name}.root=flat")
     assert "nothing to do" in again.stderr

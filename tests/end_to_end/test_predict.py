@@ -3,11 +3,7 @@
 import csv
 import io
 import json
-import os
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from built import BuiltOnce, copied
+from typed import type_in
 
 from fsarctl.artifacts import Store
 from fsarctl.config.sources import load_settings
@@ -27,7 +25,6 @@ from fsarctl.results.predictions import Predictions
 from fsarctl.stages.plan import Pipeline, RunOptions
 from fsarctl.stages.predict import Ready, Setup
 
-FSARCTL = Path(sys.executable).with_name("fsarctl")
 FILE = """
 [datasets.shapes]
 kind = "shapes"
@@ -52,24 +49,6 @@ way = 4
 episodes = 3
 query_mode = "independent"
 """
-
-
-def type_in(project: Path, line: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command line in ``project`` and check its exit code."""
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("FSARCTL_", "OPENAI_"))}
-    done = subprocess.run(
-        [str(FSARCTL), *shlex.split(line)[1:]],
-        cwd=project,
-        env=plain,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @dataclass
@@ -112,12 +91,14 @@ def answers(ready: Ready, *clips: str) -> list[Prediction]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with adapters for 1 and 3 shots, evaluated with each query alone."""
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "fsarctl.toml").write_text(FILE)
-    type_in(folder, "fsarctl run --shots 1 3")
-    return folder
+
+    def build(folder: Path) -> None:
+        (folder / "fsarctl.toml").write_text(FILE)
+        type_in(folder, "fsarctl run --shots 1 3")
+
+    return copied(built_once("predict", build), tmp_path_factory.mktemp("predict"))
 
 
 @pytest.fixture

@@ -99,7 +99,8 @@ class Project:
 
 
 def make_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project with a key in the environment."""
+    """A project with a key in the environment; retries come soon, unless the server asks for a pause."""
+    monkeypatch.setattr("fsarctl.text.llm.retries.FIRST_PAUSE_S", 0.01)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     (folder / "template.txt").write_text("{label}\n")

@@ -7,7 +7,6 @@ import re
 import select
 import shlex
 import subprocess
-import sys
 import time
 from base64 import b64encode
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import Any
 
 import pytest
 from loopback_server import Loopback, Reply, Request, completion, failure, good, loopback, sentences
+from typed import FSARCTL, Typed, plain_environment, type_in
 
 from fsarctl.artifacts.command import Option
 from fsarctl.stages.describe import edit_command
 
-FSARCTL = Path(sys.executable).with_name("fsarctl")
 KEY = "sk-secret-0123456789abcdef"
 GROWS, FADES = "a shape grows", "a shape shrinks"
 WRITES = "s/^beginning:/& Hold./;s/^process:/& Throw./;s/^end:/& Catch./"
@@ -48,33 +47,20 @@ def project(tmp_path: Path) -> Path:
 
 
 def environment(**more: str) -> dict[str, str]:
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("FSARCTL_", "OPENAI_"))}
-    return {**plain, "OPENAI_API_KEY": KEY, "NO_PROXY": "127.0.0.1", "EDITOR": "", "VISUAL": "", **more}
+    """The key, a loopback that no proxy stands before, and no editor."""
+    return {"OPENAI_API_KEY": KEY, "NO_PROXY": "127.0.0.1", "EDITOR": "", "VISUAL": "", **more}
 
 
-def describe(
-    project: Path, server: Loopback | str, *words: str, expect: int = 0, **more: str
-) -> subprocess.CompletedProcess[str]:
+def describe(project: Path, server: Loopback | str, *words: str, expect: int = 0, **more: str) -> Typed:
     """Run ``fsarctl describe`` and check its exit code."""
     url = server if isinstance(server, str) else server.url
     (project / "fsarctl.toml").write_text(FILE.replace("{url}", url))
     return run_in(project, "describe", *words, expect=expect, **more)
 
 
-def run_in(project: Path, *words: str, expect: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+def run_in(project: Path, *words: str, expect: int = 0, **more: str) -> Typed:
     """Run ``fsarctl`` and check its exit code."""
-    done = subprocess.run(
-        [str(FSARCTL), *words],
-        cwd=project,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    assert done.returncode == expect, done.stderr
-    return done
+    return type_in(project, *words, expect=expect, **environment(**more))
 
 
 def editor(project: Path, *scripts: str) -> str:
@@ -348,7 +334,7 @@ def test_a_mistake_is_shown_in_the_editor_again(project: Path) -> None:
     process = subprocess.Popen(
         [str(FSARCTL), "describe", "--edit", GROWS],
         cwd=project,
-        env=environment(EDITOR=edit),
+        env=plain_environment(**environment(EDITOR=edit)),
         stdin=inside,
         stdout=inside,
         stderr=inside,
@@ -377,14 +363,7 @@ def test_what_a_label_list_was_answered_with_survives_gc(project: Path) -> None:
         describe(project, server)
         (project / "list.txt").write_text("long jump\n")
         describe(project, server, "--labels", "list.txt")
-        done = subprocess.run(
-            [str(FSARCTL), "cache", "gc", "--yes", "--json"],
-            cwd=project,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = run_in(project, "cache", "gc", "--yes", "--json")
         removed = [each["what"] for each in json.loads(done.stdout)["removed"]]
         assert removed == ["describe describe --labels list.txt"]  # the older one of the two
         server.requests.clear()

@@ -7,44 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+import stand_in_decoders
+from stand_in_decoders import clips_in, extract, slow
 
-from fsarctl.datasets.clips import Clip
-from fsarctl.frames.extraction import Sources, extract_clips
 from fsarctl.frames.shards import CLIPS_PER_SHARD
-from fsarctl.progress import SILENT
-from fsarctl.video.decoder import DecodedClip
 
 CLIPS = 70
-T, S = 2, 64
-
-
-def slow(path: Path, frames: int, size: int) -> DecodedClip:
-    """Leaves a mark each time a clip is decoded."""
-    with path.with_suffix(".decoded").open("a") as marks:
-        marks.write("x")
-    time.sleep(0.02)
-    pictures = np.random.default_rng(int(path.stem)).integers(0, 256, (frames, size, size, 3), np.uint8)
-    return DecodedClip(pictures, "slow", tuple(range(frames)), frames)
-
-
-def run(videos: Path, at: Path, past: Path | None = None, only: slice = slice(None)) -> None:
-    (at / "artifact").mkdir(parents=True, exist_ok=True)
-    clips = [Clip(path.stem, "a", str(path)) for path in sorted(videos.glob("*.txt"))[only]]
-    digests = {clip.name: f"digest of {clip.name}" for clip in clips}
-    extract_clips(
-        clips,
-        at / "artifact",
-        at / "scratch",
-        frames=T,
-        size=S,
-        workers=2,
-        reporter=SILENT,
-        time_limit_s=30,
-        decode=slow,
-        sources=Sources(digests, {}, [(past / "artifact", None)] if past else []),
-    )
+EXTRACTING = [sys.executable, stand_in_decoders.__file__, "slow"]
 
 
 def plant(folder: Path) -> Path:
@@ -71,10 +41,10 @@ def finished_shards(at: Path) -> int:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_run_is_gone_on_with_and_changes_no_byte(tmp_path: Path, how: signal.Signals) -> None:
     quiet, disturbed = plant(tmp_path / "quiet"), plant(tmp_path / "disturbed")
-    run(quiet, tmp_path / "a")
+    extract(slow, clips_in(quiet), tmp_path / "a")
     for kills in (1, 2):
         process = subprocess.Popen(
-            [sys.executable, __file__, str(disturbed), str(tmp_path / "b")], stderr=subprocess.DEVNULL
+            [*EXTRACTING, str(disturbed), str(tmp_path / "b")], stderr=subprocess.DEVNULL
         )
         end = time.monotonic() + 30
         while finished_shards(tmp_path / "b") < kills:
@@ -88,7 +58,7 @@ def test_an_interrupted_run_is_gone_on_with_and_changes_no_byte(tmp_path: Path, 
     )
     kept = finished_shards(tmp_path / "b") * CLIPS_PER_SHARD
     before = decoded(disturbed)
-    run(disturbed, tmp_path / "b")
+    extract(slow, clips_in(disturbed), tmp_path / "b")
     assert decoded(disturbed)[:kept] == before[:kept]
     assert [now - then for now, then in zip(decoded(disturbed)[kept:], before[kept:], strict=True)] == [1] * (
         CLIPS - kept
@@ -98,9 +68,9 @@ def test_an_interrupted_run_is_gone_on_with_and_changes_no_byte(tmp_path: Path, 
 
 def test_copying_is_gone_on_with_too(tmp_path: Path) -> None:
     quiet, disturbed = plant(tmp_path / "quiet"), plant(tmp_path / "disturbed")
-    run(quiet, tmp_path / "past", only=slice(5, 55))
-    run(quiet, tmp_path / "a")
-    line = [sys.executable, __file__, str(disturbed), str(tmp_path / "b"), str(tmp_path / "past")]
+    extract(slow, clips_in(quiet)[5:55], tmp_path / "past")
+    extract(slow, clips_in(quiet), tmp_path / "a")
+    line = [*EXTRACTING, str(disturbed), str(tmp_path / "b"), str(tmp_path / "past")]
     process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 30
     while finished_shards(tmp_path / "b") < 2:
@@ -109,12 +79,8 @@ def test_copying_is_gone_on_with_too(tmp_path: Path) -> None:
         time.sleep(0.002)
     process.kill()
     process.wait(30)
-    run(disturbed, tmp_path / "b", tmp_path / "past")
+    extract(slow, clips_in(disturbed), tmp_path / "b", tmp_path / "past")
     assert decoded(disturbed)[5:55] == [0] * 50
     assert decoded(disturbed)[:5] == [1] * 5  # in a shard that was finished
     assert all(decoded(disturbed)[55:])
     assert contents(tmp_path / "b" / "artifact") == contents(tmp_path / "a" / "artifact")
-
-
-if __name__ == "__main__":
-    run(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None)

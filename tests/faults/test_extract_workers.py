@@ -9,57 +9,25 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
+import stand_in_decoders
+from stand_in_decoders import clips_in, extract, obey
 
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import FsarctlError
-from fsarctl.frames.extraction import extract_clips
-from fsarctl.frames.frame_store import ClipRow, FrameStore
-from fsarctl.progress import SILENT
+from fsarctl.frames.frame_store import FrameStore
 from fsarctl.video import decoding_pool as decoding
 from fsarctl.video.decoder import DecodedClip
 from fsarctl.video.decoding_pool import decode_all
 
-
-def obey(path: Path, frames: int, size: int) -> DecodedClip:
-    """A stand-in decoder that does what the file says."""
-    text = path.read_text()
-    if text == "hang":
-        time.sleep(600)
-    if text == "hang deaf":  # native code that never comes back to Python's signal handlers
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-        time.sleep(600)
-    if text == "segfault":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if text == "exit":
-        os._exit(3)
-    if text.startswith("pid"):
-        path.with_suffix(".pid").write_text(str(os.getpid()))
-        time.sleep(600)
-    return DecodedClip(np.full((frames, size, size, 3), int(text), np.uint8), "number", (0,) * frames, 1)
+EXTRACTING = [sys.executable, stand_in_decoders.__file__, "obey"]
 
 
 def plant(folder: Path, texts: list[str]) -> list[Clip]:
     folder.mkdir()
     for number, text in enumerate(texts):
         (folder / f"{number:03}.txt").write_text(text)
-    return [Clip(f"{number}", "a", f"{folder}/{number:03}.txt") for number in range(len(texts))]
-
-
-def run(given: list[Clip], at: Path, time_limit_s: float = 2) -> tuple[ClipRow, ...]:
-    (at / "artifact").mkdir(parents=True, exist_ok=True)
-    return extract_clips(
-        given,
-        at / "artifact",
-        at / "scratch",
-        frames=2,
-        size=16,
-        workers=2,
-        reporter=SILENT,
-        time_limit_s=time_limit_s,
-        decode=obey,
-    ).rows
+    return clips_in(folder)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +42,11 @@ def run(given: list[Clip], at: Path, time_limit_s: float = 2) -> tuple[ClipRow, 
 def test_only_that_clip_is_lost(tmp_path: Path, does: str, reason: str) -> None:
     texts = [str(number) for number in range(30)]
     texts[5] = texts[17] = does
-    run(plant(tmp_path / "in", texts), tmp_path, time_limit_s=1)
+    extract(obey, plant(tmp_path / "in", texts), tmp_path, time_limit_s=1)
     failures = json.loads((tmp_path / "artifact" / "failures.json").read_text())
-    assert failures == [{"name": name, "label": "a", "reason": reason, "retry": True} for name in ("5", "17")]
+    assert failures == [
+        {"name": name, "label": "a", "reason": reason, "retry": True} for name in ("005", "017")
+    ]
     store = FrameStore(tmp_path / "artifact")
     good = store.rows_of("a")
     assert store.read(good)[:, 0, 0, 0, 0].tolist() == good == [n for n in range(30) if n not in (5, 17)]
@@ -122,21 +92,21 @@ SHARE = decoding._shared_memory
 
 
 def test_every_worker_may_crash(tmp_path: Path) -> None:
-    run(plant(tmp_path / "in", [*["segfault"] * 4, "7"]), tmp_path)
+    extract(obey, plant(tmp_path / "in", [*["segfault"] * 4, "7"]), tmp_path)
     assert FrameStore(tmp_path / "artifact").rows_of("a") == [4]
 
 
 def test_a_time_out_is_tried_again_by_the_next_run(tmp_path: Path) -> None:
     given = plant(tmp_path / "in", ["1", "hang", "3"])
-    assert [row.valid for row in run(given, tmp_path, 1)] == [True, False, True]
+    assert [row.valid for row in extract(obey, given, tmp_path, time_limit_s=1)] == [True, False, True]
     given[1].path.write_text("2")  # the machine is no longer busy
-    assert [row.valid for row in run(given, tmp_path, 30)] == [True, True, True]
+    assert [row.valid for row in extract(obey, given, tmp_path)] == [True, True, True]
     assert FrameStore(tmp_path / "artifact").read([0, 1, 2])[:, 0, 0, 0, 0].tolist() == [1, 2, 3]
 
 
 def test_no_decoding_process_outlives_a_killed_main_process(tmp_path: Path) -> None:
     plant(tmp_path / "in", ["pid", "pid"])
-    main = subprocess.Popen([sys.executable, __file__, str(tmp_path)])
+    main = subprocess.Popen([*EXTRACTING, str(tmp_path / "in"), str(tmp_path)])
     notes = [tmp_path / "in" / f"{number:03}.pid" for number in range(2)]
     wait_for(lambda: all(note.exists() and note.read_text() for note in notes))
     main.kill()
@@ -147,7 +117,7 @@ def test_no_decoding_process_outlives_a_killed_main_process(tmp_path: Path) -> N
 @pytest.mark.parametrize("after_s", [0, 0.2])
 def test_ctrl_c_while_workers_start_is_no_traceback(tmp_path: Path, after_s: float) -> None:
     plant(tmp_path / "in", ["pid", "pid"])
-    words = [sys.executable, "-c", PRESSED, __file__, str(tmp_path)]
+    words = [sys.executable, "-c", PRESSED, *EXTRACTING[1:], str(tmp_path / "in"), str(tmp_path)]
     main = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     children = Path(f"/proc/{main.pid}/task/{main.pid}/children")
     wait_for(lambda: len(children.read_text().split()) == 2)  # the resource tracker and the fork server
@@ -179,8 +149,3 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
-
-
-if __name__ == "__main__":
-    where = Path(sys.argv[1])
-    run([Clip(p.stem, "a", str(p)) for p in sorted((where / "in").glob("*.txt"))], where, time_limit_s=600)

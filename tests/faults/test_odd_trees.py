@@ -3,13 +3,11 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typed import type_in
 
-FSARCTL = Path(sys.executable).with_name("fsarctl")
 FILE = """
 [datasets.mine]
 root = "clips"
@@ -24,22 +22,6 @@ way = 2
 shots = [1]
 episodes = 2
 """
-
-
-def type_in(project: Path, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("FSARCTL_", "OPENAI_"))}
-    done = subprocess.run(
-        [str(FSARCTL), *words],
-        cwd=project,
-        env=plain,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture

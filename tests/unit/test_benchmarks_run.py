@@ -1,28 +1,38 @@
 """Speed is measured elsewhere; here each benchmark is run once, small, to see that it works."""
 
-import os
 import re
-import subprocess
+import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pytest
+import torch
 
 from fsarctl.video.decode import decode_clip
 
-ROOT = Path(__file__).parents[2]
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+Run: TypeAlias = Callable[..., tuple[int, str, str]]
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    places = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "benchmarks" / "run.py"), *words],
-        env={**os.environ, "PYTHONPATH": places, "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run benchmarks as if there were no GPU; gives the exit code and what was printed and said."""
+
+    def of(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(sys, "argv", ["run.py", *words])
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        try:
+            runpy.run_path(str(BENCHMARKS / "run.py"), run_name="__main__")
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return code, *capsys.readouterr()
+
+    return of
 
 
 @pytest.mark.slow
@@ -35,24 +45,24 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         ("growth", "episodes of known clips, 32 -> 128"),
     ],
 )
-def test_a_benchmark_of_processes_runs(name: str, said: str) -> None:
-    done = run("--quick", name)
-    assert done.returncode == 0, done.stderr
-    assert said in done.stdout
+def test_a_benchmark_of_processes_runs(run: Run, name: str, said: str) -> None:
+    code, printed, _ = run("--quick", name)
+    assert code == 0
+    assert said in printed
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("evaluation", "tiny L = 2: GFLOP an episode"),
-        ("gpu", "training steps, bf16: GFLOP each"),
+        pytest.param("gpu", "training steps, bf16: GFLOP each", marks=pytest.mark.slow),
         pytest.param("training", "kept prefixes: GFLOP a step", marks=pytest.mark.slow),
     ],
 )
-def test_a_benchmark_runs(name: str, said: str) -> None:
-    done = run("--quick", name)
-    assert done.returncode == 0, done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if said in line]
+def test_a_benchmark_runs(run: Run, name: str, said: str) -> None:
+    code, printed, _ = run("--quick", name)
+    assert code == 0
+    (line,) = [line for line in printed.splitlines() if said in line]
     # Operations are counted, not timed, so this does not depend on how busy the machine is.
     assert float(re.split(r"\s{2,}", line)[3]) > 1.5
 
@@ -61,7 +71,7 @@ def test_a_benchmark_runs(name: str, said: str) -> None:
 def test_what_extraction_is_compared_with_gives_the_same_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     from practice import bare_decord, bare_pyav
     from videos import KINDS, make_video
 
@@ -71,14 +81,14 @@ def test_what_extraction_is_compared_with_gives_the_same_frames(
         assert np.array_equal(loop(path, 8, 257), kept)
 
 
-def test_without_a_gpu_its_benchmark_says_so() -> None:
-    done = run("gpu")
-    assert done.returncode == 1
-    assert "no GPU here" in done.stdout
-    assert len(done.stdout.splitlines()) == 3, "the machine, an empty line, and why"
+def test_without_a_gpu_its_benchmark_says_so(run: Run) -> None:
+    code, printed, _ = run("gpu")
+    assert code == 1
+    assert "no GPU here" in printed
+    assert len(printed.splitlines()) == 3, "the machine, an empty line, and why"
 
 
-def test_an_unknown_benchmark_is_named() -> None:
-    done = run("speed")
-    assert done.returncode == 2
-    assert "'speed'" in done.stderr
+def test_an_unknown_benchmark_is_named(run: Run) -> None:
+    code, _, said = run("speed")
+    assert code == 2
+    assert "'speed'" in said

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from built import BuiltOnce
 from imageio_ffmpeg import get_ffmpeg_exe
 from video_kinds import KINDS, Kind
 from video_zoo import HEIGHT, WIDTH, ffmpeg_shows, number_in, painted, shown_frames, spliced, write
@@ -22,12 +23,17 @@ from fsarctl.video.survey import open_video, survey, video_stream
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def video(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Kind, Path]:
+def video(request: pytest.FixtureRequest, built_once: BuiltOnce) -> tuple[Kind, Path]:
     kind = KINDS[request.param]
+
+    def build(folder: Path) -> None:
+        (folder / "name").write_text(kind.make(folder).name)
+
     try:
-        return kind, kind.make(tmp_path_factory.mktemp("video"))
+        folder = built_once(f"video {list(KINDS).index(request.param)}", build)
     except av.codec.codec.UnknownCodecError as error:
         pytest.skip(f"this PyAV has no such encoder: {error}")
+    return kind, folder / (folder / "name").read_text()
 
 
 @pytest.mark.parametrize("frames", [8, 5, 24])

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from stand_in_decoders import read_number
 
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.unit import Build, Files, Unit
@@ -19,8 +20,6 @@ from fsarctl.frames.extraction import extract_clips
 from fsarctl.frames.frame_store import ClipRow, FrameStore
 from fsarctl.progress import Advance
 from fsarctl.stages import extract
-from fsarctl.video.decoder import DecodedClip
-from fsarctl.video.survey import UnreadableVideoError
 
 T, S = 2, 32
 
@@ -44,18 +43,6 @@ class Recorder:
 
     def note(self, message: str) -> None:
         self.notes.append(message)
-
-
-def read_number(path: Path, frames: int, size: int) -> DecodedClip:
-    text = path.read_text()
-    if text == "broken":
-        raise UnreadableVideoError("it is broken")
-    if text == "surprise":
-        raise RuntimeError(f"cannot fathom {path}")
-    if text == "shape":
-        size += 1
-    pictures = np.full((frames, size, size, 3), int(text) if text.isdigit() else 0, np.uint8)
-    return DecodedClip(pictures, "number", tuple(range(frames)), frames, ("a remark",))
 
 
 def clips(folder: Path, contents: list[str]) -> list[Clip]:
@@ -277,7 +264,7 @@ def test_the_key_holds_what_changes_the_result_and_nothing_else(tmp_path: Path) 
     moved = [Clip(clip.name, clip.label, str(tmp_path / "elsewhere" / clip.name)) for clip in here]
     relabelled = [here[0], Clip("a/1.mp4", "b", here[1].file)]
     base = fingerprint(here)
-    assert base[:4] == ("extract", 3, "extract mine/test", "fsarctl extract")
+    assert base[:4] == ("extract", 3, "extract mine/test", Command("extract"))
     assert {name: base[4][name] for name in ("frames", "candidates", "size", "resize")} == {
         "frames": T,
         "candidates": 1,
