@@ -6,6 +6,7 @@ The artifact is ``descriptions.json``::
 
 with its labels sorted, so that the order of a label list changes nothing. Where each description comes
 from is not in it but in the manifest's facts: the same sentences from another source retrain nothing.
+A label that is read alone has empty stages.
 """
 
 import json
@@ -20,7 +21,7 @@ from fsarctl.config.tables import DescribeConfig
 from fsarctl.errors import InputError, PartialError, UsageError
 from fsarctl.progress import Reporter, counted
 from fsarctl.text.caption_limit import CaptionLimit
-from fsarctl.text.corpus import DESCRIPTIONS, STAGES, SubActions
+from fsarctl.text.corpus import DESCRIPTIONS, STAGES, SubActions, alone_text
 from fsarctl.text.edits import EDITS
 from fsarctl.text.llm.costs import Prices
 from fsarctl.text.llm.language_model import Described, describe
@@ -99,7 +100,7 @@ def unit(
     found = sources(config, records=records, root=root)
     written = of_one_kind(found.written(names)) if compared else found.written(names)
     rest = [label for label in names if label not in written]
-    texts = {label: _stages(written[label].sub_actions) for label in names if label in written}
+    texts = {label: _stages(label, written[label].sub_actions) for label in names if label in written}
 
     if not found.asks:
         if rest:
@@ -117,7 +118,7 @@ def unit(
             key["edited"] = texts
 
     def build(build: Build) -> None:
-        _note_written(build, written, alone=not compared)
+        _note_written(build, written, listed=slot.startswith(LABEL_LIST))
         described = {label: each.sub_actions for label, each in written.items()}
         if rest:
             answers = ask(
@@ -138,7 +139,7 @@ def unit(
         sources = Counter([*(each.source for each in written.values()), *("openai" for _ in rest)])
         build.record("sources", dict(sources))
         build.record("edited", [label for label, each in written.items() if each.source == "edited"])
-        _write(build.folder, {label: _stages(described[label]) for label in names})
+        _write(build.folder, {label: _stages(label, described[label]) for label in names})
 
     return Unit(STAGE, VERSION, slot, Command("describe"), key, build)
 
@@ -249,12 +250,12 @@ def tokens(answers: Described) -> dict[str, int]:
     }
 
 
-def _note_written(build: Build, written: Mapping[str, Found], *, alone: bool) -> None:
-    """``alone``: also which labels stand for themselves; of classes the pipeline says it at each command."""
+def _note_written(build: Build, written: Mapping[str, Found], *, listed: bool) -> None:
+    """``listed``: of a label list, also which stand for themselves; of classes each command says it."""
     if labels := [label for label, each in written.items() if each.source == "edited"]:
         build.reporter.note(f"{EDITS} describes {_counted(labels)}")
     labels = [label for label, each in written.items() if each.source == "label"]
-    if labels and alone:
+    if labels and listed:
         build.reporter.note(f"{_counted(labels)} without a description, used as its own stages")
 
 
@@ -267,18 +268,26 @@ def _require_readable(
     problems = {label: limit.problem(label, text) for label, text in sorted(described.items())}
     long = {label: problem for label, problem in problems.items() if problem}
     if long:
-        message, next_step = too_long(long, counted(len(described), "description"), flags)
+        message, next_step = too_long(long, counted(len(described), "description"), limit, flags)
         raise InputError(message, next_step=next_step)
 
 
-def too_long(problems: Mapping[str, str], of: str, flags: Sequence[Option]) -> tuple[str, str]:
+def too_long(
+    problems: Mapping[str, str], of: str, limit: CaptionLimit, flags: Sequence[Option]
+) -> tuple[str, str]:
     """What is said of labels among ``of`` with what is too long of their prompts, and what to do."""
     verb = "is" if len(problems) == 1 else "are"
     reasons = _shown([f"{label!r} ({problem})" for label, problem in problems.items()])
-    return (
-        f"{len(problems)} of {of} {verb} too long: {reasons}",
-        f"Shorten {_pronoun(len(problems))} at the source, or by: {edit_command([*problems], flags)}",
-    )
+    curable = [label for label in problems if limit.fits(label)]
+    steps = []
+    if len(curable) < len(problems):
+        steps.append(
+            "A label too long by itself needs a shorter name (of its folder, or in the list), or a model that"
+            " reads no text: --set model.score=video."
+        )
+    if curable:
+        steps.append(f"Shorten {_pronoun(len(curable))} at the source, or by: {edit_command(curable, flags)}")
+    return f"{len(problems)} of {of} {verb} too long: {reasons}", " ".join(steps)
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:
@@ -307,7 +316,10 @@ def prices(config: DescribeConfig) -> Prices:
     return Prices(config.price_in, config.price_out)
 
 
-def _stages(sub_actions: SubActions) -> dict[str, str]:
+def _stages(label: str, sub_actions: SubActions) -> dict[str, str]:
+    """By stage; nothing of a label that is read alone."""
+    if sub_actions == alone_text(label):
+        return dict.fromkeys(STAGES, "")
     return dict(zip(STAGES, sub_actions, strict=True))
 
 

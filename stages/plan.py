@@ -126,7 +126,8 @@ class Pipeline:
     @cached_property
     def texts(self) -> ClassTexts:
         """What is read of the classes."""
-        return ClassTexts(self._config, self.data, self.sources, self.caption_limit, self.edit_command)
+        describe, limit = self._config.describe, self.caption_limit
+        return ClassTexts(describe, self.data, self.sources, limit, self.edit_command)
 
     @property
     def undescribed(self) -> list[str]:

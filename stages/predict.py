@@ -16,7 +16,8 @@ from fsarctl.models.catalogue import stored_side
 from fsarctl.progress import SILENT, Reporter
 from fsarctl.stages.plan import Pipeline
 from fsarctl.stages.train import ADAPTERS
-from fsarctl.text.sources import alone_text, by_label, of_one_kind, undescribed
+from fsarctl.text.corpus import alone_text
+from fsarctl.text.sources import by_label, of_one_kind, undescribed
 
 if TYPE_CHECKING:
     from fsarctl.predict.predictor import Predictor
@@ -255,7 +256,7 @@ class Setup:
 
     @property
     def _reads_text(self) -> bool:
-        return self.settings.config.model.score != "video"
+        return self.pipeline.caption_limit is not None
 
     @property
     def _reads_descriptions(self) -> bool:

@@ -123,7 +123,7 @@ def check_datasets(
             texts[each] = {
                 split.split: pipeline.texts.check(each, split.split) for split in checks[each].splits
             }
-            refusals += _too_long(each, texts[each], episodes, session.flags)
+            refusals += _too_long(pipeline, each, texts[each], episodes, session.flags)
             counted += not episodes
         except InputError as error:
             refusals.append((error.message, error.next_step))
@@ -155,15 +155,20 @@ def _asked(
 
 
 def _too_long(
-    name: str, texts: Mapping[str, "TextCheck"], asked: Collection[str], flags: "Sequence[Option]"
+    pipeline: "Pipeline",
+    name: str,
+    texts: Mapping[str, "TextCheck"],
+    asked: Collection[str],
+    flags: "Sequence[Option]",
 ) -> list[tuple[str, str]]:
     """What describing would refuse of the splits that are asked for."""
     from fsarctl.stages.describe import too_long
 
+    limit = pipeline.caption_limit
     return [
-        too_long(dict(text.too_long), f"the texts of {name}/{split}", flags)
+        too_long(dict(text.too_long), f"the texts of {name}/{split}", limit, flags)
         for split, text in texts.items()
-        if text.too_long and (split in asked or not asked)
+        if limit and text.too_long and (split in asked or not asked)
     ]
 
 

@@ -193,11 +193,15 @@ def text_use(model: ModelConfig) -> SubActionUse | None:
 def tokens_of(model: "FewShotMethod", descriptions: Mapping[str, "SubActions"]) -> dict[str, "torch.Tensor"]:
     """Label -> (prompts, context) tokens of its prompts: three, or one if sub-actions are not used apart.
 
+    A model that reads no text has none: (0, context) each.
+
     Raises:
         InputError: a prompt is longer than the text encoder's context.
     """
     from fsarctl.text.corpus import prompts_of
 
+    if not model.reads_text:
+        return {label: model.backbone.tokenize(()) for label in descriptions}
     return {
         label: model.backbone.tokenize(prompts_of(model.sub_actions, label, sub_actions))
         for label, sub_actions in descriptions.items()

@@ -11,7 +11,7 @@ from fsarctl.episodes.training_log import read_log
 from fsarctl.models.strategies import title_of
 from fsarctl.report.confusion import as_document, class_rows, confusion
 from fsarctl.results.result import Result, compare, load_result, same_episodes
-from fsarctl.text.corpus import DESCRIPTIONS
+from fsarctl.text.corpus import STAGES, load_descriptions
 
 __all__ = [
     "Found",
@@ -135,12 +135,15 @@ def way_curves(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def descriptions(artifact: Artifact) -> dict[str, Any]:
     """Each label with its sub-actions, whether a person corrected them, and how many come from where."""
-    labels = json.loads((artifact.path / DESCRIPTIONS).read_text(encoding="utf-8"))["labels"]
+    labels = load_descriptions(artifact.path)
     facts = _facts(artifact)
     edited = set(facts.get("edited", ()))
     return {
         "sources": facts.get("sources", {}),
-        "labels": [{"label": label, **stages, "edited": label in edited} for label, stages in labels.items()],
+        "labels": [
+            {"label": label, **dict(zip(STAGES, sentences, strict=True)), "edited": label in edited}
+            for label, sentences in labels.items()
+        ],
     }
 
 

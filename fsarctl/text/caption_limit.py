@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fsarctl.models.token_counts import context_length, count_tokens
-from fsarctl.text.corpus import STAGES, SubActions, prompts_of
+from fsarctl.text.corpus import STAGES, SubActions, alone_text, prompts_of
 
 __all__ = ["CaptionLimit"]
 
@@ -22,6 +22,12 @@ class CaptionLimit:
         for number, prompt in enumerate(prompts):
             tokens = count_tokens(self.backbone, prompt)
             if tokens is not None and tokens > limit:
+                if sub_actions == alone_text(label):
+                    return f"the label alone makes {tokens} tokens, and {self.backbone} reads {limit}"
                 what = f"the {STAGES[number]}" if len(prompts) == len(STAGES) else "the prompt"
                 return f"{what} makes {tokens} tokens with its label, and {self.backbone} reads {limit}"
         return ""
+
+    def fits(self, label: str) -> bool:
+        """Whether a label can be read at all, before anything is said of it."""
+        return not self.problem(label, alone_text(label))

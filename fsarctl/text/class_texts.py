@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fsarctl.config.tables import Config
+from fsarctl.config.tables import DescribeConfig
 from fsarctl.datasets.project import ProjectData
 from fsarctl.text.caption_limit import CaptionLimit
 from fsarctl.text.corpus import needs_descriptions
@@ -27,13 +27,13 @@ class TextCheck:
 class ClassTexts:
     """The texts of the classes of ``data`` as the settings have them.
 
-    ``sources`` opens where descriptions are; ``edit_command`` is what lets a person describe labels.
-    ``limit``: what the text encoder reads; None if the model reads no text.
+    ``config`` is [describe], ``sources`` opens where descriptions are, and ``edit_command`` is what lets a
+    person describe labels. ``limit``: what the text encoder reads; None if the model reads no text.
     """
 
     def __init__(
         self,
-        config: Config,
+        config: DescribeConfig,
         data: ProjectData,
         sources: Callable[[], Sources],
         limit: CaptionLimit | None,
@@ -48,8 +48,7 @@ class ClassTexts:
     @property
     def of_descriptions(self) -> bool:
         """Whether the model reads more of a class than its label and its clips."""
-        model = self._config.model
-        return model.score != "video" and needs_descriptions(model.sub_actions)
+        return self._limit is not None and needs_descriptions(self._limit.use)
 
     def undescribed(self, name: str, split: str) -> list[str]:
         """The classes of a split that nobody has described, where the model reads descriptions.
@@ -88,7 +87,7 @@ class ClassTexts:
 
     @property
     def _labels_stand(self) -> bool:
-        return self._config.describe.source == "corpus" and self._config.describe.missing == "label"
+        return self._config.source == "corpus" and self._config.missing == "label"
 
     def _remark(self, name: str, split: str, missing: Sequence[str]) -> str:
         where, classes = f"{name}/{split}", len(self._data.dataset(name).labels(split))
@@ -96,6 +95,6 @@ class ClassTexts:
         if self._labels_stand:
             return f"{by_label(where, missing, classes)}; describe {them}: {self._edit_command(missing)}"
         named = f"{len(missing)} of the {classes} classes of {where} {'is' if them == 'it' else 'are'}"
-        if self._config.describe.source == "openai":
-            return f"{named} not described yet; `fsarctl describe` asks {self._config.describe.model}"
+        if self._config.source == "openai":
+            return f"{named} not described yet; `fsarctl describe` asks {self._config.model}"
         return f'{named} not described: {self._edit_command(missing)}, or set describe.missing = "label"'

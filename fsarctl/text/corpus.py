@@ -28,6 +28,7 @@ __all__ = [
     "Corpus",
     "SubActions",
     "action_prompts",
+    "alone_text",
     "corpus_text",
     "needs_descriptions",
     "prompts_of",
@@ -85,9 +86,20 @@ def action_prompts(label: str, sub_actions: SubActions) -> tuple[str, ...]:
     return tuple(f"A video of action about {label}: {sentence}" for sentence in sub_actions)
 
 
+def alone_text(label: str) -> SubActions:
+    """What stands for the sub-actions of a label that is read alone; no description says the same thrice."""
+    return (label, label, label)
+
+
 def prompts_of(use: str, label: str, sub_actions: SubActions) -> tuple[str, ...]:
-    """A class's prompts for one use of its sub-actions, a key of ``PROMPT_MAKERS`` (Table 6)."""
-    return PROMPT_MAKERS[use](label, sub_actions)
+    """A class's prompts for one use of its sub-actions, a key of ``PROMPT_MAKERS`` (Table 6).
+
+    A label that is read alone is said once: as many prompts, and each of them that of the use "none".
+    """
+    prompts = PROMPT_MAKERS[use](label, sub_actions)
+    if sub_actions == alone_text(label):
+        return PROMPT_MAKERS["none"](label, sub_actions) * len(prompts)
+    return prompts
 
 
 def needs_descriptions(use: str) -> bool:
@@ -176,7 +188,7 @@ def _shipped(folder: Path) -> Mapping[str, SubActions]:
 
 
 def load_descriptions(folder: Path) -> dict[str, SubActions]:
-    """The sub-actions of every label in a describe artifact.
+    """The sub-actions of every label in a describe artifact, where a label that is read alone has none.
 
     Raises:
         IntegrityError: the artifact does not hold them.
@@ -184,7 +196,10 @@ def load_descriptions(folder: Path) -> dict[str, SubActions]:
     try:
         labels = json.loads((folder / DESCRIPTIONS).read_bytes())["labels"]
         return {
-            label: (stages["beginning"], stages["process"], stages["end"]) for label, stages in labels.items()
+            label: (stages["beginning"], stages["process"], stages["end"])
+            if any(stages.values())
+            else alone_text(label)
+            for label, stages in labels.items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from fsarctl.config.tables import DescribeConfig
-from fsarctl.text.corpus import Corpus, SubActions, load_corpus
+from fsarctl.text.corpus import Corpus, SubActions, alone_text, load_corpus
 from fsarctl.text.edits import load_edits
 from fsarctl.text.llm.question import prompt_of, read_template
 from fsarctl.text.llm.records import CorruptRecordError, Record, Records
 from fsarctl.text.llm.server import Server
 
-__all__ = ["Found", "Source", "Sources", "alone_text", "by_label", "of_one_kind", "undescribed"]
+__all__ = ["Found", "Source", "Sources", "by_label", "of_one_kind", "undescribed"]
 
 NAMED = 5
 Source: TypeAlias = Literal["edited", "corpus", "openai", "label"]
@@ -119,11 +119,6 @@ def by_label(where: str, missing: Sequence[str], classes: int) -> str:
         f"{len(missing)} of the {classes} classes of {where} {are} not described ({named}{more}), so all are"
         " read by their labels alone: a sentence would win over a label"
     )
-
-
-def alone_text(label: str) -> SubActions:
-    """What stands for the description of a label that is read alone."""
-    return (label, label, label)
 
 
 def _alone(label: str) -> Found:

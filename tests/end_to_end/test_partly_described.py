@@ -168,3 +168,23 @@ def test_a_model_that_reads_no_sentences_says_nothing(project: Path, typed: Type
 def test_what_nobody_described_is_named_before_describing_refuses_it(project: Path, typed: Type) -> None:
     printed, _ = typed("fsarctl data check --set describe.missing=error")
     assert "2 of the 4 classes of clips/test are not described: fsarctl describe --edit" in printed
+
+
+def test_a_label_too_long_to_read_is_said_at_once_and_needs_no_text(project: Path, typed: Type) -> None:
+    long = "counting" + " 1 2" * 40
+    (project / "clips").unlink()
+    for label in ("bowing", long):
+        for clip in range(2):
+            film(project / "clips" / label / f"{clip}.mp4", 40 + 10 * clip + len(label) // 2)
+    check, said = typed("fsarctl data check --json", expect=3)
+    (split,) = check["datasets"][0]["splits"]
+    assert not check["ready"]
+    assert [each["label"] for each in split["too_long"]] == [long]
+    assert "tokens, and tiny reads 77" in split["too_long"][0]["reason"]
+    assert "--set model.score=video" in said
+    typed("fsarctl eval", expect=4)
+    # what the error advises
+    checked, _ = typed("fsarctl data check --json --set model.score=video")
+    assert checked["ready"]
+    result, _ = typed("fsarctl run --json --set model.score=video --set eval.episodes=3")
+    assert result["results"][0]["episodes"] == 3

@@ -17,7 +17,7 @@ from fsarctl.errors import ConfigError, InputError, UsageError
 from fsarctl.progress import SILENT
 from fsarctl.stages import describe
 from fsarctl.text.caption_limit import CaptionLimit
-from fsarctl.text.corpus import load_descriptions
+from fsarctl.text.corpus import load_descriptions, prompts_of
 from fsarctl.text.edits import keep_edit
 
 WRITTEN = {
@@ -305,3 +305,31 @@ def test_classes_that_compete_have_sentences_all_or_none(root: Path) -> None:
     assert undescribed.config == unit_of(root, ["juggling", "x"], files=(), missing="label").config
     listed = unit_of(root, ["juggling", "x"], missing="label")
     assert load_descriptions(build(listed, root))["juggling"] == tuple(WRITTEN["juggling"])
+
+
+def test_a_label_alone_is_said_once_and_written_as_nothing(root: Path) -> None:
+    unit = unit_of(root, ["x"], missing="label")
+    folder = build(unit, root)
+    assert json.loads((folder / "descriptions.json").read_text())["labels"] == {
+        "x": {"beginning": "", "process": "", "end": ""}
+    }
+    text = load_descriptions(folder)["x"]
+    for use, prompts in (("stages", 3), ("average", 3), ("concatenate", 1), ("none", 1)):
+        assert prompts_of(use, "x", text) == ("A video of action about x",) * prompts
+    described = ("Hold.", "Throw.", "Catch.")
+    assert prompts_of("stages", "x", described)[0] == "A video of action about x: Hold."
+    # one sentence that says no more than the label is a sentence
+    assert prompts_of("stages", "x", ("x", "Throw.", "Catch."))[0] == "A video of action about x: x"
+
+
+def test_a_label_that_no_text_encoder_reads_is_not_to_be_described(root: Path) -> None:
+    limit, long = CaptionLimit("tiny"), "a b c d e f g h i j " * 9
+    with pytest.raises(InputError, match="the label alone makes") as refused:
+        build(unit_of(root, [long, "x"], missing="label", limit=limit), root)
+    assert "--set model.score=video" in refused.value.next_step
+    assert "--edit" not in refused.value.next_step
+    (root / "mine.json").write_text(json.dumps({"x": ["a b c " * 39, "Throw.", "Catch."]}))
+    with pytest.raises(InputError, match="the beginning makes") as refused:
+        build(unit_of(root, ["x"], limit=limit), root)
+    assert "fsarctl describe --edit x" in refused.value.next_step
+    assert "model.score" not in refused.value.next_step
