@@ -16,13 +16,16 @@ from fsarctl.config.sources import Settings
 from fsarctl.config.tables import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.execution.schedule import Goal, Scheduler
-from fsarctl.results.sweeps import benchmark_of, overrides_of
+from fsarctl.results.evaluated import Evaluated, require_columns
+from fsarctl.results.footnotes import Footnotes
+from fsarctl.results.published import WAY
+from fsarctl.results.sweeps import benchmark_of, is_own, needed_overrides, published_number
 from fsarctl.stages.plan import Pipeline
 
 __all__ = ["STAGE", "VERSION", "Run", "Sweep", "document", "load_table", "make", "plan", "tabulate", "unit"]
 
 STAGE = "ablate"
-VERSION = 3
+VERSION = 4
 TABLE = "table.json"
 
 
@@ -47,6 +50,12 @@ class Run:
         """What it is called in messages."""
         return f"{self.sweep}: {self.name}"
 
+    @property
+    def evaluated(self) -> Evaluated:
+        """The settings that its result's key has, and those of its training."""
+        trained = self.unit.inputs.get("adapters")
+        return Evaluated.of(self.unit.config, trained.config if isinstance(trained, Unit) else {})
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -64,10 +73,16 @@ class Sweep:
     runs: tuple[Run, ...]
     left_out: Mapping[str, str]
 
+    @property
+    def evaluated(self) -> dict[str, Evaluated]:
+        """Row -> what its runs evaluate, by their keys."""
+        return {run.row: run.evaluated for run in self.runs}
+
     def command(self, flags: Sequence[Option] = ()) -> Command:
         """What a user types to make this table; ``flags`` name the project, the store and overrides."""
         options = [Option("", (self.name,))]
-        if len(self.rows) + len(self.left_out) < len(self.config.expanded):
+        known = {*(row.name for row in self.rows), *self.left_out}
+        if any(row.name not in known for row in self.config.expanded):
             options.append(Option("--rows", tuple(row.name for row in self.rows)))
         if self.shots != self.config.shots:
             options.append(Option("--shots", tuple(map(str, self.shots))))
@@ -84,14 +99,20 @@ def plan(
     seeds: Sequence[int | None],
     settings: Settings,
     pipeline: Callable[[Settings, Sequence[str]], Pipeline],
+    asked: Sequence[str] = (),
 ) -> Sweep:
     """The runs of a sweep; ``pipeline`` makes the units of settings that came of some overrides.
 
+    ``shots`` are those that a user named; without any, those of the sweep that the clips suffice for.
+    ``asked`` are the rows that she named.
+
     Raises:
-        ConfigError, InputError: a row's settings are not valid, or no row can run; then it is what the
-            last one says.
+        ConfigError, InputError: a row's settings are not valid, one that was named cannot run, or none can;
+            then it is what the last one says.
     """
+    require_columns(name, config.columns, [row.cells for row in config.rows])
     runs: list[Run] = []
+    shots, without = (shots, {}) if shots else _possible(config, pipeline(settings, ()))
     left_out: dict[str, str] = {}
     for row in rows:
         changed = [(seed, *_changed(name, row, seed, settings)) for seed in seeds]
@@ -103,10 +124,13 @@ def plan(
             ]
         except (ConfigError, InputError) as error:
             left_out[row.name] = error.message
-            if len(left_out) == len(rows):
-                raise
+            if row.name in asked or len(left_out) == len(rows):
+                raise type(error)(
+                    f"sweep {name!r}, row {row.name!r}: {error.message}", next_step=error.next_step
+                ) from None
     benchmark = benchmark_of(settings, pipeline(settings, ()).novel)
     kept = tuple(row for row in rows if row.name not in left_out)
+    left_out |= without
     return Sweep(name, config, kept, tuple(shots), tuple(seeds), benchmark, tuple(runs), left_out)
 
 
@@ -124,6 +148,7 @@ def unit(sweep: Sweep, flags: Sequence[Option], failed: Mapping[str, str]) -> Un
         "columns": list(sweep.config.columns),
         "rows": [
             {**vars(row), "against": sweep.config.reference(row), "cells": list(row.cells)}
+            | {"evaluated": dict(sweep.evaluated[row.name].settings)}
             for row in sweep.rows
         ],
         "shots": list(sweep.shots),
@@ -174,26 +199,98 @@ def document(sweep: Sweep, folders: Mapping[str, Path], failed: Mapping[str, str
         if run.name in folders:
             outcomes.setdefault((run.row, run.shot), []).append(load_result(folders[run.name]))
     first = next(iter(outcomes.values()))[0].record if outcomes else {}
+    columns = _columns(sweep)
+    footnotes = Footnotes()
+    rows = [
+        _described(sweep, row, columns, numbers, footnotes)
+        for row, numbers in zip(
+            sweep.rows,
+            table_rows(sweep.config, sweep.rows, sweep.shots, outcomes, sweep.benchmark),
+            strict=True,
+        )
+    ]
     return {
         "schema": "fsarctl.ablate/1",
         "name": sweep.name,
         "title": sweep.config.title,
         "source": sweep.config.source,
         "benchmark": sweep.benchmark,
-        "columns": list(sweep.config.columns),
+        "columns": columns,
         "shots": list(sweep.shots),
         "seeds": list(sweep.seeds),
         **{name: first.get(name) for name in ("way", "query", "query_mode", "episodes", "split")},
-        "rows": table_rows(sweep.config, sweep.rows, sweep.shots, outcomes, sweep.benchmark),
+        "rows": rows,
+        "footnotes": footnotes.texts,
+        "corrected": _corrected(sweep, columns, rows),
         "left_out": dict(sweep.left_out),
         **({"failed": dict(failed)} if failed else {}),
     }
+
+
+def _columns(sweep: Sweep) -> list[str]:
+    """The sweep's columns; in a user's own table rows of several methods say which they are."""
+    columns = list(sweep.config.columns)
+    several = len({each.method for each in sweep.evaluated.values()}) > 1
+    return columns if not several or not is_own(sweep.config) or "method" in columns else ["method", *columns]
+
+
+def _described(
+    sweep: Sweep, row: RowConfig, columns: Sequence[str], numbers: Mapping[str, Any], footnotes: Footnotes
+) -> dict[str, Any]:
+    """A row with what was evaluated: its method, its cells, and marks at what is published.
+
+    ``label`` is its name, with the method behind it where it is named after another one.
+    """
+    evaluated = sweep.evaluated[row.name]
+    said = [""] * (len(columns) - len(sweep.config.columns)) + (
+        list(row.cells) or [""] * len(sweep.config.columns)
+    )
+    results = []
+    for each in numbers["results"]:
+        beside = published_number(sweep.config, row, each["shot"], sweep.benchmark)
+        if beside is None or evaluated.way != WAY:
+            results.append({**each, "paper": None, "paper_mark": ""})
+        else:
+            results.append({**each, "paper_mark": footnotes.mark(beside.footnote)})
+    return {
+        "name": row.name,
+        "label": evaluated.named(row.name),
+        "method": evaluated.method,
+        "way": evaluated.way,
+        "cells": evaluated.cells(columns, said),
+        **{key: value for key, value in numbers.items() if key not in ("name", "results")},
+        "results": results,
+    }
+
+
+def _corrected(sweep: Sweep, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a row said of itself that its settings do not bear out, a sentence each."""
+    first = len(columns) - len(sweep.config.columns)
+    return [
+        f"row {row.name!r} said {said!r} under {column!r}; evaluated: {cell!r}"
+        for row, told in zip(sweep.rows, rows, strict=True)
+        for column, said, cell in zip(sweep.config.columns, row.cells, told["cells"][first:], strict=False)
+        if said != cell
+    ]
 
 
 def load_table(artifact: Artifact) -> dict[str, Any]:
     """The document of a finished table."""
     table: dict[str, Any] = json.loads((artifact.path / TABLE).read_text(encoding="utf-8"))
     return table
+
+
+def _possible(config: AblateConfig, units: Pipeline) -> tuple[list[int], dict[str, str]]:
+    """The shots of a sweep that the novel classes suffice for (all, if for none), and why not the others."""
+    possible, without = [], {}
+    for shot in config.shots:
+        try:
+            units.data.require_evaluation([shot])
+            possible.append(shot)
+        except InputError as error:
+            without[f"{shot}-shot"] = error.message
+    alone = not possible or any(key.startswith("eval.") for row in config.expanded for key in row.set)
+    return (list(config.shots), {}) if alone else (possible, without)
 
 
 def _changed(sweep: str, row: RowConfig, seed: int | None, settings: Settings) -> tuple[Settings, list[str]]:
@@ -208,7 +305,7 @@ def _changed(sweep: str, row: RowConfig, seed: int | None, settings: Settings) -
             f"sweep {sweep!r}, row {row.name!r} sets a seed, and --seeds sets it too",
             next_step="Leave out one of them.",
         )
-    overrides = [*overrides_of(row), *seeds]
+    overrides = [*needed_overrides(row, settings), *seeds]
     try:
         return settings.changed(overrides), overrides
     except ConfigError as error:

@@ -18,10 +18,11 @@ from fsarctl.config.tables import SPLITS, Shortcut
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.project import ProjectData
-from fsarctl.errors import ConfigError, FsarctlError
+from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.execution.device import Machine
 from fsarctl.methods.build import require_layers, text_use
 from fsarctl.models.catalogue import stored_side
+from fsarctl.models.strategies import TITLES
 from fsarctl.progress import Reporter
 from fsarctl.stages import describe, evaluate, extract, render, shortcut, train
 from fsarctl.stages.describe import Plan
@@ -270,9 +271,14 @@ class Pipeline:
         return [*self.describe(), *self.extract(), *training, *final]
 
     def _require_run(self, shot: int) -> None:
-        self._require_model()
         if self.data.trains:
-            self.data.require_training([shot])
+            try:
+                self.data.require_training([shot])
+            except (ConfigError, InputError) as error:
+                title = TITLES[self._config.model.strategy]
+                message = f"{title} is trained, and {error.message}"
+                raise type(error)(message, next_step=error.next_step) from None
+        self._require_model()
         self.data.require_evaluation([shot])
 
     def _require_model(self) -> None:

@@ -114,7 +114,7 @@ class Report:
     def document(self, pictures: Mapping[str, Any] | None) -> dict[str, Any]:
         """Every number of the report; ``pictures`` is what ``illustrate`` says, None without."""
         from fsarctl.report import sections
-        from fsarctl.report.paper import paper_numbers
+        from fsarctl.report.paper import paper_numbers, published_on
         from fsarctl.results.sweeps import benchmark_of
 
         settings, novel = self._source.settings, self._pipeline.novel
@@ -137,6 +137,7 @@ class Report:
             "results": sections.result_rows(found),
             "missing": _lines(u.command for u in self._units if u.slot not in self._found),
             "paper": paper_numbers(settings, benchmark),
+            "published": published_on(settings, benchmark),
             "query_modes": self._query_modes(),
             "training": [sections.training_curve(each) for each in trained],
             "classes": sections.class_tables(found, self._strategy),

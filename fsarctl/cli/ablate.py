@@ -1,7 +1,7 @@
 """`fsarctl ablate`: plans sweeps, runs what is not done, and prints their tables."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,6 +52,9 @@ def ablate(
     memory: Memory = None,
     spill: Spill = 16.0,
     dry_run: DryRun = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Under it, what others have published on the benchmark.")
+    ] = False,
     layout: Annotated[Layout, typer.Option("--format", help="How the table is printed.")] = Layout.table,
     as_json: Json = False,
 ) -> None:
@@ -67,6 +70,7 @@ def ablate(
         machine=Machine(device, memory, spill),
         workers=workers,
         dry_run=dry_run,
+        published=published,
         layout=layout.value,
         as_json=as_json,
     )
@@ -83,6 +87,7 @@ def _ablate(
     machine: Machine,
     workers: int,
     dry_run: bool,
+    published: bool,
     layout: str,
     as_json: bool,
 ) -> None:
@@ -90,9 +95,10 @@ def _ablate(
 
     Raises:
         UsageError: no such sweep or row.
+        ConfigError, InputError: a row that was named, or every row, cannot run.
         PartialError: some runs failed; the tables were printed without them.
     """
-    from fsarctl.results.sweeps import chosen_rows, find_sweep, sweeps
+    from fsarctl.results.sweeps import chosen_rows, find_sweep, overruled, sweeps
     from fsarctl.stages import ablate as stage
 
     if not names:
@@ -107,13 +113,16 @@ def _ablate(
                 name,
                 config,
                 chosen_rows(config, rows),
-                tuple(dict.fromkeys(shots)) or config.shots,
+                tuple(dict.fromkeys(shots)),
                 tuple(dict.fromkeys(seeds)) or (None,),
                 session.settings,
                 pipeline,
+                asked=rows,
             )
         )
     for sweep in planned:
+        if unheeded := overruled(sweep.rows, session.settings):
+            say(f"{sweep.name}: each row sets {', '.join(unheeded)} itself, whatever the project says")
         for row, reason in sweep.left_out.items():
             say(f"{sweep.name}: left out {row!r}: {reason}")
     if dry_run:
@@ -121,6 +130,8 @@ def _ablate(
         return
     failures = stage.make(planned, session.scheduler(jobs, machine))
     documents = [stage.tabulate(sweep, session.store, session.flags, failures) for sweep in planned]
+    if published:
+        documents = [_beside_published(document) for document in documents]
     if as_json:
         print_json({"schema": "fsarctl.ablate/1", "tables": documents})
     else:
@@ -136,3 +147,12 @@ def _ablate(
             f"{counted(len(lost), 'run')} failed: {listed}",
             next_step="Run it again: what is finished is kept, and only these are tried.",
         )
+
+
+def _beside_published(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with what is published on its benchmark; where nothing can be, that is said."""
+    from fsarctl.results.published_rows import why_none, with_published
+
+    if reason := why_none(document):
+        say(f"{document['name']}: {reason}")
+    return with_published(document)

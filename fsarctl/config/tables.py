@@ -16,6 +16,9 @@ from fsarctl.errors import ConfigError
 
 __all__ = [
     "AblateConfig",
+    "FORMULATION_CROPS",
+    "ONLY_WITH",
+    "WITHOUT_ADAPTERS",
     "Config",
     "DatasetConfig",
     "DescribeConfig",
@@ -222,6 +225,19 @@ METHODS = ("task-adapter++",)
 SHARED_SETTINGS = ("method", "options", "backbone", "weights", "precision", "visual_layers", "text_layers")
 """The settings of [model] that every method has, and those whose defaults follow the dataset."""
 
+FORMULATION_CROPS: Mapping[str, Literal["clip", "frame"]] = {"paper": "clip", "released": "frame"}
+"""Formulation -> how it draws training crops, where [model] crop leaves it open."""
+
+ONLY_WITH: Mapping[str, tuple[str, str, Any]] = {
+    "alignment_layers": ("alignment", "attention", 1),
+    "alignment_residual": ("alignment", "attention", ""),
+    "alignment_norm": ("alignment", "attention", ""),
+    "trx_shots": ("metric", "trx", "prototypes"),
+}
+"""An option of [model] that one value of another alone has a use for: which, that value, its own default."""
+
+WITHOUT_ADAPTERS = ("frozen", "full")
+
 FORMULATION_OPTIONS = (
     "alignment_residual",
     "alignment_norm",
@@ -359,7 +375,7 @@ class ModelConfig:
         require_known("methods", self.method, METHODS)
         require_known("metrics", self.metric, get_args(MetricName))
         self._require_own_settings()
-        has_adapters = self.strategy not in ("frozen", "full")
+        has_adapters = self.strategy not in WITHOUT_ADAPTERS
         _require(
             has_adapters or not self.adapters, f"strategy is {self.strategy}, which has no adapters to choose"
         )
@@ -371,15 +387,11 @@ class ModelConfig:
             1 <= self.alignment_layers <= 3,
             f"alignment_layers is {self.alignment_layers}; it must be within 1 and 3",
         )
-        for name, default in (("alignment_layers", 1), ("alignment_residual", ""), ("alignment_norm", "")):
+        for name, (other, needed, default) in ONLY_WITH.items():
             _require(
-                self.alignment == "attention" or getattr(self, name) == default,
-                f"{name} is for alignment = attention, and alignment is {self.alignment}",
+                getattr(self, other) == needed or getattr(self, name) == default,
+                f"{name} is for {other} = {needed}, and {other} is {getattr(self, other)}",
             )
-        _require(
-            self.metric == "trx" or self.trx_shots == "prototypes",
-            f"trx_shots is for metric = trx, and metric is {self.metric}",
-        )
         _require(self.visual_layers >= 1, f"visual_layers is {self.visual_layers}; it must be 1 or more")
         _require(self.text_layers >= 1, f"text_layers is {self.text_layers}; it must be 1 or more")
         _require(0 < self.logit_scale < math.inf, f"logit_scale is {self.logit_scale}; it must be above 0")
@@ -511,12 +523,17 @@ def _check_shots(shots: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True)
 class RowConfig:
-    """One row of a sweep: settings that replace the file's, or a shortcut to be measured."""
+    """One row of a sweep: settings that replace the file's, or a shortcut to be measured.
+
+    ``method`` pins all of [model] that the method's name says (``fsarctl/results/methods.toml``); ``set``
+    stands above it.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     name: str
     set: Mapping[str, Any] = field(default_factory=dict)
+    method: Literal["", Strategy] = ""
     cells: tuple[str, ...] = ()
     against: str = ""
     shortcut: Literal["", Shortcut] = ""
@@ -531,12 +548,18 @@ class AblateConfig:
     source: str = setting("", "where the sweep comes from, e.g. a table of a paper")
     shots: tuple[int, ...] = setting((1,), "K: a column of the table each; --shots replaces it")
     baseline: str = setting("", "the row that all others are compared with; empty means the first")
-    columns: tuple[str, ...] = setting((), "headings of the rows' cells, which stand before the accuracy")
+    columns: tuple[str, ...] = setting(
+        (),
+        "what stands before the accuracy: a setting (model.metric) or a heading of the paper's tables "
+        "(method, order), both read from what was evaluated; or a heading of your own, with the rows' cells",
+    )
     values: Mapping[str, tuple[Any, ...]] = setting(
         {}, 'settings and their values, e.g. "model.metric" = ["otam", "trx"]: every combination is a row'
     )
     rows: tuple[RowConfig, ...] = setting(
-        (), "or the rows themselves: name, set (settings and values); optional: cells, against, paper"
+        (),
+        "or the rows themselves: name, set (settings and values); optional: method (a strategy, and all that "
+        "its name says), cells, against, paper",
     )
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Literal, get_args, get_type_hints
 
+from fsarctl.config.tables import FORMULATION_CROPS
 from fsarctl.errors import ConfigError
 from fsarctl.models.alignment import SegmentReading
 
@@ -54,7 +55,7 @@ PRESETS: Mapping[str, Formulation] = {
         temporal_embedding=False,
         task_adapter_start="zero",
         alignment_norm=False,
-        crop="clip",
+        crop=FORMULATION_CROPS["paper"],
     ),
     "released": Formulation(
         alignment_residual="key",
@@ -63,7 +64,7 @@ PRESETS: Mapping[str, Formulation] = {
         temporal_embedding=True,
         task_adapter_start="default",
         alignment_norm=False,
-        crop="frame",
+        crop=FORMULATION_CROPS["released"],
     ),
 }
 

@@ -15,8 +15,9 @@ from fsarctl.models.strategies import title_of
 from fsarctl.progress import counted
 from fsarctl.report import figures
 from fsarctl.report.frame_strips import CELL, GAP, MEDIA_TYPE
+from fsarctl.results.footnotes import Footnotes
 from fsarctl.results.interval_text import ends, interval_words, legend, over_classes
-from fsarctl.results.sweep_table import caption, cells, remarks
+from fsarctl.results.sweep_table import caption, cells, label, remarks
 from fsarctl.text.corpus import STAGES
 
 __all__ = ["render"]
@@ -49,6 +50,9 @@ def render(
     style, script = (Markup(parts.joinpath(name).read_text("utf-8")) for name in ("style.css", "script.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     drawn = _drawn(document, pictures, read) if pictures else None
+    footnotes = Footnotes()
+    for each in document["paper"]:
+        footnotes.mark(each.get("footnote", each["source"]))
     ablations = [_table(each, document["benchmark"]) for each in document["ablations"]]
     sections = {
         "results": "Results",
@@ -57,6 +61,7 @@ def render(
         "episodes": "Episodes",
         "comparisons": "Comparisons",
         "ablations": "Ablations",
+        "published": "Published" if document.get("published", {}).get("rows") else "",
         "descriptions": "Descriptions" if document["descriptions"] else "",
         "data": "Data",
         "provenance": "Reproduce",
@@ -72,7 +77,8 @@ def render(
         intervals=legend(document["results"]),
         charts=_charts(document, Markup),
         made=sorted(document["provenance"]["artifacts"], key=_rank),
-        paper_of=lambda result: _paper_of(document, result),
+        paper_of=lambda result: _paper_of(document, result, footnotes),
+        paper_notes=footnotes.texts,
         classes=[_classes(each) for each in document["classes"]],
         pictures=drawn,
         no_pictures=no_pictures,
@@ -80,6 +86,7 @@ def render(
         strip_width=_strip_width(pictures),
         strip_height=CELL,
         ablations=ablations,
+        published=_published(document),
         environments=_environments(document["provenance"]["artifacts"]),
         style=style,
         script=script,
@@ -117,11 +124,39 @@ def _charts(document: Mapping[str, Any], safe: Callable[[str], str]) -> dict[str
     }
 
 
-def _paper_of(document: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+def _paper_of(document: Mapping[str, Any], result: Mapping[str, Any], footnotes: Footnotes) -> str:
     for each in document["paper"]:
         if (each["title"], each["shot"]) == (result["title"], result["shot"]):
-            return _percent(each["accuracy"])
+            return f"{_percent(each['accuracy'])} [{footnotes.mark(each.get('footnote', each['source']))}]"
     return ""
+
+
+def _published(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The project's own rows, then what is published, a column a shot; None where nothing is."""
+    published = document.get("published")
+    if not published or not published["rows"]:
+        return None
+    shots = sorted({*published["shots"], *(each["shot"] for each in document["results"])})
+    titles = dict.fromkeys(each["title"] for each in document["results"])
+    own = [
+        {
+            "title": title,
+            "numbers": [
+                next((r for r in document["results"] if (r["title"], r["shot"]) == (title, shot)), None)
+                for shot in shots
+            ],
+        }
+        for title in titles
+    ]
+    others = [
+        {
+            **row,
+            "numbers": [next((n for n in row["results"] if n["shot"] == shot), None) for shot in shots],
+            "unknown": [n for n in row["results"] if n["shot"] is None],
+        }
+        for row in published["rows"]
+    ]
+    return {**published, "shots": shots, "own": own, "others": others}
 
 
 def _classes(each: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,12 +265,12 @@ def _table(document: Mapping[str, Any], benchmark: str) -> dict[str, Any]:
     shots = [heading.index(f"{shot}-shot", words) for shot in document["shots"]]
     rows = document["rows"]
     # A single word that repeats the name says nothing.
-    said = range(words) if any(list(row["cells"]) not in ([], [row["name"]]) for row in rows) else range(0)
+    said = range(words) if any(list(row["cells"]) not in ([], [label(row)]) for row in rows) else range(0)
     kinds = {n: "bar" if n in shots else "number" for n in range(words, len(heading))}
     kinds |= dict.fromkeys(said, "word")
     lines = [
         {
-            "name": row["name"],
+            "name": label(row),
             "cells": [
                 {
                     "text": line[n],

@@ -1,30 +1,55 @@
-"""The paper's numbers for what a project evaluates, where its dataset is the paper's."""
+"""What is published for what a project evaluates, where its dataset is a public benchmark."""
 
 from typing import Any
 
 from fsarctl.config.sources import Settings
-from fsarctl.models.strategies import title_of
-from fsarctl.results.sweeps import overrides_of, sweeps
+from fsarctl.config.tables import PAPER_LAYERS, WITHOUT_ADAPTERS, RowConfig
+from fsarctl.models.strategies import TITLES
+from fsarctl.results.footnotes import Footnotes
+from fsarctl.results.published import TABLES_1_AND_2, WAY, of_benchmark, of_method, of_row
+from fsarctl.results.published_rows import published_rows
+from fsarctl.results.sweeps import overrides_of
 
-__all__ = ["paper_numbers"]
-
-SWEEP = "shots"
-WAY = 5
+__all__ = ["paper_numbers", "published_on"]
 
 
 def paper_numbers(settings: Settings, benchmark: str) -> list[dict[str, Any]]:
-    """Accuracies (0 to 1) of Tables 1 and 2 for the strategy that is set: title, shot, accuracy, source.
+    """Accuracies (0 to 1) of Tables 1 and 2 for the strategy that is set, with their footnotes.
 
     None for another dataset, another way, or settings that are not those of the paper's row.
     """
-    config = settings.config
-    if config.eval.way != WAY:
+    if not _is_the_papers(settings, benchmark):
         return []
-    sweep = sweeps(settings)[SWEEP]
+    title = TITLES[settings.config.model.strategy]
     return [
-        {"title": row.name, "shot": int(shot), "accuracy": accuracy / 100, "source": sweep.source}
-        for row in sweep.expanded
-        if row.name == title_of(config.model.trained_name)
-        and settings.changed(overrides_of(row)).config.model == config.model
-        for shot, accuracy in row.paper.get(benchmark, {}).items()
+        {
+            "title": title,
+            "shot": int(shot),
+            "accuracy": accuracy / 100,
+            "source": TABLES_1_AND_2,
+            "footnote": of_row(title, accuracy, TABLES_1_AND_2, benchmark, int(shot), papers=True).footnote,
+        }
+        for shot, accuracy in of_method(title).get(benchmark, {}).items()
     ]
+
+
+def published_on(settings: Settings, benchmark: str) -> dict[str, Any]:
+    """Everything that is published on the benchmark: rows, the shots that they have, and their footnotes.
+
+    No rows for another way.
+    """
+    numbers = of_benchmark(benchmark) if settings.config.eval.way == WAY else []
+    footnotes = Footnotes()
+    rows = published_rows(numbers, footnotes)
+    shots = sorted({each.shot for each in numbers if each.shot is not None})
+    return {"rows": rows, "shots": shots, "footnotes": footnotes.texts}
+
+
+def _is_the_papers(settings: Settings, benchmark: str) -> bool:
+    """Whether the model that is set is the paper's, as far as [model] says, in the paper's episodes."""
+    config = settings.config
+    row = RowConfig("", method=config.model.strategy)
+    if config.eval.way != WAY or settings.changed(overrides_of(row)).config.model != config.model:
+        return False
+    layers = (config.model.visual_layers, config.model.text_layers)
+    return config.model.strategy in WITHOUT_ADAPTERS or layers == PAPER_LAYERS.get(benchmark)

@@ -120,7 +120,7 @@ def way_curves(table: Mapping[str, Any]) -> dict[str, Any]:
     for row in table["rows"]:
         numbers = row["results"][0]
         if numbers["accuracy"] is not None and "eval.way" in row["set"]:
-            title = row["cells"][-1] if row["cells"] else row["name"]
+            title = row["method"]
             point = {
                 name: numbers[name] for name in ("accuracy", "half_width", "intervals", "headline", "chance")
             }

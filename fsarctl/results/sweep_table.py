@@ -1,11 +1,11 @@
 """A sweep's table in words: heading, rows and remarks, for terminals, papers and the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsarctl.results.interval_text import legend, with_interval
 
-__all__ = ["caption", "cells", "remarks"]
+__all__ = ["caption", "cells", "label", "published_cells", "remarks"]
 
 
 def cells(document: Mapping[str, Any]) -> list[list[str]]:
@@ -13,7 +13,7 @@ def cells(document: Mapping[str, Any]) -> list[list[str]]:
     rows = document["rows"]
     numbers = [[row["results"][number] for row in rows] for number in range(len(document["shots"]))]
     heading = list(document["columns"]) or [""]
-    lines = [list(row["cells"]) or [row["name"], *[""] * (len(heading) - 1)] for row in rows]
+    lines = [list(row["cells"]) or [label(row), *[""] * (len(heading) - 1)] for row in rows]
     if len({each["trainable_parameters"] for each in numbers[0]} - {None}) > 1:
         heading.append("trained")
         for line, each in zip(lines, numbers[0], strict=True):
@@ -33,8 +33,36 @@ def cells(document: Mapping[str, Any]) -> list[list[str]]:
                 half = each["difference_half_width_over_seeds"]
                 line.append("" if half is None else f"± {100 * half:.1f}")
             if papers:
-                line.append("" if each["paper"] is None else f"{100 * each['paper']:.1f}")
+                line.append(_marked(each["paper"], each.get("paper_mark", "")))
     return [heading, *lines]
+
+
+def published_cells(document: Mapping[str, Any], heading: Sequence[str]) -> list[list[str]]:
+    """The rows of ``document["published"]`` under ``heading``: the method, then numbers under their shots."""
+    lines = []
+    for row in document.get("published", []):
+        by_column = {f"{each['shot']}-shot": each for each in row["results"]}
+        numbers = [
+            _marked(by_column[name]["accuracy"], by_column[name]["mark"], by_column[name]["spread"])
+            if name in by_column
+            else ""
+            for name in heading[1:]
+        ]
+        lines.append([row["title"], *numbers])
+    return lines
+
+
+def label(row: Mapping[str, Any]) -> str:
+    """A row's name, with what was evaluated behind it where it is named after something else."""
+    said: str = row.get("label", row["name"])
+    return said
+
+
+def _marked(accuracy: float | None, mark: str, spread: float | None = None) -> str:
+    if accuracy is None:
+        return ""
+    around = "" if spread is None else f" ± {100 * spread:.1f}"
+    return f"{100 * accuracy:.1f}{around}" + (f" [{mark}]" if mark else "")
 
 
 def _difference(numbers: Mapping[str, Any]) -> str:
@@ -67,7 +95,18 @@ def remarks(document: Mapping[str, Any]) -> list[str]:
     if seeds > 1 and remarks:
         remarks[-1] += ", and 0 outside the 95 % interval over seeds (other trainings) too"
         remarks.append("single seeds: " + "; ".join(_single_seeds(document)))
+    methods = {row.get("method", "") for row in document["rows"]} - {""}
+    if len(methods) == 1 and "method" not in document["columns"]:
+        remarks.append(f"evaluated in every row: {next(iter(methods))}")
+    remarks += document.get("corrected", [])
     remarks += [f"left out {row!r}: {why}" for row, why in document["left_out"].items()]
+    remarks += [f"[{mark}] published: {text}" for mark, text in document.get("footnotes", {}).items()]
+    remarks += [
+        f"published without its shots: {row['title']} {_marked(each['accuracy'], each['mark'])}"
+        for row in document.get("published", [])
+        for each in row["results"]
+        if each["shot"] is None
+    ]
     remarks += [f"failed {run!r}: {why}" for run, why in document.get("failed", {}).items()]
     return remarks
 

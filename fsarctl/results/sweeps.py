@@ -1,6 +1,6 @@
 """Sweeps: rows of settings, each evaluated like any other, and the table that they come to.
 
-Those of the paper ship as data in ``fsarctl/ablations``; a user's own stand in fsarctl.toml as
+Those of the paper ship as data in ``fsarctl/results/ablations``; a user's own stand in fsarctl.toml as
 [ablate.NAME]. Needs no torch.
 """
 
@@ -8,15 +8,25 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from importlib import resources
 from typing import Any, TypeAlias
 
 from fsarctl.config.sources import Settings, table_of
-from fsarctl.config.tables import AblateConfig, RowConfig
+from fsarctl.config.tables import (
+    FORMULATION_CROPS,
+    ONLY_WITH,
+    WITHOUT_ADAPTERS,
+    AblateConfig,
+    RowConfig,
+)
 from fsarctl.errors import UsageError
+from fsarctl.models.strategies import TITLES
 from fsarctl.results.intervals import estimate, estimate_over_seeds
 from fsarctl.results.jackknife import intervals_of
 from fsarctl.results.predictions import Predictions
+from fsarctl.results.published import TABLES_1_AND_2, Number, of_method, of_row
 from fsarctl.results.result import (
     Result,
     compare,
@@ -25,21 +35,36 @@ from fsarctl.results.result import (
     same_episodes,
 )
 
-__all__ = ["Outcomes", "benchmark_of", "chosen_rows", "find_sweep", "overrides_of", "sweeps", "table_rows"]
+__all__ = [
+    "Outcomes",
+    "benchmark_of",
+    "chosen_rows",
+    "find_sweep",
+    "is_own",
+    "methods",
+    "needed_overrides",
+    "overrides_of",
+    "overruled",
+    "pinned",
+    "published_number",
+    "sweeps",
+    "table_rows",
+]
 
 SIGNIFICANT = 0.05
+FOLLOWING = ("model.visual_layers", "model.text_layers")
 Outcomes: TypeAlias = Mapping[tuple[str, int], Sequence[Result]]
 """(row, shot) -> a result for each seed, in the order of the seeds."""
 
 
 def sweeps(settings: Settings) -> dict[str, AblateConfig]:
     """Every sweep by name: the paper's, then the user's own."""
-    shipped = {
-        file.name.removesuffix(".toml"): _parse(file.name.removesuffix(".toml"), file.read_text("utf-8"))
-        for file in resources.files("fsarctl.results.ablations").iterdir()
-        if file.name.endswith(".toml")
-    }
-    return {**dict(sorted(shipped.items(), key=lambda item: _natural(item[0]))), **settings.config.ablate}
+    return {**_shipped(), **settings.config.ablate}
+
+
+def is_own(sweep: AblateConfig) -> bool:
+    """Whether a sweep is a user's, and so its words hers."""
+    return sweep not in _shipped().values()
 
 
 def benchmark_of(settings: Settings, dataset: str) -> str:
@@ -77,9 +102,33 @@ def chosen_rows(sweep: AblateConfig, names: Sequence[str]) -> list[RowConfig]:
     return [row for name, row in rows.items() if name in wanted]
 
 
+def pinned(row: RowConfig) -> dict[str, Any]:
+    """Every setting that the row replaces: its method's, its own, and options without a use beside these."""
+    method = {**methods()["every"], **methods()[row.method]} if row.method else {}
+    settings = {**{f"model.{name}": value for name, value in method.items()}, **row.set}
+    for name, (other, needed, default) in ONLY_WITH.items():
+        if settings.get(f"model.{other}", needed) != needed and f"model.{name}" not in row.set:
+            settings[f"model.{name}"] = default
+    if settings.get("model.strategy") in WITHOUT_ADAPTERS and "model.adapters" not in row.set:
+        settings["model.adapters"] = []
+    return settings
+
+
 def overrides_of(row: RowConfig) -> list[str]:
     """The row's settings as arguments of ``--set``."""
-    return [f"{key}={_toml(value)}" for key, value in row.set.items()]
+    return _arguments(pinned(row))
+
+
+def needed_overrides(row: RowConfig, settings: Settings) -> list[str]:
+    """Those of them that change anything in ``settings``, for short commands and one key for equal models."""
+    return _arguments({key: value for key, value in pinned(row).items() if not _holds(settings, key, value)})
+
+
+@cache
+def methods() -> Mapping[str, Mapping[str, Any]]:
+    """Method -> what its name says of [model]; "every" is of them all."""
+    text = resources.files("fsarctl.results").joinpath("methods.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
 
 
 def table_rows(
@@ -95,8 +144,7 @@ def table_rows(
     return [
         {
             "name": row.name,
-            "cells": list(row.cells),
-            "set": dict(row.set),
+            "set": pinned(row),
             "shortcut": row.shortcut,
             "against": sweep.reference(row),
             "results": [_numbers(sweep, row, shot, outcomes, benchmark) for shot in shots],
@@ -108,7 +156,7 @@ def table_rows(
 def _numbers(
     sweep: AblateConfig, row: RowConfig, shot: int, outcomes: Outcomes, benchmark: str
 ) -> dict[str, Any]:
-    paper = row.paper.get(benchmark, {}).get(str(shot))
+    published = published_number(sweep, row, shot, benchmark)
     numbers: dict[str, Any] = {
         "shot": shot,
         "accuracy": None,
@@ -125,7 +173,7 @@ def _numbers(
         "difference_half_width_over_seeds": None,
         "p": None,
         "significant": None,
-        "paper": None if paper is None else paper / 100,
+        "paper": None if published is None else published.accuracy / 100,
     }
     results = outcomes.get((row.name, shot))
     if not results:
@@ -161,9 +209,65 @@ def _numbers(
     return numbers
 
 
+def published_number(sweep: AblateConfig, row: RowConfig, shot: int, benchmark: str) -> Number | None:
+    """What is published for this row at this shot, with its standing."""
+    given = row.paper.get(benchmark, {}).get(str(shot))
+    plain = row.method and not row.shortcut and pinned(row) == pinned(RowConfig("", method=row.method))
+    title = TITLES[row.method] if plain else ""
+    if given is None:
+        return None
+    return of_row(title, given, sweep.source, benchmark, shot, papers=not is_own(sweep))
+
+
+def overruled(rows: Sequence[RowConfig], settings: Settings) -> list[str]:
+    """Settings of the project that say something which no row heeds, since each sets it itself."""
+    return [
+        key
+        for key in settings.values
+        if all(key in row.set for row in rows)
+        and not all(_holds(settings, key, row.set[key]) for row in rows)
+    ]
+
+
+def _arguments(settings: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={_toml(value)}" for key, value in settings.items()]
+
+
+def _holds(settings: Settings, key: str, value: Any) -> bool:
+    """Whether a setting of [model] is so already; L and M may follow other settings of the row."""
+    table, _, name = key.partition(".")
+    if table != "model" or key in FOLLOWING:
+        return False
+    model = settings.config.model
+    present: object = getattr(model, name, None)
+    if key == "model.crop" and present == "":
+        present = FORMULATION_CROPS[model.formulation]
+    return bool(present == (tuple(value) if isinstance(value, list) else value))
+
+
 def _finite(half_width: float) -> float | None:
     """One episode has no interval, and JSON no infinity."""
     return half_width if half_width != float("inf") else None
+
+
+@cache
+def _shipped() -> dict[str, AblateConfig]:
+    found = {
+        file.name.removesuffix(".toml"): _parse(file.name.removesuffix(".toml"), file.read_text("utf-8"))
+        for file in resources.files("fsarctl.results.ablations").iterdir()
+        if file.name.endswith(".toml")
+    }
+    return {name: _written_out(found[name]) for name in sorted(found, key=_natural)}
+
+
+def _written_out(sweep: AblateConfig) -> AblateConfig:
+    """A shipped sweep whose rows set all that their methods say; in Tables 1 and 2 with their numbers."""
+    papers = sweep.source == TABLES_1_AND_2
+    rows = [
+        replace(row, set=pinned(row), paper=of_method(TITLES[row.method]) if papers else row.paper)
+        for row in sweep.rows
+    ]
+    return replace(sweep, rows=tuple(rows))
 
 
 def _parse(name: str, text: str) -> AblateConfig:

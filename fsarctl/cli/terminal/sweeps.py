@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fsarctl.cli.terminal.console import print_json, print_table, say
-from fsarctl.results.sweep_table import caption, cells, remarks
+from fsarctl.results.sweep_table import caption, cells, label, published_cells, remarks
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Store, Unit
@@ -68,12 +68,13 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
         _print_csv(document)
         return
     heading, *body = cells(document)
+    others = published_cells(document, heading)
     if layout == "markdown":
         typer.echo(f"**{_plain_markdown(caption(document))}**\n")
-        for line in (heading, ["---"] * len(heading), *body):
+        for line in (heading, ["---"] * len(heading), *body, *others):
             typer.echo("| " + " | ".join(map(_plain_markdown, line)) + " |")
     elif layout == "latex":
-        _print_latex(document, heading, body)
+        _print_latex(document, heading, body, others)
     else:
         from rich.table import Table
         from rich.text import Text
@@ -81,39 +82,67 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
         words = len(document["columns"]) or 1
         rows = document["rows"]
         # What --rows and the remarks call them, unless the cells say it.
-        names = any(list(row["cells"]) not in ([], [row["name"]]) for row in rows)
+        names = any(list(row["cells"]) not in ([], [label(row)]) for row in rows)
         table = Table(title=Text(caption(document)), title_justify="left", title_style="bold")
         if names:
             table.add_column("row", overflow="fold")
         for number, name in enumerate(heading):
             table.add_column(Text(name), justify="left" if number < words else "right")
         for row, line in zip(rows, body, strict=True):
-            table.add_row(*map(Text, [row["name"], *line] if names else line))
+            table.add_row(*map(Text, [label(row), *line] if names else line))
+        table.add_section()
+        for line in others:
+            table.add_row(*map(Text, [line[0], "", *line[1:]] if names else line), style="dim")
         print_table(table)
     for remark in remarks(document):
         typer.echo(remark if layout == "table" else f"% {remark}" if layout == "latex" else f"\n{remark}")
 
 
 def _print_csv(document: Mapping[str, Any]) -> None:
-    """One line for each row and shot, with the names of the JSON document; accuracies from 0 to 1."""
+    """One line for each row and shot, with the names of the JSON document; accuracies from 0 to 1.
+
+    What is published stands under ``paper``, of rows that are published alone too, with where it comes from.
+    """
     names = [
         "accuracy", "half_width", "difference", "difference_half_width", "difference_half_width_over_seeds",
         "p", "significant", "paper", "trainable_parameters",
     ]  # fmt: skip
     ends = [f"{which}{end}" for which in ("", "difference_") for end in ("over", "low", "high")]
+    columns = list(document["columns"] or [])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["sweep", "benchmark", *(document["columns"] or []), "row", "shot", *names, *ends, "seeds"]
+        ["sweep", "benchmark", *columns, "row", "shot", *names, *ends, "seeds", "evaluated", "published"]
     )
+    footnotes = document.get("footnotes", {})
     for row in document["rows"]:
-        cells = row["cells"] or [""] * len(document["columns"])
+        cells = row["cells"] or [""] * len(columns)
         for each in row["results"]:
             values = ["" if each[name] is None else each[name] for name in names]
             values += [*_told(each, ""), *_told(each, "difference_")]
             seeds = " ".join(map(str, each["seeds"]))
+            told = [row.get("method", ""), footnotes.get(each.get("paper_mark", ""), "")]
             writer.writerow(
-                [document["name"], document["benchmark"], *cells, row["name"], each["shot"], *values, seeds]
+                [
+                    document["name"],
+                    document["benchmark"],
+                    *cells,
+                    label(row),
+                    each["shot"],
+                    *values,
+                    seeds,
+                    *told,
+                ]
+            )
+    for row in document.get("published", []):
+        for each in row["results"]:
+            values = [each["accuracy"] if name == "paper" else "" for name in (*names, *ends)]
+            shot = "" if each["shot"] is None else each["shot"]
+            runs = " ".join(map(str, each["runs"]))
+            told = [runs, "", footnotes[each["mark"]]]
+            empty = [""] * len(columns)
+            writer.writerow(
+                [document["name"], document["benchmark"], *empty, row["title"], shot, *values, *told]
             )
     typer.echo(text.getvalue(), nl=False)
 
@@ -127,12 +156,15 @@ def _told(numbers: Mapping[str, Any], prefix: str) -> list[Any]:
     return [name, *("" if interval[end] is None else interval[end] for end in ("low", "high"))]
 
 
-def _print_latex(document: Mapping[str, Any], heading: list[str], body: list[list[str]]) -> None:
+def _print_latex(
+    document: Mapping[str, Any], heading: list[str], body: list[list[str]], others: list[list[str]]
+) -> None:
     words = len(document["columns"]) or 1
     typer.echo(f"\\begin{{tabular}}{{{'l' * words}{'r' * (len(heading) - words)}}}")
     typer.echo("\\hline")
-    for number, line in enumerate((heading, *body)):
-        typer.echo(" & ".join(map(_escaped, line)) + r" \\" + (r" \hline" if number == 0 else ""))
+    for number, line in enumerate((heading, *body, *others)):
+        ruled = number == 0 or (bool(others) and number == len(body))
+        typer.echo(" & ".join(map(_escaped, line)) + r" \\" + (r" \hline" if ruled else ""))
     typer.echo("\\hline\n\\end{tabular}")
 
 
