@@ -8,6 +8,7 @@ light: no zarr, no torch.
 import ctypes
 import importlib
 import multiprocessing
+import os
 import shutil
 import signal
 import sys
@@ -40,6 +41,9 @@ WAITING = 16
 WAITING_BYTES = 2**28
 """Decoded clips that may wait for a slower one before them, and how much memory they may take beyond one for
 each worker."""
+
+LONGEST_FOLDER_OF_A_SOCKET = 103 - len("/pymp-12345678/listener-12345678")
+"""Bytes: the fork server's socket lies among temporary files, and its address has at most 103 (on macOS)."""
 
 NO_FRAMES = np.empty(0, np.uint8)
 """Stands for frames that are in the shared memory."""
@@ -157,13 +161,24 @@ def _start_fork_server() -> None:
     from multiprocessing import resource_tracker
     from multiprocessing.forkserver import ensure_running
 
-    with starting():
+    with starting(), _short_temporary_folder():
         resource_tracker.ensure_running()  # first, since it ends with SIGINT unblocked
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _short_temporary_folder() -> Iterator[None]:
+    before = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER_OF_A_SOCKET and sys.platform != "win32":
+        tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 _shared = NO_FRAMES

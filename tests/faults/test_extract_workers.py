@@ -114,6 +114,16 @@ def test_no_decoding_process_outlives_a_killed_main_process(tmp_path: Path) -> N
     wait_for(lambda: not any(alive(int(note.read_text())) for note in notes))
 
 
+def test_the_temporary_folder_may_have_a_long_name(tmp_path: Path) -> None:
+    """The fork server's socket lies there, and the address of one is at most 107 bytes long."""
+    plant(tmp_path / "in", ["7"])
+    long = tmp_path / ("long-" * 40)
+    long.mkdir()
+    words = [*EXTRACTING, str(tmp_path / "in"), str(tmp_path)]
+    subprocess.run(words, env={**os.environ, "TMPDIR": str(long)}, timeout=120, check=True)
+    assert FrameStore(tmp_path / "artifact").rows_of("a") == [0]
+
+
 @pytest.mark.parametrize("after_s", [0, 0.2])
 def test_ctrl_c_while_workers_start_is_no_traceback(tmp_path: Path, after_s: float) -> None:
     plant(tmp_path / "in", ["pid", "pid"])
