@@ -3,7 +3,10 @@
 # make check  lint, formatting, types, layering
 # make bench  measure speed, as ratios; minutes, on cores that do nothing else
 # make mutants  put 300 small faults into the code, one at a time, and say how many the tests find; an hour
-.PHONY: setup demo test test-slow check bench mutants format clean
+# make docs   build the documentation site into site/, strictly
+# make package  build sdist and wheel into dist/, look into them, and see whether they resolve on other machines
+# make image  a Docker image, fsarctl:cpu or (TARGET=cuda) fsarctl:cuda
+.PHONY: setup demo test test-slow check bench mutants docs package image format clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -39,9 +42,30 @@ bench: setup
 mutants: setup
 	$(BIN)/python tests/mutants/run.py
 
+docs: $(STAMP)-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "the site is in site/: $(BIN)/python -m mkdocs serve shows it"
+
+package: $(STAMP)-release
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist . > /dev/null
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python .ci/check_package.py dist
+
+$(STAMP)-%: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$*]"
+	touch $@
+
+TARGET ?= cpu
+image:
+	@docker info > /dev/null 2>&1 || { echo "make image needs Docker: none answers here"; exit 1; }
+	@test $(TARGET) != cpu || test -n "$(CPU_INDEX)" || \
+		{ echo "make image CPU_INDEX=... names the CPU index of pytorch.org's install page; or TARGET=cuda"; exit 1; }
+	docker build --target $(TARGET) --build-arg CPU_INDEX="$(CPU_INDEX)" --tag fsarctl:$(TARGET) .
+
 format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist site

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from fsarctl.cli.command.options import CORES
 from fsarctl.cli.report import report
 from fsarctl.cli.run import run
 from fsarctl.cli.terminal.console import say
@@ -30,7 +29,7 @@ def demo(
     folder: Annotated[
         Path, typer.Argument(metavar="[FOLDER]", help="The folder to make; it must not be another project's.")
     ] = Path("fsarctl-demo"),
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Shots at once, one core each.")] = min(2, CORES),
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Shots at once, one core each.")] = 2,
     opens: Annotated[bool, typer.Option("--open", help="Open the report when it is written.")] = False,
 ) -> None:
     """Set up a project of drawn shapes in a new folder, run all of it, and write its report.
