@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fsarctl.frames.extraction import Extraction
     from fsarctl.frames.frame_store import ClipRow
 
-__all__ = ["STAGE", "VERSION", "failure_note", "require_no_failures", "retry_hint", "unit"]
+__all__ = ["STAGE", "VERSION", "failure_note", "require_no_failures", "retry_hint", "Videos", "unit"]
 
 STAGE = "extract"
 VERSION = 3
@@ -30,10 +31,30 @@ STRICT_STEP = "Repair or remove them, or leave out --strict: they are then skipp
 MORE_TIME = 4
 
 
+@dataclass(frozen=True)
+class Videos:
+    """Clips on disk, looked at once: ``unreadable`` says of a clip's name why its file cannot be opened."""
+
+    clips: Sequence[Clip]
+    files: Files
+    unreadable: Mapping[str, str]
+    sha256: str
+    """Of the names and labels, in order."""
+
+    @classmethod
+    def look(cls, clips: Sequence[Clip]) -> "Videos":
+        """Ask the file system for each of them."""
+        reasons = {clip.name: why_unreadable(clip.file) for clip in clips}
+        unreadable = {name: reason for name, reason in reasons.items() if reason}
+        files = Files({clip.name: clip.file for clip in clips if clip.name not in unreadable})
+        listing = json.dumps([(clip.name, clip.label) for clip in clips]).encode()
+        return cls(clips, files, unreadable, hashlib.sha256(listing).hexdigest())
+
+
 def unit(
     dataset: str,
     split: str,
-    clips: Sequence[Clip] | Unit,
+    clips: Videos | Unit,
     config: ExtractConfig,
     size: int,
     *,
@@ -65,15 +86,11 @@ def unit(
         settings["shape"] = "of each frame"
     key = dict(settings)
     videos: Unit | Files
-    unreadable: dict[str, str] = {}
     if isinstance(clips, Unit):
         videos = clips
     else:
-        reasons = {clip.name: why_unreadable(clip.file) for clip in clips}
-        unreadable = {name: reason for name, reason in reasons.items() if reason}
-        videos = Files({clip.name: clip.file for clip in clips if clip.name not in unreadable})
-        listing = json.dumps([(clip.name, clip.label) for clip in clips]).encode()
-        key["clips"] = hashlib.sha256(listing).hexdigest()
+        videos = clips.files
+        key["clips"] = clips.sha256
     if kind is not None:
         key["kind"] = kind.key
 
@@ -81,10 +98,11 @@ def unit(
         from fsarctl.frames.extraction import Sources, extract_clips
 
         digests = build.digests.get("videos", {})
+        unreadable = {} if isinstance(clips, Unit) else dict(clips.unreadable)
         if isinstance(clips, Unit):
             listed, digests = _rendered(build.inputs["videos"], digests)
         else:
-            listed = list(clips)
+            listed = list(clips.clips)
         extraction = extract_clips(
             listed,
             build.folder,

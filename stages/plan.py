@@ -15,7 +15,6 @@ from fsarctl.artifacts import Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.sources import Settings
 from fsarctl.config.tables import SPLITS, Shortcut
-from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.project import ProjectData
 from fsarctl.errors import ConfigError, FsarctlError, InputError
@@ -26,6 +25,7 @@ from fsarctl.models.strategies import TITLES
 from fsarctl.progress import Reporter
 from fsarctl.stages import describe, evaluate, extract, render, shortcut, train
 from fsarctl.stages.describe import Plan
+from fsarctl.stages.extract import Videos
 from fsarctl.text.caption_limit import CaptionLimit
 from fsarctl.text.class_texts import ClassTexts
 from fsarctl.text.llm.language_model import Described
@@ -44,7 +44,7 @@ class RunOptions:
 
     ``flags`` are the options (--project, --cache, --set) that a command must carry to mean the same project.
     ``note`` hears what a user should know of the datasets that are opened; pipelines that share
-    ``datasets`` open each but once. ``board`` is a folder for TensorBoard.
+    ``datasets`` open each, and look at its clips, but once. ``board`` is a folder for TensorBoard.
     """
 
     workers: int
@@ -56,6 +56,7 @@ class RunOptions:
     flags: tuple[Option, ...] = ()
     note: Callable[[str], None] = lambda message: None
     datasets: dict[str, Dataset] = field(default_factory=dict, compare=False)
+    videos: dict[int, Videos] = field(default_factory=dict, compare=False)
     board: Path | None = None
 
 
@@ -405,7 +406,7 @@ class Pipeline:
         except ConfigError:  # several datasets, and none of them named: nothing is trained
             return False
 
-    def _videos(self, name: str, split: str) -> Unit | list[Clip]:
+    def _videos(self, name: str, split: str) -> Unit | Videos:
         dataset = self._settings.dataset(name)
         if dataset.kind == "shapes":
             return self._once(
@@ -413,7 +414,10 @@ class Pipeline:
                 lambda: render.unit(name, dataset, split, workers=self._options.workers),
                 name,
             )
-        return list(self.data.dataset(name).clips[split])
+        clips = self.data.dataset(name).clips[split]
+        if id(clips) not in self._options.videos:  # which ``datasets`` keeps alive
+            self._options.videos[id(clips)] = Videos.look(clips)
+        return self._options.videos[id(clips)]
 
     def _once(self, slot: str, make: Callable[[], Unit], dataset: str | None = None) -> Unit:
         if slot not in self._units:

@@ -120,10 +120,12 @@ class Store:
         """Where one unit stands; see ``plan``."""
         return self._state(unit, self._look())
 
-    def states(self, units: Iterable[Unit]) -> list[State]:
-        """Where each of the units stands, one by one; see ``plan``."""
+    def survey(self, goals: Sequence[Unit]) -> tuple[list[State], list[State]]:
+        """Where each of the goals stands, one by one, and the ``plan`` that they need; in one look."""
         look = self._look()
-        return [self._state(unit, look) for unit in units]
+        planned = [self._state(unit, look) for unit in look.order(goals)]
+        by_identity = {look.identity(state.unit): state for state in planned}
+        return [by_identity[look.identity(goal)] for goal in goals], planned
 
     def plan(self, units: Iterable[Unit]) -> list[State]:
         """Where the units and everything upstream of them stand, each once, upstream first.

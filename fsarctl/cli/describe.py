@@ -262,7 +262,7 @@ def chosen_labels(
         UsageError: one is empty.
         InputError: the list or the corrections cannot be read.
     """
-    from fsarctl.datasets.labels import loosely, nearest
+    from fsarctl.datasets.labels import loosely, nearest_label
     from fsarctl.text.edits import load_edits
 
     if not all(label.strip() for label in chosen):
@@ -272,7 +272,7 @@ def chosen_labels(
     labels = {label if label in known else spelled.get(loosely(label), label): None for label in chosen}
     for label in labels:
         if known and label not in known:
-            near = nearest(label, known)
+            near = nearest_label(label, known)
             say(f"{label!r} is in {_nowhere(file)}" + (f"; did you mean {near!r}?" if near else ""))
     return list(labels)
 
@@ -281,7 +281,7 @@ def _say_unused(
     session: Session, pipeline: "Pipeline", file: LabelFile | None, labels: Sequence[str]
 ) -> None:
     """Corrections of labels that are neither among these nor in a dataset: perhaps they are misspelt."""
-    from fsarctl.datasets.labels import loosely, nearest
+    from fsarctl.datasets.labels import loosely, nearest_label
     from fsarctl.text.edits import EDITS, load_edits
 
     edits = load_edits(session.settings.root)
@@ -290,14 +290,15 @@ def _say_unused(
     of_datasets = pipeline.labels_of_datasets()
     known = [*labels, *of_datasets]
     used = {loosely(label) for label in known}
-    near = {label: nearest(label, known) for label in edits if loosely(label) not in used}
+    unused = [label for label in edits if loosely(label) not in used]
     if not of_datasets:  # other label lists may have them
-        near = {label: other for label, other in near.items() if other}
-    if not near:
+        unused = [label for label in unused if nearest_label(label, known)]
+    if not unused:
         return
+    near = {label: nearest_label(label, known) for label in unused[:_SHOWN]}
     named = [f"{label!r}" + (f" (did you mean {other!r}?)" if other else "") for label, other in near.items()]
-    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
-    say(f"{EDITS} also describes {', '.join(named[:_SHOWN])}{more}, in {_nowhere(file)}")
+    more = f" and {len(unused) - _SHOWN} more" if len(unused) > _SHOWN else ""
+    say(f"{EDITS} also describes {', '.join(named)}{more}, in {_nowhere(file)}")
 
 
 def _nowhere(file: LabelFile | None) -> str:

@@ -5,7 +5,6 @@ sources, and remembers for each value which one it came from. Unknown keys are e
 nearest known one.
 """
 
-import difflib
 import json
 import os
 import re
@@ -14,7 +13,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsarctl.config.tables import (
     PAPER_LAYERS,
@@ -29,6 +28,10 @@ from fsarctl.config.tables import (
 )
 from fsarctl.errors import ConfigError
 from fsarctl.errors.addresses import hidden, hidden_within
+from fsarctl.errors.nearest import did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 __all__ = ["FILE_NAME", "Settings", "load_settings", "override", "rows", "table_of", "toml_key"]
 
@@ -94,7 +97,7 @@ class Settings:
             raise ConfigError(
                 f"there is no dataset {name!r}; known: {known}",
                 next_step=f"Add [datasets.{toml_key(name)}] to {FILE_NAME}"
-                f"{_nearest(name, self.config.datasets)}",
+                f"{did_you_mean(name, self.config.datasets)}",
             ) from None
 
     def only_dataset(self, table: str) -> str:
@@ -292,7 +295,7 @@ def _from_environment(
         if variable not in keys:
             raise ConfigError(
                 f"the environment variable {variable} is no setting",
-                next_step=f"Unset it{_nearest(variable, keys)}",
+                next_step=f"Unset it{did_you_mean(variable, keys)}",
             )
         found.append((variable, (keys[variable], _parse(environment[variable]))))
     return found
@@ -331,7 +334,7 @@ def _check_known(key: str, origin: str) -> None:
         raise ConfigError(
             f"{origin}: there is no table [{table or key}]",
             next_step=f"Known tables: {', '.join((*(f'{each}.NAME' for each in NAMED_TABLES), *TABLES))}"
-            f"{_nearest(table, TABLES)}",
+            f"{did_you_mean(table, TABLES)}",
         )
     if name:
         _check_field(cls, table, name, origin)
@@ -342,7 +345,7 @@ def _check_field(cls: type[Any], table: str, name: str, origin: str) -> None:
     if name not in known:
         raise ConfigError(
             f"{origin}: there is no setting {table}.{name}",
-            next_step=f"Known in [{table}]: {', '.join(known)}{_nearest(name, known)}",
+            next_step=f"Known in [{table}]: {', '.join(known)}{did_you_mean(name, known)}",
         )
 
 
@@ -367,11 +370,11 @@ def _build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
 
 
 def _table(cls: type[Any], table: str, content: Mapping[str, Any], origins: Mapping[str, str]) -> Any:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         # Strict JSON is the mode that takes lists for tuples and 1 for 1.0, but never "1" for 1.
-        return TypeAdapter(cls).validate_json(json.dumps(content, default=str), strict=True)
+        return _adapter(cls).validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         key = f"{table}.{first['loc'][0]}" if first["loc"] else table
@@ -384,6 +387,11 @@ def _table(cls: type[Any], table: str, content: Mapping[str, Any], origins: Mapp
         raise ConfigError(f"[{table}] {error.message}", next_step=error.next_step) from None
 
 
-def _nearest(word: str, known: Any) -> str:
-    matches = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {matches[0]}?" if matches else "."
+_adapters: "dict[type[Any], TypeAdapter[Any]]" = {}
+
+
+def _adapter(cls: type[Any]) -> "TypeAdapter[Any]":
+    """Made once for a kind of table: a sweep makes the settings of every row."""
+    from pydantic import TypeAdapter
+
+    return _adapters.setdefault(cls, _adapters.get(cls) or TypeAdapter(cls))

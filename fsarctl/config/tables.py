@@ -6,6 +6,7 @@ device, verbosity, where the cache is) is a flag. Reading the file, the environm
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from itertools import product
@@ -582,11 +583,12 @@ class AblateConfig:
             not any(key in row.set for row in self.expanded for key in ("train.shots", "eval.shots")),
             "a row has no shots of its own: `shots` of the sweep, or --shots, is a column each",
         )
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
         _require(not twice, f"several rows are called {', '.join(twice)}")
+        known = {"", *names}
         for reference in (self.baseline, *(row.against for row in self.rows)):
             _require(
-                not reference or reference in names,
+                reference in known,
                 f"the baseline {reference!r} is none of the rows: {', '.join(names)}",
             )
         _require(

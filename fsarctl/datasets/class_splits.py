@@ -1,6 +1,5 @@
 """Which classes are base, validation and novel: by lists, by a file, or by lot."""
 
-import difflib
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -12,6 +11,7 @@ from fsarctl.config.paths import located
 from fsarctl.config.tables import SPLITS, DatasetConfig
 from fsarctl.datasets.text_file import read_csv
 from fsarctl.errors import InputError
+from fsarctl.errors.nearest import nearest
 
 __all__ = ["draw_splits", "read_split_file", "split_classes", "split_name"]
 
@@ -122,10 +122,10 @@ def _checked(
             )
         for label in labels:
             if label not in classes:
-                nearest = difflib.get_close_matches(label, classes, n=3, cutoff=0.5)
+                near = nearest(label, classes, 3, cutoff=0.5)
                 raise InputError(
                     f"dataset {name!r}: split {split!r} names {label!r}, but no such class has videos"
-                    + (f"; the nearest: {', '.join(map(repr, nearest))}" if nearest else ""),
+                    + (f"; the nearest: {', '.join(map(repr, near))}" if near else ""),
                     next_step=f"Correct it {where}, or add the class with its videos.",
                 )
             if uses[label] > 1:

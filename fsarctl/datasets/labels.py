@@ -1,6 +1,5 @@
 """Label lists: one action label per line, cleaned in the open. Labels are data, never paths."""
 
-import difflib
 import re
 import shlex
 import textwrap
@@ -12,8 +11,9 @@ from pathlib import Path
 from fsarctl.datasets.label_table import Table, table_in
 from fsarctl.datasets.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.errors import InputError
+from fsarctl.errors.nearest import nearest
 
-__all__ = ["WHOLE_LINES", "LabelList", "loosely", "nearest", "read_labels"]
+__all__ = ["WHOLE_LINES", "LabelList", "loosely", "nearest_label", "read_labels"]
 
 WHOLE_LINES = "line"
 """The column that stands for whole lines, where they only look like a table."""
@@ -92,10 +92,10 @@ def loosely(label: str) -> str:
     return re.sub(r"[\s_\[\]-]+", "", unicodedata.normalize("NFKC", label).casefold())
 
 
-def nearest(label: str, labels: Iterable[str]) -> str | None:
+def nearest_label(label: str, labels: Iterable[str]) -> str | None:
     """The label that this one may be a misspelling of; None if none is close."""
     spelled = {loosely(each): each for each in labels}
-    found = difflib.get_close_matches(loosely(label), list(spelled), n=1, cutoff=_CLOSE)
+    found = nearest(loosely(label), spelled, cutoff=_CLOSE)
     return spelled[found[0]] if found else None
 
 

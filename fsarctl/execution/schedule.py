@@ -73,8 +73,8 @@ class Scheduler:
         Raises:
             FsarctlError: what several goals share could not be made.
         """
-        due = any(each.name != "done" for each in self.store.states([goal.unit for goal in goals]))
-        if not due:
+        states, _ = self.store.survey([goal.unit for goal in goals])
+        if all(state.name == "done" for state in states):
             self.reporter.note(f"nothing to do: {counted(len(goals), 'run')} up to date")
             return {}
         broken = self._goals_beside(goals) if self.jobs > 1 else {}

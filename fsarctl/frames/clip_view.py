@@ -1,6 +1,5 @@
 """One clip as the model gets it: its frames, which they are, and how they were had."""
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsarctl.errors import InputError
+from fsarctl.errors.nearest import nearest
 
 if TYPE_CHECKING:
     from fsarctl.video.pictures import Resize
@@ -52,7 +52,7 @@ def choose_name(asked: str, names: Sequence[str], where: str) -> str:
             f"{len(holding):,} clips of {where} have {asked!r} in their name",
             next_step=f"Name one of them, such as {_listed(holding)}; or a video file.",
         )
-    near = difflib.get_close_matches(asked, names, n=NAMED, cutoff=0.4) or names
+    near = nearest(asked, names, NAMED, cutoff=0.4) or names
     raise InputError(
         f"there is no clip {asked!r} in {where}, and no such file",
         next_step=f"Name a clip, such as {_listed(near)}; or a video file.",

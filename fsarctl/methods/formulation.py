@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Literal, get_args, get_type_hints
 
 from fsarctl.config.tables import FORMULATION_CROPS
 from fsarctl.errors import ConfigError
+from fsarctl.errors.nearest import did_you_mean
 from fsarctl.models.alignment import SegmentReading
 
 __all__ = ["PRESETS", "Formulation", "formulation_of"]
@@ -83,9 +83,8 @@ def formulation_of(preset: str, overrides: Mapping[str, object]) -> Formulation:
     known = [field.name for field in fields(Formulation)]
     for name in overrides:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
             raise ConfigError(
-                f"unknown formulation option {name!r}" + (f"; did you mean {near[0]}?" if near else ""),
+                f"unknown formulation option {name!r}{did_you_mean(name, known).rstrip('.')}",
                 next_step=f"The options are {', '.join(known)}.",
             )
     # Values are checked as they are set; mypy cannot follow names held in a mapping.

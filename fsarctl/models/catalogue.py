@@ -1,6 +1,5 @@
 """What is known of a backbone without loading it: open_clip's own configuration files, read as JSON."""
 
-import difflib
 import importlib.util
 import json
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 
 from fsarctl.config.parts import Part, find_part, installed_parts, is_own
 from fsarctl.errors import ConfigError
+from fsarctl.errors.nearest import nearest
 from fsarctl.models import tiny_clip
 
 __all__ = [
@@ -47,10 +47,10 @@ def architecture(backbone: str) -> dict[str, Any]:
         own = part.load()
         return dict(own if isinstance(own, Mapping) else own.configuration)
     if backbone not in files:
-        nearest = difflib.get_close_matches(backbone, files, n=3) or [TINY, "ViT-B-16-quickgelu"]
+        near = nearest(backbone, files, 3) or [TINY, "ViT-B-16-quickgelu"]
         raise ConfigError(
             f"there is no backbone {backbone!r}",
-            next_step=f"Set model.backbone to an open_clip ViT, for example {', '.join(nearest)}.",
+            next_step=f"Set model.backbone to an open_clip ViT, for example {', '.join(near)}.",
         )
     content: dict[str, Any] = json.loads(files[backbone].read_text(encoding="utf-8"))
     return content

@@ -4,7 +4,6 @@ Those of the paper ship as data in ``fsarctl/results/ablations``; a user's own s
 [ablate.NAME]. Needs no torch.
 """
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from fsarctl.config.tables import (
     RowConfig,
 )
 from fsarctl.errors import UsageError
+from fsarctl.errors.nearest import did_you_mean
 from fsarctl.models.strategies import TITLES
 from fsarctl.results.intervals import estimate, estimate_over_seeds
 from fsarctl.results.jackknife import intervals_of
@@ -80,9 +80,8 @@ def find_sweep(name: str, settings: Settings) -> AblateConfig:
     """
     known = sweeps(settings)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
         raise UsageError(
-            f"there is no sweep {name!r}" + (f"; did you mean {near[0]}?" if near else ""),
+            f"there is no sweep {name!r}{did_you_mean(name, known).rstrip('.')}",
             next_step=f"Known: {', '.join(known)}; your own are [ablate.NAME] tables of fsarctl.toml.",
         )
     return known[name]

@@ -87,7 +87,8 @@ class Folder:
         paths = sorted(p for p in self.videos.rglob("*.mp4") if not classes or p.parent.name in classes)
         clips = [Clip(f"{p.parent.name}/{p.name}", p.parent.name, str(p)) for p in paths]
         size = options.pop("size", S)
-        return extract.unit("mine", split, clips, ExtractConfig(frames=T), size, workers=1, **options)  # type: ignore[arg-type]
+        videos = extract.Videos.look(clips)
+        return extract.unit("mine", split, videos, ExtractConfig(frames=T), size, workers=1, **options)  # type: ignore[arg-type]
 
     def extract(
         self, split: str = "test", classes: str = "", **options: object

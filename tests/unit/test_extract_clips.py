@@ -206,7 +206,8 @@ def build(unit: Unit, at: Path, **inputs: Path) -> tuple[Recorder, dict[str, Any
 
 
 def stage_unit(given: list[Clip] | Unit, **options: Any) -> Unit:
-    return extract.unit("mine", "test", given, ExtractConfig(frames=T), S, workers=2, **options)
+    videos = given if isinstance(given, Unit) else extract.Videos.look(given)
+    return extract.unit("mine", "test", videos, ExtractConfig(frames=T), S, workers=2, **options)
 
 
 def test_the_stage_fills_a_folder_from_videos(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.datasets.labels import nearest, read_labels
+from fsarctl.datasets.labels import nearest_label, read_labels
 from fsarctl.errors import InputError
 
 
@@ -57,9 +57,9 @@ def test_quotes_around_a_whole_line_are_stripped_and_said(tmp_path: Path) -> Non
 
 def test_the_nearest_label_is_a_close_one() -> None:
     labels = ["long jump", "High_Jump", "bow"]
-    assert nearest("long jmup", labels) == "long jump"
-    assert nearest("highjumps", labels) == "High_Jump"
-    assert nearest("raising an arm", labels) is None
+    assert nearest_label("long jmup", labels) == "long jump"
+    assert nearest_label("highjumps", labels) == "High_Jump"
+    assert nearest_label("raising an arm", labels) is None
 
 
 def test_line_separators_inside_a_label_do_not_split_it(tmp_path: Path) -> None:

@@ -42,8 +42,9 @@ def print_sweeps(known: "Mapping[str, AblateConfig]", *, as_json: bool) -> None:
 
 def print_plan(store: "Store", runs: "Sequence[Run]", *, as_json: bool) -> None:
     """What each run would need, and how long the rest may take by what its like took before."""
-    missing = [s.unit for s in store.plan([run.unit for run in runs]) if s.name != "done"]
-    states = [each.name for each in store.states([run.unit for run in runs])]
+    goals, planned = store.survey([run.unit for run in runs])
+    missing = [state.unit for state in planned if state.name != "done"]
+    states = [state.name for state in goals]
     seconds = _seconds_left(store, missing)
     if as_json:
         rows = [
