@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fsarctl.artifacts import JSON, Build, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.tables import EvalConfig, ModelConfig
+from fsarctl.datasets.groups import groups_key
 from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def unit(
     seen: Sequence[str],
     expected: int,
     empty: Sequence[str],
+    groups: Mapping[str, str] | None = None,
     machine: Machine,
     shared: "Shared | None" = None,
 ) -> Unit:
@@ -41,8 +43,9 @@ def unit(
 
     ``seen`` are classes that the adapters were trained or chosen on; the result names them, since they
     are not novel. ``expected`` is how many clips the split should have, and ``empty`` are classes without
-    any; the result says both. ``shared`` is for the evaluations at other shots too. Both models score the
-    same episodes, so they can be paired. The artifact is a result, see ``fsarctl.results.result``.
+    any; the result says both. ``groups`` (clip -> group) are what episodes keep apart. ``shared`` is for the
+    evaluations at other shots too. Both models score the same episodes, so they can be paired. The artifact
+    is a result, see ``fsarctl.results.result``.
     """
     from fsarctl.methods.build import model_key
 
@@ -58,8 +61,9 @@ def unit(
             "clips_expected": expected,
             "classes_missing": list(empty),
             "classes_seen_in_training": list(seen),
+            **({"groups": len(set(groups.values()))} if groups is not None else {}),
         }
-        _evaluate(build, dataset, shot, config, model, root, name, facts, machine, shared)
+        _evaluate(build, dataset, shot, config, model, root, name, facts, groups, machine, shared)
 
     return Unit(
         stage=STAGE,
@@ -75,6 +79,7 @@ def unit(
             "seen": list(seen),
             "expected": expected,
             "empty": list(empty),
+            **groups_key(groups),
         },
         inputs={**upstream, **files},
         build=build,
@@ -90,6 +95,7 @@ def _evaluate(
     root: Path,
     name: str,
     told: Mapping[str, JSON],
+    groups: Mapping[str, str] | None,
     machine: Machine,
     shared: "Shared | None",
 ) -> None:
@@ -116,6 +122,7 @@ def _evaluate(
         split=config.split,
         shot=shot,
         crop="centre",
+        groups=groups,
     )
     predictions = evaluate_episodes(
         scorer,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
 from fsarctl.artifacts.command import Command
 from fsarctl.config.tables import EvalConfig, ModelConfig
+from fsarctl.datasets.groups import groups_key
 from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def unit(
     result: Unit,
     frames: Unit,
     text: Unit,
+    groups: Mapping[str, str] | None = None,
     command: Command,
     machine: Machine,
 ) -> Unit:
@@ -69,7 +71,7 @@ def unit(
             inputs[f"adapters {subject.name}"] = subject.adapters
 
     def build(build: Build) -> None:
-        _illustrate(build, dataset, shot, config, subjects, root, machine)
+        _illustrate(build, dataset, shot, config, subjects, root, groups, machine)
 
     episodes: dict[str, JSON] = {
         name: getattr(config, name) for name in ("way", "query", "query_mode", "seed", "split")
@@ -79,7 +81,7 @@ def unit(
         version=VERSION,
         slot=f"illustrate {dataset} {shot}-shot",
         command=command,
-        config={**episodes, "shot": shot, "models": models},
+        config={**episodes, "shot": shot, "models": models, **groups_key(groups)},
         inputs=inputs,
         build=build,
     )
@@ -98,6 +100,7 @@ def _illustrate(
     config: EvalConfig,
     subjects: Sequence[Subject],
     root: Path,
+    groups: Mapping[str, str] | None,
     machine: Machine,
 ) -> None:
     from safetensors.torch import load_file
@@ -134,6 +137,7 @@ def _illustrate(
                 split=config.split,
                 shot=shot,
                 crop="centre",
+                groups=groups,
             )
             seen[subject.name] = []
             for choice in choices:

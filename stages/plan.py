@@ -252,6 +252,10 @@ class Pipeline:
                 "test": self._text(self.novel, split),
             },
             adapters=self._train(shot),
+            groups={
+                **{each: self.data.groups(self.base, each) for each in ("train", "val")},
+                "test": self.data.groups(self.novel, split),
+            },
             command=Command("ablate", (*options, Option("--shots", (str(shot),), several=True))),
             machine=self._options.machine,
         )
@@ -326,6 +330,7 @@ class Pipeline:
                 root=self._settings.root,
                 frames={split: self._frames(self.base, split) for split in ("train", "val")},
                 texts={split: self._text(self.base, split) for split in ("train", "val")},
+                groups={split: self.data.groups(self.base, split) for split in ("train", "val")},
                 machine=self._options.machine,
                 board=self._options.board,
             ),
@@ -347,6 +352,7 @@ class Pipeline:
                 seen=self.data.seen() if name != evaluate.FROZEN else [],
                 expected=sum(self.data.dataset(self.novel).expected[split].values()),
                 empty=self.data.dataset(self.novel).empty_classes(split),
+                groups=self.data.groups(self.novel, split),
                 machine=self._options.machine,
                 shared=shared,
             ),

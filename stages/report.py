@@ -107,6 +107,7 @@ class Report:
             result=result,
             frames=frames,
             text=text,
+            groups=self._pipeline.data.groups(self._pipeline.novel, config.eval.split),
             command=replace(result.command, verb="report"),
             machine=self._source.machine,
         )

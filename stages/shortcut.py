@@ -11,6 +11,7 @@ from pathlib import Path
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.artifacts.command import Command
 from fsarctl.config.tables import EvalConfig, ModelConfig, Shortcut, TrainConfig
+from fsarctl.datasets.groups import groups_key
 from fsarctl.errors import ConfigError
 from fsarctl.execution.device import Machine
 
@@ -46,12 +47,14 @@ def unit(
     frames: Mapping[str, Unit],
     texts: Mapping[str, Unit],
     adapters: Unit,
+    groups: Mapping[str, Mapping[str, str] | None] | None = None,
     command: Command,
     machine: Machine,
 ) -> Unit:
     """Training and evaluation with one shortcut; ``adapters`` are the honest ones, used for scoring alone.
 
-    ``frames`` and ``texts`` hold the units of "train", "val" and "test", the last of ``dataset``.
+    ``frames`` and ``texts`` hold the units of "train", "val" and "test", the last of ``dataset``, and
+    ``groups`` those of their clips.
 
     Raises:
         ConfigError: the released code's product needs both scores and one query per class.
@@ -73,8 +76,14 @@ def unit(
     if shortcut == "transposed-scoring":
         inputs["adapters"] = adapters
 
+    apart = {
+        f"{name} {split}": each
+        for split, some in (groups or {}).items()
+        for name, each in groups_key(some).items()
+    }
+
     def build(build: Build) -> None:
-        _measure(build, shortcut, dataset, shot, model, training, testing, root, machine)
+        _measure(build, shortcut, dataset, shot, model, training, testing, root, groups or {}, machine)
 
     return Unit(
         stage=STAGE,
@@ -88,6 +97,7 @@ def unit(
             "model": settings,
             "train": train,
             "eval": {name: getattr(testing, name) for name in RECORDED},
+            **apart,
         },
         inputs=inputs,
         build=build,
@@ -103,6 +113,7 @@ def _measure(
     training: TrainConfig,
     testing: EvalConfig,
     root: Path,
+    groups: Mapping[str, Mapping[str, str] | None],
     machine: Machine,
 ) -> None:
     from safetensors.torch import load_file
@@ -139,6 +150,7 @@ def _measure(
             split=testing.split if split == "test" else split,
             shot=shot,
             crop=adapted.crop if split == "train" else "centre",
+            groups=groups.get(split),
             kind=InClassOrder if TRANSPOSED[shortcut] else EpisodeLoader,
         )
 

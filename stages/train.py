@@ -1,12 +1,14 @@
 """train: episodic training of one adapter set, for one shot."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.tables import ModelConfig, TrainConfig, keyed
+from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.tensorboard import run_name, watching
 from fsarctl.episodes.training_log import Watch, write_log
 from fsarctl.execution.device import Machine
@@ -27,12 +29,14 @@ def unit(
     root: Path,
     frames: dict[str, Unit],
     texts: dict[str, Unit],
+    groups: Mapping[str, Mapping[str, str] | None] | None = None,
     machine: Machine,
     board: Path | None = None,
 ) -> Unit:
     """The adapters trained on ``dataset``'s base classes with ``shot`` support clips per class.
 
-    ``frames`` and ``texts`` hold the extract and describe units of the splits "train" and "val".
+    ``frames`` and ``texts`` hold the extract and describe units of the splits "train" and "val", ``groups``
+    the groups of their clips, which episodes keep apart.
     The artifact holds adapters.safetensors (the epoch best on validation), training.json and log.jsonl.
     ``board`` is a folder for TensorBoard; it enters no key.
     """
@@ -46,10 +50,13 @@ def unit(
     inputs |= {f"frames_{split}": frames[split] for split in ("train", "val")}
     slot = f"train {dataset} {shot}-shot"
     hashed: dict[str, JSON] = {**key, "shot": shot, "model": settings}
+    apart = groups or {}
+    for split in ("train", "val"):
+        hashed |= {f"{name} {split}": each for name, each in groups_key(apart.get(split)).items()}
 
     def build(build: Build) -> None:
         with watching(board, run_name(slot, hashed)) as watch:
-            _train(build, dataset, shot, config, model, root, machine, watch)
+            _train(build, dataset, shot, config, model, root, apart, machine, watch)
 
     return Unit(
         stage=STAGE,
@@ -70,6 +77,7 @@ def _train(
     config: TrainConfig,
     model: ModelConfig,
     root: Path,
+    groups: Mapping[str, Mapping[str, str] | None],
     machine: Machine,
     watch: Watch,
 ) -> None:
@@ -94,6 +102,7 @@ def _train(
             split=split,
             shot=shot,
             crop=adapted.crop if split == "train" else "centre",
+            groups=groups.get(split),
         )
         for split in ("train", "val")
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fsarctl.artifacts.command import Option
     from fsarctl.datasets.checking import DatasetCheck
-    from fsarctl.datasets.episode_size import EpisodeSize
+    from fsarctl.datasets.episode_size import EpisodeSize, SmallClass
     from fsarctl.datasets.project import ProjectData
     from fsarctl.stages.plan import Pipeline
     from fsarctl.text.class_texts import TextCheck
@@ -260,8 +260,10 @@ def _findings(check: "DatasetCheck") -> Iterator[str]:
             shown = [f"{each.name} ({each.reason})" for each in split.unreadable]
             yield f"/{split.split}: unreadable: {_some(shown)}"
         if split.small_classes:
-            shown = [f"{each.label} ({each.has} of {each.needs})" for each in split.small_classes]
+            shown = [_too_small(each) for each in split.small_classes]
             yield f"/{split.split}: classes too small: {_some(shown)}"
+        if split.groups:
+            yield f"/{split.split}: groups of a class: {_groups(split.groups)}"
     if check.duplicates:
         shown = [_joined([clip.name for clip in group]) for group in check.duplicates]
         yield f": the same content in several classes: {_some(shown)}"
@@ -274,6 +276,19 @@ def _findings(check: "DatasetCheck") -> Iterator[str]:
         yield f": passed over: {_some([f'{each.path} ({each.reason})' for each in check.passed_over])}"
     for remark in check.remarks:
         yield f": {remark}"
+
+
+def _too_small(found: "SmallClass") -> str:
+    if found.what == "clips":
+        return f"{found.label} ({found.has} of {found.needs})"
+    return f"{found.label} (its {found.has} groups cannot be parted)"
+
+
+def _groups(counts: Mapping[str, int]) -> str:
+    """How many groups each class has; in a few words where all have as many."""
+    if len(set(counts.values())) == 1 and len(counts) > 1:
+        return f"{next(iter(counts.values()))} in each of {len(counts)}"
+    return _some([f"{label} {count}" for label, count in sorted(counts.items(), key=lambda each: each[1])])
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ device, verbosity, where the cache is) is a flag. Reading the file, the environm
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -110,6 +111,13 @@ class DatasetConfig:
     split_ratio: tuple[float, ...] = setting(
         (), "the splits by lot instead: shares of the classes for train, val and test, e.g. [0.6, 0.2, 0.2]"
     )
+    group: str = setting(
+        "",
+        "a pattern on a clip's name (class/file) whose captures are its person, camera or recording, e.g. "
+        "'_(g\\d+)_': support and query of an episode share none; hmdb51, ucf101: recording is theirs",
+    )
+    group_file: str = setting("", "the groups as a CSV file instead: lines of clip,group")
+    group_column: str = setting("", "list: the column that holds the groups instead")
     options: Mapping[str, Any] = setting({}, "a kind of your own: what it is given, by name")
     clips_per_class: int = setting(20, "shapes: videos rendered for each class")
     seed: int = setting(0, "shapes: every video is a function of this; split_ratio: which lot is drawn")
@@ -117,6 +125,11 @@ class DatasetConfig:
     def settings(self) -> tuple[str, ...]:
         """The settings that mean something for this kind."""
         return ("kind", *KIND_SETTINGS.get(self.kind, OWN_KIND_SETTINGS))
+
+    @property
+    def grouped(self) -> bool:
+        """Whether its clips are in groups that an episode keeps apart."""
+        return bool(self.group or self.group_file or self.group_column)
 
     @property
     def own_kind(self) -> Part | None:
@@ -144,6 +157,9 @@ class DatasetConfig:
         )
         ways = [way for way in ("splits", "split_file", "split_ratio") if getattr(self, way)]
         _require(len(ways) <= 1, f"{' and '.join(ways)} both say what the splits are; keep one")
+        groups = [way for way in ("group", "group_file", "group_column") if getattr(self, way)]
+        _require(len(groups) <= 1, f"{' and '.join(groups)} both say what the groups are; keep one")
+        self._check_group()
         ratio = self.split_ratio
         _require(
             not ratio or (len(ratio) == len(SPLITS) and min(ratio) >= 0 < sum(ratio) < math.inf),
@@ -153,15 +169,44 @@ class DatasetConfig:
             self.clips_per_class >= 1, f"clips_per_class is {self.clips_per_class}; it must be 1 or more"
         )
 
+    def _check_group(self) -> None:
+        if not self.group:
+            return
+        if self.group == RECORDING:
+            _require(
+                self.name in RECORDED_BENCHMARKS,
+                f"group = {RECORDING} is for the benchmarks {', '.join(RECORDED_BENCHMARKS)}; elsewhere it is"
+                r" a pattern with what tells clips apart in brackets, such as 'person(\d+)'",
+            )
+            return
+        try:
+            captures = re.compile(self.group).groups
+        except re.error as error:
+            raise ConfigError(
+                f"group = {self.group!r} is no pattern: {error}",
+                next_step=r"It is a regular expression on the clip's name, such as 'person(\d+)'.",
+            ) from None
+        _require(
+            captures > 0,
+            f"group = {self.group!r} captures nothing; put what tells persons or recordings apart in"
+            r" brackets, such as 'person(\d+)'",
+        )
+
+
+RECORDING = "recording"
+RECORDED_BENCHMARKS = ("hmdb51", "ucf101")
 
 KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "shapes": ("clips_per_class", "seed"),
-    "folder": ("root", "splits", "split_file", "split_ratio", "seed", "label_map"),
-    "benchmark": ("name", "root"),
-    "list": ("file", "root", "splits", "split_file", "split_ratio", "seed", "label_map"),
+    "folder": ("root", "splits", "split_file", "split_ratio", "seed", "label_map", "group", "group_file"),
+    "benchmark": ("name", "root", "group", "group_file"),
+    "list": (
+        *("file", "root", "splits", "split_file", "split_ratio", "seed", "label_map"),
+        *("group", "group_file", "group_column"),
+    ),
 }
 
-OWN_KIND_SETTINGS = ("root", "file", "options")
+OWN_KIND_SETTINGS = ("root", "file", "options", "group", "group_file")
 
 PAPER_LAYERS: Mapping[str, tuple[int, int]] = {
     "hmdb51": (2, 8),

@@ -10,6 +10,7 @@ from pathlib import Path
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.episode_size import EpisodeSize, SmallClass
+from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.datasets.video_tree import PassedOver
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter
@@ -41,7 +42,8 @@ class SplitCheck:
     """One split. ``smallest``: its smallest class with clips, and how many; None without any clip.
 
     ``empty_classes`` have no clip at all; ``small_classes`` have too few for the largest of the episodes
-    asked. ``refusals``: (what cannot run, what to do), one for training and one for evaluation at most.
+    asked. ``groups``: label -> how many groups its usable clips are of; None where clips have none.
+    ``refusals``: (what cannot run, what to do), one for training and one for evaluation at most.
     """
 
     split: str
@@ -53,6 +55,7 @@ class SplitCheck:
     smallest: tuple[str, int] | None
     empty_classes: tuple[str, ...]
     small_classes: tuple[SmallClass, ...]
+    groups: Mapping[str, int] | None
     refusals: tuple[tuple[str, str], ...]
 
 
@@ -156,14 +159,17 @@ def _check_split(
     unreadable = [Unreadable(clip.name, faults[clip.name]) for clip in clips if clip.name in faults]
     lost = Counter(clip.label for clip in clips if clip.name in faults)
     usable = {label: count - lost[label] for label, count in found.items() if count}
+    grouped = any(clip.group for clip in clips)
+    sizes = group_sizes((clip.label, clip.group) for clip in clips if clip.name not in faults)
+    groups = sizes if grouped else None
     refusals = []
     by_size = sorted(asked, key=lambda size: size.clips)
     for size in {size.table: size for size in by_size}.values():
         try:
-            size.check(usable, f"{name}/{split}")
+            size.check(usable, f"{name}/{split}", groups)
         except InputError as error:
             refusals.append((error.message, error.next_step))
-    small = {each.label: each for size in by_size for each in size.small_classes(usable)}
+    small = {each.label: each for size in by_size for each in size.small_classes(usable, groups)}
     return SplitCheck(
         split=split,
         classes=len(expected),
@@ -176,6 +182,7 @@ def _check_split(
         ),
         empty_classes=tuple(dataset.empty_classes(split)),
         small_classes=tuple(sorted(small.values(), key=lambda each: (each.has, each.label))),
+        groups={label: len(each) for label, each in sorted(sizes.items())} if grouped else None,
         refusals=tuple(refusals),
     )
 

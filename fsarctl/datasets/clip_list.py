@@ -31,12 +31,13 @@ TEXT_LINE = re.compile(rf"(?P<path>.+?\.(?:{EXTENSIONS}))\s+(?P<label>\S.*)", re
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the file; ``split`` is "" if the file does not say."""
+    """One line of the file; ``split`` and ``group`` are "" if the file does not say."""
 
     line: int
     path: str
     label: str
     split: str = ""
+    group: str = ""
 
 
 def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
@@ -47,7 +48,7 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
             there, or its splits share a class.
     """
     file = located(config.file, project)
-    written = _read_rows(file)
+    written = _read_rows(file, config.group_column)
     named = named_labels(name, config, project, (row.label for row in written))
     rows = [replace(row, label=named[row.label]) for row in written]
     base = located(config.root, project) if config.root else file.parent
@@ -74,14 +75,20 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
     return Dataset.of_clips(clips, missing, passed_over, remarks)
 
 
-def _read_rows(file: Path) -> list[Row]:
-    rows = list(_csv_rows(file) if file.suffix.lower() in (".csv", ".tsv") else _text_rows(file))
+def _read_rows(file: Path, group_column: str) -> list[Row]:
+    table = file.suffix.lower() in (".csv", ".tsv")
+    rows = list(_csv_rows(file, group_column.lower()) if table else _text_rows(file))
+    if rows and group_column and not table:
+        raise InputError(
+            f"{file} has no columns, and group_column is {group_column!r}",
+            next_step="Name the list .csv with a header path,label and that column, or set group.",
+        )
     if not rows:
         raise InputError(f"{file} lists no video", next_step=SHAPE)
     return rows
 
 
-def _csv_rows(file: Path) -> Iterator[Row]:
+def _csv_rows(file: Path, group_column: str) -> Iterator[Row]:
     columns: Sequence[str] | None = None
     heading: tuple[int, str] | None = None
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
@@ -92,6 +99,11 @@ def _csv_rows(file: Path) -> Iterator[Row]:
                 continue
             columns = COLUMNS[: len(cells)]
             heading = None if is_video(cells[0]) else (line, ",".join(cells))
+        if group_column and group_column not in columns:
+            raise InputError(
+                f"{file} has no column {group_column!r}; it has {', '.join(columns)}",
+                next_step="Correct group_column, or name the columns in the first line.",
+            )
         values = dict(zip(columns, cells, strict=False))
         if len(cells) != len(columns) or not (values.get("path") and values.get("label")):
             raise _refused(file, line, ",".join(cells), "is not a path and a label")
@@ -100,7 +112,8 @@ def _csv_rows(file: Path) -> Iterator[Row]:
         split = split_name(values.get("split", ""))
         if split is None and "split" in values:
             raise _refused(file, line, values["split"], f"is none of {', '.join(SPLITS)}")
-        yield Row(line, values["path"], normalize("NFC", values["label"]), split or "")
+        group = values[group_column] if group_column else ""
+        yield Row(line, values["path"], normalize("NFC", values["label"]), split or "", group)
 
 
 def _text_rows(file: Path) -> Iterator[Row]:
@@ -168,7 +181,7 @@ def _clips(file: Path, base: Path, rows: Sequence[Row]) -> tuple[list[Clip], lis
         within = path.removeprefix(inside if path.startswith(inside) else common)
         name = f"{row.label}/{normalize('NFC', Path(within).as_posix())}"
         if name not in clips:
-            clips[name] = Clip(name, row.label, path)
+            clips[name] = Clip(name, row.label, path, row.group)
         elif clips[name].file == path:
             repeated.append(row.line)
         else:

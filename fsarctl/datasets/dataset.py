@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fsarctl.datasets.clips import Clip
+from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.datasets.video_tree import PassedOver
 
 __all__ = ["Dataset"]
@@ -61,6 +62,10 @@ class Dataset:
     def empty_classes(self, split: str) -> list[str]:
         """The classes of a split all of whose clips are missing, sorted."""
         return [label for label, count in self.found.get(split, {}).items() if not count]
+
+    def group_sizes(self, split: str) -> dict[str, list[int]]:
+        """Label -> how many clips each of its groups has, the largest first."""
+        return group_sizes((clip.label, clip.group) for clip in self.clips.get(split, ()))
 
     def summary(self) -> str:
         """What is not as it should be, in a line; empty if nothing is to be said."""

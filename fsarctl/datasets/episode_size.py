@@ -1,20 +1,23 @@
 """Whether classes are many and large enough for the episodes asked of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fsarctl.datasets.group_sizes import can_part
 from fsarctl.errors import InputError
+from fsarctl.progress import counted
 
 __all__ = ["EpisodeSize", "SmallClass"]
 
 
 @dataclass(frozen=True)
 class SmallClass:
-    """A class that has fewer clips than one episode needs of it."""
+    """A class that has fewer clips than one episode needs of it, or ``what`` else it counts: groups."""
 
     label: str
     has: int
     needs: int
+    what: str = "clips"
 
 
 @dataclass(frozen=True)
@@ -31,16 +34,30 @@ class EpisodeSize:
         """How many clips of a class an episode needs."""
         return self.shot + self.query
 
-    def small_classes(self, counts: Mapping[str, int]) -> list[SmallClass]:
-        """The classes of ``counts`` (label -> clips) that are too small, the smallest first."""
-        small = sorted((count, label) for label, count in counts.items() if count < self.clips)
-        return [SmallClass(label, count, self.clips) for count, label in small]
+    def small_classes(
+        self, counts: Mapping[str, int], groups: Mapping[str, Sequence[int]] | None = None
+    ) -> list[SmallClass]:
+        """The classes of ``counts`` (label -> clips) that are too small, the smallest first.
 
-    def check(self, counts: Mapping[str, int], source: str) -> None:
+        ``groups``: label -> how many clips each of its groups has, of which support and query share none.
+        """
+        small = sorted((count, label) for label, count in counts.items() if count < self.clips)
+        found = [SmallClass(label, count, self.clips) for count, label in small]
+        for label, sizes in sorted((groups or {}).items(), key=lambda item: (len(item[1]), item[0])):
+            if counts.get(label, 0) >= self.clips and not can_part(sizes, self.shot, self.query):
+                found.append(SmallClass(label, len(sizes), max(2, len(sizes) + 1), "groups"))
+        return found
+
+    def check(
+        self, counts: Mapping[str, int], source: str, groups: Mapping[str, Sequence[int]] | None = None
+    ) -> None:
         """Refuse episodes that these clips cannot make; ``source`` names them in the error.
 
+        ``groups`` as in ``small_classes``.
+
         Raises:
-            InputError: fewer classes than ``way``, or a class with fewer clips than shot + query.
+            InputError: fewer classes than ``way``, a class with fewer clips than shot + query, or one whose
+                groups cannot be parted into so many clips of support and of query.
         """
         if not counts:
             raise InputError(
@@ -52,10 +69,18 @@ class EpisodeSize:
                 f"{source} has {len(counts)} classes, fewer than the {self.way} of a {self.way}-way episode",
                 next_step=f"Lower the way (--set {self.table}.way={max(len(counts), 2)}), or add classes.",
             )
-        small = self.small_classes(counts)
+        small = self.small_classes(counts, groups)
         if small:
             first = small[0]
             others = f" ({len(small) - 1} more classes are too small)" if len(small) > 1 else ""
+            if first.what == "groups":
+                sizes = ", ".join(map(str, (groups or {})[first.label]))
+                raise InputError(
+                    f"{source}: class {first.label!r} has {counted(first.has, 'group')} (of {sizes} clips),"
+                    f" and {self.shot} shot + {self.query} query that share no group need more{others}",
+                    next_step="Use fewer shots or queries, add clips of other groups, leave the class out of"
+                    " the split, or do without groups.",
+                )
             raise InputError(
                 f"{source}: class {first.label!r} has {first.has} usable clips, and {self.shot} shot +"
                 f" {self.query} query need {self.clips}{others}",

@@ -8,6 +8,7 @@ from fsarctl.config.parts import Part
 from fsarctl.config.tables import SPLITS, DatasetConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.groups import with_groups
 from fsarctl.errors import FsarctlError, InputError
 
 __all__ = ["open_dataset"]
@@ -17,8 +18,12 @@ def open_dataset(name: str, config: DatasetConfig, project: Path) -> Dataset:
     """What the table [datasets.``name``] stands for; relative paths in it start from ``project``.
 
     Raises:
-        InputError: its videos, lists or splits are not as the settings say.
+        InputError: its videos, lists, splits or groups are not as the settings say.
     """
+    return with_groups(name, config, project, _open(name, config, project))
+
+
+def _open(name: str, config: DatasetConfig, project: Path) -> Dataset:
     if part := config.own_kind:
         return _own(name, part, config, project)
     if config.kind == "shapes":
@@ -72,5 +77,5 @@ def _own(name: str, part: Part, config: DatasetConfig, project: Path) -> Dataset
 
 
 def _clip(given: Clip | Sequence[str]) -> Clip:
-    name, label, file = astuple(given) if isinstance(given, Clip) else given
-    return Clip(str(name), str(label), str(file))
+    name, label, file, *group = astuple(given) if isinstance(given, Clip) else given
+    return Clip(str(name), str(label), str(file), *map(str, group[:1]))

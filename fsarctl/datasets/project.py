@@ -156,11 +156,19 @@ class ProjectData:
             " tested on the other"
         ]
 
+    def groups(self, name: str, split: str) -> dict[str, str] | None:
+        """Clip -> its group, where support and query of an episode are to share none; else None."""
+        if not self._settings.dataset(name).grouped:
+            return None
+        return {clip.name: clip.group for clip in self.dataset(name).clips[split]}
+
     def _require(self, name: str, split: str, episodes: Iterable[EpisodeSize]) -> None:
         self.require_labels(name, split)
-        counts = {label: count for label, count in self.dataset(name).found[split].items() if count}
+        dataset = self.dataset(name)
+        counts = {label: count for label, count in dataset.found[split].items() if count}
+        groups = dataset.group_sizes(split) if self._settings.dataset(name).grouped else None
         for size in episodes:
-            size.check(counts, f"{name}/{split}")
+            size.check(counts, f"{name}/{split}", groups)
 
     def _episodes(self, shots: Iterable[int], table: str) -> list[EpisodeSize]:
         config = getattr(self._config, table)

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from torch.utils.data import Sampler
 
 from fsarctl.datasets.episode_size import EpisodeSize
+from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.episodes.sampler import Episode, sample_episode
 
 __all__ = ["EpisodeSampler"]
@@ -26,6 +28,7 @@ class EpisodeSampler(Sampler[list[int]]):
         episodes: how many there are.
         seed: of all of them.
         stream: keeps the episodes of different purposes apart: "train", "val" or "test".
+        groups: the person, camera or recording of every item; support and query of an episode share none.
 
     Raises:
         InputError: the classes are too few, or have too few items.
@@ -41,12 +44,15 @@ class EpisodeSampler(Sampler[list[int]]):
         episodes: int = 1000,
         seed: int = 0,
         stream: str = "test",
+        groups: Sequence[str] | None = None,
     ) -> None:
         self._rows: dict[str, list[int]] = {}
         for place, label in enumerate(labels):
             self._rows.setdefault(label, []).append(place)
         size = EpisodeSize("train" if stream == "train" else "eval", way, shot, query)
-        size.check({label: len(rows) for label, rows in self._rows.items()}, stream)
+        sizes = None if groups is None else group_sizes(zip(labels, groups, strict=True))
+        size.check({label: len(rows) for label, rows in self._rows.items()}, stream, sizes)
+        self._groups = None if groups is None else np.unique(groups, return_inverse=True)[1].astype(np.int64)
         self._size = {"way": way, "shot": shot, "query": query}
         self._seed = seed
         self._stream = stream
@@ -62,4 +68,11 @@ class EpisodeSampler(Sampler[list[int]]):
 
     def episode(self, number: int) -> Episode:
         """Classes, places and targets of an episode."""
-        return sample_episode(self._rows, stream=self._stream, seed=self._seed, number=number, **self._size)
+        return sample_episode(
+            self._rows,
+            stream=self._stream,
+            seed=self._seed,
+            number=number,
+            groups=self._groups,
+            **self._size,
+        )

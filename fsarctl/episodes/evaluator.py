@@ -51,7 +51,8 @@ def evaluate_episodes(
             else:
                 advance(len(numbers))
             blocks.append(load_file(path))
-    return Predictions(labels, **{name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]})
+    arrays = {name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]}
+    return Predictions(labels, **arrays, groups=loader.groups)
 
 
 def _block(scorer: Scorer, numbers: range, labels: tuple[str, ...], advance: Advance) -> Arrays:

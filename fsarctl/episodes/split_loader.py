@@ -1,10 +1,15 @@
 """The episodes of one split, from the artifacts that hold its frames and descriptions."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from fsarctl.config.tables import EvalConfig, TrainConfig
 from fsarctl.datasets.episode_size import EpisodeSize
+from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.methods.build import tokens_of
@@ -24,18 +29,22 @@ def load_episodes(
     split: str,
     shot: int,
     crop: Literal["clip", "frame", "centre"],
+    groups: Mapping[str, str] | None = None,
     kind: type[EpisodeLoader] | None = None,
 ) -> EpisodeLoader:
     """The episodes of one split, from the folders of its extract and describe artifacts.
 
-    ``kind`` is as in ``build_model``.
+    ``groups``: clip -> the person or recording that support and query of an episode may not share. ``kind``
+    is as in ``build_model``.
 
     Raises:
         InputError: the clips that could be decoded do not make such episodes.
     """
     store = FrameStore(frames)
     size = EpisodeSize("train" if isinstance(table, TrainConfig) else "eval", table.way, shot, table.query)
-    size.check({label: len(store.rows_of(label)) for label in store.classes}, f"{dataset}/{split}")
+    sizes, numbers = _groups(store, groups)
+    counts = {label: len(store.rows_of(label)) for label in store.classes}
+    size.check(counts, f"{dataset}/{split}", sizes)
     return (kind or EpisodeLoader)(
         store=store,
         tokens=tokens_of(model, load_descriptions(text)),
@@ -48,4 +57,17 @@ def load_episodes(
         crop=crop,
         flip=isinstance(table, TrainConfig) and table.flip,
         crops=table.prefix_crops if isinstance(table, TrainConfig) and crop != "centre" else 0,
+        groups=numbers,
     )
+
+
+def _groups(
+    store: FrameStore, groups: Mapping[str, str] | None
+) -> tuple[dict[str, list[int]] | None, npt.NDArray[np.int64] | None]:
+    """How many clips with frames each group of a class has, and the group's number of each row."""
+    if groups is None:
+        return None, None
+    rows = zip(store.labels, store.names, store.valid, strict=True)
+    there = [(label, groups[name]) for label, name, valid in rows if valid]
+    names = {name: number for number, name in enumerate(sorted(set(groups.values())))}
+    return group_sizes(there), np.array([names[groups[name]] for name in store.names], np.int64)

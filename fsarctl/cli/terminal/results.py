@@ -49,6 +49,7 @@ def print_results(
     typer.echo(
         f"{record['way']}-way, {record['episodes']:,} episodes of {len(record['classes'])}"
         f" {record['split']} classes ({_clips(record)}), {record['query']} query per class, {alone}"
+        + (f"; support and query share none of the {record['groups']:,} groups" if "groups" in record else "")
     )
     table = Table()
     there = dict.fromkeys(name for each in by_shot.values() for name in each)
