@@ -9,6 +9,7 @@ import logging
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from unittest import mock
 
 import pytest
 
-__all__ = ["FSARCTL", "Typed", "plain_environment", "type_in"]
+__all__ = ["FSARCTL", "Typed", "plain_environment", "started", "type_in"]
 
 FSARCTL = Path(sys.executable).with_name("fsarctl")
 
@@ -51,6 +52,18 @@ def type_in(project: Path, *words: str, expect: int | None = 0, **environment: s
         assert done.returncode == expect, done.stderr
         assert "Traceback" not in done.stderr or "--debug" in words
     return done
+
+
+@contextmanager
+def started(project: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """``fsarctl`` as a process of its own, whose stderr is a pipe; after the block it has ended."""
+    with subprocess.Popen(
+        [str(FSARCTL), *words], cwd=project, env=plain_environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _run(project: Path, argv: list[str], environment: dict[str, str]) -> Typed:

@@ -3,14 +3,13 @@
 import json
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from built import BuiltOnce, copied
-from typed import FSARCTL, type_in
+from typed import type_in
 
 FILE = """
 [datasets.shapes]
@@ -247,10 +246,8 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(project: Path, t
     for name in ("whole", "killed"):
         copy = copied(project, tmp_path / name)
         if name == "killed":
-            process = subprocess.Popen([str(FSARCTL), "train", *flags], cwd=copy, stderr=subprocess.DEVNULL)
-            _wait_for(lambda copy=copy: [*copy.rglob("checkpoint.safetensors")])
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            with started(copy, "train", *flags):  # and killed
+                _wait_for(lambda copy=copy: [*copy.rglob("checkpoint.safetensors")])
         done = type_in(copy, f"fsarctl train {' '.join(flags)}")
         assert ("going on from episode 100" in done.stderr) == (name == "killed")
         path = Path(done.stdout.split(": ")[1].strip())
@@ -261,21 +258,19 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(project: Path, t
 
 def test_ctrl_c_leaves_a_state_to_go_on_from(project: Path, tmp_path: Path) -> None:
     copy = copied(project, tmp_path / "copy")
-    words = [str(FSARCTL), "train", "--shots", "1", "--set", "train.episodes=100000"]
-    process = subprocess.Popen(words, cwd=copy, stderr=subprocess.PIPE, text=True)
-    _wait_for(lambda: [*copy.rglob("checkpoint.safetensors")])
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    words = ["train", "--shots", "1", "--set", "train.episodes=100000"]
+    with started(copy, *words) as process:
+        _wait_for(lambda: [*copy.rglob("checkpoint.safetensors")])
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in said
     assert "Traceback" not in said
     assert set(states(copy).values()) == {"done"}
     # What was done is gone on with.
-    process = subprocess.Popen(words, cwd=copy, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    said = process.stderr.readline() + process.stderr.readline()
-    process.kill()
-    process.communicate()
+    with started(copy, *words) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline() + process.stderr.readline()
     assert "going on from episode" in said
 
 
