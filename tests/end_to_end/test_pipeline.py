@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from built import BuiltOnce, copied
-from typed import type_in
+from typed import started, type_in
 
 FILE = """
 [datasets.shapes]

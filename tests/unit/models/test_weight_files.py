@@ -22,7 +22,7 @@ from fsarctl.models import activation, backbone
 from fsarctl.models.backbone import Weights, build_backbone, fitting, load_backbone
 from fsarctl.models.weight_file import plain_name, read_weights
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "transformers_clip.safetensors"
+GOLDEN = Path(__file__).parents[2] / "golden" / "transformers_clip.safetensors"
 """A small CLIPModel of transformers 5.24 with random weights; pictures, tokens, and their features."""
 SMALL = {
     "embed_dim": 8,
