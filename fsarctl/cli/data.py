@@ -10,6 +10,7 @@ from fsarctl.cli.command.options import CORES, Json, Shots, TimeLimit, Workers
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, print_line, print_table, say
 from fsarctl.errors import FsarctlError, InputError
+from fsarctl.progress import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -114,7 +115,7 @@ def check_datasets(
     checks: dict[str, DatasetCheck] = {}
     texts: dict[str, dict[str, TextCheck]] = {}
     refusals: list[tuple[str, str]] = []
-    counted = 0
+    unasked = 0
     for each in names:
         try:
             pipeline, episodes = _asked(session, each, shots, named=each == name)
@@ -124,7 +125,7 @@ def check_datasets(
                 split.split: pipeline.texts.check(each, split.split) for split in checks[each].splits
             }
             refusals += _too_long(pipeline, each, texts[each], episodes, session.flags)
-            counted += not episodes
+            unasked += not episodes
         except InputError as error:
             refusals.append((error.message, error.next_step))
     refusals += [refusal for check in checks.values() for split in check.splits for refusal in split.refusals]
@@ -136,7 +137,7 @@ def check_datasets(
         message, step = refusals[0]
         more = f" (and {len(refusals) - 1} more, see above)" if len(refusals) > 1 else ""
         raise InputError(message + more, next_step=step)
-    if counted == len(names):
+    if unasked == len(names):
         say("only counted: neither train.dataset nor eval.dataset is set, so no episodes are asked for")
     else:
         say("enough for the episodes that train and eval ask for")
@@ -281,7 +282,7 @@ def _findings(check: "DatasetCheck") -> Iterator[str]:
 def _too_small(found: "SmallClass") -> str:
     if found.what == "clips":
         return f"{found.label} ({found.has} of {found.needs})"
-    return f"{found.label} (its {found.has} groups cannot be parted)"
+    return f"{found.label} (its {counted(found.has, 'group')} cannot be parted)"
 
 
 def _groups(counts: Mapping[str, int]) -> str:

@@ -78,7 +78,7 @@ episodes = 1000
 val_episodes = 1000
 """
 EVAL = """\
-# Every number comes with its 95 % interval; more episodes make it narrower.
+# Every number comes with its 95 % interval; more clips make it narrower.
 [eval]
 dataset = "{name}"
 way = {way}

@@ -123,6 +123,9 @@ def test_check_as_json_has_every_name(project: Path) -> None:
         "smallest": {"label": "bow", "clips": 4},
         "empty_classes": [],
         "small_classes": [],
+        "groups": None,
+        "undescribed": ["bow", "wave [x]"],
+        "too_long": [],
     }
     test = k100["splits"][2]
     assert (test["classes"], test["expected"], test["found"]) == (24, 2400, 12)
@@ -247,3 +250,24 @@ def test_init_on_train_and_test_directories(tmp_path: Path) -> None:
     for root, clips in (("shared", "2         8      8"), ("apart", "2         4      4")):
         type_in(tmp_path, "init", root, "--force")
         assert clips in type_in(tmp_path, "data", "check").stdout
+
+
+def test_check_says_how_many_groups_a_class_has(project: Path) -> None:
+    pattern = "datasets.mine.group=(\\d)\\.mp4"
+    check = ("data", "check", "mine", "--set", pattern)
+    assert "mine/test: groups of a class: 4 in each of 2" in type_in(project, *check).stdout
+    told = json.loads(type_in(project, *check, "--json").stdout)
+    assert told["datasets"][0]["splits"][0]["groups"] == {"bow": 4, "wave [x]": 4}
+    without = json.loads(type_in(project, "data", "check", "mine", "--json").stdout)
+    assert without["datasets"][0]["splits"][0]["groups"] is None
+
+
+def test_check_refuses_a_class_of_one_group(project: Path) -> None:
+    done = type_in(project, "data", "check", "mine", "--set", "datasets.mine.group=^(bow|wave)", expect=3)
+    assert (
+        "class 'bow' has 1 group (of 4 clips), and 3 shot + 1 query that share no group need more"
+        in done.stderr
+    )
+    assert "classes too small: bow (its 1 group cannot be parted)" in done.stdout
+    done = type_in(project, "data", "check", "mine", "--set", "datasets.mine.group=([0-2])\\.mp4", expect=3)
+    assert "group = '([0-2])\\\\.mp4' gives no group for 'bow/3.mp4' and 1 more" in done.stderr
