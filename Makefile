@@ -28,7 +28,7 @@ test: setup
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 test-slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
 check: setup
 	$(BIN)/ruff check

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from built import BuiltOnce, built_in
+from typed import type_in
 
 # Several test processes share the cores; OpenMP threads on top of them make each other slower, not faster.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +23,29 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def built_once(tmp_path_factory: pytest.TempPathFactory) -> BuiltOnce:
     """``built_once(name, build)``: the folder that ``build`` filled, for all processes that run tests."""
     return built_in(tmp_path_factory)
+
+
+SHAPES = """
+[datasets.shapes]
+kind = "shapes"
+clips_per_class = 6
+[model]
+backbone = "tiny"
+weights = "shipped"
+visual_layers = 1
+text_layers = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def shapes(built_once: BuiltOnce) -> Path:
+    """A project with six clips of each class of *shapes*, rendered and extracted; others begin as copies."""
+
+    def build(folder: Path) -> None:
+        (folder / "fsarctl.toml").write_text(SHAPES)
+        type_in(folder, "fsarctl extract")
+
+    return built_once("shapes", build)
 
 
 @pytest.fixture(scope="session")

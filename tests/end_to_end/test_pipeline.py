@@ -49,10 +49,11 @@ def states(project: Path, flags: str = "") -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def project(built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(shapes: Path, built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose four commands have run once."""
 
     def build(folder: Path) -> None:
+        copied(shapes, folder)
         (folder / "fsarctl.toml").write_text(FILE)
         for command in ("describe", "extract", "train", "eval --shots 1 3 5"):
             type_in(folder, f"fsarctl {command}")

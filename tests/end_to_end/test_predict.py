@@ -28,7 +28,7 @@ from fsarctl.stages.predict import Ready, Setup
 FILE = """
 [datasets.shapes]
 kind = "shapes"
-clips_per_class = 4
+clips_per_class = 6
 [model]
 backbone = "tiny"
 weights = "shipped"
@@ -91,10 +91,11 @@ def answers(ready: Ready, *clips: str) -> list[Prediction]:
 
 
 @pytest.fixture(scope="module")
-def project(built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(shapes: Path, built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with adapters for 1 and 3 shots, evaluated with each query alone."""
 
     def build(folder: Path) -> None:
+        copied(shapes, folder)
         (folder / "fsarctl.toml").write_text(FILE)
         type_in(folder, "fsarctl run --shots 1 3")
 

@@ -52,11 +52,20 @@ def numbers(project: Path, flags: str = "") -> dict[str, Any]:
     return dict(json.loads(type_in(project, f"fsarctl report --json {flags}").stdout))
 
 
+def interval_of(result: dict[str, Any]) -> str:
+    """The interval that tables tell: over episodes, or in brackets over what is said."""
+    if result["headline"] == "episodes":
+        return f"± {100 * result['half_width']:.1f}"
+    told = result["intervals"][result["headline"]]
+    return f"[{100 * told['low']:.1f}, {100 * told['high']:.1f}]"
+
+
 @pytest.fixture(scope="module")
-def project(built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(shapes: Path, built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that is evaluated at one and two shots."""
 
     def build(folder: Path) -> None:
+        copied(shapes, folder)
         (folder / "fsarctl.toml").write_text(FILE)
         type_in(folder, "fsarctl run")
 
@@ -97,9 +106,9 @@ def test_the_page_has_the_numbers_of_the_results(project: Path) -> None:
     assert len(results) == 4
     for result in results:
         accuracy = f"{100 * result['accuracy']:.1f}"
-        told = result["intervals"][result["headline"]]
-        interval = f"[{100 * told['low']:.1f}, {100 * told['high']:.1f}]"
-        assert f'<span class="number">{accuracy}</span> <span class="half">{interval}</span>' in page
+        assert (
+            f'<span class="number">{accuracy}</span> <span class="half">{interval_of(result)}</span>' in page
+        )
     told = {(each["shot"], each["model"]): each for each in numbers(project)["results"]}
     for result in results:
         row = told[result["shot"], result["model"]]
@@ -216,8 +225,8 @@ def test_more_in_the_store_is_more_in_the_report(copy: Path) -> None:
     )
     type_in(copy, "fsarctl report")
     page = (copy / "report.html").read_text(encoding="utf-8")
-    accuracy = table["rows"][1]["results"][0]["accuracy"]
-    assert f"{100 * accuracy:.1f} ±" in page
+    found = table["rows"][1]["results"][0]
+    assert f"{100 * found['accuracy']:.1f} {interval_of(found)}" in page
     assert "Two ways" in page
     # The pictures and the adapters that they were drawn with are in use, and gc leaves them.
     (copy / "fsarctl.toml").write_text(re.sub(r"\[datasets.mine\].*?(?=\n\[)", "", FILE, flags=re.DOTALL))

@@ -51,7 +51,7 @@ class Recorder:
         self.reach = Reach()
         self._tree = tree
         self._coverage = Coverage(
-            data_file=None, config_file=False, include=[f"{tree / room}/*.py" for room in rooms]
+            data_file=None, config_file=False, include=[f"{tree / room}/**" for room in rooms]
         )
         self._failed: set[str] = set()
         self._coverage.start()
