@@ -123,11 +123,13 @@ class Leases:
             except FileNotFoundError:
                 continue  # its build has just ended
             except (OSError, ValueError, KeyError, TypeError) as error:
-                self._reporter.note(f"The lease {path} is void: it cannot be read ({type(error).__name__}).")
+                self._reporter.note(
+                    f"The lease {path} holds no longer: it cannot be read ({type(error).__name__})."
+                )
                 continue
             if not held.process.is_alive if held.process.is_here else silent_s > SILENT_S:
                 path.unlink(missing_ok=True)
-                self._reporter.note(f"The lease of {held.process} (to make {held.what}) is void: it is gone.")
+                self._reporter.note(f"{held.process} (to make {held.what}) is gone, and its lease with it.")
                 continue
             yield held
 

@@ -113,6 +113,8 @@ def _other_kind(text: str, lines: Sequence[Line]) -> tuple[str, tuple[str, ...],
         return "HTML", (), ()
     if re.search(r"</(html|table|tr|td|ul|ol|li|div|p|option|span|a)>", text, re.IGNORECASE):
         return "HTML", (), ()
+    if re.match(r"<([\w:.-]+)(\s[^<>]*)?>", first) and re.search(r"</[\w:.-]+>\s*$", text):
+        return "XML", (), ()
     if first.startswith("version https://git-lfs"):
         return "a Git LFS pointer, whose content was not fetched (git lfs pull)", (), ()
     return None

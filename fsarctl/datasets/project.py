@@ -78,7 +78,10 @@ class ProjectData:
         labels = dataset.labels(split)
         if labels:
             return labels
-        table, other = f"[datasets.{toml_key(name)}]", "or name another dataset"
+        setting = (
+            "eval.dataset" if split == self._config.eval.split and name == self.novel else "train.dataset"
+        )
+        table, other = f"[datasets.{toml_key(name)}]", f"or name another dataset: --set {setting}=NAME"
         if dataset.expected.get(split):
             raise InputError(
                 f"dataset {name!r} has no video of any {split} class",

@@ -89,9 +89,13 @@ def remarks(document: Mapping[str, Any]) -> list[str]:
             f"{several}, {document['query_mode']} queries; {legend(numbers)}"
         )
     against = {row["against"] for row in document["rows"] if row["against"] != row["name"]}
-    if any(each["difference"] is not None for row in document["rows"] for each in row["results"]):
+    differing = [
+        each for row in document["rows"] for each in row["results"] if each["difference"] is not None
+    ]
+    if differing:
         whom = f"{next(iter(against))!r}" if len(against) == 1 else "each row's baseline"
-        remarks.append(f"difference: paired, from {whom}; * p < 0.05 over clips")
+        over = legend(differing, "difference_")
+        remarks.append(f"difference: paired, from {whom}; {over}; * p < 0.05 over clips")
     if seeds > 1 and remarks:
         remarks[-1] += ", and 0 outside the 95 % interval over seeds (other trainings) too"
         remarks.append("single seeds: " + "; ".join(_single_seeds(document)))

@@ -93,6 +93,7 @@ OTHERS = {
     "HTML": "<html><body><ul><li>abseiling</li><li>air drumming</li></ul></body></html>\n",
     "a piece of HTML": "<ul>\n<li>abseiling</li>\n<li>air drumming</li>\n</ul>\n",
     "XML": '<?xml version="1.0"?>\n<labels><label>abseiling</label></labels>\n',
+    "XML of its own kind": "<annotation><label>abseiling</label></annotation>\n",
     "broken JSON": '{"abseiling": 0,\n "air drumming": }\n',
     "numbers": "0\n1\n2\n",
     "videos with numbers": "r1.mp4 0\nr2.mp4 0\nb1.mp4 1\n",
