@@ -144,5 +144,6 @@ def _evaluate(
         "clips_failed": len(store.names) - clips,
         **told,
         "trainable_parameters": sum(each.numel() for each in scorer.trainable_parameters()),
+        **({"remarks": list(remarks)} if (remarks := scorer.backbone.remarks) else {}),
     }
     write_result(build.folder, predictions, store.names, facts)

@@ -4,7 +4,7 @@ describe and extract make one unit per dataset split, so that a change of the te
 nothing; train makes one per shot; evaluate one per shot and model.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -20,6 +20,7 @@ from fsarctl.datasets.project import ProjectData
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.execution.device import Machine
 from fsarctl.methods.build import require_layers, text_use
+from fsarctl.methods.weights import check_weights, look_for_weights
 from fsarctl.models.catalogue import stored_side
 from fsarctl.models.strategies import TITLES
 from fsarctl.progress import Reporter
@@ -433,4 +434,17 @@ class Pipeline:
         return self._units[slot]
 
     def _with_options(self, unit: Unit, *options: Option) -> Unit:
-        return replace(unit, command=unit.command.with_options(*options, *self._options.flags))
+        foresee = self._foreseen.get(unit.stage)
+        return replace(
+            unit, command=unit.command.with_options(*options, *self._options.flags), foresee=foresee
+        )
+
+    @cached_property
+    def _foreseen(self) -> Mapping[str, Callable[[], Sequence[str]]]:
+        """Stage -> what it foresees: some cannot go on without the weights, others are of no use then."""
+        model = self._config.model
+        needing = dict.fromkeys(
+            (train.STAGE, evaluate.STAGE, shortcut.STAGE), lambda: check_weights(model, self.root)
+        )
+        leading = dict.fromkeys((render.STAGE, extract.STAGE), lambda: look_for_weights(model, self.root))
+        return {**needing, **leading}

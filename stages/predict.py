@@ -209,6 +209,8 @@ class Setup:
             model.load_adapter_state(load_file(adapters.artifact.path / ADAPTERS))
         elif random := config.model.random_if_frozen:
             self.reporter.note(f"warning: without adapters {random}")
+        for remark in model.backbone.remarks:
+            self.reporter.note(f"warning: {remark}")
         shot: dict[str, JSON] = {"shot": adapters.shot if adapters else None}
         settings = {
             f"model.{name}": each for name, each in model_key(config.model, root, adapters=adapted)[0].items()

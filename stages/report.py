@@ -208,7 +208,8 @@ class Report:
             "1 class of this split has" if len(missing) == 1 else f"{len(missing)} classes of this split have"
         )
         lacks = f"{some} no clips: {', '.join(missing)}"
-        return [*self._pipeline.warnings(), *([lacks] if missing else [])]
+        remarks = dict.fromkeys(remark for each in self._found.values() for remark in each.result.remarks)
+        return [*self._pipeline.warnings(), *remarks, *([lacks] if missing else [])]
 
     @property
     def _text_slot(self) -> str:

@@ -78,6 +78,7 @@ class Store:
         self._reporter = reporter
         self._project = project or self.root.parent
         self._patience_s = patience_s
+        self._said: set[str] = set()
         self._shelf = Shelf(self.root, reporter)
         self._hashes = HashMemory(self.root / "hashes.sqlite", reporter, rehash=rehash)
         self._leases = Leases(self.root / "leases", reporter)
@@ -164,6 +165,7 @@ class Store:
 
         Raises:
             UpstreamError: with ``upstream`` False, something is not done; nothing was made then.
+            FsarctlError: a build is foreseen to fail; nothing was made then.
             IntegrityError, InputError, LockError: see ``realise``; what was made before is kept.
         """
         wanted = list(units)
@@ -177,6 +179,8 @@ class Store:
                 raise self._upstream_error(first, undone, look)
             ordered = [unit for unit in ordered if look.identity(unit) in given]
         repeated = {look.identity(unit) for unit in again}
+        anew = given if force else repeated
+        self._foresee([u for u in ordered if look.identity(u) in anew or look.artifact(u) is None])
         with self._leases.hold() as lease:
             return [
                 self._realise(
@@ -188,6 +192,15 @@ class Store:
                 )
                 for unit in ordered
             ]
+
+    def foresee(self, units: Iterable[Unit]) -> None:
+        """Says what units that are not done, and what they read, foresee of their builds.
+
+        Raises:
+            FsarctlError: a build is foreseen to fail.
+        """
+        look = self._look()
+        self._foresee([unit for unit in look.order(units) if look.artifact(unit) is None])
 
     def artifacts(self) -> list[Artifact]:
         """Every artifact, by stage, slot and age."""
@@ -298,6 +311,14 @@ class Store:
             self._projects.give_up([*found.given_up, *(name_of(each.path) for each in removed)])
             self._shelf.empty_trash()
         return removed
+
+    def _foresee(self, due: Sequence[Unit]) -> None:
+        # What is wanted may be refused, where what it reads is only told: so it comes first.
+        for unit in reversed(due):
+            for remark in unit.foresee() if unit.foresee else ():
+                if remark not in self._said:
+                    self._said.add(remark)
+                    self._reporter.note(f"warning: {remark}")
 
     def _look(self) -> Snapshot:
         return Snapshot(self._hashes, self._get)

@@ -70,6 +70,8 @@ class Unit:
     made: kept and verified like the others, but not part of the digest that others depend on. ``reuses``:
     its build may take parts of earlier artifacts of its stage, so these are worth keeping until it is made.
     ``apart``: it keeps one core busy for long, so that several are better made beside each other.
+    ``foresee`` is called before anything is made for it, upstream included: it raises what would stop the
+    build later, and returns what should be said.
     """
 
     stage: str
@@ -82,3 +84,4 @@ class Unit:
     aside: tuple[str, ...] = ()
     reuses: bool = False
     apart: bool = False
+    foresee: Callable[[], Sequence[str]] | None = None

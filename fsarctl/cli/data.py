@@ -111,6 +111,8 @@ def check_datasets(
         InputError: a dataset cannot be read, or its classes are too few or too small; everything is
             printed before.
     """
+    from fsarctl.methods.weights import look_for_weights
+
     names = [name] if name else list(session.settings.config.datasets)
     checks: dict[str, DatasetCheck] = {}
     texts: dict[str, dict[str, TextCheck]] = {}
@@ -129,8 +131,10 @@ def check_datasets(
         except InputError as error:
             refusals.append((error.message, error.next_step))
     refusals += [refusal for check in checks.values() for split in check.splits for refusal in split.refusals]
+    weights = look_for_weights(session.settings.config.model, session.settings.root)
+    session.warn(weights)
     if as_json:
-        print_json(_document(session, checks, texts, refusals))
+        print_json(_document(session, checks, texts, refusals, weights))
     elif checks:
         _print(checks, texts, refusals)
     if refusals:
@@ -204,6 +208,7 @@ def _document(
     checks: dict[str, "DatasetCheck"],
     texts: Mapping[str, Mapping[str, "TextCheck"]],
     refusals: list[tuple[str, str]],
+    weights: Sequence[str],
 ) -> dict[str, Any]:
     datasets = []
     for name, check in checks.items():
@@ -223,7 +228,13 @@ def _document(
         ]
         datasets.append({"name": name, "kind": config.kind, "root": config.root, **content})
     errors = [{"message": message, "next_step": step} for message, step in refusals]
-    return {"schema": "fsarctl.data-check/1", "ready": not errors, "errors": errors, "datasets": datasets}
+    return {
+        "schema": "fsarctl.data-check/1",
+        "ready": not errors,
+        "errors": errors,
+        "weights": list(weights),
+        "datasets": datasets,
+    }
 
 
 def _print(

@@ -20,7 +20,7 @@ PACKAGES = ("torch", "open_clip_torch", "decord", "av", "zarr", "numpy", "httpx2
 def doctor(session: Session, as_json: Json = False) -> None:
     """What this machine and this project have: versions, devices, weights, keys."""
     from fsarctl.execution.device import gpu_name
-    from fsarctl.methods.weights import weight_files
+    from fsarctl.methods.weights import require_weights_here, weight_files
 
     settings = session.settings
     findings = {
@@ -36,12 +36,14 @@ def doctor(session: Session, as_json: Json = False) -> None:
         "OPENAI_API_KEY": "set" if os.environ.get("OPENAI_API_KEY") else "not set",
     }
     try:
+        remarks = require_weights_here(settings.config.model, settings.root)
         files = weight_files(settings.config.model, settings.root)
         findings["weights"] += "".join(
             f" ({path.stat().st_size / 1e6:.1f} MB)" for path in [*files.values()][:1]
         )
+        findings["weights"] += "".join(f"; {remark}" for remark in remarks)
     except FsarctlError as error:
-        findings["weights"] += f": {error.message}"
+        findings["weights"] += f": {error.message}. {error.next_step}"
     if as_json:
         print_json({"schema": "fsarctl.doctor/1", **findings})
         return

@@ -71,16 +71,20 @@ class Scheduler:
         """Make every goal that can be made, with all that it needs; gives why the others failed, by title.
 
         Raises:
-            FsarctlError: what several goals share could not be made.
+            FsarctlError: what several goals share could not be made, or all are foreseen to fail.
         """
         states, _ = self.store.survey([goal.unit for goal in goals])
         if all(state.name == "done" for state in states):
             self.reporter.note(f"nothing to do: {counted(len(goals), 'run')} up to date")
             return {}
-        broken = self._goals_beside(goals) if self.jobs > 1 else {}
+        hopeless = self._hopeless(goals)
+        possible = [goal for goal in goals if goal.title not in hopeless]
+        broken = self._goals_beside(possible) if self.jobs > 1 else {}
         failures: dict[str, str] = {}
         for number, goal in enumerate(goals, start=1):
-            reason = next((broken[each] for each in _commands(goal) if each in broken), "")
+            reason = hopeless.get(goal.title) or next(
+                (broken[each] for each in _commands(goal) if each in broken), ""
+            )
             if not reason:
                 if self.jobs == 1:
                     self.reporter.note(f"[{number}/{len(goals)}] {goal.title}")
@@ -89,6 +93,22 @@ class Scheduler:
                 failures[goal.title] = reason
                 self.reporter.note(f"failed: {goal.title}: {reason}")
         return failures
+
+    def _hopeless(self, goals: Sequence[Goal]) -> dict[str, str]:
+        """Which goals are foreseen to fail, by title, and why.
+
+        Raises:
+            FsarctlError: all of them are; it is what the last one says.
+        """
+        hopeless: dict[str, str] = {}
+        for goal in goals:
+            try:
+                self.store.foresee([goal.unit])
+            except FsarctlError as error:
+                hopeless[goal.title] = error.message
+                if len(hopeless) == len(goals):
+                    raise
+        return hopeless
 
     def _attempt(self, unit: Unit) -> str:
         """Make one goal; "" or why it failed."""
@@ -127,6 +147,7 @@ class Scheduler:
         A command is due once none of the units that it makes waits for another. What waits after the last
         wave is downstream of a failure.
         """
+        self.store.foresee(units)
         everything = [state.unit for state in self.store.plan(units)]
         self.store.realise_all([unit for unit in everything if not unit.apart])
         given = {id(unit): unit for unit in everything}

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from fsarctl.config.paths import located
 from fsarctl.config.tables import ModelConfig
-from fsarctl.errors import ConfigError, InputError
+from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import TINY
 from fsarctl.models.sharded import shards_of
 
-__all__ = ["check_weights", "require_weights_here", "weight_files"]
+__all__ = ["check_weights", "look_for_weights", "require_weights_here", "weight_files"]
 
 
 def weight_files(model: ModelConfig, root: Path) -> dict[str, Path]:
@@ -78,6 +78,14 @@ def require_weights_here(model: ModelConfig, root: Path) -> tuple[str, ...]:
 
         require_here(model.backbone, model.weights, root)
     return check_weights(model, root)
+
+
+def look_for_weights(model: ModelConfig, root: Path) -> tuple[str, ...]:
+    """What a user should know of the weights, that they are missing or no weights included."""
+    try:
+        return require_weights_here(model, root)
+    except FsarctlError as error:
+        return (f"{error.message}. {error.next_step}",)
 
 
 @cache

@@ -57,15 +57,15 @@ def settle_activation(
     other = twin(name)
     if other is None:
         return []
-    own = bool(configuration.get("quick_gelu", False))
+    own = _called(bool(configuration.get("quick_gelu", False)))
     known = [
         f"{_called(kind)} for {', '.join(tags[:NAMED])}{' and others' if len(tags) > NAMED else ''}"
         for kind in (True, False)
         if (tags := [tag for tag, quick in published.items() if quick == kind])
     ]
     return [
-        f"{path} does not say whether it was trained with QuickGELU or GELU: it fits both {name} and {other},"
-        f" whose features differ. model.backbone decides, and {name} takes it for {_called(own)}. What would"
+        f"{path.name} does not say whether it was trained with QuickGELU or GELU: it fits both {name} and"
+        f" {other}, whose features differ. model.backbone decides, and {name} takes it for {own}. What would"
         " tell: the config.json or open_clip_config.json that it came with, put beside it; or who trained it"
         + (f" ({'; '.join(known)})" if known else "")
     ]

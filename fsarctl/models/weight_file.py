@@ -146,7 +146,7 @@ def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
         if not found:
             break
         if len(found) > 1:
-            remarks.append(f"{path} holds {' and '.join(found)}; {found[0]} is read")
+            remarks.append(f"{path.name} holds {' and '.join(found)}; {found[0]} is read")
         content = held[found[0]]
     entries = dict(content) if isinstance(content, Mapping) else {}
     others = [str(name) for name, value in entries.items() if not isinstance(value, Tensor)]

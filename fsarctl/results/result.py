@@ -45,6 +45,11 @@ class Result:
     predictions: Predictions
 
     @property
+    def remarks(self) -> Sequence[str]:
+        """What a user should know of the weights that it was made with."""
+        return tuple(self.record.get("remarks", ()))
+
+    @property
     def accuracy(self) -> Estimate:
         """Mean over episodes and its interval, 0 to 1."""
         return estimate(self.predictions.episode_accuracies)

@@ -221,7 +221,10 @@ class Session:
         artifacts = {each.unit.slot: each.artifact for each in outcomes}
         chosen = [artifacts[unit.slot] for unit in results]
         loaded = [(artifact, load_result(artifact.path)) for artifact in chosen]
-        print_results(loaded, warnings, undescribed, as_json=as_json)
+        remarks = list(dict.fromkeys(remark for _, each in loaded for remark in each.remarks))
+        if not any(each.made for each in outcomes):  # what is made now has said it itself
+            self.warn(remarks)
+        print_results(loaded, [*warnings, *remarks], undescribed, as_json=as_json)
 
     def warn(self, warnings: Sequence[str]) -> None:
         """Say what makes results other than they seem, before the work that leads to them."""
