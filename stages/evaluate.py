@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsarctl.artifacts import JSON, Build, Unit
+from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.tables import EvalConfig, ModelConfig
 from fsarctl.datasets.groups import groups_key
@@ -13,12 +13,14 @@ from fsarctl.execution.device import Machine
 if TYPE_CHECKING:
     from fsarctl.episodes.scoring import Shared
 
-__all__ = ["FROZEN", "unit"]
+__all__ = ["FROM_FILE", "FROZEN", "STAGE", "unit"]
 
 STAGE = "evaluate"
 VERSION = 4
 ADAPTERS = "adapters.safetensors"
 FROZEN = "frozen"
+FROM_FILE = "adapters from "
+"""How the name of a result begins whose adapters no training of this project made."""
 RECORDED = ("way", "query", "query_mode", "episodes", "seed", "split")
 
 
@@ -31,8 +33,8 @@ def unit(
     root: Path,
     frames: Unit,
     text: Unit,
-    adapters: Unit | None,
-    seen: Sequence[str],
+    adapters: Unit | Path | None,
+    seen: Sequence[str] | None,
     expected: int,
     empty: Sequence[str],
     groups: Mapping[str, str] | None = None,
@@ -41,42 +43,48 @@ def unit(
 ) -> Unit:
     """The episodes of ``dataset`` scored with ``adapters``, or with the frozen backbone when None.
 
-    ``seen`` are classes that the adapters were trained or chosen on; the result names them, since they
-    are not novel. ``expected`` is how many clips the split should have, and ``empty`` are classes without
-    any; the result says both. ``groups`` (clip -> group) are what episodes keep apart. ``shared`` is for the
-    evaluations at other shots too. Both models score the same episodes, so they can be paired. The artifact
-    is a result, see ``fsarctl.results.result``.
+    ``adapters`` are a train unit's or a file's, which enters the key with its content; the result is named
+    after the file. ``seen`` are classes that the adapters were trained or chosen on, None if nobody knows;
+    the result names them, since they are not novel. ``expected`` is how many clips the split should have, and
+    ``empty`` are classes without any; the result says both. ``groups`` (clip -> group) are what episodes keep
+    apart. ``shared`` is for the evaluations at other shots too. Both models score the same episodes, so they
+    can be paired. The artifact is a result, see ``fsarctl.results.result``.
     """
     from fsarctl.methods.build import model_key
 
     settings, files = model_key(model, root, adapters=adapters is not None)
-    name = model.trained_name if adapters else FROZEN
+    file = adapters if isinstance(adapters, Path) else None
+    name = FROM_FILE + file.name if file else model.trained_name if adapters else FROZEN
     key: dict[str, JSON] = {field: getattr(config, field) for field in RECORDED}
-    upstream: dict[str, Unit] = {"text": text, "frames": frames}
-    if adapters:
+    upstream: dict[str, Unit | Files] = {"text": text, "frames": frames}
+    if isinstance(adapters, Unit):
         upstream["adapters"] = adapters
+    elif file:
+        upstream["adapters"] = Files({"adapters": file})
 
     def build(build: Build) -> None:
         facts: dict[str, JSON] = {
             "clips_expected": expected,
             "classes_missing": list(empty),
-            "classes_seen_in_training": list(seen),
+            "classes_seen_in_training": None if seen is None else list(seen),
             **({"groups": len(set(groups.values()))} if groups is not None else {}),
         }
-        _evaluate(build, dataset, shot, config, model, root, name, facts, groups, machine, shared)
+        _evaluate(build, dataset, shot, config, model, root, name, facts, groups, machine, shared, file)
 
+    options = [Option("--shots", (str(shot),), several=True)]
+    options += [Option("--adapters", (str(file),))] if file else []
     return Unit(
         stage=STAGE,
         version=VERSION,
         slot=f"eval {dataset} {shot}-shot {name}",
-        command=Command("eval", (Option("--shots", (str(shot),), several=True),)),
+        command=Command("eval", tuple(options)),
         apart=True,
         config={
             **key,
             "shot": shot,
             "model": settings,
             "adapted": adapters is not None,
-            "seen": list(seen),
+            "seen": None if seen is None else list(seen),
             "expected": expected,
             "empty": list(empty),
             **groups_key(groups),
@@ -98,12 +106,14 @@ def _evaluate(
     groups: Mapping[str, str] | None,
     machine: Machine,
     shared: "Shared | None",
+    file: Path | None,
 ) -> None:
     from safetensors.torch import load_file
 
     from fsarctl.episodes.evaluator import evaluate_episodes
     from fsarctl.episodes.split_loader import load_episodes
     from fsarctl.frames.frame_store import FrameStore
+    from fsarctl.methods.adapter_file import load_adapter_file
     from fsarctl.methods.build import build_model
     from fsarctl.results.result import write_result
 
@@ -111,7 +121,12 @@ def _evaluate(
     device = machine.choose_device()
     build.record("device", str(device))
     scorer = build_model(model, root, frames=store.frames, adapters=name != FROZEN, seed=0, device=device)
-    if name != FROZEN:
+    remarks = list(scorer.backbone.remarks)
+    if file:
+        found = load_adapter_file(scorer, file, model)
+        remarks += found.remarks
+        told = {**told, "adapters": {"file": file.name, "layout": found.layout, **_digest_of(build)}}
+    elif name != FROZEN:
         scorer.load_adapter_state(load_file(build.inputs["adapters"] / ADAPTERS))
     loader = load_episodes(
         scorer,
@@ -144,6 +159,10 @@ def _evaluate(
         "clips_failed": len(store.names) - clips,
         **told,
         "trainable_parameters": sum(each.numel() for each in scorer.trainable_parameters()),
-        **({"remarks": list(remarks)} if (remarks := scorer.backbone.remarks) else {}),
+        **({"remarks": remarks} if remarks else {}),
     }
     write_result(build.folder, predictions, store.names, facts)
+
+
+def _digest_of(build: Build) -> dict[str, JSON]:
+    return {"sha256": build.digests["adapters"]["adapters"]}

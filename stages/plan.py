@@ -227,6 +227,39 @@ class Pipeline:
         self.data.require_evaluation(shots)
         return self._evaluations(shots)
 
+    def evaluate_file(self, shots: Iterable[int], adapters: Path) -> list[Unit]:
+        """For each shot the frozen backbone (if eval.frozen) and the adapters of a file; nothing is trained.
+
+        Raises:
+            ConfigError, InputError: as ``evaluate``; or there is no such file.
+        """
+        if not adapters.is_file():
+            raise InputError(
+                f"there is no file {adapters}",
+                next_step="Name adapters.safetensors of a train artifact, or a released checkpoint.",
+            )
+        shots = list(shots)
+        self._require_model()
+        self.data.require_evaluation(shots)
+        frozen = [evaluate.FROZEN] if self._config.eval.frozen else []
+        shared: Shared | None = {} if len(shots) > 1 else None
+        return [
+            unit
+            for shot in shots
+            for unit in (
+                *(self._evaluate(shot, name, shared) for name in frozen),
+                self._evaluate(shot, evaluate.FROM_FILE + adapters.name, file=adapters.absolute()),
+            )
+        ]
+
+    def warnings_of_file(self, adapters: Path) -> list[str]:
+        """Why results of a file's adapters are not what they seem."""
+        return [
+            f"which classes the adapters of {adapters.name} were trained and chosen on is not known here, nor"
+            f" whether those of {self.novel} are new to them",
+            *self.texts.warnings([(self.novel, self._config.eval.split)]),
+        ]
+
     def result(self, shot: int) -> Unit:
         """The evaluation of the strategy's model alone; refused like ``train`` and ``evaluate``."""
         self._require_run(shot)
@@ -337,7 +370,10 @@ class Pipeline:
             ),
         )
 
-    def _evaluate(self, shot: int, name: str, shared: "Shared | None" = None) -> Unit:
+    def _evaluate(
+        self, shot: int, name: str, shared: "Shared | None" = None, file: Path | None = None
+    ) -> Unit:
+        own = name != evaluate.FROZEN and file is None
         split = self._config.eval.split
         return self._once(
             f"evaluate {shot} {name}",
@@ -349,8 +385,8 @@ class Pipeline:
                 root=self._settings.root,
                 frames=self._frames(self.novel, split),
                 text=self._text(self.novel, split),
-                adapters=self._train(shot) if name != evaluate.FROZEN else None,
-                seen=self.data.seen() if name != evaluate.FROZEN else [],
+                adapters=self._train(shot) if own else file,
+                seen=self.data.seen() if own else None if file else [],
                 expected=sum(self.data.dataset(self.novel).expected[split].values()),
                 empty=self.data.dataset(self.novel).empty_classes(split),
                 groups=self.data.groups(self.novel, split),

@@ -16,6 +16,8 @@ from fsarctl.config.sources import Settings
 from fsarctl.errors import ConfigError, FsarctlError, InputError, UpstreamError
 from fsarctl.execution.device import Machine
 from fsarctl.stages import illustrate
+from fsarctl.stages.evaluate import FROM_FILE
+from fsarctl.stages.evaluate import STAGE as EVALUATE
 from fsarctl.stages.plan import Pipeline
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ class Report:
             "backbone": settings.config.model.backbone,
             "episodes": {name: record[name] for name in SHARED} | {"classes": len(record["classes"])},
             "warnings": self._warnings(record["classes_missing"]),
-            "results": sections.result_rows(found),
+            "results": sections.result_rows([*found, *self._from_files(found)]),
             "missing": _lines(u.command for u in self._units if u.slot not in self._found),
             "paper": paper_numbers(settings, benchmark),
             "published": published_on(settings, benchmark),
@@ -173,6 +175,17 @@ class Report:
 
         pairs = [(unit.slot, self._source.store.find(unit)) for unit in units]
         return {slot: Found.load(artifact) for slot, artifact in pairs if artifact is not None}
+
+    def _from_files(self, found: "Sequence[Found]") -> "list[Found]":
+        """Results of `eval --adapters` on the same episodes, the newest of each file."""
+        from fsarctl.report.sections import Found
+        from fsarctl.results.result import same_episodes
+
+        named = f"-shot {FROM_FILE}"
+        store = self._source.store
+        slots = {a.manifest.slot: a for a in store.artifacts() if a.manifest.stage == EVALUATE}
+        others = [Found.load(store.checked(each)) for slot, each in sorted(slots.items()) if named in slot]
+        return [each for each in others if any(same_episodes(each.result, own.result) for own in found)]
 
     def _why_nothing(self) -> str:
         """Why no result is found: without what went into a result it cannot be told from another's."""

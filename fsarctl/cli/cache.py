@@ -91,7 +91,7 @@ def collect(
     )
     choice: dict[str, Any] = {
         "keep": () if sweeps else KEPT_STAGES,
-        "newest": _label_lists(session),
+        "newest": _asked_for(session),
         "forget": forget,
         "unclaimed": unclaimed,
     }
@@ -135,12 +135,17 @@ def _say_kept(kept: "Sequence[Kept]") -> None:
         say(f"kept: {_extent([each for each in kept if each.whom == whom])}, for {whom}")
 
 
-def _label_lists(session: Session) -> list[tuple[str, str]]:
-    """The answers to `describe --labels`: no setting names them, but somebody asked for them."""
-    from fsarctl.stages.describe import LABEL_LIST, STAGE
+def _asked_for(session: Session) -> list[tuple[str, str]]:
+    """Answers to `describe --labels` and `eval --adapters`: no setting names them, but somebody asked."""
+    from fsarctl.stages import describe, evaluate
 
-    slots = {each.manifest.slot for each in session.store.artifacts() if each.manifest.stage == STAGE}
-    return [(STAGE, slot) for slot in sorted(slots) if slot.startswith(LABEL_LIST)]
+    slots = sorted({(each.manifest.stage, each.manifest.slot) for each in session.store.artifacts()})
+    return [
+        (stage, slot)
+        for stage, slot in slots
+        if (stage == describe.STAGE and slot.startswith(describe.LABEL_LIST))
+        or (stage == evaluate.STAGE and f"-shot {evaluate.FROM_FILE}" in slot)
+    ]
 
 
 def _print_artifacts(artifacts: Sequence["Artifact"], *, as_json: bool) -> None:

@@ -1,5 +1,10 @@
 """`fsarctl eval`: accuracy on episodes of novel classes."""
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from fsarctl.cli.command.options import Dataset, Device, DryRun, Force, Json, Memory, Shots, Spill
 from fsarctl.cli.command.session import Session, command
 from fsarctl.execution.device import Machine
@@ -15,18 +20,28 @@ def evaluate(
     device: Device = "auto",
     memory: Memory = None,
     spill: Spill = 16.0,
+    adapters: Annotated[
+        Path | None,
+        typer.Option(
+            "--adapters",
+            metavar="FILE",
+            help="Instead of the adapters trained here: a released Task-Adapter++ checkpoint, or"
+            " adapters.safetensors of another project. Nothing is trained.",
+        ),
+    ] = None,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Score episodes of novel classes, and print accuracy with its 95 % interval."""
     pipeline = session.pipeline(dataset=dataset, machine=Machine(device, memory, spill))
-    units = pipeline.evaluate(session.shots(shots, "eval"))
+    chosen = session.shots(shots, "eval")
+    units = pipeline.evaluate_file(chosen, adapters) if adapters else pipeline.evaluate(chosen)
     session.make_results(
         units,
         units,
         upstream=False,
-        warnings=pipeline.warnings(),
+        warnings=pipeline.warnings_of_file(adapters) if adapters else pipeline.warnings(),
         undescribed=pipeline.undescribed,
         dry_run=dry_run,
         force=force,

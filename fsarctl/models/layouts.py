@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fsarctl.errors import InputError
 
-__all__ = ["Layout", "arrange", "layout_of"]
+__all__ = ["NO_WEIGHT", "Layout", "arrange", "layout_of"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def arrange(
     layout = layout_of(state, what)
     sources = {name: layout.sources(name) for name in wanted}
     expected = {source for names in sources.values() for source in names}
-    held = {name for name in state if not IGNORED.search(name)}
+    held = {name for name in state if not NO_WEIGHT.search(name)}
     problems = [f"{name} is missing" for name in sorted(expected - held)]
     problems += [f"{name} is unknown" for name in sorted(held - expected)]
     arranged: dict[str, Tensor] = {}
@@ -91,7 +91,7 @@ def arrange(
 
 
 # A mask and positions, which older versions kept as if they were weights, and the bias of a loss.
-IGNORED = re.compile(r"(^|\.)(attn_mask|position_ids|logit_bias)$")
+NO_WEIGHT = re.compile(r"(^|\.)(attn_mask|position_ids|logit_bias)$")
 
 NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Anything else is weights packed by a scheme of its own."""

@@ -122,9 +122,10 @@ def intervals_as_json(intervals: Mapping[str, Interval]) -> dict[str, Any]:
     }
 
 
-def load_result(folder: Path) -> Result:
-    """Read what ``write_result`` wrote."""
+def load_result(folder: Path, *, called: str = "") -> Result:
+    """Read what ``write_result`` wrote; ``called`` is what the model is called now, if not as then."""
     record = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    record |= {"model": called} if called else {}
     return Result(record, Predictions.load(folder / PREDICTIONS, tuple(record["classes"])))
 
 

@@ -79,7 +79,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 
 def nothing_made(project: Path) -> bool:
-    return not list((project / "cache").glob("*/*/manifest.json"))
+    return not list((project / "cache" / "artifacts").rglob("manifest.json"))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,7 @@ def test_what_was_evaluated_needs_no_weights(project: Path, typed: Type, tmp_pat
     assert "there is no such file" in said
     weights.write_bytes(content)
     assert "nothing to do" in typed("fsarctl run --set model.weights=w.safetensors")[1]
+    assert not nothing_made(project)
 
 
 def test_a_missing_file_is_said_with_where_to_have_it(project: Path, typed: Type) -> None:

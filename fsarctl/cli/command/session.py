@@ -220,7 +220,10 @@ class Session:
         outcomes = self._make(units, self.scheduler(jobs, machine), force=force, upstream=upstream)
         artifacts = {each.unit.slot: each.artifact for each in outcomes}
         chosen = [artifacts[unit.slot] for unit in results]
-        loaded = [(artifact, load_result(artifact.path)) for artifact in chosen]
+        loaded = [
+            (artifact, load_result(artifact.path, called=_model_of(unit)))
+            for artifact, unit in zip(chosen, results, strict=True)
+        ]
         remarks = list(dict.fromkeys(remark for _, each in loaded for remark in each.remarks))
         if not any(each.made for each in outcomes):  # what is made now has said it itself
             self.warn(remarks)
@@ -276,6 +279,11 @@ class Session:
         else:
             say(f"{new} artifact{'' if new == 1 else 's'} made, {len(outcomes) - new} were up to date")
         return outcomes
+
+
+def _model_of(result: "Unit") -> str:
+    """What the model of an evaluation is called: its file may have another name than when it was made."""
+    return result.slot.partition(f" {result.config['shot']}-shot ")[2]
 
 
 def shareable(override: str) -> str:
