@@ -66,9 +66,12 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.again:
         shutil.rmtree(asked.folder, ignore_errors=True)
-    tree = asked.folder / "tree"
-    if not tree.is_dir():
-        _copy(tree, asked.commit)
+    tree, whole = asked.folder / "tree", asked.folder / "whole"
+    if not whole.is_dir():
+        _copy(whole, asked.commit)
+    # A run that was killed has left its fault in the tree.
+    shutil.rmtree(tree, ignore_errors=True)
+    shutil.copytree(whole, tree, symlinks=True)
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["PYTHONPATH"] = f"{tree}{os.pathsep}{tree / 'tests'}"
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(asked.folder / "hypothesis")
@@ -99,9 +102,9 @@ def _copy(tree: Path, commit: str | None) -> None:
         return
     words = ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\0"):
-        if name and (ROOT / name).is_file():
+        if name and ((ROOT / name).is_file() or (ROOT / name).is_symlink()):
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tree / name)
+            shutil.copy(ROOT / name, tree / name, follow_symlinks=False)
 
 
 def _read(path: Path) -> list[dict[str, object]]:
