@@ -4,11 +4,11 @@ Library code takes a ``Reporter`` and never prints. The command line passes one 
 bars on a terminal and single lines elsewhere; ``SILENT`` is for notebooks and tests.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-__all__ = ["SILENT", "Advance", "Reporter", "counted"]
+__all__ = ["SILENT", "Advance", "Reporter", "counted", "first_of"]
 
 
 def counted(number: int, thing: str, ending: str = "s") -> str:
@@ -17,6 +17,16 @@ def counted(number: int, thing: str, ending: str = "s") -> str:
     ('1 clip', '2,000 clips', '2 classes')
     """
     return f"{number:,} {thing}{'' if number == 1 else ending}"
+
+
+def first_of(items: Sequence[str], most: int, hint: str = "") -> str:
+    """The first of many, and how many more there are; ``hint`` says where to find these.
+
+    >>> first_of(["a", "b", "c", "d"], 2), first_of(["a", "b"], 2)
+    ('a, b and 2 more', 'a, b')
+    """
+    more = f" and {len(items) - most} more{hint}" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
 
 
 class Advance(Protocol):

@@ -19,7 +19,7 @@ from fsarctl.artifacts.command import Command, Option
 from fsarctl.artifacts.unit import JSON, Build, Unit
 from fsarctl.config.tables import DescribeConfig
 from fsarctl.errors import InputError, PartialError, UsageError
-from fsarctl.progress import Reporter, counted
+from fsarctl.progress import Reporter, counted, first_of
 from fsarctl.text.caption_limit import CaptionLimit
 from fsarctl.text.corpus import DESCRIPTIONS, STAGES, SubActions, alone_text
 from fsarctl.text.edits import EDITS
@@ -225,7 +225,7 @@ def ask(
 
 def failures(answers: Described, labels: int, flags: Sequence[Option] = ()) -> PartialError:
     """The error that lists what a language model did not describe, of so many labels."""
-    reasons = _shown([f"{label!r} ({reason})" for label, reason in sorted(answers.failed.items())])
+    reasons = first_of([f"{label!r} ({reason})" for label, reason in sorted(answers.failed.items())], _SHOWN)
     failed, kept = len(answers.failed), len(answers.sub_actions)
     have = "has" if failed == 1 else "have"
     return PartialError(
@@ -277,7 +277,7 @@ def too_long(
 ) -> tuple[str, str]:
     """What is said of labels among ``of`` with what is too long of their prompts, and what to do."""
     verb = "is" if len(problems) == 1 else "are"
-    reasons = _shown([f"{label!r} ({problem})" for label, problem in problems.items()])
+    reasons = first_of([f"{label!r} ({problem})" for label, problem in problems.items()], _SHOWN)
     curable = [label for label in problems if limit.fits(label)]
     steps = []
     if len(curable) < len(problems):
@@ -330,9 +330,4 @@ def _write(folder: Path, described: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def _counted(labels: Sequence[str]) -> str:
-    return f"{counted(len(labels), 'label')}: {_shown([repr(label) for label in labels])}"
-
-
-def _shown(items: Sequence[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more
+    return f"{counted(len(labels), 'label')}: {first_of([repr(label) for label in labels], _SHOWN)}"

@@ -8,20 +8,20 @@ from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.tables import EvalConfig, ModelConfig
 from fsarctl.datasets.groups import groups_key
+from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.execution.device import Machine
+from fsarctl.models.strategies import FROZEN
+from fsarctl.results import RECORDED
 
 if TYPE_CHECKING:
     from fsarctl.episodes.scoring import Shared
 
-__all__ = ["FROM_FILE", "FROZEN", "STAGE", "unit"]
+__all__ = ["FROM_FILE", "STAGE", "unit"]
 
 STAGE = "evaluate"
 VERSION = 4
-ADAPTERS = "adapters.safetensors"
-FROZEN = "frozen"
 FROM_FILE = "adapters from "
 """How the name of a result begins whose adapters no training of this project made."""
-RECORDED = ("way", "query", "query_mode", "episodes", "seed", "split")
 
 
 def unit(

@@ -14,6 +14,8 @@ from fsarctl.config.parts import Part
 from fsarctl.config.tables import ExtractConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
+from fsarctl.frames import ASIDE
+from fsarctl.progress import first_of
 from fsarctl.video.file_access import why_unreadable
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ __all__ = ["STAGE", "VERSION", "failure_note", "require_no_failures", "retry_hin
 STAGE = "extract"
 VERSION = 3
 
-ASIDE = ("decoding.json", "failures.json")
 NAMED_FAILURES = 3
 STRICT_STEP = "Repair or remove them, or leave out --strict: they are then skipped and listed."
 MORE_TIME = 4
@@ -205,6 +206,5 @@ def _rendered(folder: Path, digests: Mapping[str, str]) -> tuple[list[Clip], dic
 
 
 def _summary(dataset: str, split: str, failed: "Sequence[ClipRow]", total: int) -> str:
-    named = ", ".join(f"{row.name} ({'; '.join(row.problems)})" for row in failed[:NAMED_FAILURES])
-    more = f" and {len(failed) - NAMED_FAILURES} more" if len(failed) > NAMED_FAILURES else ""
-    return f"extract {dataset}/{split}: {len(failed)} of {total} clips could not be decoded: {named}{more}"
+    named = first_of([f"{row.name} ({'; '.join(row.problems)})" for row in failed], NAMED_FAILURES)
+    return f"extract {dataset}/{split}: {len(failed)} of {total} clips could not be decoded: {named}"

@@ -14,6 +14,7 @@ from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
 from fsarctl.artifacts.command import Command
 from fsarctl.config.tables import EvalConfig, ModelConfig
 from fsarctl.datasets.groups import groups_key
+from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ __all__ = ["Subject", "load_pictures", "unit"]
 
 STAGE = "illustrate"
 VERSION = 1
-ADAPTERS = "adapters.safetensors"
 PICTURES = "pictures.json"
 MOST_FRAMES = 8
 MOST_QUERIES = 10

@@ -22,7 +22,7 @@ from fsarctl.execution.device import Machine
 from fsarctl.methods.build import require_layers, text_use
 from fsarctl.methods.weights import check_weights, look_for_weights
 from fsarctl.models.catalogue import stored_side
-from fsarctl.models.strategies import TITLES
+from fsarctl.models.strategies import FROZEN, TITLES
 from fsarctl.progress import Reporter
 from fsarctl.stages import describe, evaluate, extract, render, shortcut, train
 from fsarctl.stages.describe import Plan
@@ -241,7 +241,7 @@ class Pipeline:
         shots = list(shots)
         self._require_model()
         self.data.require_evaluation(shots)
-        frozen = [evaluate.FROZEN] if self._config.eval.frozen else []
+        frozen = [FROZEN] if self._config.eval.frozen else []
         shared: Shared | None = {} if len(shots) > 1 else None
         return [
             unit
@@ -325,7 +325,7 @@ class Pipeline:
         require_layers(self._config.model)
 
     def _evaluations(self, shots: Iterable[int]) -> list[Unit]:
-        names = [evaluate.FROZEN] if self._config.eval.frozen else []
+        names: list[str] = [FROZEN] if self._config.eval.frozen else []
         names += [self._config.model.trained_name]
         shots = list(shots)
         # A single one would keep its videos' prefixes for nobody.
@@ -373,7 +373,7 @@ class Pipeline:
     def _evaluate(
         self, shot: int, name: str, shared: "Shared | None" = None, file: Path | None = None
     ) -> Unit:
-        own = name != evaluate.FROZEN and file is None
+        own = name != FROZEN and file is None
         split = self._config.eval.split
         return self._once(
             f"evaluate {shot} {name}",

@@ -10,12 +10,12 @@ from fsarctl.artifacts.command import joined
 from fsarctl.config.sources import Settings
 from fsarctl.datasets.clip_files import open_support_folder
 from fsarctl.datasets.label_map import are_numbers
+from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.errors import InputError, UpstreamError
 from fsarctl.execution.device import Machine
 from fsarctl.models.catalogue import stored_side
-from fsarctl.progress import SILENT, Reporter
+from fsarctl.progress import SILENT, Reporter, first_of
 from fsarctl.stages.plan import Pipeline
-from fsarctl.stages.train import ADAPTERS
 from fsarctl.text.corpus import alone_text
 from fsarctl.text.sources import by_label, of_one_kind, undescribed
 
@@ -271,6 +271,5 @@ def _texts(found: "Mapping[str, Found]") -> "dict[str, SubActions]":
 
 def _named(labels: Sequence[str]) -> str:
     """Some classes, and the verb."""
-    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
     plural = ("class", "is") if len(labels) == 1 else ("classes", "are")
-    return f"{len(labels)} {plural[0]} ({', '.join(map(repr, labels[:SHOWN]))}{more}) {plural[1]}"
+    return f"{len(labels)} {plural[0]} ({first_of([*map(repr, labels)], SHOWN)}) {plural[1]}"

@@ -15,6 +15,7 @@ from fsarctl.artifacts.command import Command, Option, joined
 from fsarctl.config.sources import Settings
 from fsarctl.errors import ConfigError, FsarctlError, InputError, UpstreamError
 from fsarctl.execution.device import Machine
+from fsarctl.models.strategies import FROZEN
 from fsarctl.stages import illustrate
 from fsarctl.stages.evaluate import FROM_FILE
 from fsarctl.stages.evaluate import STAGE as EVALUATE
@@ -29,7 +30,6 @@ AIM = ("model.strategy=aim", "model.sub_actions=none", "model.alignment=none")
 """AIM as in Table 3, for the attention maps of Figure 11."""
 WAYS = "fig9"
 DATA_STAGES = ("describe", "render", "extract")
-FROZEN = "frozen"
 OTHER_MODE = {"joint": "independent", "independent": "joint"}
 SHARED = (
     "way",

@@ -12,15 +12,15 @@ from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.artifacts.command import Command
 from fsarctl.config.tables import EvalConfig, ModelConfig, Shortcut, TrainConfig
 from fsarctl.datasets.groups import groups_key
+from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.errors import ConfigError
 from fsarctl.execution.device import Machine
+from fsarctl.results import RECORDED
 
 __all__ = ["unit"]
 
 STAGE = "shortcut"
 VERSION = 2
-ADAPTERS = "adapters.safetensors"
-RECORDED = ("way", "query", "query_mode", "episodes", "seed", "split")
 TRANSPOSED: Mapping[Shortcut, bool] = {
     "transposed": True,
     "transposed-scoring": True,

@@ -10,14 +10,13 @@ from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.tables import ModelConfig, TrainConfig, keyed
 from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.tensorboard import run_name, watching
-from fsarctl.episodes.training_log import Watch, write_log
+from fsarctl.episodes.training_log import ADAPTERS, Watch, write_log
 from fsarctl.execution.device import Machine
 
-__all__ = ["ADAPTERS", "unit"]
+__all__ = ["unit"]
 
 STAGE = "train"
 VERSION = 2
-ADAPTERS = "adapters.safetensors"
 
 
 def unit(

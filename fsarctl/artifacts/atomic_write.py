@@ -4,12 +4,12 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fsarctl.errors import FsarctlError, InputError
 
-__all__ = ["storage_errors", "sync_file", "sync_folder", "write_synced", "write_whole"]
+__all__ = ["replacing", "storage_errors", "sync_file", "sync_folder", "write_synced", "write_whole"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
@@ -31,15 +31,28 @@ def write_synced(path: Path, content: bytes) -> None:
     sync_file(path)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that is there whole or as it was before, whoever else writes it meanwhile."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+@contextmanager
+def replacing(path: Path, *, alone: bool = True) -> Iterator[Path]:
+    """A file to write instead of ``path``: once it is whole and on the disk it takes that name.
+
+    ``path`` is whole, or as it was before, whatever happens. ``alone``: nobody else writes it at the same
+    time, so that what a kill leaves behind is overwritten by the next attempt.
+    """
+    partial = path.with_name(f".{path.name}.{'' if alone else f'{uuid.uuid4().hex}.'}partial")
     try:
-        write_synced(partial, content)
+        yield partial
+        sync_file(partial)
         partial.replace(path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only folder has none of it
+            partial.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file that is there whole or as it was before, whoever else writes it meanwhile."""
+    with replacing(path, alone=False) as partial:
+        partial.write_bytes(content)
 
 
 @contextmanager
@@ -87,5 +100,8 @@ def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        error.filename = str(path)  # it was asked by number, which says nothing to a user
+        raise
     finally:
         os.close(descriptor)

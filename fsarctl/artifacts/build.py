@@ -28,7 +28,7 @@ from fsarctl.artifacts.removal import end_of
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
 from fsarctl.errors import FsarctlError, IntegrityError, UpstreamError
-from fsarctl.progress import SILENT, Reporter
+from fsarctl.progress import SILENT, Reporter, first_of
 
 __all__ = ["make", "recover"]
 
@@ -201,10 +201,9 @@ def _check_inputs(unit: Unit, look: Snapshot, hashes: HashMemory) -> None:
                 name for name in source.paths if name not in left or after[left[name]] != before[name]
             ]
     if changed:
-        more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-        first = ", ".join(sorted(changed)[:NAMED])
+        first = first_of(sorted(changed), NAMED)
         raise IntegrityError(
-            f"Input files changed while {unit.slot} was being made: {first}{more}. Nothing was published.",
+            f"Input files changed while {unit.slot} was being made: {first}. Nothing was published.",
             next_step=f"Wait until nothing writes to them, then run: {unit.command}",
         )
 

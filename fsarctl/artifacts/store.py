@@ -19,7 +19,7 @@ from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import Unit
 from fsarctl.artifacts.why import Change, changes
 from fsarctl.errors import IntegrityError, UpstreamError
-from fsarctl.progress import SILENT, Reporter
+from fsarctl.progress import SILENT, Reporter, first_of
 
 __all__ = ["Outcome", "State", "Store"]
 
@@ -393,9 +393,8 @@ class Store:
         ]
         because = f": {'; '.join(reasons)}" if reasons else ""
         slots = [each.slot for each in undone]
-        more = f" and {len(slots) - NAMED} more" if len(slots) > NAMED else ""
         return UpstreamError(
-            f"{unit.slot} needs {', '.join(slots[:NAMED])}{more},"
+            f"{unit.slot} needs {first_of(slots, NAMED)},"
             f" which {'is' if len(slots) == 1 else 'are'} not done{because}",
             next_step=f"Run: {' && '.join(map(str, joined(each.command for each in undone)))}",
         )

@@ -10,7 +10,7 @@ from fsarctl.cli.command.options import CORES, Json, Shots, TimeLimit, Workers
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, print_line, print_table, say
 from fsarctl.errors import FsarctlError, InputError
-from fsarctl.progress import counted
+from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -309,8 +309,7 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def _some(items: Sequence[str]) -> str:
-    more = f" and {len(items) - NAMED} more (--json lists all)" if len(items) > NAMED else ""
-    return ", ".join(items[:NAMED]) + more
+    return first_of(items, NAMED, hint=" (--json lists all)")
 
 
 def _table(*columns: str) -> "Table":

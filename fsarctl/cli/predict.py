@@ -16,7 +16,7 @@ from fsarctl.cli.terminal.console import print_json, print_table, say
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.execution.device import Machine
 from fsarctl.models.strategies import title_of
-from fsarctl.progress import counted
+from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
     from fsarctl.predict.predictor import ClassScore, Prediction
@@ -142,11 +142,10 @@ def _predict(
         _print_table(session, ready, predictions, top)
     failed = [each for each in predictions if each.failure]
     if failed:
-        first = f"{failed[0].clip} ({failed[0].failure})"
+        first = first_of([f"{each.clip} ({each.failure})" for each in failed], 1)
         others = len(predictions) - len(failed)
         raise PartialError(
-            f"{len(failed)} of {counted(len(predictions), 'clip')} could not be read: {first}"
-            + (f" and {len(failed) - 1} more" if len(failed) > 1 else ""),
+            f"{len(failed)} of {counted(len(predictions), 'clip')} could not be read: {first}",
             next_step=f"Check that a player can show {'it' if len(failed) == 1 else 'them'}."
             + (
                 f" {counted(others, 'other')} {'was' if others == 1 else 'were'} classified."

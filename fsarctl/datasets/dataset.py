@@ -1,12 +1,13 @@
 """A dataset: the clips of each split that are there, beside those that there should be."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.datasets.video_tree import PassedOver
+from fsarctl.progress import first_of
 
 __all__ = ["Dataset"]
 
@@ -76,16 +77,11 @@ class Dataset:
             parts.append(f"{expected - missing:,} of {expected:,} videos are there")
         empty = [label for split in self.expected for label in self.empty_classes(split)]
         if empty:
-            parts.append(f"classes without any: {_some(empty)}")
+            parts.append(f"classes without any: {first_of(empty, NAMED)}")
         if self.passed_over:
             shown = [f"{each.path} ({each.reason})" for each in self.passed_over]
-            parts.append(f"passed over: {_some(shown)}")
+            parts.append(f"passed over: {first_of(shown, NAMED)}")
         return "; ".join([*parts, *self.remarks])
-
-
-def _some(items: Sequence[str]) -> str:
-    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return ", ".join(items[:NAMED]) + more
 
 
 def _counts(clips: Iterable[Clip]) -> "Counter[str]":

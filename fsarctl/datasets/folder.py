@@ -14,6 +14,7 @@ from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.label_map import named_labels, number_remarks
 from fsarctl.datasets.video_tree import VIDEO_EXTENSIONS, VideoTree, find_videos, plain_text
 from fsarctl.errors import InputError
+from fsarctl.progress import first_of
 
 __all__ = ["classes_of", "list_videos", "open_folder"]
 
@@ -161,13 +162,11 @@ def _no_classes(tree: VideoTree, *, nested: bool) -> list[str]:
     used = {path.rpartition("/")[0] for path in tree.videos}
     used |= {"/".join(path.split("/")[: level + 1]) for path in used}
     empty = [path for path in tree.directories if path.count("/") == level and path not in used]
-    shown = ", ".join(plain_text(path) for path in empty[:NAMED])
-    more = f" and {len(empty) - NAMED} more" if len(empty) > NAMED else ""
-    return [f"no class, since hidden or without a video: {shown}{more}"] if empty else []
+    shown = first_of([plain_text(path) for path in empty], NAMED)
+    return [f"no class, since hidden or without a video: {shown}"] if empty else []
 
 
 def _unused(classes: dict[str, list[Clip]], splits: dict[str, list[str]]) -> list[str]:
     used = {label for labels in splits.values() for label in labels}
     unused = sorted(classes.keys() - used)
-    more = f" and {len(unused) - NAMED} more" if len(unused) > NAMED else ""
-    return [f"classes in no split: {', '.join(unused[:NAMED])}{more}"] if unused else []
+    return [f"classes in no split: {first_of(unused, NAMED)}"] if unused else []

@@ -17,6 +17,7 @@ from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.text_file import read_csv
 from fsarctl.errors import InputError
+from fsarctl.progress import first_of
 
 __all__ = ["groups_key", "with_groups"]
 
@@ -42,9 +43,9 @@ def with_groups(name: str, config: DatasetConfig, project: Path, dataset: Datase
     }
     without = [clip for some in clips.values() for clip in some if not clip.group]
     if without:
-        more = f" and {len(without) - 1} more" if len(without) > 1 else ""
+        named = first_of([repr(clip.name) for clip in without], 1)
         raise InputError(
-            f"dataset {name!r}: {_said(config)} gives no group for {without[0].name!r}{more}",
+            f"dataset {name!r}: {_said(config)} gives no group for {named}",
             next_step=f"Correct {_setting(config)} of the table, so that each clip is in a group.",
         )
     return replace(dataset, clips=clips)

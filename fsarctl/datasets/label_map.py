@@ -14,6 +14,7 @@ from fsarctl.datasets.label_table import table_in
 from fsarctl.datasets.labels import loosely, read_labels
 from fsarctl.datasets.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.errors import InputError
+from fsarctl.progress import first_of
 
 __all__ = ["LabelMap", "are_numbers", "find_label_map", "named_labels", "number_remarks", "read_label_map"]
 
@@ -88,7 +89,8 @@ def named_labels(name: str, config: DatasetConfig, project: Path, labels: Iterab
     missing = [label for label, known in named.items() if known is None]
     if missing:
         raise InputError(
-            f"dataset {name!r}: {found.path} has no label for {_some(missing)}; it has {_range(found)}",
+            f"dataset {name!r}: {found.path} has no label for {first_of(missing, SHOWN)};"
+            f" it has {_range(found)}",
             next_step="Number its lines as the dataset does, from 1 for example: "
             f"awk '{{print NR, $0}}' {shlex.quote(str(found.path))} > classInd.txt"
             if found.counted
@@ -108,14 +110,19 @@ def number_remarks(name: str, config: DatasetConfig, project: Path, named: Mappi
     if config.label_map:
         found = read_label_map(located(config.label_map, project))
         pairs = [f"{written} is {label!r}" for written, label in sorted(named.items()) if written != label]
-        return [f"labels by line of {config.label_map}, from 0: {_some(pairs)}"] if found.counted else []
+        return (
+            [f"labels by line of {config.label_map}, from 0: {first_of(pairs, SHOWN)}"]
+            if found.counted
+            else []
+        )
     if not are_numbers(named):
         return []
     place = located(config.file, project).parent if config.file else located(config.root, project)
     beside = find_label_map(place, named) or Path("classInd.txt")
     file = beside.relative_to(project) if beside.is_relative_to(project) else beside
+    numbers = first_of([*map(repr, sorted(named))], SHOWN)
     return [
-        f"the labels are numbers ({_some([*map(repr, sorted(named))])}), which say nothing of an action: name"
+        f"the labels are numbers ({numbers}), which say nothing of an action: name"
         f' the file that says what they mean, label_map = "{file.as_posix()}" in [datasets.{toml_key(name)}]'
     ]
 
@@ -157,7 +164,3 @@ def _range(found: LabelMap) -> str:
     if not numbers:
         return f"{len(found.names)} others"
     return f"{numbers[0]} to {numbers[-1]}" + (", counted from 0" if found.counted else "")
-
-
-def _some(items: Sequence[str]) -> str:
-    return ", ".join(items[:SHOWN]) + (f" and {len(items) - SHOWN} more" if len(items) > SHOWN else "")

@@ -12,6 +12,7 @@ from fsarctl.datasets.label_table import Table, table_in
 from fsarctl.datasets.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.errors import InputError
 from fsarctl.errors.nearest import nearest
+from fsarctl.progress import first_of
 
 __all__ = ["WHOLE_LINES", "LabelList", "loosely", "nearest_label", "read_labels"]
 
@@ -205,6 +206,5 @@ def _remark(kind: str, numbers: Sequence[int | str], what: str) -> list[str]:
 
 
 def _lines(numbers: Sequence[int | str]) -> str:
-    shown: Iterable[str] = map(str, numbers[:_LINES_SHOWN])
-    more = f" and {len(numbers) - _LINES_SHOWN} more" if len(numbers) > _LINES_SHOWN else ""
-    return f"{'line' if len(numbers) == 1 else 'lines'} {', '.join(shown)}{more}"
+    shown = first_of([*map(str, numbers)], _LINES_SHOWN)
+    return f"{'line' if len(numbers) == 1 else 'lines'} {shown}"

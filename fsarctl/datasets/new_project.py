@@ -18,6 +18,7 @@ from fsarctl.datasets.label_map import are_numbers, find_label_map
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import VideoTree, plain_text
 from fsarctl.errors import InputError
+from fsarctl.progress import first_of
 
 __all__ = ["project_file"]
 
@@ -279,5 +280,4 @@ def _quoted(text: str) -> str:
 
 
 def _some(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
-    return ", ".join(" ".join(label.split()) for label in labels[:NAMED]) + more
+    return first_of([" ".join(label.split()) for label in labels], NAMED)

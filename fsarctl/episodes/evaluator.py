@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file
 
+from fsarctl.artifacts.atomic_write import replacing
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.scoring import Scorer, Shared
@@ -45,9 +46,9 @@ def evaluate_episodes(
             numbers = range(start, min(start + BLOCK_EPISODES, episodes))
             path = scratch / f"block-{start:08d}.safetensors"
             if not path.exists():
-                partial = path.with_suffix(".partial")
-                save_arrays(partial, _block(scorer, numbers, labels, advance))
-                partial.replace(path)
+                block = _block(scorer, numbers, labels, advance)
+                with replacing(path) as partial:
+                    save_arrays(partial, block)
             else:
                 advance(len(numbers))
             blocks.append(load_file(path))

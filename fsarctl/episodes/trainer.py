@@ -6,7 +6,6 @@ validation episodes are scored and the best adapters so far are kept; the test s
 
 import json
 import math
-import os
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -19,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from fsarctl.artifacts.atomic_write import replacing
 from fsarctl.config.tables import TrainConfig
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, ahead, score_batch, upload
@@ -263,12 +263,9 @@ def _save(path: Path, model: FewShotMethod, optimisation: Optimisation, state: T
         "epochs": [asdict(epoch) for epoch in state.epochs],
         "log": asdict(state.log),
     }
-    partial = path.with_suffix(".partial")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, partial, metadata={"training": json.dumps(facts)})
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with replacing(path) as partial:
+        save_file(contiguous, partial, metadata={"training": json.dumps(facts)})
 
 
 def _load(path: Path, model: FewShotMethod, optimisation: Optimisation) -> Training:

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["LOG", "Line", "TrainingLog", "Watch", "read_log", "write_log"]
+__all__ = ["ADAPTERS", "LOG", "Line", "TrainingLog", "Watch", "read_log", "write_log"]
 
 Line: TypeAlias = Mapping[str, Any]
 Watch: TypeAlias = Callable[[Line], None]
 
+ADAPTERS = "adapters.safetensors"
+"""The trained weights, in the same artifact."""
 LOG = "log.jsonl"
 LONGEST_INTERVAL = 100
 LINES_AN_EPOCH = 10

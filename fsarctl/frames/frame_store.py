@@ -28,10 +28,7 @@ from numpy.typing import NDArray
 from fsarctl.errors import IntegrityError
 from fsarctl.frames.shards import CLIPS_PER_SHARD, ClipShards, layout, shard_checksum, shard_path, write_shard
 
-__all__ = ["ASIDE", "ClipRow", "FrameStore", "FrameWriter", "write_rows"]
-
-ASIDE = ("decoding.json", "failures.json")
-"""Files that say how the frames were had."""
+__all__ = ["ClipRow", "FrameStore", "FrameWriter", "write_rows"]
 
 Candidates: TypeAlias = NDArray[np.int64]
 

@@ -17,6 +17,8 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Crc32cCodec
 
+from fsarctl.artifacts.atomic_write import replacing
+
 __all__ = ["CLIPS_PER_SHARD", "ClipShards", "layout", "shard_checksum", "shard_path", "write_shard"]
 
 CLIPS_PER_SHARD = 16
@@ -49,10 +51,9 @@ def write_shard(path: Path, clips: NDArray[np.uint8]) -> str:
 
     Its name is the last thing that it gets, so a shard is whole or not there. Returns ``shard_checksum``.
     """
-    partial = path.with_name(f"{path.name}.partial")
     index = bytearray()
     whole = start = 0
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         for clip in clips:
             pixels = np.ravel(clip)
             checksum = CHECKSUM.pack(google_crc32c.value(pixels))
@@ -63,9 +64,6 @@ def write_shard(path: Path, clips: NDArray[np.uint8]) -> str:
         index += NOTHING_THERE * (CLIPS_PER_SHARD - len(clips))
         index += CHECKSUM.pack(google_crc32c.value(bytes(index)))
         file.write(index)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
     return _text(google_crc32c.extend(whole, bytes(index)))
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from fsarctl.errors import InputError
 from fsarctl.models.backbone import Backbone
+from fsarctl.progress import first_of
 
 __all__ = ["FewShotMethod", "QueryMode", "Scores"]
 
@@ -232,8 +233,7 @@ class FewShotMethod(nn.Module, ABC):
         ]
         if problems:
             raise InputError(
-                f"these adapters are not of this model: {', '.join(problems[:4])}"
-                + (f" and {len(problems) - 4} more" if len(problems) > 4 else ""),
+                f"these adapters are not of this model: {first_of(problems, 4)}",
                 next_step="Use the backbone, layers, score and formulation that they were trained with.",
             )
         for name, parameter in parameters.items():

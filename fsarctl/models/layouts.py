@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fsarctl.errors import InputError
+from fsarctl.progress import first_of
 
 __all__ = ["NO_WEIGHT", "Layout", "arrange", "layout_of"]
 
@@ -84,7 +85,7 @@ def arrange(
             arranged[name] = (whole.T if turned else whole).float()
     if problems:
         raise InputError(
-            f"these weights are not of {of}: {_some(problems)} ({what}, in {layout.title})",
+            f"these weights are not of {of}: {first_of(problems, 3)} ({what}, in {layout.title})",
             next_step="Set model.backbone to the model that the weights are of, or fetch the whole file.",
         )
     return arranged
@@ -192,7 +193,3 @@ def _any_begins(names: Iterable[str], pattern: str) -> bool:
 
 def _divided(shape: tuple[int, ...], parts: int) -> tuple[int, ...]:
     return (shape[0] // parts, *shape[1:]) if parts > 1 else shape
-
-
-def _some(problems: Sequence[str]) -> str:
-    return ", ".join(problems[:3]) + (f" and {len(problems) - 3} more" if len(problems) > 3 else "")

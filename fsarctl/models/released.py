@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from fsarctl.errors import InputError
+from fsarctl.progress import first_of
 
 __all__ = ["ReleasedState", "from_released", "to_released"]
 
@@ -49,8 +50,7 @@ def from_released(state: Mapping[str, Tensor], *, visual_layers: int, text_layer
             problems.append(f"{name} is unknown")
     if problems:
         raise InputError(
-            f"not a released state dict of this depth: {', '.join(problems[:4])}"
-            + (f" and {len(problems) - 4} more" if len(problems) > 4 else ""),
+            f"not a released state dict of this depth: {first_of(problems, 4)}",
             next_step="Check the file, visual_layers and text_layers.",
         )
     return result

@@ -7,6 +7,7 @@ from fsarctl.config.tables import AdapterKind, OrderPosition, Position, Strategy
 from fsarctl.errors import ConfigError
 
 __all__ = [
+    "FROZEN",
     "ORDER_FIRST",
     "POSITIONS",
     "PROMPTS",
@@ -17,6 +18,9 @@ __all__ = [
     "chosen",
     "title_of",
 ]
+
+FROZEN: Strategy = "frozen"
+"""The strategy that trains nothing, which every other is compared with."""
 
 Key = TypeVar("Key", bound=str)
 T = TypeVar("T")

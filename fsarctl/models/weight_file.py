@@ -17,6 +17,7 @@ from torch import Tensor
 from fsarctl.errors import InputError
 from fsarctl.models.sharded import shards_of
 from fsarctl.models.torchscript import is_torchscript, read_torchscript
+from fsarctl.progress import first_of
 
 __all__ = ["WeightFile", "plain_name", "read_weights", "require_finite"]
 
@@ -88,9 +89,8 @@ def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
     """
     spoiled = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
     if spoiled:
-        more = f" and {len(spoiled) - 3} more" if len(spoiled) > 3 else ""
         raise InputError(
-            f"{path} holds NaN or infinite numbers: {', '.join(spoiled[:3])}{more}",
+            f"{path} holds NaN or infinite numbers: {first_of(spoiled, 3)}",
             next_step="Fetch it again; if it was trained here, the training has diverged.",
         )
 

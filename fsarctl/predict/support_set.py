@@ -5,9 +5,7 @@ and what made them are JSON in its metadata. Nothing is unpickled.
 """
 
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fsarctl.artifacts import JSON
-from fsarctl.artifacts.atomic_write import write_synced
+from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.errors import InputError
 from fsarctl.text.corpus import SubActions
 
@@ -108,13 +106,9 @@ class Support:
             {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if tensor is not None},
             metadata={"fsarctl": json.dumps(words, ensure_ascii=False)},
         )
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         try:
-            write_synced(partial, content)
-            partial.replace(path)
+            write_whole(path, content)
         except OSError as error:
-            with suppress(OSError):
-                partial.unlink()
             raise InputError(
                 f"the support cannot be saved to {path}: {error.strerror}", next_step="Name another place."
             ) from None

@@ -8,7 +8,7 @@ from typing import Any
 from fsarctl.artifacts import Artifact
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.episodes.training_log import read_log
-from fsarctl.models.strategies import title_of
+from fsarctl.models.strategies import FROZEN, title_of
 from fsarctl.report.confusion import as_document, class_rows, confusion
 from fsarctl.results.result import Result, compare, load_result, same_episodes
 from fsarctl.text.corpus import STAGES, load_descriptions
@@ -25,7 +25,6 @@ __all__ = [
     "way_curves",
 ]
 
-FROZEN = "frozen"
 NAMED = 20
 """Missing clips of a split that are named; a data set of which little is there lacks thousands."""
 

@@ -8,7 +8,7 @@ new answer may touch them. They win over every corpus file and over the language
 import json
 from pathlib import Path
 
-from fsarctl.artifacts.atomic_write import write_synced
+from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.errors import InputError
 from fsarctl.text.corpus import STAGES, SubActions, parse_corpus, sub_actions_from
 
@@ -45,13 +45,10 @@ def keep_edit(root: Path, label: str, sub_actions: SubActions) -> Path:
     """
     edits = {**load_edits(root), label: sub_actions}
     path = root / EDITS
-    partial = path.with_suffix(".partial")
     text = json.dumps(dict(sorted(edits.items())), indent=1, ensure_ascii=False)
     try:
-        write_synced(partial, text.encode("utf-8", "backslashreplace") + b"\n")
-        partial.replace(path)
+        write_whole(path, text.encode("utf-8", "backslashreplace") + b"\n")
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise InputError(
             f"{path} cannot be written: {error.strerror}", next_step="Make room or make it writable."
         ) from None

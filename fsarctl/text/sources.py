@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from fsarctl.config.tables import DescribeConfig
+from fsarctl.progress import first_of
 from fsarctl.text.corpus import Corpus, SubActions, alone_text, load_corpus
 from fsarctl.text.edits import load_edits
 from fsarctl.text.llm.question import prompt_of, read_template
@@ -110,13 +111,12 @@ def of_one_kind(found: Mapping[str, Found]) -> dict[str, Found]:
 
 def by_label(where: str, missing: Sequence[str], classes: int) -> str:
     """A sentence on a place whose classes are read by their labels, since ``missing`` have no other text."""
-    named = ", ".join(map(repr, missing[:NAMED]))
-    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    named = first_of([*map(repr, missing)], NAMED)
     if len(missing) == classes:
-        return f"no class of {where} is described ({named}{more}), and each is read by its label alone"
+        return f"no class of {where} is described ({named}), and each is read by its label alone"
     are = "is" if len(missing) == 1 else "are"
     return (
-        f"{len(missing)} of the {classes} classes of {where} {are} not described ({named}{more}), so all are"
+        f"{len(missing)} of the {classes} classes of {where} {are} not described ({named}), so all are"
         " read by their labels alone: a sentence would win over a label"
     )
 

@@ -35,16 +35,15 @@ def writing(path: Path) -> Iterator[Path]:
     """
     path = path.resolve()
     require_writable(path)
-    partial = path.with_name(f".{path.name}.partial")
+    from fsarctl.artifacts.atomic_write import replacing
+
     try:
-        yield partial
-        partial.replace(path)
+        with replacing(path) as partial:
+            yield partial
     except OSError as error:
         raise InputError(
             f"{path} cannot be written: {error.strerror or error}", next_step="Name another with --output."
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def open_file(path: Path) -> None:

@@ -10,7 +10,6 @@ Clip number i of a class is a pure function of (seed, label, i).
 import hashlib
 import json
 import multiprocessing
-import os
 import re
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,6 +22,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from fsarctl.artifacts.atomic_write import replacing, write_whole
 from fsarctl.datasets.shapes.classes import CLASSES, ShapeClass
 from fsarctl.datasets.shapes.drawing import BACKDROPS, COLOURS, KINDS, Backdrop, Sprite, draw, paint
 from fsarctl.datasets.shapes.motion import Pose
@@ -175,7 +175,7 @@ def render_split(
     with reporter.task(f"render {split}", len(rows), "clip", done=len(rows) - len(jobs)) as advance:
         for finished in _run(jobs, seed, workers):
             advance(finished)
-    _publish(folder / "clips.json", json.dumps(rows, indent=1).encode())
+    write_whole(folder / "clips.json", json.dumps(rows, indent=1).encode())
 
 
 def _run(jobs: list[tuple[Path, str, int]], seed: int, workers: int) -> Iterable[int]:
@@ -210,30 +210,16 @@ def _write_clips(jobs: list[tuple[Path, str, int]], seed: int) -> int:
 
 
 def _write_video(path: Path, frames: NDArray[np.uint8]) -> None:
-    partial_path = path.with_suffix(".partial")
     # The slower presets look ahead, and x264's AVX-512 code for that gives other bytes now and then
     # (3 of 100 videos); this one gave the same bytes 11,000 times.
     options = {"preset": "ultrafast", "crf": "24", "bf": "0", "threads": "1"}
-    with av.open(str(partial_path), "w", format="mp4") as container:
+    with replacing(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=options)
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
         stream.gop_size = 12
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-    _settle(partial_path, path)
-
-
-def _publish(path: Path, content: bytes) -> None:
-    partial_path = path.with_suffix(".partial")
-    partial_path.write_bytes(content)
-    _settle(partial_path, path)
-
-
-def _settle(partial_path: Path, path: Path) -> None:
-    with partial_path.open("rb") as file:
-        os.fsync(file.fileno())
-    partial_path.replace(path)
 
 
 def _slug(label: str) -> str:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.text.corpus import STAGES
 
 __all__ = ["FORMS", "FormMemory", "refuses_form"]
@@ -90,9 +91,7 @@ class FormMemory:
             "found": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        partial.replace(self._path)
+        write_whole(self._path, json.dumps(known, indent=1).encode())
 
     @property
     def _path(self) -> Path:

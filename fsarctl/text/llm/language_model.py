@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fsarctl.progress import SILENT, Reporter, counted
+from fsarctl.progress import SILENT, Reporter, counted, first_of
 from fsarctl.text.corpus import SubActions
 from fsarctl.text.llm.answers import Answer
 from fsarctl.text.llm.costs import Prices, Tally
@@ -125,8 +125,7 @@ def _summary(described: Described, prices: Prices) -> str:
 
 
 def _named(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
-    return f"{len(labels)} labels ({', '.join(map(repr, labels[:_SHOWN]))}{more})"
+    return f"{len(labels)} labels ({first_of([*map(repr, labels)], _SHOWN)})"
 
 
 def _finish(asking: Coroutine[None, None, None]) -> None:

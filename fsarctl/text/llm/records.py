@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fsarctl.artifacts.atomic_write import sync_folder, write_synced
+from fsarctl.artifacts.atomic_write import sync_folder, write_whole
 from fsarctl.artifacts.locks import hold
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter
@@ -119,14 +119,8 @@ class Records:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         path = self.path(prompt)
-        partial = path.with_suffix(".partial")
         try:
-            try:
-                write_synced(partial, json.dumps(record, indent=1).encode())
-                partial.replace(path)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
+            write_whole(path, json.dumps(record, indent=1).encode())
             sync_folder(self.folder)
         except OSError as error:
             raise self._unwritable(error) from None
