@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,25 @@ def test_the_demo_is_this_repository_s_own_project(tmp_path: Path) -> None:
     assert demo_file() == (here / "fsarctl.toml").read_text(encoding="utf-8")
     type_in(tmp_path, "fsarctl init --demo")
     assert load_settings(tmp_path, environment={}).config == load_settings(here, environment={}).config
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_its_report_and_three_next_steps(tmp_path: Path) -> None:
+    small = {
+        "FSARCTL_DATASETS_SHAPES_CLIPS_PER_CLASS": "6",
+        "FSARCTL_TRAIN_EPOCHS": "1",
+        "FSARCTL_TRAIN_EPISODES": "1",
+        "FSARCTL_TRAIN_VAL_EPISODES": "1",
+        "FSARCTL_EVAL_EPISODES": "2",
+        "BROWSER": "true",
+    }
+    done = type_in(tmp_path, "fsarctl demo 'my demo' --jobs 1", **small)
+    assert (tmp_path / "my demo" / "report.html").is_file()
+    assert str(Path("my demo") / "report.html") in done.stdout
+    steps = re.findall(r"(?m)^  (fsarctl .+)$", done.stderr.partition("three next steps:")[2])
+    assert len(steps) == 3
+    type_in(tmp_path, steps[0], **small)
+    assert "nothing to do" in type_in(tmp_path, "fsarctl demo 'my demo' --jobs 1", **small).stderr
 
 
 @pytest.mark.parametrize("line", ["--help", "config show --json --project PLACE", "run --project nowhere"])
