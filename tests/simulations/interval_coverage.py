@@ -153,7 +153,8 @@ def cover(
     """Which interval of what -> how often it holds the truth, and its mean half-width; both 0 to 1."""
     random = np.random.default_rng(seed)
     way = min(WAY, classes)
-    enough = 2000 + 150 * clips
+    # The interval of many clips is narrow, and its truth must be known the better.
+    enough = 30_000 if clips >= 20 else 2000 + 150 * clips
     of_all = truth(world, random, None, way, shot, 30_000)
     made = drawn(classes, clips, shot, episodes, seed)
     found: dict[str, list[tuple[bool, float]]] = {}
