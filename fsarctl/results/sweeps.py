@@ -219,12 +219,12 @@ def published_number(sweep: AblateConfig, row: RowConfig, shot: int, benchmark: 
 
 
 def overruled(rows: Sequence[RowConfig], settings: Settings) -> list[str]:
-    """Settings of the project that say something which no row heeds, since each sets it itself."""
+    """Settings of the project that say what is so in none of the rows, since each sets it itself."""
     return [
         key
         for key in settings.values
         if all(key in row.set for row in rows)
-        and not all(_holds(settings, key, row.set[key]) for row in rows)
+        and not any(_is_so(settings, key, row.set[key]) for row in rows)
     ]
 
 
@@ -234,13 +234,14 @@ def _arguments(settings: Mapping[str, Any]) -> list[str]:
 
 def _holds(settings: Settings, key: str, value: Any) -> bool:
     """Whether a setting of [model] is so already; L and M may follow other settings of the row."""
+    return key.startswith("model.") and key not in FOLLOWING and _is_so(settings, key, value)
+
+
+def _is_so(settings: Settings, key: str, value: Any) -> bool:
     table, _, name = key.partition(".")
-    if table != "model" or key in FOLLOWING:
-        return False
-    model = settings.config.model
-    present: object = getattr(model, name, None)
+    present: object = getattr(getattr(settings.config, table, None), name, None)
     if key == "model.crop" and present == "":
-        present = FORMULATION_CROPS[model.formulation]
+        present = FORMULATION_CROPS[settings.config.model.formulation]
     return bool(present == (tuple(value) if isinstance(value, list) else value))
 
 
