@@ -5,9 +5,32 @@ In a notebook: ``fsarctl.Project(folder)`` has the stages, results and predictio
 it is loaded when it is first used.
 """
 
-from typing import TYPE_CHECKING
+import os
+import sys
 
-import lazy_loader
+
+def leave_out_working_directory() -> None:
+    """Take the working directory off the import path: a file in it is data, though it be called stages.py.
+
+    ``python -m`` puts it there, and so does an empty entry of PYTHONPATH. It stays where PYTHONPATH names it,
+    or fsarctl itself is in it. Until then only modules are imported that Python needs to start.
+    """
+    try:
+        here = os.getcwd()  # noqa: PTH109 - pathlib is not imported yet
+    except FileNotFoundError:  # removed meanwhile
+        here = ""
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    itself = __file__.rsplit(os.sep, 2)[0]
+    if here != itself and here not in map(os.path.abspath, filter(None, named)):
+        sys.path[:] = [entry for entry in sys.path if entry not in ("", here)]
+
+
+if sys.argv[:1] == ["-m"] and any(word.partition(".")[0] == "fsarctl" for word in sys.orig_argv):
+    leave_out_working_directory()
+
+from typing import TYPE_CHECKING  # noqa: E402
+
+import lazy_loader  # noqa: E402
 
 if TYPE_CHECKING:
     from fsarctl import datasets, episodes, methods, video

@@ -322,10 +322,9 @@ def shown_frames(path: Path) -> list[int]:
 
 def ffmpeg_shows(path: Path, width: int = WIDTH, height: int = HEIGHT) -> list[int]:
     """The same by the ffmpeg program, which shares no code with us but libav itself."""
-    words = (
-        f"-v error -i {path} -map 0:v:0 -fps_mode passthrough -s {width}x{height} -f rawvideo -pix_fmt rgb24"
-    )
-    raw = subprocess.run([get_ffmpeg_exe(), *words.split(), "-"], capture_output=True, check=True).stdout
+    words = f"-map 0:v:0 -fps_mode passthrough -s {width}x{height} -f rawvideo -pix_fmt rgb24 -".split()
+    command = [get_ffmpeg_exe(), "-v", "error", "-i", str(path), *words]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
     return [number_in(picture) for picture in np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)]
 
 

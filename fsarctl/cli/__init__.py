@@ -3,32 +3,18 @@
 import os
 import sys
 
+from fsarctl import leave_out_working_directory
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Entry point: run a command, and turn what went wrong into one message and an exit code."""
-    _leave_out_working_directory()
+    leave_out_working_directory()
     try:
         _run()
     except KeyboardInterrupt:  # before the command took over, which says more
         sys.exit(130)
-
-
-def _leave_out_working_directory() -> None:
-    """Take the working directory off the import path: a file in it is data, though it be called stages.py.
-
-    ``python -m`` puts it there, and so does an empty entry of PYTHONPATH. It stays where PYTHONPATH names it,
-    or fsarctl itself is in it. Until then only modules are imported that Python needs to start.
-    """
-    try:
-        here = os.getcwd()  # noqa: PTH109 - pathlib is not imported yet
-    except FileNotFoundError:  # removed meanwhile
-        here = ""
-    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    itself = __file__.rsplit(os.sep, 3)[0]
-    if here != itself and here not in map(os.path.abspath, filter(None, named)):
-        sys.path[:] = [entry for entry in sys.path if entry not in ("", here)]
 
 
 def _run() -> None:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -21,10 +22,12 @@ from precision import measure as accuracies
 from timing import NothingToMeasureError, Options, Row, print_rows
 from torch import Tensor, nn
 
+from fsarctl.config.tables import TrainConfig
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import Batch, EpisodeLoader
+from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.episodes.scoring import Scorer
-from fsarctl.episodes.trainer import READ_AT_ONCE, _read, _scored, _step
+from fsarctl.episodes.trainer import READ_AT_ONCE, _learn, _read, _scored
 from fsarctl.episodes.trainer import Training as State
 from fsarctl.execution.device import Machine
 from fsarctl.methods import TaskAdapterPlusPlus
@@ -165,16 +168,17 @@ def training(size: Size, folder: Path, device: torch.device, compiled: bool) -> 
         model = model_of(size, precision, device, compiled)
         how = {"stream": "train", "crop": "clip"}
         loader = noise_loader(model, folder, classes=size.classes, clips=size.clips, way=5, shot=1, **how)
-        optimiser = torch.optim.SGD(model.trainable_parameters(), lr=1e-6)
+        optimisation = Optimisation(model, TrainConfig(lr=1e-6))
 
         def ours(
             model: TaskAdapterPlusPlus = model,
             loader: EpisodeLoader = loader,
-            optimiser: torch.optim.SGD = optimiser,
+            optimisation: Optimisation = optimisation,
         ) -> int:
             scored = _scored(model, loader, None, range(size.steps))
             at_once = READ_AT_ONCE["cuda"]
-            while unread := [_step(model, optimiser, *each) for each in islice(scored, at_once)]:
+            learn = partial(_learn, model, optimisation, 0)
+            while unread := [learn(*each) for each in islice(scored, at_once)]:
                 _read(unread, State(), size.steps)
             return size.steps
 
@@ -188,7 +192,7 @@ def training(size: Size, folder: Path, device: torch.device, compiled: bool) -> 
                 model: TaskAdapterPlusPlus = model,
                 batches: list[Batch] = batches,
                 embedding: Tensor = embedding,
-                optimiser: torch.optim.SGD = optimiser,
+                optimiser: torch.optim.Optimizer = optimisation.optimiser,
             ) -> int:
                 for batch in batches:
                     optimiser.zero_grad(set_to_none=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fsarctl.artifacts.command import Command, Option
 from fsarctl.cli import main
 from fsarctl.datasets.shapes.rendering import render_split
 from fsarctl.execution.local import require_success, run_commands
@@ -55,7 +56,8 @@ def test_commands_beside_each_other_import_nothing_of_it(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}{itself()}{os.pathsep}")  # with two empty entries
-    require_success(run_commands({"fsarctl config show": "", "fsarctl data ls": ""}, 2, SILENT))
+    commands = (Command("config", (Option("", ("show",)),)), Command("data", (Option("", ("ls",)),)))
+    require_success(run_commands(dict.fromkeys(commands, ""), 2, SILENT))
     assert not (project / LOG).exists()
 
 

@@ -129,9 +129,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name, text in MODULES.items():
         (folder / name).write_text(text)
     monkeypatch.syspath_prepend(str(folder.parent))
-    for remembered in (_source, _entry_points):
-        remembered.cache_clear()
+    forget()
     yield folder
+    forget()
+
+
+def forget() -> None:
+    """Import the package anew: other tests have one of that name too."""
     for name in [each for each in sys.modules if each.partition(".")[0] == "theirs"]:
         del sys.modules[name]
     for remembered in (_source, _entry_points):
