@@ -19,7 +19,6 @@ from fsarctl.cli.command.options import (
 )
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, say
-from fsarctl.cli.terminal.sweeps import print_plan, print_sweeps, print_table_of
 from fsarctl.errors import PartialError
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted
@@ -98,6 +97,7 @@ def _ablate(
         ConfigError, InputError: a row that was named, or every row, cannot run.
         PartialError: some runs failed; the tables were printed without them.
     """
+    from fsarctl.cli.terminal.sweeps import print_plan, print_sweeps, print_table_of
     from fsarctl.results.sweeps import chosen_rows, find_sweep, overruled, sweeps
     from fsarctl.stages import ablate as stage
 

@@ -9,7 +9,6 @@ import typer
 from fsarctl.cli.report import report
 from fsarctl.cli.run import run
 from fsarctl.cli.terminal.console import say
-from fsarctl.config.sources import FILE_NAME
 from fsarctl.errors import InputError
 
 __all__ = ["demo"]
@@ -50,6 +49,7 @@ def _set_up(folder: Path) -> None:
         InputError: something else is there, or it cannot be written.
     """
     from fsarctl.config.demo import demo_file
+    from fsarctl.config.sources import FILE_NAME
 
     target = folder / FILE_NAME
     try:

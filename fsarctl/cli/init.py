@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from fsarctl.cli.terminal.console import say
-from fsarctl.config.sources import FILE_NAME
 from fsarctl.errors import InputError, UsageError
 
 __all__ = ["init"]
@@ -28,6 +27,7 @@ def init(
     """Look at a folder of clips, and write a commented fsarctl.toml for it here."""
     from fsarctl.config.demo import demo_file
     from fsarctl.config.schema import SCHEMA_FILE, schema
+    from fsarctl.config.sources import FILE_NAME
     from fsarctl.datasets.new_project import project_file
 
     target = Path.cwd() / FILE_NAME

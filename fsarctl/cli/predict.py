@@ -15,7 +15,6 @@ from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, print_table, say
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.execution.device import Machine
-from fsarctl.models.strategies import title_of
 from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
@@ -270,7 +269,9 @@ def _print_table(session: Session, ready: "Ready", predictions: "Sequence[Predic
 def _heading(session: Session, ready: "Ready") -> str:
     counts = sorted(set(ready.support.shots.values()))
     each = counted(counts[0], "clip") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
-    model = title_of("frozen")
+    from fsarctl.models.strategies import FROZEN, title_of
+
+    model = title_of(FROZEN)
     if ready.adapters is not None:
         name = session.settings.config.model.trained_name
         model = f"{title_of(name)} ({ready.adapters.artifact.manifest.slot})"

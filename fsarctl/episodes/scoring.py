@@ -1,8 +1,8 @@
 """Scoring with fixed weights, where what does not depend on the episode is computed once.
 
 What a video gives by itself (the frozen prefix, and the first adapted block up to Task-MSA), what a query
-gives when it is alone, and the text features of a class are kept, since evaluation crops are always central
-(DESIGN section 9). Several episodes are scored at once.
+gives when it is alone, and the text features of a class are kept, since evaluation crops are always central.
+Several episodes are scored at once.
 """
 
 from collections.abc import Hashable, Iterator, Sequence

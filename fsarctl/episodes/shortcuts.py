@@ -1,6 +1,6 @@
 """What the released code does and fsarctl does not: here to be measured, and used by nothing else.
 
-DESIGN section 7: the released code multiplies video scores [query, class] by text scores [class, query],
+The released code multiplies video scores [query, class] by text scores [class, query],
 which with one query per class in class order gives each query the text of its true class.
 """
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,7 +12,7 @@ from fsarctl.config.tables import MetricName, ModelConfig, SubActionUse, keyed
 from fsarctl.errors import ConfigError
 from fsarctl.methods.weights import weight_files
 from fsarctl.models.catalogue import architecture, own_backbone
-from fsarctl.models.strategies import adapters_of
+from fsarctl.models.strategies import FROZEN, adapters_of
 
 if TYPE_CHECKING:
     import torch
@@ -107,26 +108,22 @@ def build_model(
         ).to(device)
     return (kind or TaskAdapterPlusPlus)(
         backbone,
-        strategy=model.strategy if adapters else "frozen",
-        adapters=model.adapters or None if adapters else None,
-        visual_layers=model.visual_layers,
-        visual_position=model.visual_position,
-        task_position=model.task_position,
-        text_layers=model.text_layers,
-        text_position=model.text_position,
-        order_position=model.order_position,
-        sub_actions=model.sub_actions,
-        alignment=model.alignment,
-        alignment_layers=model.alignment_layers,
         frames=frames,
-        formulation=model.formulation,
-        score=model.score,
-        trx_shots=model.trx_shots,
-        logit_scale=model.logit_scale,
-        precision=model.precision,
         generator=generator,
-        **model.overrides(),
+        **_constructor_options(model, TaskAdapterPlusPlus, adapters=adapters),
     ).to(device)
+
+
+def _constructor_options(
+    model: ModelConfig, constructor: "type[TaskAdapterPlusPlus]", *, adapters: bool
+) -> dict[str, Any]:
+    """The settings that the constructor takes, each under its own name."""
+    parameters = signature(constructor).parameters.values()
+    taken = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
+    options = {field.name: getattr(model, field.name) for field in fields(model) if field.name in taken}
+    if not adapters:
+        options |= {"strategy": FROZEN, "adapters": ()}
+    return {**options, "adapters": options["adapters"] or None, **model.overrides()}
 
 
 def method_class(part: Part) -> "Callable[..., FewShotMethod]":

@@ -199,6 +199,13 @@ def test_importing_the_command_line_imports_nothing_heavy(module: str) -> None:
     assert done.stdout.split() == []
 
 
+def test_help_needs_neither_settings_nor_package_metadata() -> None:
+    unwanted = ("fsarctl.config.tables", "importlib.metadata", "statistics", "fsarctl.artifacts")
+    code = f"import sys, fsarctl.cli.app; print(*[name for name in {unwanted} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_planning_imports_no_torch(project: Path) -> None:
     code = (
         "import sys\nfrom fsarctl.cli.app import app\n"

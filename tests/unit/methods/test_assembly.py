@@ -1,4 +1,5 @@
-from dataclasses import replace
+from dataclasses import fields, replace
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from fsarctl.config.tables import ModelConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.execution.device import Machine
 from fsarctl.methods.build import build_model, model_key
+from fsarctl.methods.formulation import Formulation
+from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
 from fsarctl.methods.weights import weight_files
 from fsarctl.models.catalogue import image_side, stored_side
 
@@ -94,3 +97,27 @@ def test_a_model_without_adapters_has_nothing_to_train(tmp_path: Path) -> None:
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(ConfigError, match="device 'abacus' cannot be used"):
         Machine("abacus").choose_device()
+
+
+def test_every_option_of_the_table_reaches_the_constructor_under_its_own_name(tmp_path: Path) -> None:
+    """None is passed by hand, so none can be forgotten: what is new in [model] has a place or fails here."""
+    taken = set(signature(TaskAdapterPlusPlus).parameters) | {each.name for each in fields(Formulation)}
+    elsewhere = {"backbone", "weights", "method", "options", "metric"}
+    assert {each.name for each in fields(ModelConfig)} - taken <= elsewhere
+
+    seen: dict[str, object] = {}
+
+    class Recorder(TaskAdapterPlusPlus):
+        def __init__(self, *parts: object, **options: object) -> None:
+            seen.update(options)
+            super().__init__(*parts, **options)  # type: ignore[arg-type]
+
+    model = replace(TINY, visual_position="bottom", order_position="before", logit_scale=3.0, metric="otam")
+    for adapters in (True, False):
+        build_model(
+            model, tmp_path, frames=4, adapters=adapters, seed=0, device=torch.device("cpu"), kind=Recorder
+        )
+        given = {name: getattr(model, name) for name in seen if hasattr(model, name)}
+        alone = {} if adapters else {"strategy": "frozen"}
+        assert {name: seen[name] for name in given} == {**given, "adapters": None, **alone}
+        assert seen["video_metric"] == "otam"
