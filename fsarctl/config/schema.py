@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from fsarctl.config.tables import KIND_SETTINGS, METHODS, Config, MetricName
 
-__all__ = ["SCHEMA_FILE", "schema"]
+__all__ = ["KNOWN_PARTS", "SCHEMA_FILE", "schema"]
 
 SCHEMA_FILE = "fsarctl.schema.json"
 KNOWN_PARTS = {"methods": METHODS, "metrics": get_args(MetricName), "datasets": tuple(KIND_SETTINGS)}

@@ -1,10 +1,9 @@
 """All parts that a setting may name: fsarctl's own, and those of installed packages. Needs no torch."""
 
 from dataclasses import dataclass
-from typing import get_args
 
 from fsarctl.config.parts import GROUPS, installed_parts
-from fsarctl.config.tables import KIND_SETTINGS, METHODS, MetricName
+from fsarctl.config.schema import KNOWN_PARTS
 from fsarctl.models.catalogue import known_backbones
 from fsarctl.models.strategies import STRATEGIES
 
@@ -31,12 +30,7 @@ SETTINGS = {
 
 def parts() -> list[Named]:
     """Every part, by kind; of one kind fsarctl's first."""
-    own = {
-        "methods": METHODS,
-        "metrics": get_args(MetricName),
-        "backbones": known_backbones(),
-        "datasets": tuple(KIND_SETTINGS),
-    }
+    own = {**KNOWN_PARTS, "backbones": known_backbones()}
     found = []
     for group, (kind, entry_points) in GROUPS.items():
         found += [Named(kind, name, SETTINGS[group], "fsarctl") for name in own[group]]

@@ -2,13 +2,11 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from fsarctl.cli import main
+from typed import type_in
 
 FILE = """
 [datasets.clips]
@@ -26,20 +24,14 @@ Typed = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+def typed(tmp_path: Path) -> Typed:
     """Types words in the project of some name; gives what stands on stdout and on stderr."""
-    monkeypatch.setenv("FSARCTL_CACHE", str(tmp_path / "cache"))
 
-    def type_in(project: str, *words: str) -> tuple[str, str]:
-        monkeypatch.chdir(tmp_path / project)
-        monkeypatch.setattr(sys, "argv", ["fsarctl", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert ended.value.code == 0, said.err
-        return said.out, said.err
+    def run(project: str, *words: str) -> tuple[str, str]:
+        done = type_in(tmp_path / project, *words, FSARCTL_CACHE=str(tmp_path / "cache"))
+        return done.stdout, done.stderr
 
-    return type_in
+    return run
 
 
 def project(folder: Path, label: str) -> None:

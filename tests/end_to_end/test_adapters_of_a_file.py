@@ -1,8 +1,6 @@
 """`fsarctl eval --adapters FILE`: what others trained, evaluated as what it is."""
 
 import json
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from typed import type_in
 
-from fsarctl.cli import main
 from fsarctl.models.released import ReleasedState, to_released
 from fsarctl.models.tiny_clip import WEIGHTS
 
@@ -47,11 +45,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that is trained and evaluated; adapters.safetensors, and as a released checkpoint."""
     project = tmp_path_factory.mktemp("project")
     (project / "fsarctl.toml").write_text(FILE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["fsarctl", "run", "--project", str(project)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    assert not ended.value.code
+    type_in(project, "fsarctl run")
     (file,) = project.glob("cache/**/adapters.safetensors")
     adapters = load_file(file)
     save_file(adapters, project / "theirs.safetensors")
@@ -64,17 +58,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def typed(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
+def typed(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
     monkeypatch.chdir(trained)
     monkeypatch.setenv("COLUMNS", "300")
 
     def run(command: str, expect: int = 0) -> tuple[Any, str]:
-        monkeypatch.setattr(sys, "argv", shlex.split(command))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        assert (ended.value.code or 0) == expect, printed.err
-        return (json.loads(printed.out) if "--json" in command and not expect else printed.out), printed.err
+        done = type_in(trained, command, expect=expect)
+        return (json.loads(done.stdout) if "--json" in command and not expect else done.stdout), done.stderr
 
     return run
 

@@ -1,8 +1,6 @@
 """Classes of which some have sentences and some none: nowhere does a sentence compete with a bare label."""
 
 import json
-import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +9,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from typed import type_in
 
-from fsarctl.cli import main
 from fsarctl.predict.support_set import load_support
 
 CLASSES = ("bowing", "clapping", "juggling", "waving")
@@ -71,16 +69,12 @@ def project(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
-    """Run a command line in this process; its JSON document, if it prints one, and what it says."""
+def typed(project: Path) -> Type:
+    """Types a command line; its JSON document, if it prints one, and what it says."""
 
     def run(command: str, expect: int = 0) -> tuple[Any, str]:
-        monkeypatch.setattr(sys, "argv", shlex.split(command))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        assert (ended.value.code or 0) == expect, printed.err
-        return (json.loads(printed.out) if "--json" in command else printed.out), printed.err
+        done = type_in(project, command, expect=expect)
+        return (json.loads(done.stdout) if "--json" in command else done.stdout), done.stderr
 
     return run
 

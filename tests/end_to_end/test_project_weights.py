@@ -1,8 +1,6 @@
 """Weights that are missing, spoiled or ambiguous: every command says it at once, before it decodes."""
 
 import json
-import shlex
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +9,8 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from typed import type_in
 
-from fsarctl.cli import main
 from fsarctl.models import activation, hub, tiny_clip
 
 FILE = """
@@ -44,16 +42,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
-    """Run a command line in this process; what it prints, and what it says."""
+def typed(project: Path) -> Type:
+    """Types a command line; what it prints, and what it says."""
 
     def run(command: str, expect: int = 0) -> tuple[str, str]:
-        monkeypatch.setattr(sys, "argv", shlex.split(command))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        assert (ended.value.code or 0) == expect, printed.err
-        return printed.out, printed.err
+        done = type_in(project, command, expect=expect)
+        return done.stdout, done.stderr
 
     return run
 

@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from typed import type_in
 
-from fsarctl.cli import main
 from fsarctl.config.tables import DatasetConfig
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.kinds import open_dataset
@@ -136,19 +135,12 @@ def test_other_labels_have_no_remark_and_no_map(place: Path) -> None:
     assert "label_map" not in written(place / "train_list.txt")
 
 
-def test_commands_call_the_classes_by_their_labels(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(place)
+def test_commands_call_the_classes_by_their_labels(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
     def typed(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["fsarctl", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert not ended.value.code
-        printed = capsys.readouterr()
-        return printed.out + printed.err
+        done = type_in(place, *words)
+        return done.stdout + done.stderr
 
     typed("init", "train_list.txt")
     assert "the labels are numbers ('0', '1')" in typed("data", "check")

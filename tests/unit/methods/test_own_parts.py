@@ -1,6 +1,5 @@
 """A metric, method, backbone and dataset kind that somebody else wrote, named as a user names them."""
 
-import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -10,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
+from typed import type_in
 
-from fsarctl.cli import main
 from fsarctl.config.parts import _entry_points, _source, find_part
 from fsarctl.config.schema import schema
 from fsarctl.config.sources import load_settings
@@ -288,8 +287,6 @@ def test_all_four_train_evaluate_and_are_in_the_report(
     installed: Path,
     videos: dict[str, list[tuple[str, str, str]]],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     project = tmp_path / "project"
     project.mkdir()
@@ -303,10 +300,7 @@ def test_all_four_train_evaluate_and_are_in_the_report(
     )
 
     def run(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["fsarctl", *words, "--project", str(project)])
-        with contextlib.suppress(SystemExit):
-            main()
-        return capsys.readouterr().out
+        return type_in(project, *words).stdout
 
     assert "theirs.methods:Projected" in run("run", "--workers", "1")
     states = json.loads(run("status", "--json"))["units"]
@@ -326,13 +320,8 @@ def test_a_dataset_kind_that_fails(package: Path, tmp_path: Path) -> None:
         open_dataset("mine", config, tmp_path)
 
 
-def test_what_there_is_is_listed(
-    installed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["fsarctl", "methods", "--json"])
-    with pytest.raises(SystemExit):
-        main()
-    parts = json.loads(capsys.readouterr().out)["parts"]
+def test_what_there_is_is_listed(installed: Path, tmp_path: Path) -> None:
+    parts = json.loads(type_in(tmp_path, "fsarctl methods --json").stdout)["parts"]
     named = {(each["kind"], each["name"]): each["source"] for each in parts}
     assert named["metric", "otam"] == "fsarctl"
     assert named["metric", "nearest"] == "theirs.metrics:nearest_frame (fsarctl.metrics)"
