@@ -22,7 +22,7 @@ from fsarctl.execution.device import Machine
 from fsarctl.methods.build import require_layers, text_use
 from fsarctl.methods.weights import check_weights, look_for_weights
 from fsarctl.models.catalogue import stored_side
-from fsarctl.models.strategies import FROZEN, TITLES
+from fsarctl.models.strategies import FROZEN, title_of
 from fsarctl.progress import Reporter
 from fsarctl.stages import describe, evaluate, extract, render, shortcut, train
 from fsarctl.stages.describe import Plan
@@ -222,10 +222,7 @@ class Pipeline:
             ConfigError: the layers or the device cannot be.
             InputError: the novel classes are too few or too small for these episodes.
         """
-        shots = list(shots)
-        self._require_model()
-        self.data.require_evaluation(shots)
-        return self._evaluations(shots)
+        return self._required_evaluations(shots)
 
     def evaluate_file(self, shots: Iterable[int], adapters: Path) -> list[Unit]:
         """For each shot the frozen backbone (if eval.frozen) and the adapters of a file; nothing is trained.
@@ -238,19 +235,7 @@ class Pipeline:
                 f"there is no file {adapters}",
                 next_step="Name adapters.safetensors of a train artifact, or a released checkpoint.",
             )
-        shots = list(shots)
-        self._require_model()
-        self.data.require_evaluation(shots)
-        frozen = [FROZEN] if self._config.eval.frozen else []
-        shared: Shared | None = {} if len(shots) > 1 else None
-        return [
-            unit
-            for shot in shots
-            for unit in (
-                *(self._evaluate(shot, name, shared) for name in frozen),
-                self._evaluate(shot, evaluate.FROM_FILE + adapters.name, file=adapters.absolute()),
-            )
-        ]
+        return self._required_evaluations(shots, adapters)
 
     def warnings_of_file(self, adapters: Path) -> list[str]:
         """Why results of a file's adapters are not what they seem."""
@@ -314,7 +299,7 @@ class Pipeline:
             try:
                 self.data.require_training([shot])
             except (ConfigError, InputError) as error:
-                title = TITLES[self._config.model.strategy]
+                title = title_of(self._config.model.trained_name)
                 message = f"{title} is trained, and {error.message}"
                 raise type(error)(message, next_step=error.next_step) from None
         self._require_model()
@@ -324,13 +309,20 @@ class Pipeline:
         self._options.machine.require_device_name()
         require_layers(self._config.model)
 
-    def _evaluations(self, shots: Iterable[int]) -> list[Unit]:
-        names: list[str] = [FROZEN] if self._config.eval.frozen else []
-        names += [self._config.model.trained_name]
+    def _required_evaluations(self, shots: Iterable[int], file: Path | None = None) -> list[Unit]:
+        shots = list(shots)
+        self._require_model()
+        self.data.require_evaluation(shots)
+        return self._evaluations(shots, file)
+
+    def _evaluations(self, shots: Iterable[int], file: Path | None = None) -> list[Unit]:
+        """Of the trained model, or of the adapters in ``file``; before it the frozen one's, if asked for."""
+        own = evaluate.FROM_FILE + file.name if file else self._config.model.trained_name
+        names = dict.fromkeys([FROZEN, own] if self._config.eval.frozen else [own])
         shots = list(shots)
         # A single one would keep its videos' prefixes for nobody.
         shared: Shared | None = {} if len(shots) > 1 else None
-        return [self._evaluate(shot, name, shared) for shot in shots for name in dict.fromkeys(names)]
+        return [self._evaluate(shot, name, shared, file) for shot in shots for name in names]
 
     def _splits(self) -> list[tuple[str, str]]:
         if self._asked is None:
@@ -348,12 +340,6 @@ class Pipeline:
         return [*(each for each in videos if isinstance(each, Unit)), *frames]
 
     def _train(self, shot: int) -> Unit:
-        name = self._settings.dataset(self.base).name
-        if self._config.train.flip and name.startswith("ssv2"):
-            raise ConfigError(
-                f"train.flip mirrors clips, and classes of {name} differ in left and right",
-                next_step="Set train.flip = false.",
-            )
         return self._once(
             f"train {shot}",
             lambda: train.unit(
@@ -373,6 +359,7 @@ class Pipeline:
     def _evaluate(
         self, shot: int, name: str, shared: "Shared | None" = None, file: Path | None = None
     ) -> Unit:
+        file = None if file is None or name == FROZEN else file.absolute()
         own = name != FROZEN and file is None
         split = self._config.eval.split
         return self._once(

@@ -29,6 +29,7 @@ __all__ = [
     "ModelConfig",
     "PAPER_LAYERS",
     "RowConfig",
+    "SIDED",
     "SPLITS",
     "Shortcut",
     "TrainConfig",
@@ -216,6 +217,9 @@ PAPER_LAYERS: Mapping[str, tuple[int, int]] = {
     "ssv2-full": (6, 2),
 }
 """Benchmark -> L, M of section 4.3: what [model] visual_layers and text_layers are unless they are set."""
+
+SIDED = ("ssv2-small", "ssv2-full")
+"""Benchmarks of which classes differ in left and right ("from left to right", "from right to left")."""
 
 
 @dataclass(frozen=True)

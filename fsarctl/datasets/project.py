@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 from fsarctl.config.sources import Settings, toml_key
+from fsarctl.config.tables import SIDED
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.datasets.kinds import open_dataset
@@ -96,8 +97,15 @@ class ProjectData:
         """Refuse training that the clips found cannot make.
 
         Raises:
+            ConfigError: clips are to be mirrored whose classes differ in left and right.
             InputError: the base or validation classes are too few or too small.
         """
+        benchmark = self._settings.dataset(self.base).name
+        if self._config.train.flip and benchmark in SIDED:
+            raise ConfigError(
+                f"train.flip mirrors clips, and classes of {benchmark} differ in left and right",
+                next_step="Set train.flip = false.",
+            )
         for split in ("train", "val"):
             self._require(self.base, split, self._episodes(shots, "train"))
 

@@ -53,6 +53,18 @@ shots = [1, 3]
 ENOUGH = dict.fromkeys("abcdef", 4)
 
 
+@pytest.mark.parametrize(("name", "refused"), [("ssv2-small", True), ("ssv2-full", True), ("ucf101", False)])
+def test_clips_whose_classes_differ_in_left_and_right_are_not_mirrored(
+    tmp_path: Path, name: str, refused: bool
+) -> None:
+    (tmp_path / "clips").mkdir()
+    text = f'[datasets.b]\nkind = "benchmark"\nname = "{name}"\nroot = "clips"\n[train]\nflip = true\n'
+    # Neither has any videos, which is what is said otherwise.
+    with pytest.raises((ConfigError, InputError)) as told:
+        pipeline(tmp_path, text).train([1])
+    assert ("differ in left and right" in told.value.message) == refused
+
+
 def test_evaluations_of_several_shots_share_their_videos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
