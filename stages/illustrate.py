@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
 from fsarctl.artifacts.command import Command
-from fsarctl.config.tables import EvalConfig, ModelConfig
+from fsarctl.config.model_table import ModelConfig
+from fsarctl.config.training_tables import EvalConfig
 from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.execution.device import Machine

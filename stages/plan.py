@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import Unit
 from fsarctl.artifacts.command import Command, Option
+from fsarctl.config.setting import SPLITS
 from fsarctl.config.sources import Settings
-from fsarctl.config.tables import SPLITS, Shortcut
+from fsarctl.config.sweep_table import Shortcut
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.project import ProjectData
 from fsarctl.errors import ConfigError, FsarctlError, InputError

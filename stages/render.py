@@ -2,7 +2,7 @@
 
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.unit import Build, Unit
-from fsarctl.config.tables import DatasetConfig
+from fsarctl.config.dataset_table import DatasetConfig
 
 __all__ = ["STAGE", "VERSION", "unit"]
 

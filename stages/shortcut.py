@@ -10,7 +10,9 @@ from pathlib import Path
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.artifacts.command import Command
-from fsarctl.config.tables import EvalConfig, ModelConfig, Shortcut, TrainConfig
+from fsarctl.config.model_table import ModelConfig
+from fsarctl.config.sweep_table import Shortcut
+from fsarctl.config.training_tables import EvalConfig, TrainConfig
 from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.errors import ConfigError

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.artifacts.command import Command, Option
-from fsarctl.config.tables import ModelConfig, TrainConfig, keyed
+from fsarctl.config.model_table import ModelConfig
+from fsarctl.config.setting import keyed
+from fsarctl.config.training_tables import TrainConfig
 from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.tensorboard import run_name, watching
 from fsarctl.episodes.training_log import ADAPTERS, Watch, write_log

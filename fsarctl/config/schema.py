@@ -3,7 +3,9 @@
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args
 
-from fsarctl.config.tables import KIND_SETTINGS, METHODS, Config, MetricName
+from fsarctl.config.dataset_table import KIND_SETTINGS
+from fsarctl.config.model_table import METHODS, MetricName
+from fsarctl.config.tables import Config
 
 __all__ = ["KNOWN_PARTS", "SCHEMA_FILE", "schema"]
 

@@ -15,17 +15,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsarctl.config.tables import (
-    PAPER_LAYERS,
-    AblateConfig,
-    Config,
-    DatasetConfig,
-    DescribeConfig,
-    EvalConfig,
-    ExtractConfig,
-    ModelConfig,
-    TrainConfig,
-)
+from fsarctl.config.dataset_table import PAPER_LAYERS, DatasetConfig
+from fsarctl.config.model_table import ModelConfig
+from fsarctl.config.sweep_table import AblateConfig
+from fsarctl.config.tables import Config, DescribeConfig, ExtractConfig
+from fsarctl.config.training_tables import EvalConfig, TrainConfig
 from fsarctl.errors import ConfigError
 from fsarctl.errors.addresses import hidden, hidden_within
 from fsarctl.errors.nearest import did_you_mean

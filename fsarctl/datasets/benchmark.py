@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
-from fsarctl.config.tables import SPLITS, DatasetConfig
+from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.folder import list_videos

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
-from fsarctl.config.tables import SPLITS, DatasetConfig
+from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.class_splits import split_classes, split_name
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset

@@ -6,8 +6,8 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
-from fsarctl.config.tables import DatasetConfig
 from fsarctl.datasets.class_splits import split_classes, split_name
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset

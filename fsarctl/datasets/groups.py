@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from fsarctl.config.dataset_table import RECORDING, DatasetConfig
 from fsarctl.config.paths import located
-from fsarctl.config.tables import RECORDING, DatasetConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.text_file import read_csv

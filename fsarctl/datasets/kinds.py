@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.parts import Part
-from fsarctl.config.tables import SPLITS, DatasetConfig
+from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.groups import with_groups

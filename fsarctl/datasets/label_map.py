@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
 from fsarctl.config.sources import toml_key
-from fsarctl.config.tables import DatasetConfig
 from fsarctl.datasets.label_table import table_in
 from fsarctl.datasets.labels import loosely, read_labels
 from fsarctl.datasets.text_file import BYTE_ORDER_MARK, read_text

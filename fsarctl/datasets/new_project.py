@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fsarctl.config.dataset_table import PAPER_LAYERS, DatasetConfig
 from fsarctl.config.paths import located
 from fsarctl.config.schema import SCHEMA_FILE
-from fsarctl.config.tables import PAPER_LAYERS, SPLITS, DatasetConfig
+from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.folder import classes_of, list_videos

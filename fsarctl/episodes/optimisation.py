@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fsarctl.config.tables import TrainConfig
+from fsarctl.config.training_tables import TrainConfig
 from fsarctl.methods.protocol import FewShotMethod
 
 __all__ = ["Optimisation", "rate_factor"]

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from fsarctl.config.tables import EvalConfig, TrainConfig
+from fsarctl.config.training_tables import EvalConfig, TrainConfig
 from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.episodes.loader import EpisodeLoader

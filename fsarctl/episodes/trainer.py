@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fsarctl.artifacts.atomic_write import replacing
-from fsarctl.config.tables import TrainConfig
+from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, ahead, score_batch, upload
 from fsarctl.episodes.optimisation import Optimisation

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fsarctl.config.tables import ModelConfig
+from fsarctl.config.model_table import ModelConfig
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.methods.protocol import FewShotMethod
 from fsarctl.models.layouts import NO_WEIGHT, arrange

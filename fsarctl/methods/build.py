@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from fsarctl.artifacts import JSON, Files
+from fsarctl.config.model_table import MetricName, ModelConfig, SubActionUse
 from fsarctl.config.parts import Part, find_part
-from fsarctl.config.tables import MetricName, ModelConfig, SubActionUse, keyed
+from fsarctl.config.setting import keyed
 from fsarctl.errors import ConfigError
 from fsarctl.methods.weights import weight_files
 from fsarctl.models.catalogue import architecture, own_backbone

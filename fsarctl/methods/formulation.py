@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args, get_type_hints
 
-from fsarctl.config.tables import FORMULATION_CROPS
+from fsarctl.config.model_table import FORMULATION_CROPS
 from fsarctl.errors import ConfigError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.models.alignment import SegmentReading

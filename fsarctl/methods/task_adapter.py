@@ -8,7 +8,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from fsarctl.config.tables import SubActionUse
+from fsarctl.config.model_table import SubActionUse
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.formulation import formulation_of
 from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores

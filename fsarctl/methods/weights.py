@@ -3,8 +3,8 @@
 from functools import cache
 from pathlib import Path
 
+from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.paths import located
-from fsarctl.config.tables import ModelConfig
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import TINY

@@ -1,6 +1,6 @@
 """Which frames of a clip make its beginning, process and end (Eq. 16): the one place that says it."""
 
-from fsarctl.config.tables import ModelConfig
+from fsarctl.config.model_table import ModelConfig
 
 __all__ = ["SUB_ACTIONS", "segments", "stage_frames"]
 

@@ -3,7 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from fsarctl.config.tables import AdapterKind, OrderPosition, Position, Strategy, SubActionUse, TaskPosition
+from fsarctl.config.model_table import (
+    AdapterKind,
+    OrderPosition,
+    Position,
+    Strategy,
+    SubActionUse,
+    TaskPosition,
+)
 from fsarctl.errors import ConfigError
 
 __all__ = [

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from fsarctl.config.dataset_table import PAPER_LAYERS
+from fsarctl.config.model_table import WITHOUT_ADAPTERS
 from fsarctl.config.sources import Settings
-from fsarctl.config.tables import PAPER_LAYERS, WITHOUT_ADAPTERS, RowConfig
+from fsarctl.config.sweep_table import RowConfig
 from fsarctl.models.strategies import TITLES
 from fsarctl.results.footnotes import Footnotes
 from fsarctl.results.published import TABLES_1_AND_2, WAY, of_benchmark, of_method, of_row

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fsarctl.config.tables import METHODS, ModelConfig, Strategy
+from fsarctl.config.model_table import METHODS, ModelConfig, Strategy
 from fsarctl.errors import ConfigError
 from fsarctl.models.catalogue import architecture
 from fsarctl.models.strategies import STRATEGIES, TITLES, adapters_of

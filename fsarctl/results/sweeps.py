@@ -12,14 +12,9 @@ from functools import cache
 from importlib import resources
 from typing import Any, TypeAlias
 
+from fsarctl.config.model_table import FORMULATION_CROPS, ONLY_WITH, WITHOUT_ADAPTERS
 from fsarctl.config.sources import Settings, table_of
-from fsarctl.config.tables import (
-    FORMULATION_CROPS,
-    ONLY_WITH,
-    WITHOUT_ADAPTERS,
-    AblateConfig,
-    RowConfig,
-)
+from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import UsageError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.models.strategies import TITLES

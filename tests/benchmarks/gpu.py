@@ -22,7 +22,7 @@ from precision import measure as accuracies
 from timing import NothingToMeasureError, Options, Row, print_rows
 from torch import Tensor, nn
 
-from fsarctl.config.tables import TrainConfig
+from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import Batch, EpisodeLoader
 from fsarctl.episodes.optimisation import Optimisation

@@ -9,7 +9,7 @@ from shapes_loader import shapes_loader
 from timing import Options, Row, print_rows
 from torch import Tensor
 
-from fsarctl.config.tables import TrainConfig
+from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.trainer import train_adapters

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typed import Typed, type_in
 
-from fsarctl.config.tables import PAPER_LAYERS
+from fsarctl.config.dataset_table import PAPER_LAYERS
 from fsarctl.datasets.splits import load_split_lists
 
 CLASSES, CLIPS = 3, 3

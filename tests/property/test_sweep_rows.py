@@ -11,15 +11,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 
+from fsarctl.config.model_table import FORMULATION_OPTIONS, ONLY_WITH, MetricName, ModelConfig
 from fsarctl.config.sources import Settings, load_settings
-from fsarctl.config.tables import (
-    FORMULATION_OPTIONS,
-    ONLY_WITH,
-    Config,
-    EvalConfig,
-    MetricName,
-    ModelConfig,
-)
+from fsarctl.config.tables import Config
+from fsarctl.config.training_tables import EvalConfig
 from fsarctl.results.sweeps import methods, overrides_of, pinned, sweeps
 from fsarctl.stages import ablate
 from fsarctl.stages.plan import Pipeline, RunOptions

@@ -13,7 +13,7 @@ from fsarctl.results.sweep_table import caption, cells, label, published_cells, 
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Store, Unit
-    from fsarctl.config.tables import AblateConfig
+    from fsarctl.config.sweep_table import AblateConfig
     from fsarctl.stages.ablate import Run
 
 __all__ = ["print_plan", "print_sweeps", "print_table_of"]

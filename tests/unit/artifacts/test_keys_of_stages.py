@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from fsarctl.artifacts.command import Option
+from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.sources import load_settings
-from fsarctl.config.tables import EvalConfig, ExtractConfig, ModelConfig, TrainConfig
+from fsarctl.config.tables import ExtractConfig
+from fsarctl.config.training_tables import EvalConfig, TrainConfig
 from fsarctl.execution.device import Machine
 from fsarctl.stages.plan import Pipeline, RunOptions
 

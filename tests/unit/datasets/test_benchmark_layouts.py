@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config.tables import PAPER_LAYERS, DatasetConfig
+from fsarctl.config.dataset_table import PAPER_LAYERS, DatasetConfig
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.kinds import open_dataset

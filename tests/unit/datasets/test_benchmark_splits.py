@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 
-from fsarctl.config.tables import PAPER_LAYERS
+from fsarctl.config.dataset_table import PAPER_LAYERS
 from fsarctl.datasets.labels import loosely
 from fsarctl.datasets.splits import load_split_lists, split_text
 

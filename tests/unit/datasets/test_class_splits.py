@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config.tables import SPLITS, DatasetConfig
+from fsarctl.config.dataset_table import DatasetConfig
+from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.class_splits import draw_splits, read_split_file, split_classes
 from fsarctl.errors import InputError
 

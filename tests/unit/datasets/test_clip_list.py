@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config.tables import DatasetConfig
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.errors import InputError

@@ -10,7 +10,7 @@ import pytest
 from video_kinds import PLAIN
 from video_zoo import without_sync_table, write
 
-from fsarctl.config.tables import DatasetConfig
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.datasets.checking import DatasetCheck, Opened, check_dataset, open_all
 from fsarctl.datasets.episode_size import EpisodeSize, SmallClass
 from fsarctl.datasets.kinds import open_dataset

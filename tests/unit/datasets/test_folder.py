@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config.tables import DatasetConfig
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.folder import open_folder

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsarctl.config.tables import DatasetConfig
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.datasets.group_sizes import can_part, group_sizes

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typed import type_in
 
-from fsarctl.config.tables import DatasetConfig
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.label_map import read_label_map

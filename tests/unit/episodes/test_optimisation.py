@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsarctl.config.tables import TrainConfig, keyed
+from fsarctl.config.setting import keyed
+from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.crops import random_flips
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.optimisation import rate_factor

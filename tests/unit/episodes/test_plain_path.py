@@ -11,7 +11,8 @@ from plain_path import plain_scores
 from small_model import episode, small_model
 from torch import Tensor
 
-from fsarctl.config.tables import ModelConfig, TrainConfig
+from fsarctl.config.model_table import ModelConfig
+from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.trainer import train_adapters

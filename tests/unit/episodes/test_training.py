@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from fsarctl.config.tables import TrainConfig
+from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.evaluator import evaluate_episodes
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import EpisodeLoader, ahead, score_batch

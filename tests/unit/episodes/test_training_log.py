@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fsarctl.cli.train import sparkline
-from fsarctl.config.tables import TrainConfig
+from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.tensorboard import require_board, run_name, watching
 from fsarctl.episodes.trainer import train_adapters

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from fsarctl.artifacts import Files
-from fsarctl.config.tables import ModelConfig
+from fsarctl.config.model_table import ModelConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.execution.device import Machine
 from fsarctl.methods.build import build_model, model_key

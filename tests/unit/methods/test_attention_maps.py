@@ -10,7 +10,7 @@ from small_model import episode, small_model
 from torch.nn.functional import cosine_similarity, layer_norm, linear
 from torch.testing import assert_close
 
-from fsarctl.config.tables import ModelConfig
+from fsarctl.config.model_table import ModelConfig
 from fsarctl.episodes.illustration import glance
 from fsarctl.episodes.loader import EpisodeLoader, score_batch
 from fsarctl.models.alignment import stage_scores, text_scores

@@ -11,10 +11,10 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 from typed import type_in
 
+from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.parts import _entry_points, _source, find_part
 from fsarctl.config.schema import schema
 from fsarctl.config.sources import load_settings
-from fsarctl.config.tables import ModelConfig
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.shapes.classes import CLASSES
 from fsarctl.datasets.shapes.rendering import _write_video, render_clip

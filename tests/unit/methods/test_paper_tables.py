@@ -7,9 +7,10 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import torch
 
-from fsarctl.config import tables as config
+from fsarctl.config import model_table as config
+from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.sources import Settings
-from fsarctl.config.tables import Config, ModelConfig
+from fsarctl.config.tables import Config
 from fsarctl.errors import ConfigError
 from fsarctl.methods import PRESETS, Formulation
 from fsarctl.methods.build import ADAPTER_FIELDS, build_model, model_key, tokens_of

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from shapes_loader import shapes_loader
 from small_model import episode, small_model
 
-from fsarctl.config.tables import TrainConfig
+from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.trainer import train_adapters
 from fsarctl.errors import ConfigError

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fsarctl.config.tables import ModelConfig
+from fsarctl.config.model_table import ModelConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.build import model_key
 from fsarctl.methods.weights import weight_files

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fsarctl.config.tables import ModelConfig
+from fsarctl.config.model_table import ModelConfig
 from fsarctl.errors import ConfigError
 from fsarctl.results.evaluated import Evaluated, require_columns
 

@@ -5,8 +5,9 @@ from statistics import mean, stdev
 
 import pytest
 
+from fsarctl.config.dataset_table import PAPER_LAYERS
 from fsarctl.config.sources import Settings, load_settings
-from fsarctl.config.tables import PAPER_LAYERS, Config
+from fsarctl.config.tables import Config
 from fsarctl.report.paper import paper_numbers, published_on
 from fsarctl.results.footnotes import Footnotes
 from fsarctl.results.published import (

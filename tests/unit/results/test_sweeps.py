@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fsarctl.config.sources import Settings, load_settings
-from fsarctl.config.tables import AblateConfig, RowConfig
+from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError, UsageError
 from fsarctl.results.intervals import estimate
 from fsarctl.results.predictions import Predictions

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config.tables import PAPER_LAYERS
+from fsarctl.config.dataset_table import PAPER_LAYERS
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.text.corpus import PROMPT_MAKERS, STAGES, load_corpus, prompts_of
 

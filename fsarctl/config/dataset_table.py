@@ -1,0 +1,156 @@
+"""[datasets.NAME]: where clips come from."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from fsarctl.config.parts import Part, find_part, require_known
+from fsarctl.config.setting import SPLITS, default_of, require, setting
+from fsarctl.errors import ConfigError
+
+__all__ = [
+    "DatasetConfig",
+    "KIND_SETTINGS",
+    "OWN_KIND_SETTINGS",
+    "PAPER_LAYERS",
+    "RECORDED_BENCHMARKS",
+    "RECORDING",
+    "SIDED",
+]
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """[datasets.NAME]: where clips come from."""
+
+    kind: str = setting(
+        "folder",
+        "shapes: rendered here; folder: root/<class>/<clip>; benchmark: a public one whose splits ship; "
+        "list: a file of paths and labels; or your own, as package.module:name",
+        part="datasets",
+    )
+    name: Literal["", "hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full"] = setting(
+        "", "benchmark: hmdb51, ucf101, kinetics100, ssv2-small or ssv2-full"
+    )
+    root: str = setting(
+        "", "where the videos are; folder: one directory per class; list: what its paths are relative to"
+    )
+    file: str = setting("", "list: lines of path,label[,split], as CSV, or of a path and a label, as text")
+    label_map: str = setting(
+        "", "folder, list: the file that says what labels that are numbers mean: classInd.txt, label_map.txt"
+    )
+    splits: Mapping[str, tuple[str, ...]] = setting(
+        {}, "train, val and test, each a list of class names; without splits every class is a test class"
+    )
+    split_file: str = setting("", "the splits as a CSV file instead: lines of class,split")
+    split_ratio: tuple[float, ...] = setting(
+        (), "the splits by lot instead: shares of the classes for train, val and test, e.g. [0.6, 0.2, 0.2]"
+    )
+    group: str = setting(
+        "",
+        "a pattern on a clip's name (class/file) whose captures are its person, camera or recording, e.g. "
+        "'_(g\\d+)_': support and query of an episode share none; hmdb51, ucf101: recording is theirs",
+    )
+    group_file: str = setting("", "the groups as a CSV file instead: lines of clip,group")
+    group_column: str = setting("", "list: the column that holds the groups instead")
+    options: Mapping[str, Any] = setting({}, "a kind of your own: what it is given, by name")
+    clips_per_class: int = setting(20, "shapes: videos rendered for each class")
+    seed: int = setting(0, "shapes: every video is a function of this; split_ratio: which lot is drawn")
+
+    def settings(self) -> tuple[str, ...]:
+        """The settings that mean something for this kind."""
+        return ("kind", *KIND_SETTINGS.get(self.kind, OWN_KIND_SETTINGS))
+
+    @property
+    def grouped(self) -> bool:
+        """Whether its clips are in groups that an episode keeps apart."""
+        return bool(self.group or self.group_file or self.group_column)
+
+    @property
+    def own_kind(self) -> Part | None:
+        """The part that opens this dataset, if it is not fsarctl's."""
+        return find_part("datasets", self.kind, KIND_SETTINGS)
+
+    def __post_init__(self) -> None:
+        require_known("datasets", self.kind, KIND_SETTINGS)
+        for each in fields(self):
+            require(
+                each.name in self.settings() or getattr(self, each.name) == default_of(each),
+                f"{each.name} is not for kind = {self.kind}; that reads {', '.join(self.settings()[1:])}",
+            )
+        require(
+            self.kind not in ("folder", "benchmark") or bool(self.root), f"a {self.kind} dataset needs root"
+        )
+        require(
+            self.kind != "benchmark" or bool(self.name),
+            f"a benchmark dataset needs name, one of {', '.join(PAPER_LAYERS)}",
+        )
+        require(self.kind != "list" or bool(self.file), "a list dataset needs file")
+        require(
+            set(self.splits) <= set(SPLITS),
+            f"splits may name {', '.join(SPLITS)}, not {', '.join(sorted(set(self.splits) - set(SPLITS)))}",
+        )
+        ways = [way for way in ("splits", "split_file", "split_ratio") if getattr(self, way)]
+        require(len(ways) <= 1, f"{' and '.join(ways)} both say what the splits are; keep one")
+        groups = [way for way in ("group", "group_file", "group_column") if getattr(self, way)]
+        require(len(groups) <= 1, f"{' and '.join(groups)} both say what the groups are; keep one")
+        self._check_group()
+        ratio = self.split_ratio
+        require(
+            not ratio or (len(ratio) == len(SPLITS) and min(ratio) >= 0 < sum(ratio) < math.inf),
+            f"split_ratio is {list(ratio)}; it must be three shares, for {', '.join(SPLITS)}",
+        )
+        require(self.clips_per_class >= 1, f"clips_per_class is {self.clips_per_class}; it must be 1 or more")
+
+    def _check_group(self) -> None:
+        if not self.group:
+            return
+        if self.group == RECORDING:
+            require(
+                self.name in RECORDED_BENCHMARKS,
+                f"group = {RECORDING} is for the benchmarks {', '.join(RECORDED_BENCHMARKS)}; elsewhere it is"
+                r" a pattern with what tells clips apart in brackets, such as 'person(\d+)'",
+            )
+            return
+        try:
+            captures = re.compile(self.group).groups
+        except re.error as error:
+            raise ConfigError(
+                f"group = {self.group!r} is no pattern: {error}",
+                next_step=r"It is a regular expression on the clip's name, such as 'person(\d+)'.",
+            ) from None
+        require(
+            captures > 0,
+            f"group = {self.group!r} captures nothing; put what tells persons or recordings apart in"
+            r" brackets, such as 'person(\d+)'",
+        )
+
+
+RECORDING = "recording"
+RECORDED_BENCHMARKS = ("hmdb51", "ucf101")
+
+KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "shapes": ("clips_per_class", "seed"),
+    "folder": ("root", "splits", "split_file", "split_ratio", "seed", "label_map", "group", "group_file"),
+    "benchmark": ("name", "root", "group", "group_file"),
+    "list": (
+        *("file", "root", "splits", "split_file", "split_ratio", "seed", "label_map"),
+        *("group", "group_file", "group_column"),
+    ),
+}
+
+OWN_KIND_SETTINGS = ("root", "file", "options", "group", "group_file")
+
+PAPER_LAYERS: Mapping[str, tuple[int, int]] = {
+    "hmdb51": (2, 8),
+    "ucf101": (2, 8),
+    "kinetics100": (2, 8),
+    "ssv2-small": (6, 2),
+    "ssv2-full": (6, 2),
+}
+"""Benchmark -> L, M of section 4.3: what [model] visual_layers and text_layers are unless they are set."""
+
+SIDED = ("ssv2-small", "ssv2-full")
+"""Benchmarks of which classes differ in left and right ("from left to right", "from right to left")."""

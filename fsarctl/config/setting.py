@@ -1,0 +1,86 @@
+"""What a setting is: its default, its meaning, and whether it enters keys; and checks that tables share."""
+
+from dataclasses import MISSING, Field, field, fields
+from typing import Any
+
+from fsarctl.errors import ConfigError
+
+__all__ = [
+    "SPLITS",
+    "check_episode_shape",
+    "check_seed",
+    "check_shots",
+    "default_of",
+    "keyed",
+    "require",
+    "setting",
+]
+
+SPLITS = ("train", "val", "test")
+
+
+def setting(default: Any, meaning: str, *, part: str = "", later: bool = False) -> Any:
+    """A field with its default and its meaning; ``fsarctl config show`` and the README print both.
+
+    ``part``: it names one of a group of ``fsarctl.config.parts``, fsarctl's or somebody else's.
+    ``later``: it came when there were keys already, and leaves them as they are at its default.
+    """
+    facts = {"meaning": meaning, "part": part, "later": later}
+    if isinstance(default, (dict, list)):
+        return field(default_factory=lambda: type(default)(default), metadata=facts)
+    return field(default=default, metadata=facts)
+
+
+def keyed(table: Any) -> dict[str, Any]:
+    """The settings of a table that enter keys, with their values."""
+    return {
+        each.name: getattr(table, each.name)
+        for each in fields(table)
+        if not each.metadata.get("later") or getattr(table, each.name) != default_of(each)
+    }
+
+
+def default_of(each: "Field[Any]") -> Any:
+    """What a setting is unless something sets it."""
+    return each.default if each.default_factory is MISSING else each.default_factory()
+
+
+def require(condition: bool, message: str) -> None:
+    """Refuse a table where ``condition`` does not hold.
+
+    Raises:
+        ConfigError: it does not; ``message`` says what is so, and what it must be.
+    """
+    if not condition:
+        raise ConfigError(message, next_step="Correct it in fsarctl.toml, or override it with --set.")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        ConfigError: it is negative, or 2^63 or more.
+    """
+    require(0 <= seed < 2**63, f"seed is {seed}; it must be 0 or more and below 2^63")
+
+
+def check_episode_shape(way: int, query: int, shots: tuple[int, ...]) -> None:
+    """Refuse episodes that cannot be.
+
+    Raises:
+        ConfigError: way is below 2, query below 1, or as ``check_shots``.
+    """
+    require(way >= 2, f"way is {way}; it must be 2 or more")
+    require(query >= 1, f"query is {query}; it must be 1 or more")
+    check_shots(shots)
+
+
+def check_shots(shots: tuple[int, ...]) -> None:
+    """Refuse shots that are none, below 1, or there twice.
+
+    Raises:
+        ConfigError: they are.
+    """
+    require(bool(shots), "shots is empty; name one or more")
+    require(all(shot >= 1 for shot in shots), f"shots is {list(shots)}; each must be 1 or more")
+    require(len(set(shots)) == len(shots), f"shots is {list(shots)}; each may stand there once")
