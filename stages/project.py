@@ -17,6 +17,7 @@ from fsarctl.execution.device import Machine
 from fsarctl.execution.schedule import Scheduler
 from fsarctl.models.strategies import title_of
 from fsarctl.progress import Reporter
+from fsarctl.results.interval_text import legend, with_interval
 from fsarctl.stages.describe import labels_asked
 from fsarctl.stages.plan import Pipeline, RunOptions
 
@@ -41,33 +42,44 @@ class Results(Sequence["Result"]):
         return len(self.found)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A dictionary for each result, e.g. for a pandas DataFrame; accuracies from 0 to 1."""
+        """A dictionary for each result, e.g. for a pandas DataFrame; accuracies from 0 to 1.
+
+        ``low`` and ``high`` are of the 95 % interval that is to be told, over episodes, clips or groups as
+        ``over`` says; ``half_width`` is of the one over episodes.
+        """
         return [
             {
                 "shot": each.record["shot"],
                 "model": title_of(each.record["model"]),
                 "accuracy": each.accuracy.mean,
-                "half_width": each.accuracy.half_width,
+                **{end: each.record["intervals"][each.record["headline"]][end] for end in ("low", "high")},
+                "over": each.record["headline"],
+                "half_width": each.record["half_width"],
                 "chance": each.record["chance"],
                 "episodes": each.record["episodes"],
             }
             for each in self.found
         ]
 
+    def _cells(self) -> list[tuple[str, str, str]]:
+        """Shot, model and accuracy with its interval, as tables have them."""
+        return [
+            (
+                str(each.record["shot"]),
+                title_of(each.record["model"]),
+                with_interval(f"{100 * each.accuracy.mean:.1f}", each.record),
+            )
+            for each in self.found
+        ]
+
     def __str__(self) -> str:
-        return "\n".join(
-            f"{row['shot']}-shot {row['model']}: "
-            f"{100 * row['accuracy']:.1f} ± {100 * row['half_width']:.1f} %"
-            for row in self.rows()
-        )
+        return "\n".join(f"{shot}-shot {model}: {accuracy} %" for shot, model, accuracy in self._cells())
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{row['shot']}</td><td>{escape(row['model'])}</td>"
-            f"<td>{100 * row['accuracy']:.1f} ± {100 * row['half_width']:.1f}</td></tr>"
-            for row in self.rows()
-        )
-        return f"<table><tr><th>shots</th><th>model</th><th>accuracy, %</th></tr>{rows}</table>"
+        cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in self._cells())
+        rows = "".join(f"<tr>{row}</tr>" for row in cells)
+        table = f"<table><tr><th>shots</th><th>model</th><th>accuracy, %</th></tr>{rows}</table>"
+        return f"{table}<p>{escape(legend(each.record for each in self.found))}</p>" if self.found else table
 
 
 @dataclass(frozen=True)

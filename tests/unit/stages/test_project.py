@@ -62,8 +62,13 @@ def test_stages_results_and_predictions(folder: Path) -> None:
     assert again.rows() == results.rows()
     for row, result in zip(results.rows(), results, strict=True):
         assert row["accuracy"] == pytest.approx(np.mean(result.predictions.episode_accuracies))
+        # Two clips of each of two classes are few: what six episodes of them say is not what is told.
+        assert row["over"] == "clips"
+        assert row["low"] < row["accuracy"] < row["high"]
+        assert f"[{100 * row['low']:.1f}, {100 * row['high']:.1f}]" in str(results)
     assert "<td>Task-Adapter++</td>" in results._repr_html_()
     assert "1-shot frozen CLIP: " in str(results)
+    assert "for other clips than these 4" in results._repr_html_()
     tests = folder / "clips" / "test"
     predictions = project.predict(tests, [tests])
     assert len(predictions) == 4
