@@ -15,8 +15,8 @@ from fsarctl.errors import PartialError
 from fsarctl.execution.bars import Bars
 from fsarctl.execution.device import Machine
 from fsarctl.execution.schedule import Scheduler
-from fsarctl.models.strategies import title_of
 from fsarctl.progress import Reporter
+from fsarctl.results.evaluated import called
 from fsarctl.results.interval_text import legend, with_interval
 from fsarctl.stages.describe import labels_asked
 from fsarctl.stages.plan import Pipeline, RunOptions
@@ -34,6 +34,8 @@ class Results(Sequence["Result"]):
     """Finished evaluations, in the order of their shots; a notebook shows them as a table."""
 
     found: tuple["Result", ...] = ()
+    titles: tuple[str, ...] = ()
+    """What each result's model is called."""
 
     def __getitem__(self, place: Any) -> Any:
         return self.found[place]
@@ -50,7 +52,7 @@ class Results(Sequence["Result"]):
         return [
             {
                 "shot": each.record["shot"],
-                "model": title_of(each.record["model"]),
+                "model": title,
                 "accuracy": each.accuracy.mean,
                 **{end: each.record["intervals"][each.record["headline"]][end] for end in ("low", "high")},
                 "over": each.record["headline"],
@@ -58,7 +60,7 @@ class Results(Sequence["Result"]):
                 "chance": each.record["chance"],
                 "episodes": each.record["episodes"],
             }
-            for each in self.found
+            for each, title in zip(self.found, self.titles, strict=True)
         ]
 
     def _cells(self) -> list[tuple[str, str, str]]:
@@ -66,10 +68,10 @@ class Results(Sequence["Result"]):
         return [
             (
                 str(each.record["shot"]),
-                title_of(each.record["model"]),
+                title,
                 with_interval(f"{100 * each.accuracy.mean:.1f}", each.record),
             )
-            for each in self.found
+            for each, title in zip(self.found, self.titles, strict=True)
         ]
 
     def __str__(self) -> str:
@@ -249,4 +251,8 @@ def _toml(value: Any) -> str:
 def _loaded(artifacts: Iterable[Artifact]) -> Results:
     from fsarctl.results.result import load_result
 
-    return Results(tuple(load_result(each.path) for each in artifacts))
+    found = [(each, load_result(each.path)) for each in artifacts]
+    return Results(
+        tuple(result for _, result in found),
+        tuple(called(result.record["model"], each.manifest.config) for each, result in found),
+    )

@@ -66,10 +66,11 @@ def render(
         "data": "Data",
         "provenance": "Reproduce",
     }
+    titles = {each["model"]: each["title"] for each in document["results"]}
     return environment.from_string(parts.joinpath("page.html").read_text("utf-8")).render(
         r=document,
         e=document["episodes"],
-        title_of=title_of,
+        title_of=lambda model: titles.get(model, title_of(model)),
         own=pictures["models"][-1] if pictures else document["strategy"],
         sections=[(id_, title) for id_, title in sections.items() if title],
         cards=_cards(document),

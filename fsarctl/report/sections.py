@@ -8,8 +8,9 @@ from typing import Any
 from fsarctl.artifacts import Artifact
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.episodes.training_log import read_log
-from fsarctl.models.strategies import FROZEN, title_of
+from fsarctl.models.strategies import FROZEN
 from fsarctl.report.confusion import as_document, class_rows, confusion
+from fsarctl.results.evaluated import called
 from fsarctl.results.result import Result, compare, load_result, same_episodes
 from fsarctl.text.corpus import STAGES, load_descriptions
 
@@ -49,6 +50,11 @@ class Found:
     def model(self) -> str:
         return str(self.result.record["model"])
 
+    @property
+    def title(self) -> str:
+        """What people call that model."""
+        return called(self.model, self.artifact.manifest.config)
+
 
 def result_rows(found: Sequence[Found]) -> list[dict[str, Any]]:
     """Each result's record, and its paired gain over the frozen model at the same shot."""
@@ -58,7 +64,7 @@ def result_rows(found: Sequence[Found]) -> list[dict[str, Any]]:
         paired = baseline is not each and same_episodes(baseline.result, each.result)
         rows.append(
             {
-                "title": title_of(each.model),
+                "title": each.title,
                 **{name: value for name, value in each.result.record.items() if name != "classes"},
                 "gain": compare(baseline.result, each.result).as_json() if paired else None,
                 "key": each.artifact.key,
@@ -79,7 +85,7 @@ def query_mode_rows(found: Sequence[Found], others: Sequence[Found]) -> list[dic
         rows.append(
             {
                 "shot": each.shot,
-                "title": title_of(each.model),
+                "title": each.title,
                 **{mode: _accuracy(f) for mode, f in pair.items()},
                 "difference": compare(pair["independent"].result, pair["joint"].result).as_json(),
             }
@@ -101,10 +107,11 @@ def training_curve(artifact: Artifact) -> dict[str, Any]:
 def class_tables(found: Sequence[Found], strategy: str) -> list[dict[str, Any]]:
     """Classes and confusions of the strategy's model at each shot, or of the frozen one where it is alone."""
     counted = {(each.shot, each.model): confusion(each.result.predictions) for each in found}
+    titles = {each.model: each.title for each in found}
     return [
         {
             "shot": shot,
-            "title": title_of(model),
+            "title": titles[model],
             "rows": class_rows(each, counted.get((shot, FROZEN)) if model != FROZEN else None),
             "confusion": as_document(each),
         }

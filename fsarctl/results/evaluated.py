@@ -13,7 +13,7 @@ from fsarctl.errors import ConfigError
 from fsarctl.models.catalogue import architecture
 from fsarctl.models.strategies import STRATEGIES, TITLES, adapters_of
 
-__all__ = ["COLUMNS", "Evaluated", "is_tick", "require_columns"]
+__all__ = ["COLUMNS", "Evaluated", "called", "is_tick", "require_columns"]
 
 YES, NO, NONE = "✓", "×", "–"
 TICKS = {"✓", "✔", "✅", "☑", "√", "×", "✗", "✘", "❌", "☐"}
@@ -115,6 +115,14 @@ class Evaluated:
             value = self.settings.get(column, NONE)
             return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         return self.named(said)
+
+
+def called(model: str, config: Mapping[str, Any]) -> str:
+    """What people call the model of a result: its method, and in which of its parts it is not that.
+
+    ``model``: its name in the result; ``config``: of the evaluation's key.
+    """
+    return Evaluated.of(config, {}).method if model in TITLES else model
 
 
 def require_columns(sweep: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fsarctl.cli.terminal.console import print_json, print_table, say
-from fsarctl.models.strategies import TITLES, title_of
+from fsarctl.models.strategies import TITLES
+from fsarctl.results.evaluated import called
 from fsarctl.results.interval_text import brackets, legend, over_classes, with_interval
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ def print_results(
     table = Table()
     there = dict.fromkeys(name for each in by_shot.values() for name in each)
     models = sorted(there, key=lambda name: [*TITLES, name].index(name))
+    titles = {r.record["model"]: called(r.record["model"], a.manifest.config) for a, r in results}
     table.add_column("shots", justify="right")
     table.add_column("chance", justify="right")
     for name in models:
-        table.add_column(title_of(name), justify="right")
+        table.add_column(titles[name], justify="right")
     if any(gains.values()):
         table.add_column("gain", justify="right")
     for shot, each in by_shot.items():
@@ -71,7 +73,7 @@ def print_results(
     typer.echo(f"accuracy in %; {legend(records)}{remark}")
     for shot, each in by_shot.items():
         others = ", ".join(
-            f"{title_of(name)} {over_classes(each[name].record)}" for name in models if name in each
+            f"{titles[name]} {over_classes(each[name].record)}" for name in models if name in each
         )
         typer.echo(f"for other classes than these {len(record['classes'])}, {shot}-shot: {others}")
     if record["classes_missing"]:

@@ -6,7 +6,7 @@ import pytest
 
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.errors import ConfigError
-from fsarctl.results.evaluated import Evaluated, require_columns
+from fsarctl.results.evaluated import Evaluated, called, require_columns
 
 
 def evaluated(adapted: bool = True, training: dict[str, Any] | None = None, **model: Any) -> Evaluated:
@@ -32,6 +32,25 @@ def evaluated(adapted: bool = True, training: dict[str, Any] | None = None, **mo
 )
 def test_a_method_has_the_name_of_its_settings(model: dict[str, Any], method: str) -> None:
     assert evaluated(**model).method == method
+
+
+@pytest.mark.parametrize(
+    ("model", "adapted", "settings", "title"),
+    [
+        ("frozen", False, {}, "frozen CLIP"),
+        ("task-adapter++", True, {}, "Task-Adapter++"),
+        ("task-adapter++", True, {"alignment": "none"}, "Task-Adapter++, alignment none"),
+        ("aim", True, {"strategy": "aim", "sub_actions": "none", "alignment": "none"}, "AIM"),
+        ("adapters of theirs.pt", True, {"alignment": "none"}, "adapters of theirs.pt"),
+        ("nearest_mean", True, {"strategy": "frozen"}, "nearest_mean"),
+    ],
+)
+def test_a_result_is_called_by_what_was_evaluated(
+    model: str, adapted: bool, settings: dict[str, Any], title: str
+) -> None:
+    chosen = vars(ModelConfig(backbone="tiny", weights="shipped", **settings))
+    config = {"model": {**chosen, "weights": "file"}, "adapted": adapted, "way": 3, "query_mode": "joint"}
+    assert called(model, config) == title
 
 
 def test_what_was_not_adapted_is_frozen_whatever_the_settings_say() -> None:
