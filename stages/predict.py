@@ -9,7 +9,7 @@ from fsarctl.artifacts import JSON, Artifact, Store, Unit
 from fsarctl.artifacts.command import joined
 from fsarctl.config.sources import Settings
 from fsarctl.datasets.clip_files import open_support_folder
-from fsarctl.datasets.label_map import are_numbers
+from fsarctl.datasets.labels.label_map import are_numbers
 from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.errors import InputError, UpstreamError
 from fsarctl.execution.device import Machine

@@ -50,7 +50,7 @@ class LabelFile:
             InputError: it is no label list, or has no such column.
         """
         from fsarctl.artifacts.command import Command
-        from fsarctl.datasets.labels import read_labels
+        from fsarctl.datasets.labels.label_list import read_labels
 
         command = Command("describe", (*self.flags, *replace(self, column=None).options))
         listed = read_labels(self.path, self.column, command=str(command))
@@ -262,7 +262,7 @@ def chosen_labels(
         UsageError: one is empty.
         InputError: the list or the corrections cannot be read.
     """
-    from fsarctl.datasets.labels import loosely, nearest_label
+    from fsarctl.datasets.labels.spelling import loosely, nearest_label
     from fsarctl.text.edits import load_edits
 
     if not all(label.strip() for label in chosen):
@@ -281,7 +281,7 @@ def _say_unused(
     session: Session, pipeline: "Pipeline", file: LabelFile | None, labels: Sequence[str]
 ) -> None:
     """Corrections of labels that are neither among these nor in a dataset: perhaps they are misspelt."""
-    from fsarctl.datasets.labels import loosely, nearest_label
+    from fsarctl.datasets.labels.spelling import loosely, nearest_label
     from fsarctl.text.edits import EDITS, load_edits
 
     edits = load_edits(session.settings.root)

@@ -16,7 +16,7 @@ from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.folder import list_videos
-from fsarctl.datasets.labels import loosely
+from fsarctl.datasets.labels.spelling import loosely
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import plain_text
 from fsarctl.errors import InputError

@@ -11,7 +11,7 @@ from fsarctl.config.paths import located
 from fsarctl.datasets.class_splits import split_classes, split_name
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
-from fsarctl.datasets.label_map import named_labels, number_remarks
+from fsarctl.datasets.labels.label_map import named_labels, number_remarks
 from fsarctl.datasets.video_tree import VIDEO_EXTENSIONS, VideoTree, find_videos, plain_text
 from fsarctl.errors import InputError
 from fsarctl.progress import first_of

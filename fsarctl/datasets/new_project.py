@@ -15,7 +15,7 @@ from fsarctl.datasets.benchmark import SPELLINGS, match_videos
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.folder import classes_of, list_videos
 from fsarctl.datasets.kinds import open_dataset
-from fsarctl.datasets.label_map import are_numbers, find_label_map
+from fsarctl.datasets.labels.label_map import are_numbers, find_label_map
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import VideoTree, plain_text
 from fsarctl.errors import InputError

@@ -9,7 +9,7 @@ from fsarctl.config.sources import Settings, toml_key
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.datasets.kinds import open_dataset
-from fsarctl.datasets.labels import loosely
+from fsarctl.datasets.labels.spelling import loosely
 from fsarctl.errors import ConfigError, InputError
 
 __all__ = ["ProjectData"]

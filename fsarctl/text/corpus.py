@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import yaml
 
-from fsarctl.datasets.labels import loosely
+from fsarctl.datasets.labels.spelling import loosely
 from fsarctl.errors import ConfigError, InputError, IntegrityError
 
 __all__ = [

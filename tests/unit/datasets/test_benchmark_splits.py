@@ -8,7 +8,7 @@ from importlib import resources
 import pytest
 
 from fsarctl.config.dataset_table import PAPER_LAYERS
-from fsarctl.datasets.labels import loosely
+from fsarctl.datasets.labels.spelling import loosely
 from fsarctl.datasets.splits import load_split_lists, split_text
 
 MANIFEST = (resources.files("fsarctl.datasets.splits") / "MANIFEST.tsv").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from typed import type_in
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.kinds import open_dataset
-from fsarctl.datasets.label_map import read_label_map
+from fsarctl.datasets.labels.label_map import read_label_map
 from fsarctl.datasets.new_project import project_file
 from fsarctl.errors import InputError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.datasets.label_table import table_in
-from fsarctl.datasets.labels import read_labels
+from fsarctl.datasets.labels.label_list import read_labels
+from fsarctl.datasets.labels.table import table_in
 from fsarctl.errors import InputError
 
 NAMES = ["abseiling", "air drumming", "playing cello"]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.datasets.labels import nearest_label, read_labels
+from fsarctl.datasets.labels.label_list import read_labels
+from fsarctl.datasets.labels.spelling import nearest_label
 from fsarctl.errors import InputError
 
 

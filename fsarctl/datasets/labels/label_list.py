@@ -3,18 +3,16 @@
 import re
 import shlex
 import textwrap
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsarctl.datasets.label_table import Table, table_in
+from fsarctl.datasets.labels.table import Table, table_in
 from fsarctl.datasets.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.errors import InputError
-from fsarctl.errors.nearest import nearest
 from fsarctl.progress import first_of
 
-__all__ = ["WHOLE_LINES", "LabelList", "loosely", "nearest_label", "read_labels"]
+__all__ = ["WHOLE_LINES", "LabelList", "read_labels"]
 
 WHOLE_LINES = "line"
 """The column that stands for whole lines, where they only look like a table."""
@@ -24,7 +22,6 @@ _FORMAT = "A label list is UTF-8 text with one action label per line, such as: j
 _EXAMPLE = ("juggling balls", "long jump")
 _LINES_SHOWN = 5
 _SAMPLE = 60
-_CLOSE = 0.75
 _QUOTES = {'""', "''", "“”", "‘’", "„“", "«»", "``"}
 
 
@@ -82,22 +79,6 @@ def read_labels(
     remarks += _remark("quoted", quoted, "stripped of the quotes")
     remarks += _remark("repeated", repeated, "dropped")
     return LabelList(tuple(first_line), tuple(remarks))
-
-
-def loosely(label: str) -> str:
-    """A label as it is compared across spellings: ``LongJump``, ``long_jump`` and ``Long Jump`` are one.
-
-    So are SSv2's ``Poking [something]``, as its annotations have it, and ``Poking something``.
-    """
-    # macOS decomposes accents in folder names; NFKC composes them again
-    return re.sub(r"[\s_\[\]-]+", "", unicodedata.normalize("NFKC", label).casefold())
-
-
-def nearest_label(label: str, labels: Iterable[str]) -> str | None:
-    """The label that this one may be a misspelling of; None if none is close."""
-    spelled = {loosely(each): each for each in labels}
-    found = nearest(loosely(label), spelled, cutoff=_CLOSE)
-    return spelled[found[0]] if found else None
 
 
 def _entries(path: Path, text: str, column: str | None, command: str) -> list[tuple[int, str]]:

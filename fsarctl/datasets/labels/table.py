@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from fsarctl.datasets.label_lines import DATA, ENDINGS, HEADERS, Line, Rows, lined_table, numbered_columns
+from fsarctl.datasets.labels.lines import DATA, ENDINGS, HEADERS, Line, Rows, lined_table, numbered_columns
 
 __all__ = ["Table", "table_in"]
 
