@@ -12,7 +12,7 @@ from fsarctl.config.parts import Part, find_part
 from fsarctl.config.setting import keyed
 from fsarctl.errors import ConfigError
 from fsarctl.methods.weights import weight_files
-from fsarctl.models.catalogue import architecture, own_backbone
+from fsarctl.models.catalogue import architecture, is_resnet, own_backbone, without_vit
 from fsarctl.models.strategies import FROZEN, adapters_of
 
 if TYPE_CHECKING:
@@ -210,21 +210,22 @@ def require_layers(model: ModelConfig) -> None:
     """Refuse adapters in more layers than the backbone has, before anything is loaded.
 
     Raises:
-        ConfigError: visual_layers or text_layers is too large for model.backbone.
+        ConfigError: visual_layers or text_layers is too large for model.backbone, or this has no ViT.
     """
     if model.own_method:
         return
     kinds = adapters_of(model.strategy, model.adapters or None)
     described = architecture(model.backbone)
+    if is_resnet(described) and model.strategy != FROZEN:
+        raise without_vit(model.backbone, *(() if kinds else (f"strategy {model.strategy} needs",)))
     branches = (
         ("visual", "vision_cfg", model.visual_position, model.visual_layers, {*kinds} - {"order"}),
         ("text", "text_cfg", model.text_position, model.text_layers, {*kinds} & {"order"}),
     )
     for branch, table, position, layers, adapters in branches:
-        blocks = described[table].get("layers", OPEN_CLIP_LAYERS)
+        blocks = described.get(table, {}).get("layers", OPEN_CLIP_LAYERS)
         unread = branch == "text" and model.score == "video"
-        # A list of blocks is a ResNet's, which loading refuses.
-        if adapters and not unread and position != "all" and isinstance(blocks, int) and layers > blocks:
+        if adapters and not unread and position != "all" and layers > blocks:
             raise ConfigError(
                 f"model.{branch}_layers is {layers}; backbone {model.backbone} has {blocks} {branch} blocks",
                 next_step=f"Set model.{branch}_layers to {blocks} or less.",

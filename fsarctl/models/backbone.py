@@ -1,4 +1,4 @@
-"""The frozen backbone: an open_clip CLIP with a ViT, from the hub, a local file, or as random numbers."""
+"""The frozen backbone: an open_clip CLIP or an ImageNet ResNet, from a hub, a local file, or at random."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fsarctl.config.paths import located
-from fsarctl.errors import ConfigError, InputError
+from fsarctl.errors import InputError
 from fsarctl.models import hub, tiny_clip
 from fsarctl.models.activation import OPENAI_SIZES, require_activation, settle_activation, twin
-from fsarctl.models.catalogue import PLAIN, PLAIN_TOP, TINY, architecture, own_backbone
+from fsarctl.models.catalogue import (
+    TINY,
+    architecture,
+    own_backbone,
+    require_readable,
+    without_text_encoder,
+)
+from fsarctl.models.imagenet import IMAGENET_MEAN, IMAGENET_STD, image_only
 from fsarctl.models.layouts import arrange
 from fsarctl.models.weight_file import read_weights, require_finite
 
@@ -45,12 +52,13 @@ class Weights:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen CLIP in evaluation mode and what goes with it."""
+    """A frozen backbone in evaluation mode and what goes with it."""
 
     name: str
     clip: Any
-    """open_clip's CLIP module, which is untyped."""
-    tokenizer: Tokenizer
+    """open_clip's CLIP module, which is untyped; of an ImageNet ResNet, a module with ``visual`` alone."""
+    tokenizer: Tokenizer | None
+    """None where there is no text encoder."""
     mean: tuple[float, ...]
     """Of the three colours, on pixels scaled to 0-1."""
     std: tuple[float, ...]
@@ -58,38 +66,66 @@ class Backbone:
     """What a user should know of its weights."""
 
     @property
+    def visual(self) -> Any:
+        """The image tower: open_clip's ViT or ResNet, or torchvision's ResNet."""
+        return self.clip.visual
+
+    @property
+    def is_vit(self) -> bool:
+        """Whether the image tower is a ViT, not a ResNet."""
+        return hasattr(self.visual, "transformer")
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is a text encoder."""
+        return self.tokenizer is not None
+
+    @property
     def image_size(self) -> int:
-        """Side of the square that the ViT reads, pixels."""
-        return int(self.clip.visual.image_size[0])
+        """Side of the square that the image tower reads, pixels."""
+        size = self.visual.image_size
+        return int(size if isinstance(size, int) else size[0])
 
     @property
     def context(self) -> int:
-        """Tokens that the text encoder reads, start and end of text included."""
-        return int(self.clip.positional_embedding.shape[0])
+        """Tokens that the text encoder reads, start and end of text included; 0 if there is none."""
+        return int(self.clip.positional_embedding.shape[0]) if self.has_text else 0
 
     @property
     def embed_dim(self) -> int:
-        """Width of the joint embedding."""
-        return int(self.clip.text_projection.shape[1])
+        """Width of what ``encode_image`` gives, and ``encode_text`` where there is one."""
+        return int(self.clip.text_projection.shape[1] if self.has_text else self.visual.output_dim)
 
     @property
     def visual_blocks(self) -> int:
-        """Blocks of the ViT."""
-        return len(self.clip.visual.transformer.resblocks)
+        """Blocks of the ViT; 0 of a ResNet."""
+        return len(self.visual.transformer.resblocks) if self.is_vit else 0
 
     @property
     def text_blocks(self) -> int:
-        """Blocks of the text encoder."""
-        return len(self.clip.transformer.resblocks)
+        """Blocks of the text encoder; 0 if there is none."""
+        return len(self.clip.transformer.resblocks) if self.has_text else 0
+
+    def require_text(self) -> None:
+        """Refuse to read text without a text encoder.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if not self.has_text:
+            raise without_text_encoder(self.name)
 
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         """Token ids, padded with zeros to the context. Shapes: n captions -> (n, context), int64.
 
         Raises:
+            ConfigError: there is no text encoder for these captions.
             InputError: a caption does not fit; it is named, and never cut.
         """
         tokens = torch.zeros(len(captions), self.context, dtype=torch.int64)
         for row, caption in zip(tokens, captions, strict=True):
+            self.require_text()
+            assert self.tokenizer is not None
             ids = [self.tokenizer.sot_token_id, *self.tokenizer.encode(caption), self.tokenizer.eot_token_id]
             if len(ids) > self.context:
                 raise InputError(
@@ -115,7 +151,8 @@ def load_backbone(name: str, weights: str, *, root: Path = Path(), seed: int = 0
         ConfigError: no such backbone, or it is not a plain ViT CLIP, or the weights are not for it.
         InputError: the file is missing, damaged or another model's, or cannot be fetched.
     """
-    configuration = plain_architecture(name)
+    configuration = architecture(name)
+    require_readable(name, configuration)
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -128,7 +165,8 @@ def load_weights(name: str, weights: str, *, root: Path = Path()) -> Weights:
 
     Arguments and errors are those of ``load_backbone``, but that random weights are none.
     """
-    configuration = plain_architecture(name)
+    configuration = architecture(name)
+    require_readable(name, configuration)
     if weights == "shipped" and name == TINY:
         return Weights(load_file(tiny_clip.WEIGHTS))
     path = located(weights, root)
@@ -171,40 +209,23 @@ def build_backbone(name: str, configuration: Mapping[str, Any], weights: Weights
     if weights is not None:
         clip.load_state_dict(weights.state)
     clip.requires_grad_(False).eval()
-    text = configuration["text_cfg"]
-    arguments = {"bpe_path": str(tiny_clip.BPE)} if name == TINY else {}
-    tokenizer: Tokenizer = open_clip.SimpleTokenizer(**arguments, **text.get("tokenizer_kwargs", {}))
+    tokenizer: Tokenizer | None = None
+    if (text := configuration.get("text_cfg")) is not None:
+        arguments = {"bpe_path": str(tiny_clip.BPE)} if name == TINY else {}
+        tokenizer = open_clip.SimpleTokenizer(**arguments, **text.get("tokenizer_kwargs", {}))
+    mean, std = (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD) if tokenizer else (IMAGENET_MEAN, IMAGENET_STD)
     return Backbone(
         name=name,
         clip=clip,
         tokenizer=tokenizer,
-        mean=tuple((weights and weights.mean) or OPENAI_DATASET_MEAN),
-        std=tuple((weights and weights.std) or OPENAI_DATASET_STD),
+        mean=tuple((weights and weights.mean) or mean),
+        std=tuple((weights and weights.std) or std),
         remarks=weights.remarks if weights else (),
     )
 
 
 def _new_clip(name: str, configuration: Mapping[str, Any]) -> Any:
     part = own_backbone(name)
-    make = getattr(part.load(), "make", None) if part else None
-    return make(configuration) if make else open_clip.CLIP(**configuration)
-
-
-def plain_architecture(name: str) -> Mapping[str, Any]:
-    """open_clip's configuration of backbone ``name``.
-
-    Raises:
-        ConfigError: there is none, or it is no plain CLIP with a ViT.
-    """
-    configuration = architecture(name)
-    other = sorted(configuration.keys() - PLAIN_TOP)
-    for table, plain in PLAIN.items():
-        other += sorted(configuration[table].keys() - plain)
-    if isinstance(configuration["vision_cfg"].get("layers"), list):
-        other.append("a ResNet")
-    if other:
-        raise ConfigError(
-            f"backbone {name} is not a plain ViT CLIP, which the adapters need ({', '.join(other)})",
-            next_step="Use for example ViT-B-16-quickgelu, ViT-B-32-quickgelu or ViT-L-14-quickgelu.",
-        )
-    return configuration
+    if make := getattr(part.load(), "make", None) if part else None:
+        return make(configuration)
+    return open_clip.CLIP(**configuration) if "text_cfg" in configuration else image_only(configuration)

@@ -1,4 +1,7 @@
-"""What is known of a backbone without loading it: open_clip's own configuration files, read as JSON."""
+"""What is known of a backbone without loading it: open_clip's own configuration files, read as JSON.
+
+torchvision's ResNets are described in the same way, and have no text encoder. Needs no torch.
+"""
 
 import importlib.util
 import json
@@ -13,21 +16,40 @@ from fsarctl.errors.nearest import nearest
 from fsarctl.models import tiny_clip
 
 __all__ = [
-    "PLAIN",
-    "PLAIN_TOP",
+    "IMAGENET",
     "TINY",
     "architecture",
+    "has_text_encoder",
     "image_side",
+    "is_resnet",
     "known_backbones",
+    "require_readable",
     "own_backbone",
     "stored_side",
+    "without_text_encoder",
+    "without_vit",
 ]
 
 TINY = "tiny"
 
-# What a plain CLIP's configuration may say; anything else makes another architecture.
+IMAGENET: Mapping[str, dict[str, Any]] = {
+    f"{name}-imagenet": {
+        "embed_dim": 512 if block == "BasicBlock" else 2048,
+        "vision_cfg": {"block": block, "layers": layers, "image_size": 224},
+    }
+    for name, block, layers in (
+        ("resnet18", "BasicBlock", [2, 2, 2, 2]),
+        ("resnet34", "BasicBlock", [3, 4, 6, 3]),
+        ("resnet50", "Bottleneck", [3, 4, 6, 3]),
+        ("resnet101", "Bottleneck", [3, 4, 23, 3]),
+        ("resnet152", "Bottleneck", [3, 8, 36, 3]),
+    )
+}
+"""torchvision's ResNets, whose published weights learnt ImageNet's classes; ``block`` is torchvision's."""
+
+# What a plain configuration may say; anything else makes another architecture.
 PLAIN = {
-    "vision_cfg": {"layers", "width", "head_width", "patch_size", "image_size", "mlp_ratio"},
+    "vision_cfg": {"layers", "width", "head_width", "patch_size", "image_size", "mlp_ratio", "block"},
     "text_cfg": {"layers", "width", "heads", "context_length", "vocab_size", "mlp_ratio", "tokenizer_kwargs"},
 }
 PLAIN_TOP = {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"}
@@ -35,11 +57,13 @@ PLAIN_TOP = {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"}
 
 @cache
 def architecture(backbone: str) -> dict[str, Any]:
-    """open_clip's model configuration of ``backbone``, or that of the shipped tiny CLIP.
+    """open_clip's model configuration of ``backbone``, or that of the shipped tiny CLIP or of ``IMAGENET``.
 
     Raises:
         ConfigError: no such backbone; the nearest names are suggested.
     """
+    if backbone in IMAGENET:
+        return IMAGENET[backbone]
     files = {TINY: Path(tiny_clip.CONFIG)}
     if backbone != TINY and not is_own(backbone):
         files |= {file.stem: file for file in _configurations().glob("*.json")}
@@ -47,25 +71,71 @@ def architecture(backbone: str) -> dict[str, Any]:
         own = part.load()
         return dict(own if isinstance(own, Mapping) else own.configuration)
     if backbone not in files:
-        near = nearest(backbone, files, 3) or [TINY, "ViT-B-16-quickgelu"]
+        near = nearest(backbone, [*files, *IMAGENET], 3) or [TINY, "ViT-B-16-quickgelu"]
         raise ConfigError(
             f"there is no backbone {backbone!r}",
-            next_step=f"Set model.backbone to an open_clip ViT, for example {', '.join(near)}.",
+            next_step=f"Set model.backbone to one of `fsarctl methods`, for example {', '.join(near)}.",
         )
     content: dict[str, Any] = json.loads(files[backbone].read_text(encoding="utf-8"))
     return content
 
 
+def require_readable(backbone: str, configuration: Mapping[str, Any]) -> None:
+    """Refuse what cannot be loaded; ``configuration`` is the backbone's, as ``architecture`` has it.
+
+    Raises:
+        ConfigError: it is neither a plain CLIP, with a ViT or a ResNet, nor a plain ResNet.
+    """
+    if other := _beyond_plain(configuration):
+        raise ConfigError(
+            f"backbone {backbone} is not a plain ViT CLIP, nor a plain ResNet ({', '.join(other)})",
+            next_step="Use for example ViT-B-16-quickgelu, ViT-B-32-quickgelu or ViT-L-14-quickgelu.",
+        )
+
+
 def known_backbones() -> tuple[str, ...]:
-    """The shipped backbone, and open_clip's plain ViTs that the adapters fit into."""
-    names = [TINY]
-    for file in sorted(_configurations().glob("ViT-*.json")):
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content.keys() <= PLAIN_TOP and all(
-            content[table].keys() <= plain for table, plain in PLAIN.items()
-        ):
-            names.append(file.stem)
-    return tuple(names)
+    """The shipped backbone, open_clip's plain CLIPs with a ViT or a ResNet, and torchvision's ResNets."""
+    files = [file for kind in ("ViT-*", "RN*") for file in sorted(_configurations().glob(f"{kind}.json"))]
+    plain = [file.stem for file in files if not _beyond_plain(json.loads(file.read_text(encoding="utf-8")))]
+    return (TINY, *plain, *IMAGENET)
+
+
+def is_resnet(configuration: Mapping[str, Any]) -> bool:
+    """Whether the image tower is a ResNet, of which a configuration says how long each of four stages is."""
+    return isinstance(configuration["vision_cfg"].get("layers"), list)
+
+
+def has_text_encoder(backbone: str) -> bool:
+    """Whether ``backbone`` can read text at all."""
+    return "text_cfg" in architecture(backbone)
+
+
+def without_vit(backbone: str, needing: str = "the adapters need") -> ConfigError:
+    """What to raise where a ViT is needed, and the backbone's image tower is a ResNet."""
+    return ConfigError(
+        f"backbone {backbone} is not a plain ViT CLIP, which {needing} (it has a ResNet)",
+        next_step="Use for example ViT-B-16-quickgelu, ViT-B-32-quickgelu or ViT-L-14-quickgelu, or set"
+        ' model.strategy = "frozen".',
+    )
+
+
+def without_text_encoder(backbone: str) -> ConfigError:
+    """What to raise where text is to be read with a backbone that cannot."""
+    return ConfigError(
+        f"backbone {backbone} has no text encoder; what reads text needs a CLIP",
+        next_step="Set model.backbone to a CLIP, such as RN50-quickgelu or ViT-B-16-quickgelu, or choose what"
+        " reads no text.",
+    )
+
+
+def _beyond_plain(configuration: Mapping[str, Any]) -> list[str]:
+    """What a configuration says that no plain CLIP's does, or no plain ResNet's."""
+    other = sorted(configuration.keys() - PLAIN_TOP)
+    for table, plain in PLAIN.items():
+        other += sorted(configuration.get(table, {}).keys() - plain)
+    if ("text_cfg" in configuration) == ("block" in configuration["vision_cfg"]):
+        other.append("without text_cfg" if "text_cfg" not in configuration else "text_cfg")
+    return other
 
 
 def own_backbone(backbone: str, known: Iterable[str] = ()) -> Part | None:

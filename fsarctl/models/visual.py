@@ -11,7 +11,7 @@ from fsarctl.models.attention import attend, frozen_block
 from fsarctl.models.precision import computing
 from fsarctl.models.strategies import STRATEGIES, VISUAL_STEPS
 
-__all__ = ["VisualBranch"]
+__all__ = ["VisualBranch", "embed_frames"]
 
 
 class VisualBranch(nn.Module):
@@ -91,10 +91,7 @@ class VisualBranch(nn.Module):
         """
         vit = self.vit
         with computing(self.precision, frames.device):
-            x = vit.conv1(frames.flatten(0, -4)).flatten(2).transpose(1, 2)  # (videos*T, N, width)
-            classes = vit.class_embedding.expand(x.shape[0], 1, -1)
-            x = torch.cat([classes, x], dim=1) + vit.positional_embedding  # (videos*T, N+1, width)
-            x = x.view(*frames.shape[:-3], *x.shape[1:])  # (..., T, N+1, width)
+            x = embed_frames(vit, frames)  # (..., T, N+1, width)
             if self.temporal_embedding is not None:
                 x = x + self.temporal_embedding.unsqueeze(-2)
             tokens: Tensor = vit.ln_pre(x)
@@ -150,6 +147,18 @@ class VisualBranch(nn.Module):
     def _features(self, x: Tensor) -> Tensor:
         features: Tensor = self.vit.ln_post(x[..., 0, :]) @ self.vit.proj
         return features
+
+
+def embed_frames(vit: Any, frames: Tensor) -> Tensor:
+    """What goes into ``ln_pre``: the patches, after the class token, each at its place.
+
+    Shapes: (..., 3, H, W) -> (..., N+1, width).
+    """
+    x = vit.conv1(frames.reshape(-1, *frames.shape[-3:])).flatten(2).transpose(1, 2)  # (frames, N, width)
+    classes = vit.class_embedding.expand(x.shape[0], 1, -1)
+    x = torch.cat([classes, x], dim=1) + vit.positional_embedding  # (frames, N+1, width)
+    embedded: Tensor = x.view(*frames.shape[:-3], *x.shape[1:])
+    return embedded
 
 
 AXES = {"temporal": -3, "task": -4}

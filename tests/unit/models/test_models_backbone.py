@@ -147,7 +147,7 @@ def test_an_unknown_backbone_suggests_the_nearest():
 
 @pytest.mark.parametrize(
     "name",
-    ["RN50", "ViT-B-16-SigLIP", "coca_ViT-B-32", "ViT-L-14-CLIPA", "ViT-H-14-worldwide", "ViT-M-16-alt"],
+    ["ViT-B-16-SigLIP", "coca_ViT-B-32", "ViT-L-14-CLIPA", "ViT-H-14-worldwide", "ViT-M-16-alt"],
 )
 def test_other_architectures_are_refused(name):
     with pytest.raises(ConfigError, match="not a plain ViT CLIP"):
