@@ -114,8 +114,8 @@ def _evaluate(
     from fsarctl.episodes.evaluator import evaluate_episodes
     from fsarctl.episodes.split_loader import load_episodes
     from fsarctl.frames.frame_store import FrameStore
-    from fsarctl.methods.adapter_file import load_adapter_file
     from fsarctl.methods.build import build_model
+    from fsarctl.methods.task_adapter_plus_plus.adapter_file import load_adapter_file
     from fsarctl.results.result import write_result
 
     store = FrameStore(build.inputs["frames"])

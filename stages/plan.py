@@ -16,6 +16,7 @@ from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.setting import SPLITS
 from fsarctl.config.sources import Settings
 from fsarctl.config.sweep_table import Shortcut
+from fsarctl.config.tables import Config
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.project import ProjectData
 from fsarctl.errors import ConfigError, FsarctlError, InputError
@@ -74,6 +75,7 @@ class Pipeline:
         self._options = options
         self._asked = dataset
         self._units: dict[str, Unit] = {}
+        self._of_shots: dict[int, Config] = {}
         self.data = ProjectData(settings, dataset, options.note, options.datasets)
 
     @property
@@ -214,7 +216,8 @@ class Pipeline:
         shots = list(shots)
         self._require_model()
         self.data.require_training(shots)
-        return [self._train(shot) for shot in shots]
+        units = map(self._train, shots)
+        return list({unit.slot: unit for unit in units}.values())
 
     def evaluate(self, shots: Iterable[int]) -> list[Unit]:
         """For each shot the frozen backbone (if eval.frozen) and the strategy's model.
@@ -259,8 +262,8 @@ class Pipeline:
             name,
             self.novel,
             shot,
-            self._config.model,
-            self._config.train,
+            self._of(shot).model,
+            self._of(shot).train,
             self._config.eval,
             root=self._settings.root,
             frames={
@@ -340,14 +343,24 @@ class Pipeline:
         videos = [unit.inputs["videos"] for unit in frames]
         return [*(each for each in videos if isinstance(each, Unit)), *frames]
 
+    def _of(self, shot: int) -> Config:
+        """The settings for so many support clips a class."""
+        if shot not in self._of_shots:
+            self._of_shots[shot] = self._settings.for_shot(shot).config
+        return self._of_shots[shot]
+
     def _train(self, shot: int) -> Unit:
+        config = self._of(shot)
+        learned = config.train.episode_shot or shot
+        if (self._of(learned).train, self._of(learned).model) == (config.train, config.model):
+            shot = learned  # one training for all shots that are evaluated
         return self._once(
             f"train {shot}",
             lambda: train.unit(
                 self.base,
                 shot,
-                self._config.train,
-                self._config.model,
+                config.train,
+                config.model,
                 root=self._settings.root,
                 frames={split: self._frames(self.base, split) for split in ("train", "val")},
                 texts={split: self._text(self.base, split) for split in ("train", "val")},
@@ -369,7 +382,7 @@ class Pipeline:
                 self.novel,
                 shot,
                 self._config.eval,
-                self._config.model,
+                self._of(shot).model,
                 root=self._settings.root,
                 frames=self._frames(self.novel, split),
                 text=self._text(self.novel, split),

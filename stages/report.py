@@ -251,7 +251,7 @@ class Report:
     @cached_property
     def _aim_unit(self) -> Unit | None:
         """AIM's adapters for the shot that is drawn; None where AIM is the strategy, or cannot be."""
-        if self._strategy in ("aim", FROZEN) or self._source.settings.config.model.own_method:
+        if self._strategy in ("aim", FROZEN) or self._source.settings.config.model.other_method:
             return None
         try:
             return self._source.variant(*AIM).train([self._drawn[1]])[0]

@@ -127,7 +127,7 @@ def _measure(
     from fsarctl.episodes.trainer import train_adapters
     from fsarctl.frames.frame_store import FrameStore
     from fsarctl.methods.build import build_model
-    from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+    from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
     from fsarctl.results.result import write_result
 
     device = machine.choose_device()

@@ -19,6 +19,7 @@ __all__ = ["unit"]
 
 STAGE = "train"
 VERSION = 2
+ELSEWHERE = ("dataset", "shots", "episode_shot")  # settings that are in a key in another form
 
 
 def unit(
@@ -34,7 +35,9 @@ def unit(
     machine: Machine,
     board: Path | None = None,
 ) -> Unit:
-    """The adapters trained on ``dataset``'s base classes with ``shot`` support clips per class.
+    """The adapters for episodes with ``shot`` support clips per class, from ``dataset``'s base classes.
+
+    They are trained in such episodes, unless ``config.episode_shot`` says in which.
 
     ``frames`` and ``texts`` hold the extract and describe units of the splits "train" and "val", ``groups``
     the groups of their clips, which episodes keep apart.
@@ -45,12 +48,15 @@ def unit(
 
     settings, files = model_key(model, root, adapters=True)
     key: dict[str, JSON] = {
-        name: value for name, value in keyed(config).items() if name not in ("dataset", "shots")
+        name: value
+        for name, value in keyed(config).items()
+        if name not in ("dataset", "shots", "episode_shot")
     }
+    learned = config.episode_shot or shot
     inputs: dict[str, Unit | Files] = {f"text_{split}": texts[split] for split in ("train", "val")}
     inputs |= {f"frames_{split}": frames[split] for split in ("train", "val")}
     slot = f"train {dataset} {shot}-shot"
-    hashed: dict[str, JSON] = {**key, "shot": shot, "model": settings}
+    hashed: dict[str, JSON] = {**key, "shot": learned, "model": settings}
     apart = groups or {}
     for split in ("train", "val"):
         hashed |= {f"{name} {split}": each for name, each in groups_key(apart.get(split)).items()}
@@ -101,7 +107,7 @@ def _train(
             config,
             dataset=dataset,
             split=split,
-            shot=shot,
+            shot=config.episode_shot or shot,
             crop=adapted.crop if split == "train" else "centre",
             groups=groups.get(split),
         )

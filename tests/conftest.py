@@ -100,7 +100,7 @@ def make_model() -> Callable[..., object]:
     def make(frames: int = 4, **options: object) -> object:
         import torch
 
-        from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+        from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
         from fsarctl.models.backbone import build_backbone
 
         configuration = {

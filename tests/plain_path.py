@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fsarctl.methods.task_adapter import Scores, TaskAdapterPlusPlus
+from fsarctl.methods.task_adapter_plus_plus.method import Scores, TaskAdapterPlusPlus
 
 __all__ = ["plain_features", "plain_scores"]
 

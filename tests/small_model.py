@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.models.backbone import Backbone, build_backbone
 
 CONFIGURATION: dict[str, Any] = {

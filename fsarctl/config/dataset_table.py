@@ -11,10 +11,10 @@ from fsarctl.config.setting import SPLITS, default_of, require, setting
 from fsarctl.errors import ConfigError
 
 __all__ = [
+    "BENCHMARKS",
     "DatasetConfig",
     "KIND_SETTINGS",
     "OWN_KIND_SETTINGS",
-    "PAPER_LAYERS",
     "RECORDED_BENCHMARKS",
     "RECORDING",
     "SIDED",
@@ -85,7 +85,7 @@ class DatasetConfig:
         )
         require(
             self.kind != "benchmark" or bool(self.name),
-            f"a benchmark dataset needs name, one of {', '.join(PAPER_LAYERS)}",
+            f"a benchmark dataset needs name, one of {', '.join(BENCHMARKS)}",
         )
         require(self.kind != "list" or bool(self.file), "a list dataset needs file")
         require(
@@ -143,14 +143,8 @@ KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
 
 OWN_KIND_SETTINGS = ("root", "file", "options", "group", "group_file")
 
-PAPER_LAYERS: Mapping[str, tuple[int, int]] = {
-    "hmdb51": (2, 8),
-    "ucf101": (2, 8),
-    "kinetics100": (2, 8),
-    "ssv2-small": (6, 2),
-    "ssv2-full": (6, 2),
-}
-"""Benchmark -> L, M of section 4.3: what [model] visual_layers and text_layers are unless they are set."""
+BENCHMARKS = ("hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full")
+"""The public ones, whose splits ship."""
 
 SIDED = ("ssv2-small", "ssv2-full")
 """Benchmarks of which classes differ in left and right ("from left to right", "from right to left")."""

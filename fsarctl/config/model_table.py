@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from fsarctl.config.parts import Part, find_part, require_known
+from fsarctl.config.methods import TASK_ADAPTER, find_method, method_names
+from fsarctl.config.parts import Part, require_known
 from fsarctl.config.setting import require, setting
 
 __all__ = [
@@ -13,7 +14,6 @@ __all__ = [
     "AlignmentKind",
     "FORMULATION_CROPS",
     "FORMULATION_OPTIONS",
-    "METHODS",
     "MetricName",
     "ModelConfig",
     "ONLY_WITH",
@@ -39,7 +39,6 @@ MetricName = Literal[
 ]
 TrxShots = Literal["prototypes", "pooled"]
 
-METHODS = ("task-adapter++",)
 SHARED_SETTINGS = ("method", "options", "backbone", "weights", "precision", "visual_layers", "text_layers")
 """The settings of [model] that every method has, and those whose defaults follow the dataset."""
 
@@ -71,14 +70,14 @@ class ModelConfig:
     """[model]: the frozen backbone, and where the adapters go."""
 
     method: str = setting(
-        "task-adapter++",
-        "the few-shot method; the other settings of this table but backbone, weights and precision are "
-        "task-adapter++'s. Your own: package.module:name",
+        TASK_ADAPTER,
+        "the few-shot method, of those that `fsarctl methods` lists; the other settings of this table but "
+        "options, backbone, weights and precision are task-adapter++'s. Your own: package.module:name",
         part="methods",
         later=True,
     )
     options: Mapping[str, Any] = setting(
-        {}, "a method other than task-adapter++: its options, by name", later=True
+        {}, "of a method other than task-adapter++, by name; `fsarctl methods NAME` lists them", later=True
     )
     backbone: str = setting(
         "ViT-B-16-quickgelu",
@@ -167,30 +166,30 @@ class ModelConfig:
         return options if self.metric == "protonet" else {**options, "video_metric": self.metric}
 
     @property
-    def own_method(self) -> Part | None:
+    def other_method(self) -> Part | None:
         """The method, if it is not Task-Adapter++ with one of its strategies."""
-        return find_part("methods", self.method, METHODS)
+        return find_method(self.method)
 
     @property
     def trains(self) -> bool:
         """Whether there is anything to train."""
-        return self.method not in METHODS or self.strategy != "frozen"
+        return self.method != TASK_ADAPTER or self.strategy != "frozen"
 
     @property
     def trained_name(self) -> str:
         """What the trained model is called in results and tables."""
-        return self.strategy if self.method in METHODS else self.method
+        return self.strategy if self.method == TASK_ADAPTER else self.method
 
     def _require_own_settings(self) -> None:
-        if self.method in METHODS:
+        if self.method == TASK_ADAPTER:
             require(not self.options, f"options are for another method than {self.method}")
             return
         for each in fields(self):
             if each.name not in SHARED_SETTINGS and getattr(self, each.name) != each.default:
-                require(False, f"{each.name} is for method = {METHODS[0]}, and method is {self.method}")
+                require(False, f"{each.name} is for method = {TASK_ADAPTER}, and method is {self.method}")
 
     def __post_init__(self) -> None:
-        require_known("methods", self.method, METHODS)
+        require_known("methods", self.method, method_names())
         require_known("metrics", self.metric, get_args(MetricName))
         self._require_own_settings()
         has_adapters = self.strategy not in WITHOUT_ADAPTERS

@@ -35,6 +35,13 @@ class Part:
 
     group: str
     target: str
+    known_as: str = ""
+    """The name of a part of fsarctl's, which is what it is called in keys and messages."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return self.known_as or self.target
 
     @property
     def file(self) -> Path:
@@ -55,8 +62,8 @@ class Part:
         text = self.file.read_bytes()
         version = _version_in(text)
         if version is not None:
-            return {"part": self.target, "version": version}
-        return {"part": self.target, "source": hashlib.sha256(text).hexdigest()}
+            return {"part": self.name, "version": version}
+        return {"part": self.name, "source": hashlib.sha256(text).hexdigest()}
 
     def load(self) -> Any:
         """The part itself; its type is for whoever uses it to check.

@@ -4,13 +4,14 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_args
 
 from fsarctl.config.dataset_table import KIND_SETTINGS
-from fsarctl.config.model_table import METHODS, MetricName
+from fsarctl.config.methods import method_names
+from fsarctl.config.model_table import MetricName
 from fsarctl.config.tables import Config
 
 __all__ = ["KNOWN_PARTS", "SCHEMA_FILE", "schema"]
 
 SCHEMA_FILE = "fsarctl.schema.json"
-KNOWN_PARTS = {"methods": METHODS, "metrics": get_args(MetricName), "datasets": tuple(KIND_SETTINGS)}
+KNOWN_PARTS = {"methods": method_names(), "metrics": get_args(MetricName), "datasets": tuple(KIND_SETTINGS)}
 """fsarctl's own parts by group; backbones are open_clip's, and too many to list."""
 
 

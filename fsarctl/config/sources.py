@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsarctl.config.dataset_table import PAPER_LAYERS, DatasetConfig
+from fsarctl.config.dataset_table import DatasetConfig
+from fsarctl.config.methods import method_file, method_names
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.sweep_table import AblateConfig
 from fsarctl.config.tables import Config, DescribeConfig, ExtractConfig
@@ -27,7 +28,7 @@ from fsarctl.errors.nearest import did_you_mean
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["FILE_NAME", "Settings", "load_settings", "override", "rows", "table_of", "toml_key"]
+__all__ = ["FILE_NAME", "OPTIONS", "Settings", "load_settings", "override", "rows", "table_of", "toml_key"]
 
 FILE_NAME = "fsarctl.toml"
 TABLES: Mapping[str, type[Any]] = {
@@ -39,6 +40,7 @@ TABLES: Mapping[str, type[Any]] = {
 }
 # Tables of tables: [datasets.NAME], [ablate.NAME].
 NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}
+OPTIONS = "model.options"
 # Variables that name places or moods rather than settings; the command line reads them itself.
 NOT_SETTINGS = {"FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE"}
 
@@ -67,7 +69,11 @@ class Settings:
         values, origins = dict(self.values), dict(self.origins)
         _merge(values, origins, _overriding(overrides))
         config = _build(values, origins)
-        return _with_paper_layers(replace(self, config=config, origins=origins, values=values))
+        return _with_preset(replace(self, config=config, origins=origins, values=values))
+
+    def for_shot(self, shot: int) -> "Settings":
+        """What holds with ``shot`` support clips a class: published settings may differ by it."""
+        return _with_preset(self, shot)
 
     def require_file(self) -> None:
         """Refuse what a project alone can answer.
@@ -156,7 +162,7 @@ def load_settings(
     ]
     _merge(values, origins, sources)
     root = path.parent if path else start.resolve()
-    return _with_paper_layers(Settings(root, _build(values, origins), origins, values, path is not None))
+    return _with_preset(Settings(root, _build(values, origins), origins, values, path is not None))
 
 
 def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
@@ -200,27 +206,35 @@ def _merge(
         for key, value in items:
             _check_known(key, origin)
             # A table given whole (splits = {...}) replaces what was there; its parts are not merged.
-            values[key] = value
-            origins[key] = origin
+            for replaced in [each for each in values if each == key or each.startswith(f"{key}.")]:
+                del values[replaced]
+            parts = _parts(key, value)
+            values |= parts
+            origins |= dict.fromkeys(parts, origin)
 
 
-def _with_paper_layers(settings: Settings) -> Settings:
-    """The paper's L and M for the benchmark that is trained on, where nothing else sets them."""
+def _parts(key: str, value: Any) -> dict[str, Any]:
+    """A setting by itself, but the options of a method one by one, as any other may set them."""
+    if key != OPTIONS or not isinstance(value, Mapping):
+        return {key: value}
+    return {f"{OPTIONS}.{name}": each for name, each in value.items()}
+
+
+def _with_preset(settings: Settings, shot: int | None = None) -> Settings:
+    """The method's settings for the benchmark that is trained on, where nothing else sets them."""
+    method = settings.config.model.method
     try:
         trained = settings.dataset(settings.only_dataset("train"))
     except ConfigError:  # a command that trains will say so
         return settings
-    if trained.name not in PAPER_LAYERS:
+    benchmark = trained.name or trained.kind
+    preset = method_file(method).preset(benchmark) if method in method_names() else None
+    if preset is None:
         return settings
-    visual, text = PAPER_LAYERS[trained.name]
-    model, origins = settings.config.model, dict(settings.origins)
-    if "model.visual_layers" not in settings.values:
-        model = replace(model, visual_layers=visual)
-        origins["model.visual_layers"] = f"default for {trained.name}"
-    if "model.text_layers" not in settings.values:
-        model = replace(model, text_layers=text)
-        origins["model.text_layers"] = f"default for {trained.name}"
-    return replace(settings, config=replace(settings.config, model=model), origins=origins)
+    found = preset.settings if shot is None else preset.of_shot(shot)
+    unset = {key: value for key, value in found.items() if key not in settings.values}
+    origins = {**settings.origins, **dict.fromkeys(unset, f"{method} for {benchmark}")}
+    return replace(settings, config=_build({**unset, **settings.values}, origins), origins=origins)
 
 
 def _find(start: Path) -> Path | None:
@@ -320,6 +334,8 @@ def _parse(text: str) -> Any:
 def _check_known(key: str, origin: str) -> None:
     table, _, name = key.rpartition(".")
     group = table.partition(".")[0]
+    if table == OPTIONS:
+        return  # the method knows its own
     if group in NAMED_TABLES and group != table:
         cls = NAMED_TABLES[group]
     elif table in TABLES:
@@ -349,6 +365,8 @@ def _build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
     for key, value in values.items():
         table, _, name = key.rpartition(".")
         content.setdefault(table, {})[name] = value
+    if options := content.pop(OPTIONS, None):
+        content.setdefault("model", {})["options"] = options
     tables: dict[str, Any] = {
         name: _table(cls, name, content.get(name, {}), origins) for name, cls in TABLES.items()
     }

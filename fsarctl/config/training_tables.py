@@ -18,6 +18,11 @@ class TrainConfig:
 
     dataset: str = setting("", "which [datasets.NAME] the base and validation classes come from")
     shots: tuple[int, ...] = setting((1, 3, 5), "K: one adapter set is trained for each")
+    episode_shot: int = setting(
+        0,
+        "K of the episodes trained on, whatever is evaluated: one training for all shots; 0: the same K",
+        later=True,
+    )
     way: int = setting(5, "C: classes in an episode")
     query: int = setting(1, "query videos per class; in joint mode another number makes another task")
     epochs: int = setting(10, "passes; the model is validated after each and the best one kept")
@@ -32,6 +37,10 @@ class TrainConfig:
     lr: float = setting(1e-3, "learning rate")
     backbone_lr: float = setting(0.0, "the same for weights of the backbone in full fine-tuning; 0: lr")
     momentum: float = setting(0.0, "momentum of SGD")
+    betas: tuple[float, float] = setting(
+        (0.9, 0.999), "adam, adamw: how much of the gradient's two means each step keeps", later=True
+    )
+    epsilon: float = setting(1e-8, "adam, adamw: added to the denominator", later=True)
     weight_decay: float = setting(0.0, "weight decay; of adamw apart from the gradient, else in it")
     schedule: Literal["constant", "steps", "cosine"] = setting(
         "constant", "of the learning rate: the same always, in steps, or half a cosine down to 0", later=True
@@ -42,6 +51,17 @@ class TrainConfig:
     warmup: float = setting(0.0, "epochs in which the rate rises in a line to what it is to be", later=True)
     warmup_from: float = setting(0.0, "the factor that the rise starts from", later=True)
     clip_norm: float = setting(0.0, "a step's gradient is shortened to this norm; 0: never", later=True)
+    base_head: float = setting(
+        0.0,
+        "weight of an additional loss: a linear classifier of the base classes on the mean feature of each "
+        "clip, kept while training alone",
+        later=True,
+    )
+    base_text: float = setting(
+        0.0,
+        "weight of an additional loss: each clip's mean feature against the texts of all base classes",
+        later=True,
+    )
     flip: bool = setting(
         False,
         "mirror a training clip in one of two draws, anew for each episode; not where left and right matter",
@@ -56,6 +76,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_episode_shape(self.way, self.query, self.shots)
+        shot = self.episode_shot
+        require(shot >= 0, f"episode_shot is {shot}; it must be 0 or more")
         for name in ("epochs", "episodes", "val_episodes"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
         check_seed(self.seed)
@@ -88,6 +110,14 @@ class TrainConfig:
         require(
             self.warmup_from == 0 or self.warmup > 0, "warmup_from is the start of a warm-up, and warmup is 0"
         )
+        require(
+            all(0 <= beta < 1 for beta in self.betas),
+            f"betas is {list(self.betas)}; both must be 0 or more and below 1",
+        )
+        require(0 < self.epsilon < math.inf, f"epsilon is {self.epsilon}; it must be above 0")
+        for name in ("base_head", "base_text"):
+            weight = getattr(self, name)
+            require(0 <= weight < math.inf, f"{name} is {weight}; it must be 0 or more")
         require(0 <= self.clip_norm < math.inf, f"clip_norm is {self.clip_norm}; it must be 0 or more")
 
 

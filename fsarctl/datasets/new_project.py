@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fsarctl.config.dataset_table import PAPER_LAYERS, DatasetConfig
+from fsarctl.config.dataset_table import BENCHMARKS, DatasetConfig
+from fsarctl.config.methods import TASK_ADAPTER, method_file
 from fsarctl.config.paths import located
 from fsarctl.config.schema import SCHEMA_FILE
 from fsarctl.config.setting import SPLITS
@@ -136,7 +137,8 @@ def project_file(place: Path, project: Path, described: Callable[[Sequence[str]]
         parts = (describe, FROZEN_MODEL, EVAL, TRAIN_LATER)
     else:
         parts = (describe, TRAINED_MODEL, TRAIN, EVAL)
-        visual, text = PAPER_LAYERS[sight.config.name]
+        published = method_file(TASK_ADAPTER).presets[sight.config.name].settings
+        visual, text = published["model.visual_layers"], published["model.text_layers"]
         facts |= {"benchmark": sight.config.name, "visual": visual, "text": text}
     return "\n".join([HEAD, _table(sight), *(part.format(**facts) for part in parts)])
 
@@ -172,7 +174,7 @@ def _look(place: Path, project: Path) -> Sight:
 def _benchmark(tree: VideoTree) -> str | None:
     """The benchmark whose videos these are, by their names; the one with the most of them."""
     found: dict[str, int] = {}
-    for name in PAPER_LAYERS:
+    for name in BENCHMARKS:
         labels = {video: label for rows in load_split_lists(name).values() for label, video in rows}
         matched = len(match_videos(labels, tree.videos, SPELLINGS[name]).files)
         if matched >= MOST * len(labels) or FEWEST <= matched >= MOST * len(tree.videos):

@@ -182,8 +182,12 @@ class ProjectData:
             size.check(counts, f"{name}/{split}", groups)
 
     def _episodes(self, shots: Iterable[int], table: str) -> list[EpisodeSize]:
-        config = getattr(self._config, table)
-        return [EpisodeSize(table, config.way, shot, config.query) for shot in shots]
+        sizes = []
+        for shot in shots:
+            config = getattr(self._settings.for_shot(shot).config, table)
+            shot = config.episode_shot or shot if table == "train" else shot
+            sizes.append(EpisodeSize(table, config.way, shot, config.query))
+        return sizes
 
     def _if_known(self, table: str) -> str | None:
         """The dataset of a table, None where the file leaves it open."""

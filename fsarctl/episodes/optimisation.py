@@ -37,7 +37,8 @@ def rate_factor(config: TrainConfig, episode: int) -> float:
 class Optimisation:
     """The steps of one training.
 
-    Pretrained weights, which move in full fine-tuning alone, are a group with a rate of their own.
+    Pretrained weights, which move where a method trains the backbone, are a group with a rate of their own.
+    What a method leaves undecayed is a group, too.
 
     Args:
         model: what is trained.
@@ -45,25 +46,19 @@ class Optimisation:
     """
 
     def __init__(self, model: FewShotMethod, config: TrainConfig) -> None:
-        pretrained = set(model.backbone.clip.parameters())
         self.parameters = model.trainable_parameters()
-        groups: list[dict[str, Any]] = [
-            {"params": [each for each in self.parameters if each not in pretrained]},
-            {
-                "params": [each for each in self.parameters if each in pretrained],
-                "lr": config.backbone_lr or config.lr,
-            },
-        ]
+        groups = _groups(model, config)
         decay = config.weight_decay
+        adam: dict[str, Any] = {"betas": config.betas, "eps": config.epsilon}
         self.optimiser: torch.optim.Optimizer
         if config.optimiser == "sgd":
             self.optimiser = torch.optim.SGD(
                 groups, lr=config.lr, momentum=config.momentum, weight_decay=decay
             )
         elif config.optimiser == "adam":
-            self.optimiser = torch.optim.Adam(groups, lr=config.lr, weight_decay=decay)
+            self.optimiser = torch.optim.Adam(groups, lr=config.lr, weight_decay=decay, **adam)
         else:
-            self.optimiser = torch.optim.AdamW(groups, lr=config.lr, weight_decay=decay)
+            self.optimiser = torch.optim.AdamW(groups, lr=config.lr, weight_decay=decay, **adam)
         self._rates = [group["lr"] for group in self.optimiser.param_groups]
         self._config = config
 
@@ -108,3 +103,21 @@ class Optimisation:
             index, _, name = key.partition("/")
             memories.setdefault(int(index), {})[name] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": memories})
+
+
+def _groups(model: FewShotMethod, config: TrainConfig) -> list[dict[str, Any]]:
+    """The trained parameters by what their rate and their weight decay are."""
+    pretrained = {id(each) for each in model.pretrained_parameters()}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {(False, True): [], (True, True): []}
+    for name, each in model.named_parameters():
+        if each.requires_grad:
+            decays = not any(part in name for part in model.undecayed)
+            groups.setdefault((id(each) in pretrained, decays), []).append(each)
+    return [
+        {
+            "params": parameters,
+            **({"lr": config.backbone_lr or config.lr} if of_backbone else {}),
+            **({} if decays else {"weight_decay": 0.0}),
+        }
+        for (of_backbone, decays), parameters in groups.items()
+    ]

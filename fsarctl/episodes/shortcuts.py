@@ -13,7 +13,7 @@ from torch import Tensor
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.sampler import Episode
 from fsarctl.methods.protocol import Scores
-from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 
 __all__ = ["InClassOrder", "TransposedProduct"]
 

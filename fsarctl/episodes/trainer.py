@@ -7,9 +7,9 @@ validation episodes are scored and the best adapters so far are kept; the test s
 import json
 import math
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +20,21 @@ from torch import Tensor
 
 from fsarctl.artifacts.atomic_write import replacing
 from fsarctl.config.training_tables import TrainConfig
+from fsarctl.episodes.base_loss import BaseLoss
 from fsarctl.episodes.feature_cache import Kept, Room
-from fsarctl.episodes.loader import EpisodeLoader, ahead, score_batch, upload
+from fsarctl.episodes.loader import EpisodeLoader, ahead, upload
 from fsarctl.episodes.optimisation import Optimisation
-from fsarctl.episodes.sampler import Episode
+from fsarctl.episodes.sampler import Episode, random_words
 from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.training_log import Line, TrainingLog, Watch
+from fsarctl.episodes.training_memory import free_memory, measure, videos_in_parts
 from fsarctl.errors import ConfigError, IntegrityError
-from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores
+from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode
 from fsarctl.progress import Advance, Reporter
 
 __all__ = ["Epoch", "Training", "train_adapters"]
 
+GIB = 2**30
 CHECKPOINT_EPISODES = 100
 CHECKPOINT_SECONDS = 60.0
 # Steps whose loss is read at once: a GPU that is asked after each waits for the next one to be launched.
@@ -94,6 +97,7 @@ def train_adapters(
     epochs, episodes, together = config.epochs, config.episodes, config.episodes_per_step
     frozen = model.frozen_digest()
     scorer = Scorer(model, validation, query_mode, room)
+    classes, extra = _prepare(model, base, config)
     optimisation = Optimisation(model, config)
     checkpoint = scratch / "checkpoint.safetensors"
     state = _load(checkpoint, model, optimisation) if checkpoint.exists() else Training()
@@ -105,21 +109,24 @@ def train_adapters(
     saved = time.monotonic()
     unread: list[tuple[Episode, Tensor]] = []
     at_once = READ_AT_ONCE.get(next(model.parameters()).device.type, 1)
+    teacher = _Teacher(model, base, classes, prefixes, config.seed)
+    if prefixes is None and state.step < epochs * episodes:
+        teacher.fit_memory(0 if config.optimiser == "sgd" and not config.momentum else 2, reporter, title)
     # Validation is counted too, so that the time left is told right.
     total = epochs * (episodes + config.val_episodes)
     done = state.step + len(state.epochs) * config.val_episodes
     with (
-        closing(_scored(model, base, prefixes, range(state.step, epochs * episodes))) as scored,
+        closing(teacher.lessons(range(state.step, epochs * episodes))) as lessons,
         reporter.task(title, total, "episode", done=done) as advance,
     ):
         while len(state.epochs) < epochs:
             if state.step == (len(state.epochs) + 1) * episodes:
                 # The steps are in the checkpoint already: a kill while validating costs no training.
-                accuracy = _validate(scorer, config.val_episodes, advance)
+                accuracy = _validate(model, scorer, config.val_episodes, advance)
                 _finish_epoch(model, state, accuracy, episodes, base.way * base.query)
                 watch(state.log.lines[-1])
             else:
-                unread.append(_learn(model, optimisation, state.step, *next(scored)))
+                unread.append(_learn(model, optimisation, state.step, *next(lessons), extra))
                 state.step += 1
             late = time.monotonic() - saved > CHECKPOINT_SECONDS
             regular = state.step % (together * max(1, CHECKPOINT_EPISODES // together)) == 0
@@ -135,6 +142,7 @@ def train_adapters(
                 _save(checkpoint, model, optimisation, state)
                 saved = time.monotonic()
     model.load_adapter_state(state.best)
+    model.eval()
     if model.frozen_digest() != frozen:
         raise IntegrityError(
             "a frozen weight of the backbone moved during training",
@@ -159,38 +167,116 @@ def _prefixes(model: FewShotMethod, base: EpisodeLoader, room: Room) -> Kept[int
     return Kept(compute, room)
 
 
-def _scored(
-    model: FewShotMethod, base: EpisodeLoader, prefixes: Kept[int] | None, numbers: Iterable[int]
-) -> Generator[tuple[Episode, Scores], None, None]:
-    """Training episodes, each scored when it is asked for."""
-    if prefixes is None:
-        device = next(model.parameters()).device
-        with closing(ahead(lambda number: base.load(number).to(device), numbers)) as batches:
+def _prepare(
+    model: FewShotMethod, base: EpisodeLoader, config: TrainConfig
+) -> tuple[BaseClasses, BaseLoss | None]:
+    """The base classes, which the method now knows, and the additional loss over them, if any."""
+    device = next(model.parameters()).device
+    labels = tuple(base.rows)
+    classes = BaseClasses(labels, torch.stack([base.tokens[label] for label in labels]).to(device))
+    generator = torch.Generator().manual_seed(config.seed)
+    model.prepare(classes, generator)
+    extra = BaseLoss(model, classes, config, generator) if config.base_head or config.base_text else None
+    model.train()
+    return classes, extra
+
+
+class _Teacher:
+    """Training episodes, each computed when it is asked for, as far as their loss is concerned."""
+
+    def __init__(
+        self,
+        model: FewShotMethod,
+        base: EpisodeLoader,
+        classes: BaseClasses,
+        prefixes: Kept[int] | None,
+        seed: int,
+    ) -> None:
+        self._model, self._base, self._prefixes, self._seed = model, base, prefixes, seed
+        self._device = next(model.parameters()).device
+        self._numbers = {label: number for number, label in enumerate(classes.labels)}
+        self._at_once = 0
+
+    def fit_memory(self, moments: int, reporter: Reporter, title: str) -> None:
+        """Look at what an episode needs, and let its clips go through in parts where that is too much."""
+        model, batch = self._model, self._base.load(0)
+        clip = model.normalise(batch.query[0].to(self._device))
+        clips = len(batch.query) + len(batch.support) * model.needs_support
+        with _drawing(model, self._seed, 0, self._device):
+            need = measure(model, clip, clips, moments)
+        free = free_memory(self._device)
+        at_once = need.clips_at_once(free)
+        if not at_once:
+            return
+        sizes = f"{need.whole / GIB:.1f} GiB for {clips} clips at once, and {free / GIB:.1f} GiB are free"
+        if model.clips_meet:
+            reporter.note(f"{title}: needs about {sizes}; the batch normalisation needs them together")
+            return
+        self._at_once = at_once
+        reporter.note(f"{title}: needs about {sizes}; they go through {at_once} at a time, twice as long")
+
+    def lessons(self, numbers: Iterable[int]) -> Generator[tuple[Episode, Lesson], None, None]:
+        """Each of these episodes, with what its loss looks at."""
+        model, base = self._model, self._base
+        if self._prefixes is not None:
+            for episode in map(base.episode, numbers):
+                with _drawing(model, self._seed, episode.number, self._device):
+                    videos = model.alone(self._prefixes.of(base.crop_names(episode)))
+                    split = episode.support.size
+                    support = videos[:split] if model.needs_support else None
+                    yield episode, self._lesson(episode, support, videos[split:], base.tokens_of(episode))
+            return
+        with closing(ahead(lambda number: base.load(number).to(self._device), numbers)) as batches:
             for batch in batches:
-                yield batch.episode, score_batch(model, batch)
-        return
-    for episode in map(base.episode, numbers):
-        videos = model.alone(prefixes.of(base.crop_names(episode)))
-        support, query = videos[: episode.support.size], videos[episode.support.size :]
-        yield (
-            episode,
-            model.score_features(
-                model.support_features(support) if model.needs_support else None,
-                model.query_features(query),
-                model.text_features(base.tokens_of(episode)),
-                way=len(episode.classes),
-            ),
+                with _drawing(model, self._seed, batch.episode.number, self._device):
+                    support = self._videos(batch.support) if model.needs_support else None
+                    lesson = self._lesson(batch.episode, support, self._videos(batch.query), batch.tokens)
+                    yield (
+                        batch.episode,
+                        replace(lesson, support_frames=batch.support, query_frames=batch.query),
+                    )
+
+    def _videos(self, frames: Tensor) -> Tensor:
+        return videos_in_parts(self._model, self._model.normalise(frames), self._at_once)
+
+    def _lesson(self, episode: Episode, support: Tensor | None, query: Tensor, tokens: Tensor) -> Lesson:
+        model = self._model
+        scores = model.score_features(
+            None if support is None else model.support_features(support),
+            model.query_features(query),
+            model.text_features(tokens),
+            way=len(episode.classes),
         )
+        classes = torch.tensor([self._numbers[label] for label in episode.classes])
+        targets = torch.from_numpy(episode.targets)
+        return Lesson(scores, upload(targets, self._device), upload(classes, self._device), support, query)
+
+
+@contextmanager
+def _drawing(model: FewShotMethod, seed: int, number: int, device: torch.device) -> Iterator[None]:
+    """What is drawn within is a function of the seed and the episode alone, and nobody else's draws move."""
+    if not model.draws:
+        yield
+        return
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(random_words("draws", seed, number, 1)[0]) % 2**63)
+        yield
 
 
 def _learn(
-    model: FewShotMethod, optimisation: Optimisation, number: int, episode: Episode, scores: Scores
+    model: FewShotMethod,
+    optimisation: Optimisation,
+    number: int,
+    episode: Episode,
+    lesson: Lesson,
+    extra: BaseLoss | None,
 ) -> tuple[Episode, Tensor]:
     """Learn from episode ``number``; its loss and how many queries were right, (2,), where the model is."""
-    targets = upload(torch.from_numpy(episode.targets), scores.score.device)
-    loss = model.loss(scores, targets)
+    loss = model.training_loss(lesson)
+    if extra is not None:
+        loss = loss + extra(lesson)
     optimisation.add(loss, number)
-    right = (scores.score.argmax(1) == targets).sum()
+    right = (lesson.scores.score.argmax(1) == lesson.targets).sum()
     return episode, torch.stack([loss.detach(), right.to(loss.dtype)])
 
 
@@ -218,14 +304,16 @@ def _read(unread: Sequence[tuple[Episode, Tensor]], state: Training, episodes: i
     return lines
 
 
-def _validate(scorer: Scorer, val_episodes: int, advance: Advance) -> float:
+def _validate(model: FewShotMethod, scorer: Scorer, val_episodes: int, advance: Advance) -> float:
     """Accuracy over the validation episodes, the same ones every time."""
     scorer.forget_adapters()
+    model.eval()
     targets, answers = [], []
     for episodes, scores in scorer.score(range(val_episodes)):
         targets += [episode.targets for episode in episodes]
         answers.append(scores.score.argmax(-1))
         advance(len(episodes), f"validating, {len(targets)} of {val_episodes}")
+    model.train()
     return float((torch.cat(answers).cpu().numpy() == np.stack(targets)).mean())
 
 
@@ -252,7 +340,7 @@ def _detail(state: Training, since_epoch: int, queries: int) -> str:
 
 
 def _save(path: Path, model: FewShotMethod, optimisation: Optimisation, state: Training) -> None:
-    tensors = {f"adapters/{name}": tensor for name, tensor in model.adapter_state().items()}
+    tensors = {f"adapters/{name}": tensor for name, tensor in model.training_state().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
     tensors |= {f"optimiser/{name}": tensor for name, tensor in optimisation.state().items()}
     facts = {
@@ -272,7 +360,7 @@ def _load(path: Path, model: FewShotMethod, optimisation: Optimisation) -> Train
     with safe_open(path, framework="pt") as file:
         facts = json.loads(file.metadata()["training"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    model.load_adapter_state(_under("adapters/", tensors))
+    model.load_training_state(_under("adapters/", tensors))
     optimisation.load_state(_under("optimiser/", tensors))
     epochs = [Epoch(**epoch) for epoch in facts.pop("epochs")]
     log = TrainingLog(**facts.pop("log"))

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from fsarctl.artifacts import JSON, Files
-from fsarctl.config.model_table import MetricName, ModelConfig, SubActionUse
+from fsarctl.config.model_table import MetricName, ModelConfig
 from fsarctl.config.parts import Part, find_part
 from fsarctl.config.setting import keyed
+from fsarctl.config.sources import OPTIONS, table_of
 from fsarctl.errors import ConfigError
+from fsarctl.errors.nearest import did_you_mean
 from fsarctl.methods.weights import weight_files
 from fsarctl.models.catalogue import architecture, is_resnet, own_backbone, without_vit
 from fsarctl.models.strategies import FROZEN, adapters_of
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     import torch
 
     from fsarctl.methods.protocol import FewShotMethod
-    from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
-    from fsarctl.text.corpus import SubActions
+    from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
+    from fsarctl.text.corpus import PromptUse, SubActions
 
 __all__ = [
     "build_model",
@@ -57,7 +59,7 @@ def model_key(model: ModelConfig, root: Path, *, adapters: bool) -> tuple[dict[s
     A local file's path never enters; its bytes do.
     """
     architecture(model.backbone)
-    own = model.own_method if adapters else None
+    own = model.other_method if adapters else None
     settings: dict[str, JSON]
     if own is not None:
         settings = {"backbone": model.backbone, "precision": model.precision, "options": dict(model.options)}
@@ -92,27 +94,35 @@ def build_model(
     """
     import torch
 
-    from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+    from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
     from fsarctl.models.backbone import load_backbone
 
     weight_files(model, root)
     backbone = load_backbone(model.backbone, model.weights, root=root)
     generator = torch.Generator().manual_seed(seed)
-    if adapters and (part := model.own_method):
+    if adapters and (part := model.other_method):
         own = method_class(part)
-        return own(
+        return (
+            own(
+                backbone,
+                frames=frames,
+                options=_options(part, own, model.options),
+                precision=model.precision,
+                generator=generator,
+            )
+            .to(device)
+            .eval()
+        )
+    return (
+        (kind or TaskAdapterPlusPlus)(
             backbone,
             frames=frames,
-            options=_options(part, own, model.options),
-            precision=model.precision,
             generator=generator,
-        ).to(device)
-    return (kind or TaskAdapterPlusPlus)(
-        backbone,
-        frames=frames,
-        generator=generator,
-        **_constructor_options(model, TaskAdapterPlusPlus, adapters=adapters),
-    ).to(device)
+            **_constructor_options(model, TaskAdapterPlusPlus, adapters=adapters),
+        )
+        .to(device)
+        .eval()
+    )
 
 
 def _constructor_options(
@@ -128,7 +138,7 @@ def _constructor_options(
 
 
 def method_class(part: Part) -> "Callable[..., FewShotMethod]":
-    """The class of a method that is not ours.
+    """The class of a method other than Task-Adapter++.
 
     It is made with ``backbone``, ``frames``, ``options``, ``precision`` and ``generator``.
 
@@ -140,12 +150,12 @@ def method_class(part: Part) -> "Callable[..., FewShotMethod]":
     own = part.load()
     if not (isinstance(own, type) and issubclass(own, FewShotMethod)):
         raise ConfigError(
-            f"method {part.target!r} is no class of fsarctl.methods.FewShotMethod",
+            f"method {part.name!r} is no class of fsarctl.methods.FewShotMethod",
             next_step="Let it inherit from FewShotMethod, which says what it has to define.",
         )
     if missing := sorted(own.__abstractmethods__):
         raise ConfigError(
-            f"method {part.target!r} does not define {', '.join(missing)}",
+            f"method {part.name!r} does not define {', '.join(missing)}",
             next_step="Define them; fsarctl.methods.FewShotMethod says what each has to give.",
         )
     return own
@@ -157,13 +167,13 @@ def _options(part: Part, own: object, values: Mapping[str, Any]) -> object:
     known = [each.name for each in fields(kind)] if kind is not None else []
     if unknown := sorted(set(values) - set(known)):
         raise ConfigError(
-            f"method {part.target!r} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}",
-            next_step="Correct model.options.",
+            f"method {part.name!r} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}",
+            next_step=f"Correct model.options{did_you_mean(unknown[0], known)}",
         )
     try:
-        return None if kind is None else kind(**values)
+        return None if kind is None else table_of(kind, OPTIONS, values, f"method {part.name!r}")
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"method {part.target!r}: {error}", next_step="Correct model.options.") from None
+        raise ConfigError(f"method {part.name!r}: {error}", next_step="Correct model.options.") from None
 
 
 def _own_parts(model: ModelConfig) -> dict[str, Part]:
@@ -175,15 +185,15 @@ def _own_parts(model: ModelConfig) -> dict[str, Part]:
     return {name: part for name, part in named.items() if part is not None}
 
 
-def text_use(model: ModelConfig) -> SubActionUse | None:
-    """Which prompts of a class the model reads; None if text has no part in its scores.
+def text_use(model: ModelConfig) -> "PromptUse | None":
+    """What the prompts of a class are made of; None if text has no part in the scores.
 
     Raises:
-        ConfigError: as ``method_class``, for a method that is not ours.
+        ConfigError: as ``method_class``.
     """
-    if part := model.own_method:
+    if part := model.other_method:
         own: Any = method_class(part)
-        use: SubActionUse = own.sub_actions
+        use: Any = own.sub_actions
         return use if own.reads_text else None
     return None if model.score == "video" else model.sub_actions
 
@@ -212,7 +222,7 @@ def require_layers(model: ModelConfig) -> None:
     Raises:
         ConfigError: visual_layers or text_layers is too large for model.backbone, or this has no ViT.
     """
-    if model.own_method:
+    if model.other_method:
         return
     kinds = adapters_of(model.strategy, model.adapters or None)
     described = architecture(model.backbone)

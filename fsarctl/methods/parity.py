@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fsarctl.errors import FsarctlError, InputError
-from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.models.backbone import Weights, build_backbone, fitting
 from fsarctl.models.released import ReleasedState, from_released, to_released
 

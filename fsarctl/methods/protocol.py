@@ -4,7 +4,8 @@ A method scores an episode's queries against its support set in steps that are k
 depends on less is computed once: ``prefix`` (a constant of a clip while training), ``alone`` (a clip, given
 the weights), ``support_features`` and ``query_features`` (videos that may look at each other),
 ``text_features`` (a class), ``score_features`` (an episode). ``forward`` is all of them in a row: the plain
-path, which every shortcut has to equal.
+path, which every shortcut has to equal. Training hands an episode's outcome to ``training_loss`` as a
+:class:`Lesson`, with what only training knows: which base classes these are.
 """
 
 import hashlib
@@ -16,12 +17,15 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from fsarctl.errors import InputError
 from fsarctl.models.backbone import Backbone
 from fsarctl.progress import first_of
+from fsarctl.text.corpus import PromptUse
 
-__all__ = ["FewShotMethod", "QueryMode", "Scores"]
+__all__ = ["BaseClasses", "FewShotMethod", "Lesson", "QueryMode", "Scores"]
 
 QueryMode = Literal["joint", "independent"]
 
@@ -55,6 +59,47 @@ class Scores:
         return Scores(**parts)
 
 
+@dataclass(frozen=True)
+class BaseClasses:
+    """The classes that a training draws its episodes from."""
+
+    labels: tuple[str, ...]
+    tokens: Tensor
+    """(base, prompts, context): of their prompts; without prompts where the method reads no text."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the loss of one training episode may look at."""
+
+    scores: Scores
+    targets: Tensor
+    """(queries,): the column of each query's class."""
+    classes: Tensor
+    """(way,): each column's number among the base classes."""
+    support: Tensor | None
+    """(way*shot, ...), class-major: as :meth:`FewShotMethod.alone` gives them."""
+    query: Tensor
+    """(queries, ...), likewise."""
+    support_frames: Tensor | None = None
+    """(way*shot, T, side, side, 3) uint8; None where crops are fixed and not read again."""
+    query_frames: Tensor | None = None
+
+    @property
+    def support_classes(self) -> Tensor:
+        """(way*shot,): the base class of each support video."""
+        videos = 0 if self.support is None else len(self.support)
+        return self.classes.repeat_interleave(videos // len(self.classes))
+
+    @property
+    def query_classes(self) -> Tensor:
+        """(queries,): the base class of each query."""
+        return self.classes[self.targets]
+
+
 class FewShotMethod(nn.Module, ABC):
     """A few-shot method around a backbone.
 
@@ -67,8 +112,9 @@ class FewShotMethod(nn.Module, ABC):
 
     logit_scale: float = 64.0
     """Scores are multiplied by this before the cross-entropy, and for a prediction's confidence."""
-    sub_actions: Literal["none", "average", "concatenate", "stages"] = "none"
-    """Which prompts are made of a class, see :func:`fsarctl.text.corpus.prompts_of`."""
+    sub_actions: PromptUse = "none"
+    """Which prompts are made of a class, see :func:`fsarctl.text.corpus.prompts_of`: a use of its
+    sub-actions, or templates that its label is put into, such as ``("a photo of {}",)``."""
     crop: Literal["clip", "frame"] = "clip"
     """Whether training's random crops are drawn once for a clip, or for each frame."""
     reads_text: bool = False
@@ -77,6 +123,10 @@ class FewShotMethod(nn.Module, ABC):
     """Whether support videos have a part in the scores."""
     needs_equal_shots: bool = False
     """Whether every class needs as many support videos as every other."""
+    undecayed: tuple[str, ...] = ()
+    """Weight decay leaves parameters alone whose names hold one of these."""
+    heads: nn.ModuleDict
+    """What training alone has a use for, such as a classifier of the base classes; in no artifact."""
 
     def __init__(self, backbone: Backbone, frames: int) -> None:
         super().__init__()
@@ -84,6 +134,7 @@ class FewShotMethod(nn.Module, ABC):
         self._std: Tensor
         self.backbone = backbone
         self.frames = frames
+        self.heads = nn.ModuleDict()
         shape = (3, 1, 1)
         self.register_buffer("_mean", 255 * torch.tensor(backbone.mean).view(shape), persistent=False)
         self.register_buffer("_std", 255 * torch.tensor(backbone.std).view(shape), persistent=False)
@@ -197,12 +248,37 @@ class FewShotMethod(nn.Module, ABC):
             query_mode=query_mode,
         )
 
+    def prepare(self, base: BaseClasses, generator: torch.Generator) -> None:
+        """Make ready for training on these classes: the place to fill :attr:`heads`.
+
+        ``generator``: of whatever starts at random.
+        """
+
     def loss(self, scores: Scores, labels: Tensor) -> Tensor:
         """Cross-entropy of ``logit_scale`` times the score, mean over queries.
 
         Shapes: labels (..., queries), the index of each query's class -> ().
         """
         return F.cross_entropy((self.logit_scale * scores.score).flatten(0, -2), labels.flatten())
+
+    def training_loss(self, lesson: Lesson) -> Tensor:
+        """What training moves downhill: :meth:`loss`, unless the method adds to it."""
+        return self.loss(lesson.scores, lesson.targets)
+
+    @property
+    def feature_width(self) -> int:
+        """D of a clip's features (..., T, D) as :class:`Scores` holds them."""
+        return self.backbone.embed_dim
+
+    @property
+    def draws(self) -> bool:
+        """Whether training draws at random in here, as dropout does."""
+        return any(isinstance(each, _DropoutNd) and each.p > 0 for each in self.modules())
+
+    @property
+    def clips_meet(self) -> bool:
+        """Whether clips that are computed at once have a part in each other's features while training."""
+        return any(isinstance(each, _BatchNorm) and each.training for each in self.modules())
 
     def normalise(self, frames: Tensor) -> Tensor:
         """Pixels as the backbone reads them. Shapes: uint8 (..., H, W, 3) -> float32 (..., 3, H, W)."""
@@ -212,32 +288,47 @@ class FewShotMethod(nn.Module, ABC):
         """What training moves."""
         return list(self._trainable().values())
 
-    def adapter_state(self) -> dict[str, Tensor]:
-        """A copy of everything trainable, by name: what a checkpoint holds."""
-        return {name: p.detach().clone() for name, p in self._trainable().items()}
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        """What of the trained came with the backbone's weights, and may have a learning rate of its own."""
+        return list(self.backbone.clip.parameters())
 
-    @torch.no_grad()
+    def adapter_state(self) -> dict[str, Tensor]:
+        """A copy of everything that training moves, by name, but the heads: what an artifact holds."""
+        state = self.training_state()
+        return {name: each for name, each in state.items() if not name.startswith("heads.")}
+
+    def training_state(self) -> dict[str, Tensor]:
+        """A copy of everything that training moves, by name: what a checkpoint holds."""
+        return {name: each.detach().clone() for name, each in self._moving().items()}
+
     def load_adapter_state(self, state: Mapping[str, Tensor]) -> None:
-        """Replaces everything trainable.
+        """Replaces everything that :meth:`adapter_state` gives.
 
         Raises:
             InputError: a name is unknown or missing, or a shape differs; nothing was changed then.
         """
-        parameters = self._trainable()
-        problems = [f"{name} is unknown" for name in sorted(state.keys() - parameters.keys())]
-        problems += [f"{name} is missing" for name in sorted(parameters.keys() - state.keys())]
+        self._load(state, {name: t for name, t in self._moving().items() if not name.startswith("heads.")})
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Replaces everything that :meth:`training_state` gives; errors are as above."""
+        self._load(state, self._moving())
+
+    @torch.no_grad()
+    def _load(self, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+        problems = [f"{name} is unknown" for name in sorted(state.keys() - own.keys())]
+        problems += [f"{name} is missing" for name in sorted(own.keys() - state.keys())]
         problems += [
-            f"{name} is {tuple(state[name].shape)}, not {tuple(parameter.shape)}"
-            for name, parameter in parameters.items()
-            if name in state and state[name].shape != parameter.shape
+            f"{name} is {tuple(state[name].shape)}, not {tuple(each.shape)}"
+            for name, each in own.items()
+            if name in state and state[name].shape != each.shape
         ]
         if problems:
             raise InputError(
                 f"these adapters are not of this model: {first_of(problems, 4)}",
                 next_step="Use the backbone, layers, score and formulation that they were trained with.",
             )
-        for name, parameter in parameters.items():
-            parameter.copy_(state[name])
+        for name, each in own.items():
+            each.copy_(state[name])
 
     def frozen_digest(self) -> str:
         """SHA-256 over names and bytes of every frozen weight; take it before and after training."""
@@ -250,6 +341,16 @@ class FewShotMethod(nn.Module, ABC):
 
     def _trainable(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def _moving(self) -> dict[str, Tensor]:
+        """Trained parameters, and the running statistics that move with them."""
+        running = {
+            f"{place}.{name}": each
+            for place, module in self.named_modules()
+            if isinstance(module, _BatchNorm) and any(p.requires_grad for p in module.parameters())
+            for name, each in module.named_buffers()
+        }
+        return {**self._trainable(), **running}
 
     def _check_frames(self, role: str, videos: Tensor) -> None:
         size = self.backbone.image_size

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from fsarctl.config.methods import method_file, method_names
 from fsarctl.config.model_table import (
     AdapterKind,
     OrderPosition,
@@ -52,8 +53,10 @@ TITLES: Mapping[str, str] = {
 
 
 def title_of(name: str) -> str:
-    """What people call a result's model: a strategy's title, or the name of a method that is not ours."""
-    return TITLES.get(name, name)
+    """What people call a result's model: a strategy's or a method's title, or the name of one not ours."""
+    if name in TITLES or name not in method_names():
+        return TITLES.get(name, name)
+    return method_file(name).title
 
 
 POSITIONS: Mapping[Position, Callable[[int, int], range]] = {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fsarctl.config.dataset_table import PAPER_LAYERS
+from fsarctl.config.methods import TASK_ADAPTER, method_file
 from fsarctl.config.model_table import WITHOUT_ADAPTERS
 from fsarctl.config.sources import Settings
 from fsarctl.config.sweep_table import RowConfig
@@ -53,5 +53,10 @@ def _is_the_papers(settings: Settings, benchmark: str) -> bool:
     row = RowConfig("", method=config.model.strategy)
     if config.eval.way != WAY or settings.changed(overrides_of(row)).config.model != config.model:
         return False
-    layers = (config.model.visual_layers, config.model.text_layers)
-    return config.model.strategy in WITHOUT_ADAPTERS or layers == PAPER_LAYERS.get(benchmark)
+    if config.model.strategy in WITHOUT_ADAPTERS:
+        return True
+    published = method_file(TASK_ADAPTER).presets.get(benchmark)
+    return published is not None and all(
+        getattr(config.model, key.removeprefix("model.")) == value
+        for key, value in published.settings.items()
+    )

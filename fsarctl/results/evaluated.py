@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fsarctl.config.model_table import METHODS, ModelConfig, Strategy
+from fsarctl.config.methods import TASK_ADAPTER
+from fsarctl.config.model_table import ModelConfig, Strategy
 from fsarctl.errors import ConfigError
 from fsarctl.models.catalogue import architecture
-from fsarctl.models.strategies import STRATEGIES, TITLES, adapters_of
+from fsarctl.models.strategies import STRATEGIES, TITLES, adapters_of, title_of
 
 __all__ = ["COLUMNS", "Evaluated", "called", "is_tick", "require_columns"]
 
@@ -67,8 +68,8 @@ class Evaluated:
 
     @property
     def is_own(self) -> bool:
-        """Whether the method is somebody else's, of whose parts nothing is known here."""
-        return self.model["method"] not in METHODS
+        """Whether it is another method than Task-Adapter++, of whose parts nothing is known here."""
+        return bool(self.model["method"] != TASK_ADAPTER)
 
     @property
     def reads_text(self) -> bool:
@@ -81,7 +82,7 @@ class Evaluated:
         model = self.model
         strategy: Strategy = model["strategy"]
         if self.is_own:
-            return str(model["method"])
+            return title_of(str(model["method"]))
         if strategy == "frozen":
             return TITLES["frozen"]
         if model["adapters"] and {*model["adapters"]} != {*STRATEGIES[strategy]}:
@@ -122,7 +123,7 @@ def called(model: str, config: Mapping[str, Any]) -> str:
 
     ``model``: its name in the result; ``config``: of the evaluation's key.
     """
-    return Evaluated.of(config, {}).method if model in TITLES else model
+    return Evaluated.of(config, {}).method if model in TITLES else title_of(model)
 
 
 def require_columns(sweep: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

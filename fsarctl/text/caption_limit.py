@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 from fsarctl.models.token_counts import context_length, count_tokens
-from fsarctl.text.corpus import STAGES, SubActions, alone_text, prompts_of
+from fsarctl.text.corpus import STAGES, PromptUse, SubActions, alone_text, prompts_of
 
 __all__ = ["CaptionLimit"]
 
 
 @dataclass(frozen=True)
 class CaptionLimit:
-    """What a text encoder reads of a class: ``use`` is a value of model.sub_actions."""
+    """What a text encoder reads of a class: ``use`` is what its prompts are made of."""
 
     backbone: str
-    use: str = "stages"
+    use: PromptUse = "stages"
 
     def problem(self, label: str, sub_actions: SubActions) -> str:
         """In what way a label's prompts are too long; empty if they fit, or cannot be counted here."""

@@ -23,6 +23,7 @@ from fsarctl.errors import ConfigError, InputError, IntegrityError
 
 __all__ = [
     "DESCRIPTIONS",
+    "PromptUse",
     "SHIPPED",
     "STAGES",
     "Corpus",
@@ -40,6 +41,9 @@ __all__ = [
 
 SubActions: TypeAlias = tuple[str, str, str]
 """What is seen at the beginning, in the process and at the end of an action, a sentence each."""
+
+PromptUse: TypeAlias = str | tuple[str, ...]
+"""A use of sub-actions, a key of ``PROMPT_MAKERS``; or templates, whose {} is the label alone."""
 
 STAGES = ("beginning", "process", "end")
 SHIPPED = "shipped"
@@ -91,20 +95,22 @@ def alone_text(label: str) -> SubActions:
     return (label, label, label)
 
 
-def prompts_of(use: str, label: str, sub_actions: SubActions) -> tuple[str, ...]:
-    """A class's prompts for one use of its sub-actions, a key of ``PROMPT_MAKERS`` (Table 6).
+def prompts_of(use: PromptUse, label: str, sub_actions: SubActions) -> tuple[str, ...]:
+    """A class's prompts for one use of its sub-actions (Table 6), or from templates.
 
     A label that is read alone is said once: as many prompts, and each of them that of the use "none".
     """
+    if isinstance(use, tuple):
+        return tuple(template.replace("{}", label) for template in use)
     prompts = PROMPT_MAKERS[use](label, sub_actions)
     if sub_actions == alone_text(label):
         return PROMPT_MAKERS["none"](label, sub_actions) * len(prompts)
     return prompts
 
 
-def needs_descriptions(use: str) -> bool:
+def needs_descriptions(use: PromptUse) -> bool:
     """Whether a class's prompts for this use say more than its label."""
-    return use != "none"
+    return use != "none" and not isinstance(use, tuple)
 
 
 PROMPT_MAKERS: Mapping[str, Callable[[str, SubActions], tuple[str, ...]]] = {

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typed import Typed, type_in
 
-from fsarctl.config.dataset_table import PAPER_LAYERS
+from fsarctl.config.dataset_table import BENCHMARKS
 from fsarctl.datasets.splits import load_split_lists
 
 CLASSES, CLIPS = 3, 3
@@ -92,7 +92,7 @@ def plant(root: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["hmdb51", *(pytest.param(each, marks=pytest.mark.slow) for each in PAPER_LAYERS if each != "hmdb51")],
+    ["hmdb51", *(pytest.param(each, marks=pytest.mark.slow) for each in BENCHMARKS if each != "hmdb51")],
 )
 def test_the_pipeline_runs_on_a_tree_shaped_like_it(name: str, tmp_path: Path) -> None:
     root = tmp_path / "videos"

@@ -109,7 +109,7 @@ def test_a_changed_setting_redoes_what_depends_on_it_and_says_so_before(
     copy = copied(project, tmp_path / "copy")
     flags = "--set train.lr=0.002 --shots 1"
     why = type_in(copy, f"fsarctl status --why {flags}").stdout
-    assert "config.lr: 0.001 -> 0.002" in why
+    assert "config.lr: 0.1 -> 0.002" in why
     expected = states(copy, flags)
     assert {slot for slot, state in expected.items() if state != "done"} == {
         "train shapes 1-shot",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config.dataset_table import PAPER_LAYERS, DatasetConfig
+from fsarctl.config.dataset_table import BENCHMARKS, DatasetConfig
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.kinds import open_dataset
@@ -167,7 +167,7 @@ def test_linked_directories_are_followed(tmp_path: Path) -> None:
     assert len(look(tmp_path / "root", "ssv2-small").clips["test"]) == 6
 
 
-@pytest.mark.parametrize("name", PAPER_LAYERS)
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_root_without_its_videos_says_so(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="which holds no video") as caught:
         look(tmp_path, name)

@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 
-from fsarctl.config.dataset_table import PAPER_LAYERS
+from fsarctl.config.dataset_table import BENCHMARKS
 from fsarctl.datasets.labels.spelling import loosely
 from fsarctl.datasets.splits import load_split_lists, split_text
 
@@ -17,7 +17,7 @@ ROWS = list(csv.DictReader(MANIFEST.splitlines(), delimiter="\t"))
 
 def test_the_manifest_covers_all_that_ships() -> None:
     assert {(row["dataset"].replace("_", "-"), row["split"]) for row in ROWS} == {
-        (name, split) for name in PAPER_LAYERS for split in ("train", "val", "test")
+        (name, split) for name in BENCHMARKS for split in ("train", "val", "test")
     }
 
 
@@ -34,7 +34,7 @@ def test_counts_and_digest_are_those_of_the_manifest(row: dict[str, str]) -> Non
     assert hashlib.sha256(split_text(listed).encode()).hexdigest()[:16] == row["sha256_16"]
 
 
-@pytest.mark.parametrize("name", PAPER_LAYERS)
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_video_and_a_class_are_in_one_split_only(name: str) -> None:
     lists = load_split_lists(name)
     videos = [video for listed in lists.values() for _, video in listed]
@@ -53,5 +53,5 @@ def test_what_ships_is_small() -> None:
     packed = [
         each for each in resources.files("fsarctl.datasets.splits").iterdir() if each.name.endswith(".xz")
     ]
-    assert len(packed) == len(PAPER_LAYERS)
+    assert len(packed) == len(BENCHMARKS)
     assert sum(len(each.read_bytes()) for each in packed) < 500_000

@@ -11,8 +11,8 @@ from fsarctl.config.model_table import ModelConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.execution.device import Machine
 from fsarctl.methods.build import build_model, model_key
-from fsarctl.methods.formulation import Formulation
-from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+from fsarctl.methods.task_adapter_plus_plus.formulation import Formulation
+from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.methods.weights import weight_files
 from fsarctl.models.catalogue import image_side, stored_side
 

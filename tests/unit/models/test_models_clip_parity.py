@@ -5,7 +5,7 @@ import torch
 from small_model import episode, small_backbone
 from torch.testing import assert_close
 
-from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.models.backbone import Backbone, load_backbone
 
 

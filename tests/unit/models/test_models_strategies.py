@@ -6,7 +6,7 @@ from small_model import episode, small_backbone, small_model
 from torch.testing import assert_close
 
 from fsarctl.errors import ConfigError
-from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.models.backbone import load_backbone
 from fsarctl.models.strategies import STRATEGIES
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
-from fsarctl.methods.task_adapter import TaskAdapterPlusPlus
+from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.predict.predictor import Predictor
 from fsarctl.predict.support_set import Support, load_support
 from fsarctl.text.corpus import SubActions, action_prompts

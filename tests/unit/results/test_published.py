@@ -5,7 +5,6 @@ from statistics import mean, stdev
 
 import pytest
 
-from fsarctl.config.dataset_table import PAPER_LAYERS
 from fsarctl.config.sources import Settings, load_settings
 from fsarctl.config.tables import Config
 from fsarctl.report.paper import paper_numbers, published_on
@@ -149,7 +148,7 @@ def test_every_number_has_source_protocol_and_standing() -> None:
         assert QUERIES[each.protocol.queries] in each.footnote
         assert STANDING[each.standing] in each.footnote
         assert 20 < each.accuracy < 100
-        assert each.benchmark in PAPER_LAYERS
+        assert each.benchmark in BENCHMARKS
         assert each.shot in (None, 1, 3, 5)
     # As read in the released code: none of these chooses its epoch on validation classes.
     for method, epoch, queries in (

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config.dataset_table import PAPER_LAYERS
+from fsarctl.config.dataset_table import BENCHMARKS
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.text.corpus import PROMPT_MAKERS, STAGES, load_corpus, prompts_of
 
 BENCHMARKS = {
     name.replace("-", "_"): sorted({label for rows in load_split_lists(name).values() for label, _ in rows})
-    for name in PAPER_LAYERS
+    for name in BENCHMARKS
 }
 FILES = {
     "hmdb51.json": {"hmdb51"},

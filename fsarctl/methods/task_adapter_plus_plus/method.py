@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from fsarctl.config.model_table import SubActionUse
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.methods.formulation import formulation_of
 from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores
+from fsarctl.methods.task_adapter_plus_plus.formulation import formulation_of
 from fsarctl.models.alignment import alignment_of, stage_scores, text_scores
 from fsarctl.models.attention_maps import features_and_attention
 from fsarctl.models.backbone import Backbone
@@ -46,8 +46,8 @@ class TaskAdapterPlusPlus(FewShotMethod):
             whole video; "none" and "concatenate" make one prompt of a class, see ``PROMPTS``.
         alignment: "attention" (Eq. 15), of ``alignment_layers`` layers, "conv1d" or "none".
         frames: T, frames of every clip.
-        formulation: "paper" or "released"; sets every option of
-            :class:`~fsarctl.methods.formulation.Formulation`, and ``overrides`` replace single ones.
+        formulation: "paper" or "released"; sets every option of :class:`~fsarctl.methods.Formulation`, and
+            ``overrides`` replace single ones.
         score: the product of video and text score (Eq. 18), or one of them; "video" has no text encoder.
         trx_shots: metric "trx" compares with "prototypes" (Eq. 11) or with all shots of a class, "pooled".
         logit_scale: :meth:`loss` multiplies scores by this before the cross-entropy. The paper says 1,
@@ -154,6 +154,10 @@ class TaskAdapterPlusPlus(FewShotMethod):
         self.needs_equal_shots = isinstance(self.metric, TRX) and self.metric.pooled
         if strategy == "frozen":
             self.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "TaskAdapterPlusPlus":  # noqa: ARG002
+        """Nothing here differs between training and evaluation, and what is frozen stays as it was built."""
+        return super().train(False)
 
     @property
     def prefix_is_constant(self) -> bool:

@@ -49,7 +49,7 @@ def load_adapter_file(model: FewShotMethod, path: Path, config: ModelConfig) -> 
         )
     require_finite(state, path)
     held = _contents(state)
-    if config.strategy in ("frozen", "full") or config.own_method:
+    if config.strategy in ("frozen", "full") or config.other_method:
         raise ConfigError(
             f'{path} holds {held}, and model.strategy is "{config.trained_name}", which has none of them',
             next_step='Add: --set model.strategy="task-adapter++" (or what they were trained with).',

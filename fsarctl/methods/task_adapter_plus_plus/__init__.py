@@ -1,0 +1,1 @@
+"""Task-Adapter++: adapters inside a frozen CLIP, sub-actions in order, and stage-wise matching."""
