@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "build_model",
     "method_class",
+    "method_options",
     "model_key",
     "require_layers",
     "text_use",
@@ -106,7 +107,7 @@ def build_model(
             own(
                 backbone,
                 frames=frames,
-                options=_options(part, own, model.options),
+                options=method_options(part, own, model.options),
                 precision=model.precision,
                 generator=generator,
             )
@@ -161,7 +162,7 @@ def method_class(part: Part) -> "Callable[..., FewShotMethod]":
     return own
 
 
-def _options(part: Part, own: object, values: Mapping[str, Any]) -> object:
+def method_options(part: Part, own: object, values: Mapping[str, Any]) -> object:
     """``model.options`` as the method's own dataclass, ``Options``; None where it has none."""
     kind: Any = getattr(own, "Options", None)
     known = [each.name for each in fields(kind)] if kind is not None else []

@@ -25,7 +25,7 @@ from fsarctl.models.backbone import Backbone
 from fsarctl.progress import first_of
 from fsarctl.text.corpus import PromptUse
 
-__all__ = ["BaseClasses", "FewShotMethod", "Lesson", "QueryMode", "Scores"]
+__all__ = ["BaseClasses", "FewShotMethod", "Lesson", "QueryMode", "Scores", "by_class"]
 
 QueryMode = Literal["joint", "independent"]
 
@@ -123,6 +123,8 @@ class FewShotMethod(nn.Module, ABC):
     """Whether support videos have a part in the scores."""
     needs_equal_shots: bool = False
     """Whether every class needs as many support videos as every other."""
+    queries_meet: bool = False
+    """Whether queries of an episode see each other where they are scored jointly."""
     undecayed: tuple[str, ...] = ()
     """Weight decay leaves parameters alone whose names hold one of these."""
     heads: nn.ModuleDict
@@ -360,3 +362,17 @@ class FewShotMethod(nn.Module, ABC):
                 next_step=f"Extract {self.frames} frames a clip and crop them to {size} x {size}, "
                 "or build the model for other clips.",
             )
+
+
+def by_class(support: Tensor, way: int | None) -> Tensor:
+    """An episode's support videos, class by class. Shapes: (..., way*shot, T, D) -> (..., way, shot, T, D).
+
+    Raises:
+        InputError: they cannot be divided among so many classes.
+    """
+    if way is None or way < 1 or support.shape[-3] % way:
+        raise InputError(
+            f"{support.shape[-3]} support videos cannot be divided among {way or 'unknown'} classes",
+            next_step="Give way (or tokens of every class), and as many support videos for each class.",
+        )
+    return support.reshape(*support.shape[:-3], way, -1, *support.shape[-2:])

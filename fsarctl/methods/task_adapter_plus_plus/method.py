@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fsarctl.config.model_table import SubActionUse
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores
+from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, by_class
 from fsarctl.methods.task_adapter_plus_plus.formulation import formulation_of
 from fsarctl.models.alignment import alignment_of, stage_scores, text_scores
 from fsarctl.models.attention_maps import features_and_attention
@@ -60,6 +60,8 @@ class TaskAdapterPlusPlus(FewShotMethod):
     Raises:
         ConfigError: an option or its value is unknown, or there are fewer blocks than layers to adapt.
     """
+
+    queries_meet = True
 
     def __init__(
         self,
@@ -252,7 +254,7 @@ class TaskAdapterPlusPlus(FewShotMethod):
         """
         prototypes = video = aligned = text_score = None
         if support is not None and self.metric is not None and self.score_kind != "text":
-            shots = _by_class(support, way if text is None else text.shape[-3])
+            shots = by_class(support, way if text is None else text.shape[-3])
             prototypes = shots.mean(dim=-3)  # (..., way, T, embed)
             if isinstance(self.metric, TRX) and self.metric.pooled:
                 video = self.metric.of_shots(query, shots)
@@ -281,16 +283,6 @@ class TaskAdapterPlusPlus(FewShotMethod):
             aligned_query_features=aligned,
             text_features=text,
         )
-
-
-def _by_class(support: Tensor, way: int | None) -> Tensor:
-    """Shapes: (..., way*shot, T, embed) -> (..., way, shot, T, embed)."""
-    if way is None or way < 1 or support.shape[-3] % way:
-        raise InputError(
-            f"{support.shape[-3]} support videos cannot be divided among {way or 'unknown'} classes",
-            next_step="Give way (or tokens of every class), and as many support videos for each class.",
-        )
-    return support.reshape(*support.shape[:-3], way, -1, *support.shape[-2:])
 
 
 def _adapted(branch: str, position: str, layers: int, blocks: int) -> range:

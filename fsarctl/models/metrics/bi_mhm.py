@@ -4,7 +4,7 @@ from torch import Tensor
 
 from fsarctl.models.metrics.cosines import frame_distances
 
-__all__ = ["bi_mhm"]
+__all__ = ["bi_mhm", "hausdorff"]
 
 
 def bi_mhm(queries: Tensor, prototypes: Tensor) -> Tensor:
@@ -14,5 +14,12 @@ def bi_mhm(queries: Tensor, prototypes: Tensor) -> Tensor:
 
     Shapes: (..., Q, T, D), (..., C, T, D) -> (..., Q, C).
     """
-    distances = frame_distances(queries, prototypes)
+    return hausdorff(frame_distances(queries, prototypes))
+
+
+def hausdorff(distances: Tensor) -> Tensor:
+    """Each frame's distance to the nearest of the other video, summed from both sides.
+
+    Shapes: (..., L, M) -> (...).
+    """
     return distances.amin(dim=-1).sum(dim=-1) + distances.amin(dim=-2).sum(dim=-1)

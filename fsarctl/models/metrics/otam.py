@@ -6,7 +6,7 @@ from torch import Tensor
 
 from fsarctl.models.metrics.cosines import frame_distances
 
-__all__ = ["otam", "soft_path_cost"]
+__all__ = ["OTAM_SMOOTHING", "both_ways", "otam", "soft_path_cost"]
 
 OTAM_SMOOTHING = 0.1
 """Lambda: how soft OTAM's minimum is."""
@@ -17,11 +17,15 @@ def otam(queries: Tensor, prototypes: Tensor) -> Tensor:
 
     Shapes: (..., Q, T, D), (..., C, T, D) -> (..., Q, C).
     """
-    distances = frame_distances(queries, prototypes)
-    return soft_path_cost(distances) + soft_path_cost(distances.mT)
+    return both_ways(frame_distances(queries, prototypes))
 
 
-def soft_path_cost(distances: Tensor) -> Tensor:
+def both_ways(distances: Tensor, smoothing: float = OTAM_SMOOTHING) -> Tensor:
+    """:func:`soft_path_cost` from either side. Shapes: (..., L, M) -> (...)."""
+    return soft_path_cost(distances, smoothing) + soft_path_cost(distances.mT, smoothing)
+
+
+def soft_path_cost(distances: Tensor, smoothing: float = OTAM_SMOOTHING) -> Tensor:
     """-lambda logsumexp(-cost / lambda) over all paths through ``distances`` with a zero column at both ends.
 
     A path goes through every row and may wait in either zero column. From one row down to the next it moves
@@ -31,7 +35,7 @@ def soft_path_cost(distances: Tensor) -> Tensor:
 
     Shapes: (..., L, M) -> (...).
     """
-    evidence = F.pad(distances, (1, 1)) / -OTAM_SMOOTHING  # (..., L, M+2)
+    evidence = F.pad(distances, (1, 1)) / -smoothing  # (..., L, M+2)
     reach = evidence.cumsum(dim=-1)  # what a path along one row collects up to a column
     row = reach[..., 0, :]
     for step in reach.unbind(dim=-2)[1:]:
@@ -40,4 +44,4 @@ def soft_path_cost(distances: Tensor) -> Tensor:
         enter = torch.cat([first, row[..., 1:-2], last], dim=-1)  # into columns 1 to M+1, from above
         entered = F.pad(enter - step[..., :-1], (1, 0))  # a path may have waited in column 0 at no cost
         row = step + entered.logcumsumexp(dim=-1)
-    return -OTAM_SMOOTHING * row[..., -1]
+    return -smoothing * row[..., -1]

@@ -1,0 +1,1 @@
+"""OTAM: ordered temporal alignment of frame features, over a trained backbone."""
