@@ -40,11 +40,10 @@ def painted(number: int, width: int = WIDTH, height: int = HEIGHT) -> Picture:
 def number_in(picture: Picture) -> int:
     """The number of a painted picture of any size; -1 when it is not upright or cannot be read."""
     height, width = picture.shape[:2]
-    grey = picture.mean(2)
-    rows = [grey[int((third + 1.5) / 6 * height)] for third in (0, 2)]
+    rows = [picture[int((third + 1.5) / 6 * height)].mean(1) for third in (0, 2)]
     columns = [int((bar + 0.5) * width / BARS) for bar in range(BARS)]
     upper, lower = ([row[column] > 128 for column in columns] for row in rows)
-    upright = grey[height // 20].mean() > 128 > grey[-1 - height // 20].mean()
+    upright = picture[height // 20].mean() > 128 > picture[-1 - height // 20].mean()
     if not upright or not upper[0] or upper[-1] or any(a == b for a, b in zip(upper, lower, strict=True)):
         return -1
     return sum(int(bit) << place for place, bit in enumerate(upper[1:-1]))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from built import copied
 from safetensors.torch import load_file, save_file
 from typed import type_in
 
@@ -16,9 +17,7 @@ from fsarctl.models.tiny_clip import WEIGHTS
 FILE = """
 [datasets.shapes]
 kind = "shapes"
-clips_per_class = 2
-[extract]
-frames = 4
+clips_per_class = 6
 [model]
 backbone = "tiny"
 weights = "shipped"
@@ -41,9 +40,9 @@ Type = Callable[..., tuple[Any, str]]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that is trained and evaluated; adapters.safetensors, and as a released checkpoint."""
-    project = tmp_path_factory.mktemp("project")
+    project = copied(shapes, tmp_path_factory.mktemp("project"))
     (project / "fsarctl.toml").write_text(FILE)
     type_in(project, "fsarctl run")
     (file,) = project.glob("cache/**/adapters.safetensors")

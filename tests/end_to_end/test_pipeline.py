@@ -48,6 +48,16 @@ def states(project: Path, flags: str = "") -> dict[str, str]:
     return {unit["slot"]: unit["state"] for unit in units}
 
 
+def without(project: Path, *slots: str) -> dict[str, str]:
+    """Take these artifacts away; gives their digests by slot."""
+    listed = json.loads(type_in(project, "fsarctl cache ls --json").stdout)["artifacts"]
+    gone = {each["slot"]: each for each in listed if each["slot"] in slots}
+    assert gone.keys() == set(slots)
+    for each in gone.values():
+        shutil.rmtree(project / "cache" / "artifacts" / each["stage"] / each["key"][:20])
+    return {slot: each["digest"] for slot, each in gone.items()}
+
+
 @pytest.fixture(scope="module")
 def project(shapes: Path, built_once: BuiltOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose four commands have run once."""
@@ -153,22 +163,20 @@ def test_a_changed_byte_of_a_result_is_never_shown(project: Path, tmp_path: Path
 
 def test_shots_beside_each_other_come_out_the_same(project: Path, tmp_path: Path) -> None:
     copy = copied(project, tmp_path / "copy")
-    for stage in ("train", "evaluate"):
-        shutil.rmtree(copy / "cache" / "artifacts" / stage)
+    results = [
+        f"eval shapes {shot}-shot {model}" for shot in (1, 3) for model in ("frozen", "task-adapter++")
+    ]
+    before = without(copy, "train shapes 1-shot", *results)
     done = type_in(copy, "fsarctl run --jobs 2 --shots 1 3")
-    assert "6 artifacts made, 9 were up to date" in done.stderr
-    assert "train shapes 3-shot" in done.stderr
-    digests = []
-    for folder in (project, copy):
-        listed = json.loads(type_in(folder, "fsarctl cache ls --json").stdout)["artifacts"]
-        digests.append({each["key"]: each["digest"] for each in listed if each["stage"] == "train"})
-    assert len(digests[1]) == 2
-    assert digests[1].items() <= digests[0].items()
+    assert "5 artifacts made, 10 were up to date" in done.stderr
+    assert "train shapes 1-shot" in done.stderr
+    listed = json.loads(type_in(copy, "fsarctl cache ls --json").stdout)["artifacts"]
+    assert before.items() <= {each["slot"]: each["digest"] for each in listed}.items()
 
 
 def test_a_failure_beside_others_has_its_exit_code(project: Path, tmp_path: Path) -> None:
     copy = copied(project, tmp_path / "copy")
-    error = type_in(copy, "fsarctl run --jobs 2 --shots 1 3 --set train.lr=1e30", expect=3).stderr
+    error = type_in(copy, "fsarctl run --jobs 2 --shots 1 --set train.lr=1e30", expect=3).stderr
     assert "the loss is" in error or "training episode" in error
 
 
@@ -200,18 +208,20 @@ def test_base_classes_are_not_passed_off_as_novel(project: Path, tmp_path: Path)
     assert "2 of the classes of mine are not novel" in done.stderr
 
 
-def test_the_commands_of_an_error_make_what_is_missing(project: Path, tmp_path: Path) -> None:
-    videos = next((project / "cache" / "artifacts" / "render").glob("*/test"))
-    (tmp_path / "fsarctl.toml").write_text(FILE)
+def test_the_commands_of_an_error_make_what_is_missing(shapes: Path, tmp_path: Path) -> None:
+    copy = copied(shapes, tmp_path / "copy")
+    without(copy, "render shapes/val", "extract shapes/val")
+    videos = next((copy / "cache" / "artifacts" / "render").glob("*/test"))
+    (copy / "fsarctl.toml").write_text(FILE)
     for number, source in enumerate(sorted(videos.iterdir())[:3]):
-        shutil.copytree(source, tmp_path / "clips" / f"action {number}")
+        shutil.copytree(source, copy / "clips" / f"action {number}")
     line = "fsarctl eval --dataset mine --shots 1 --set eval.way=3"
-    error = type_in(tmp_path, line, expect=4).stderr
+    error = type_in(copy, line, expect=4).stderr
     commands = error.split("Run: ")[1].strip().split(" && ")
     assert len(commands) >= 3
     for command in commands:
-        type_in(tmp_path, command)
-    type_in(tmp_path, line)
+        type_in(copy, command)
+    type_in(copy, line)
 
 
 def test_a_folder_with_a_truncated_video_is_evaluated_without_it(project: Path, tmp_path: Path) -> None:
@@ -241,38 +251,34 @@ def test_a_folder_with_a_truncated_video_is_evaluated_without_it(project: Path, 
         assert broken.name in strict
 
 
-def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(project: Path, tmp_path: Path) -> None:
-    flags = ["--shots", "1", "--set", "train.episodes=130", "--set", "train.seed=5"]
-    files: dict[str, bytes] = {}
-    for name in ("whole", "killed"):
+def test_a_training_that_is_interrupted_and_then_killed_ends_with_the_same_bytes(
+    project: Path, tmp_path: Path
+) -> None:
+    flags = "--shots 1 --set train.episodes=130 --set train.way=2 --set train.seed=5"
+    files = {}
+    for name in ("whole", "broken"):
         copy = copied(project, tmp_path / name)
-        if name == "killed":
-            with started(copy, "train", *flags):  # and killed
+        if name == "broken":
+            words = ["train", *flags.split()]
+            with started(copy, *words) as process:
                 _wait_for(lambda copy=copy: [*copy.rglob("checkpoint.safetensors")])
-        done = type_in(copy, f"fsarctl train {' '.join(flags)}")
-        assert ("going on from episode 100" in done.stderr) == (name == "killed")
+                process.send_signal(signal.SIGINT)
+                _, said = process.communicate(timeout=60)
+            assert process.returncode == 130
+            assert "interrupted" in said
+            assert "Traceback" not in said
+            assert set(states(copy).values()) == {"done"}
+            with started(copy, *words) as process:  # and killed
+                assert process.stderr is not None
+                assert "going on from episode" in process.stderr.readline() + process.stderr.readline()
+            assert process.returncode == -signal.SIGKILL
+        done = type_in(copy, f"fsarctl train {flags}")
+        assert ("going on from episode 1" in done.stderr) == (name == "broken")
         path = Path(done.stdout.split(": ")[1].strip())
-        files |= {f"{name}/{each.name}": each.read_bytes() for each in (copy / path).iterdir()}
-    for each in ("adapters.safetensors", "training.json"):
-        assert files[f"whole/{each}"] == files[f"killed/{each}"]
-
-
-def test_ctrl_c_leaves_a_state_to_go_on_from(project: Path, tmp_path: Path) -> None:
-    copy = copied(project, tmp_path / "copy")
-    words = ["train", "--shots", "1", "--set", "train.episodes=100000"]
-    with started(copy, *words) as process:
-        _wait_for(lambda: [*copy.rglob("checkpoint.safetensors")])
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in said
-    assert "Traceback" not in said
-    assert set(states(copy).values()) == {"done"}
-    # What was done is gone on with.
-    with started(copy, *words) as process:
-        assert process.stderr is not None
-        said = process.stderr.readline() + process.stderr.readline()
-    assert "going on from episode" in said
+        files[name] = [
+            (copy / path / each).read_bytes() for each in ("adapters.safetensors", "training.json")
+        ]
+    assert files["whole"] == files["broken"]
 
 
 def test_gc_removes_what_the_settings_do_not_use(project: Path, tmp_path: Path) -> None:

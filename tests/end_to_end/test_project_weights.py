@@ -8,6 +8,7 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
+from built import BuiltOnce, copied
 from safetensors.torch import load_file, save_file
 from typed import type_in
 
@@ -39,6 +40,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     return tmp_path
+
+
+@pytest.fixture
+def extracted(project: Path, built_once: BuiltOnce) -> Path:
+    """The same with its frames."""
+
+    def build(folder: Path) -> None:
+        (folder / "fsarctl.toml").write_text(FILE)
+        type_in(folder, "fsarctl extract")
+
+    return copied(built_once("weights", build), project)
 
 
 @pytest.fixture
@@ -92,7 +104,7 @@ def test_missing_weights_end_it_before_anything_is_rendered(
 
 
 def test_what_goes_on_without_them_says_so_and_asks_nobody(
-    project: Path, typed: Type, offline: list[str]
+    extracted: Path, typed: Type, offline: list[str]
 ) -> None:
     for command in ("extract", "data check", "doctor"):
         printed, said = typed(f"fsarctl {command} {OPENAI}")
@@ -105,12 +117,12 @@ def test_what_goes_on_without_them_says_so_and_asks_nobody(
 
 
 def test_evaluation_and_prediction_say_it_at_once(
-    project: Path, typed: Type, offline: list[str], tiny_video: Path
+    extracted: Path, typed: Type, offline: list[str], tiny_video: Path
 ) -> None:
     stored = "--set extract.size=257"  # as much as ViT-B/16 is given
     typed(f"fsarctl run {stored}")
     for label in ("a", "b"):
-        folder = project / "support" / label
+        folder = extracted / "support" / label
         folder.mkdir(parents=True)
         (folder / "1.mp4").write_bytes(tiny_video.read_bytes())
     started = time.monotonic()
@@ -120,8 +132,8 @@ def test_evaluation_and_prediction_say_it_at_once(
     assert len(offline) == 1
 
 
-def test_what_was_evaluated_needs_no_weights(project: Path, typed: Type, tmp_path: Path) -> None:
-    weights = project / "w.safetensors"
+def test_what_was_evaluated_needs_no_weights(extracted: Path, typed: Type) -> None:
+    weights = extracted / "w.safetensors"
     weights.write_bytes(Path(tiny_clip.WEIGHTS).read_bytes())
     typed("fsarctl run --set model.weights=w.safetensors")
     content = weights.read_bytes()
@@ -130,15 +142,14 @@ def test_what_was_evaluated_needs_no_weights(project: Path, typed: Type, tmp_pat
     assert "there is no such file" in said
     weights.write_bytes(content)
     assert "nothing to do" in typed("fsarctl run --set model.weights=w.safetensors")[1]
-    assert not nothing_made(project)
 
 
-def test_a_missing_file_is_said_with_where_to_have_it(project: Path, typed: Type) -> None:
+def test_a_missing_file_is_said_with_where_to_have_it(extracted: Path, typed: Type) -> None:
     clip = "--set model.backbone=ViT-B-16-quickgelu --set model.weights=w/clip.pt"
     for command, code in (("run", 3), ("eval", 3), ("extract", 0), ("data check", 0), ("doctor", 0)):
         printed, said = typed(f"fsarctl {command} {clip}", expect=code)
         assert "there is no such file" in printed + said, command
-        assert str(project / "w" / "clip.pt") in printed + said, command
+        assert str(extracted / "w" / "clip.pt") in printed + said, command
         assert f'model.weights = "openai" fetches {NAMED}' in printed + said, command
 
 

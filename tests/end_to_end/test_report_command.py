@@ -88,7 +88,9 @@ def test_nothing_evaluated_names_the_command(tmp_path: Path) -> None:
 
 
 def test_results_whose_frames_are_gone_are_not_called_undone(copy: Path) -> None:
-    shutil.rmtree(copy / "cache" / "artifacts" / "extract")
+    for place in artifacts(copy, "extract"):
+        if "extract shapes/test" in (place / "manifest.json").read_text():
+            shutil.rmtree(place)
     done = type_in(copy, "fsarctl report", expect=4)
     assert "nothing is evaluated" not in done.stderr
     assert "there are results, but" in done.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from built import copied
 from documents import DOCUMENTS, ROOT, Block, anchors, blocks, links
 from typed import type_in
 from video_kinds import KINDS
@@ -37,22 +38,22 @@ LANGUAGES = (*SHELL, "toml", "python", "text", "yaml", "bibtex")
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, tiny_video: Path) -> Callable[[str], Path]:
+def worlds(tmp_path_factory: pytest.TempPathFactory, shapes: Path, tiny_video: Path) -> Callable[[str], Path]:
     """The folders that blocks are run in, by the names that their remarks give them."""
     base = tmp_path_factory.mktemp("worlds")
 
     def world(name: str) -> Path:
         folder = base / name
         if not folder.exists():
-            {"demo": _demo, "own clips": _own_clips}[name](folder, tiny_video)
+            {"demo": _demo, "own clips": _own_clips}[name](folder, shapes if name == "demo" else tiny_video)
         return folder
 
     return world
 
 
-def _demo(folder: Path, video: Path) -> None:
+def _demo(folder: Path, shapes: Path) -> None:
     """The demo's project, with what the lines of the documents name."""
-    folder.mkdir()
+    copied(shapes, folder)  # the same clips
     small = demo_file().replace('kind = "shapes"', 'kind = "shapes"\nclips_per_class = 6')
     (folder / "fsarctl.toml").write_text(small, encoding="utf-8")
     (folder / "kinetics.txt").write_text("juggling balls\nlong jump\n")

@@ -63,7 +63,7 @@ def test_only_adapters_move_and_the_best_epoch_on_validation_is_kept(
 ) -> None:
     model, _, validation = loaders
     frozen, start = model.frozen_digest(), model.adapter_state()
-    training = train(loaders, tmp_path / "scratch")
+    training = train(loaders, tmp_path / "scratch", episodes=10)
     assert model.frozen_digest() == frozen
     kept = model.adapter_state()
     assert any(not torch.equal(kept[name], start[name]) for name in start)
@@ -84,53 +84,37 @@ def test_only_adapters_move_and_the_best_epoch_on_validation_is_kept(
     assert sum(again.episode_accuracies) / 10 == pytest.approx(max(accuracies))
 
 
-@pytest.mark.parametrize(
-    ("step", "formulation"), [(15, "paper"), (55, "paper"), (119, "paper"), (100, "released")]
-)
-def test_an_interrupted_run_ends_with_the_same_bits(
+@pytest.mark.parametrize(("formulation", "steps"), [("paper", (4, 14, 29)), ("released", (25,))])
+def test_neither_an_interruption_nor_reading_losses_late_changes_a_bit(
     loaders: tuple[Any, Any, Any],
     make_model: Callable[..., Any],
     tmp_path: Path,
-    step: int,
+    monkeypatch: pytest.MonkeyPatch,
     formulation: str,
+    steps: tuple[int, ...],
 ) -> None:
+    """Losses are read many steps at once on a GPU: 7 divides neither an epoch's 10 nor a checkpoint's 25."""
+    monkeypatch.setattr("fsarctl.episodes.trainer.CHECKPOINT_EPISODES", 25)
     loaders = (make_model(formulation=formulation), *loaders[1:])
     model, *_ = loaders
     start = model.adapter_state()
-    whole = train(loaders, tmp_path / "whole")
+    whole = train(loaders, tmp_path / "whole", episodes=10)
     expected = model.adapter_state()
-    model.load_adapter_state(start)
-    with pytest.raises(KeyboardInterrupt):
-        train(loaders, tmp_path / "broken", StopAt(step))
-    model.load_adapter_state(start)
-    resumed = train(loaders, tmp_path / "broken")
-    assert resumed.epochs == whole.epochs
-    assert resumed.best_epoch == whole.best_epoch
-    assert resumed.log == whole.log
-    state = model.adapter_state()
-    assert all(torch.equal(state[name], expected[name]) for name in expected)
-
-
-@pytest.mark.parametrize("stop", [None, 55])
-def test_reading_the_loss_of_many_steps_at_once_changes_nothing(
-    loaders: tuple[Any, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int | None
-) -> None:
-    """As a GPU's are: 7 divides neither the 40 steps of an epoch nor the 100 of a checkpoint."""
-    model, *_ = loaders
-    start = model.adapter_state()
-    one_by_one = train(loaders, tmp_path / "one")
-    expected = model.adapter_state()
-    model.load_adapter_state(start)
-    monkeypatch.setitem(READ_AT_ONCE, "cpu", 7)
-    if stop:
-        with pytest.raises(KeyboardInterrupt):
-            train(loaders, tmp_path / "many", StopAt(stop))
+    ways = [(step, 1) for step in steps] + [(None, 7), (14, 7)] * (formulation == "paper")
+    for step, at_once in ways:
+        monkeypatch.setitem(READ_AT_ONCE, "cpu", at_once)
+        scratch = tmp_path / f"{step} {at_once}"
+        if step is not None:
+            model.load_adapter_state(start)
+            with pytest.raises(KeyboardInterrupt):
+                train(loaders, scratch, StopAt(step), episodes=10)
         model.load_adapter_state(start)
-    many = train(loaders, tmp_path / "many")
-    assert many.epochs == one_by_one.epochs
-    assert many.log == one_by_one.log
-    state = model.adapter_state()
-    assert all(torch.equal(state[name], expected[name]) for name in expected)
+        again = train(loaders, scratch, episodes=10)
+        assert again.epochs == whole.epochs
+        assert again.best_epoch == whole.best_epoch
+        assert again.log == whole.log
+        state = model.adapter_state()
+        assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
 def test_a_loss_that_is_read_late_names_its_own_episode(
@@ -167,7 +151,7 @@ def test_loading_goes_one_ahead_and_no_further() -> None:
 
 
 def test_a_run_killed_while_validating_keeps_its_steps(loaders: tuple[Any, Any, Any], tmp_path: Path) -> None:
-    # 40 training steps and a group of validation episodes.
+    # 10 training steps and a group of validation episodes.
     class StopWhileValidating(StopAt):
         @contextmanager
         def task(self, *_: object, done: int = 0, **__: object) -> Iterator[Any]:
@@ -182,7 +166,7 @@ def test_a_run_killed_while_validating_keeps_its_steps(loaders: tuple[Any, Any, 
             yield advance
 
     with pytest.raises(KeyboardInterrupt):
-        train(loaders, tmp_path / "scratch", StopWhileValidating(1))
+        train(loaders, tmp_path / "scratch", StopWhileValidating(1), episodes=10)
     steps: list[int] = []
 
     class Count(StopAt):
@@ -191,12 +175,12 @@ def test_a_run_killed_while_validating_keeps_its_steps(loaders: tuple[Any, Any, 
             steps.append(done)
             yield lambda amount=1, detail="": None
 
-    train(loaders, tmp_path / "scratch", Count(0))
-    assert steps == [HOW["episodes"]]
+    train(loaders, tmp_path / "scratch", Count(0), episodes=10)
+    assert steps == [10]
 
 
 def test_the_first_of_equally_good_epochs_is_kept(loaders: tuple[Any, Any, Any], tmp_path: Path) -> None:
-    training = train(loaders, tmp_path / "scratch", lr=1e-12)
+    training = train(loaders, tmp_path / "scratch", lr=1e-12, episodes=5)
     assert len({epoch.val_accuracy for epoch in training.epochs}) == 1
     assert training.best_epoch == 1
 
@@ -212,7 +196,7 @@ def test_the_best_epoch_is_in_the_model_and_not_the_last(
         return next(accuracies)
 
     monkeypatch.setattr("fsarctl.episodes.trainer._validate", validate)
-    training = train(loaders, tmp_path / "scratch")
+    training = train(loaders, tmp_path / "scratch", episodes=5)
     assert training.best_epoch == 2
     state = loaders[0].adapter_state()
     assert all(torch.equal(state[name], seen[1][name]) for name in state)
@@ -255,7 +239,7 @@ def _offset_of(frame: Any, cut: Any) -> tuple[int, int]:
 def test_training_learns_what_the_frozen_model_does_not_know(
     loaders: tuple[Any, Any, Any], tmp_path: Path
 ) -> None:
-    training = train(loaders, tmp_path / "scratch", lr=0.02, epochs=3)
+    training = train(loaders, tmp_path / "scratch", lr=0.02, epochs=3, episodes=20)
     assert training.epochs[-1].loss < training.epochs[0].loss
 
 
