@@ -12,6 +12,7 @@ from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.parts import Part
 from fsarctl.config.tables import ExtractConfig
+from fsarctl.datasets.class_sets import ClassSets
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
 from fsarctl.frames import ASIDE
@@ -119,6 +120,8 @@ def unit(
             settings={**settings, "version": VERSION},
             sources=Sources(digests, unreadable, [(each.folder, each.scratch) for each in build.earlier()]),
         )
+        if isinstance(clips, Unit) and (sets := ClassSets.read(build.inputs["videos"])):
+            sets.write(build.folder)
         _record(build, extraction, time_limit_s)
         failed = [row for row in extraction.rows if not row.valid]
         if failed:

@@ -452,7 +452,7 @@ class Pipeline:
 
     def _videos(self, name: str, split: str) -> Unit | Videos:
         dataset = self._settings.dataset(name)
-        if dataset.kind == "shapes":
+        if dataset.kind in render.RENDERED:
             return self._once(
                 f"render {name}/{split}",
                 lambda: render.unit(name, dataset, split, workers=self._options.workers),

@@ -1,31 +1,44 @@
-"""render: the *shapes* benchmark as video files, one unit per split."""
+"""render: *shapes*, or a probe, as video files, one unit per split."""
 
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.unit import Build, Unit
 from fsarctl.config.dataset_table import DatasetConfig
 
-__all__ = ["STAGE", "VERSION", "unit"]
+__all__ = ["RENDERED", "STAGE", "VERSION", "unit"]
 
 STAGE = "render"
 VERSION = 1
+RENDERED = ("shapes", "probe")
+"""Kinds of dataset whose videos are made here."""
 
 
 def unit(name: str, dataset: DatasetConfig, split: str, *, workers: int) -> Unit:
-    """The videos of one split, with clips.json: [{"name", "label", "file"}].
+    """The videos of one split, with clips.json: [{"name", "label", "file"}]; of a probe also its sets.
 
     ``name`` is the dataset's name in fsarctl.toml; it is shown and never hashed.
     """
 
     def build(run: Build) -> None:
-        from fsarctl.datasets.shapes.rendering import render_split
+        rest = (run.folder, split, dataset.clips_per_class, dataset.seed, workers, run.reporter)
+        if dataset.kind == "probe":
+            from fsarctl.datasets.probes.rendering import render_probe
 
-        render_split(run.folder, split, dataset.clips_per_class, dataset.seed, workers, run.reporter)
+            render_probe(dataset.name, *rest)
+        else:
+            from fsarctl.datasets.shapes.rendering import render_split
+
+            render_split(*rest)
 
     return Unit(
         stage=STAGE,
         version=VERSION,
         slot=f"render {name}/{split}",
         command=Command("extract"),
-        config={"split": split, "clips_per_class": dataset.clips_per_class, "seed": dataset.seed},
+        config={
+            **({"probe": dataset.name} if dataset.kind == "probe" else {}),
+            "split": split,
+            "clips_per_class": dataset.clips_per_class,
+            "seed": dataset.seed,
+        },
         build=build,
     )

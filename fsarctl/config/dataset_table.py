@@ -15,9 +15,15 @@ __all__ = [
     "DatasetConfig",
     "KIND_SETTINGS",
     "OWN_KIND_SETTINGS",
+    "PROBES",
     "RECORDED_BENCHMARKS",
     "RECORDING",
     "SIDED",
+]
+
+
+DatasetName = Literal[
+    "", "order", "task", "stages", "motion", "hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full"
 ]
 
 
@@ -27,12 +33,14 @@ class DatasetConfig:
 
     kind: str = setting(
         "folder",
-        "shapes: rendered here; folder: root/<class>/<clip>; benchmark: a public one whose splits ship; "
-        "list: a file of paths and labels; or your own, as package.module:name",
+        "shapes, probe: rendered here; folder: root/<class>/<clip>; benchmark: a public one whose splits "
+        "ship; list: a file of paths and labels; or your own, as package.module:name",
         part="datasets",
     )
-    name: Literal["", "hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full"] = setting(
-        "", "benchmark: hmdb51, ucf101, kinetics100, ssv2-small or ssv2-full"
+    name: DatasetName = setting(
+        "",
+        "benchmark: hmdb51, ucf101, kinetics100, ssv2-small or ssv2-full; "
+        "probe, the ability that it asks for: order, task, stages or motion",
     )
     root: str = setting(
         "", "where the videos are; folder: one directory per class; list: what its paths are relative to"
@@ -56,8 +64,10 @@ class DatasetConfig:
     group_file: str = setting("", "the groups as a CSV file instead: lines of clip,group")
     group_column: str = setting("", "list: the column that holds the groups instead")
     options: Mapping[str, Any] = setting({}, "a kind of your own: what it is given, by name")
-    clips_per_class: int = setting(20, "shapes: videos rendered for each class")
-    seed: int = setting(0, "shapes: every video is a function of this; split_ratio: which lot is drawn")
+    clips_per_class: int = setting(20, "shapes, probe: videos rendered for each class")
+    seed: int = setting(
+        0, "shapes, probe: every video is a function of this; split_ratio: which lot is drawn"
+    )
 
     def settings(self) -> tuple[str, ...]:
         """The settings that mean something for this kind."""
@@ -83,10 +93,11 @@ class DatasetConfig:
         require(
             self.kind not in ("folder", "benchmark") or bool(self.root), f"a {self.kind} dataset needs root"
         )
-        require(
-            self.kind != "benchmark" or bool(self.name),
-            f"a benchmark dataset needs name, one of {', '.join(BENCHMARKS)}",
-        )
+        for kind, names in (("benchmark", BENCHMARKS), ("probe", PROBES)):
+            require(
+                self.kind != kind or self.name in names,
+                f"a {kind} dataset needs name, one of {', '.join(names)}",
+            )
         require(self.kind != "list" or bool(self.file), "a list dataset needs file")
         require(
             set(self.splits) <= set(SPLITS),
@@ -133,6 +144,7 @@ RECORDED_BENCHMARKS = ("hmdb51", "ucf101")
 
 KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "shapes": ("clips_per_class", "seed"),
+    "probe": ("name", "clips_per_class", "seed"),
     "folder": ("root", "splits", "split_file", "split_ratio", "seed", "label_map", "group", "group_file"),
     "benchmark": ("name", "root", "group", "group_file"),
     "list": (
@@ -145,6 +157,9 @@ OWN_KIND_SETTINGS = ("root", "file", "options", "group", "group_file")
 
 BENCHMARKS = ("hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full")
 """The public ones, whose splits ship."""
+
+PROBES = ("order", "task", "stages", "motion")
+"""The rendered benchmarks in each of which one ability alone tells the classes."""
 
 SIDED = ("ssv2-small", "ssv2-full")
 """Benchmarks of which classes differ in left and right ("from left to right", "from right to left")."""

@@ -21,6 +21,7 @@ class Dataset:
     ``found`` and ``expected``: split -> label -> number of clips, for the same labels. ``clips``: split
     -> those found, sorted by label and name; empty if they are rendered when needed. ``missing``: split
     -> names of those expected and not found. ``remarks``: a sentence each on what a user may want to know.
+    ``sets``: split -> label -> the set of classes that an episode is drawn from; empty: from any.
     """
 
     found: Mapping[str, Mapping[str, int]]
@@ -29,6 +30,7 @@ class Dataset:
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     passed_over: tuple[PassedOver, ...] = ()
     remarks: tuple[str, ...] = ()
+    sets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of_clips(

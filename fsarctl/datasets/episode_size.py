@@ -1,5 +1,6 @@
 """Whether classes are many and large enough for the episodes asked of them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,15 +50,19 @@ class EpisodeSize:
         return found
 
     def check(
-        self, counts: Mapping[str, int], source: str, groups: Mapping[str, Sequence[int]] | None = None
+        self,
+        counts: Mapping[str, int],
+        source: str,
+        groups: Mapping[str, Sequence[int]] | None = None,
+        sets: Mapping[str, str] | None = None,
     ) -> None:
         """Refuse episodes that these clips cannot make; ``source`` names them in the error.
 
-        ``groups`` as in ``small_classes``.
+        ``groups`` as in ``small_classes``; ``sets``: label -> the set that all classes of an episode are of.
 
         Raises:
-            InputError: fewer classes than ``way``, a class with fewer clips than shot + query, or one whose
-                groups cannot be parted into so many clips of support and of query.
+            InputError: fewer classes than ``way`` (in any one set), a class with fewer clips than shot +
+                query, or one whose groups cannot be parted into so many clips of support and of query.
         """
         if not counts:
             raise InputError(
@@ -68,6 +73,13 @@ class EpisodeSize:
             raise InputError(
                 f"{source} has {len(counts)} classes, fewer than the {self.way} of a {self.way}-way episode",
                 next_step=f"Lower the way (--set {self.table}.way={max(len(counts), 2)}), or add classes.",
+            )
+        largest = max(Counter((sets or {}).get(label) for label in counts).values())
+        if self.way > largest:
+            raise InputError(
+                f"{source} has sets of at most {largest} classes that go together, fewer than the {self.way}"
+                f" of a {self.way}-way episode",
+                next_step=f"Lower the way: --set {self.table}.way={largest}.",
             )
         small = self.small_classes(counts, groups)
         if small:

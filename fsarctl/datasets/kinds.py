@@ -29,6 +29,8 @@ def _open(name: str, config: DatasetConfig, project: Path) -> Dataset:
         return _own(name, part, config, project)
     if config.kind == "shapes":
         return _shapes(config)
+    if config.kind == "probe":
+        return _probe(config)
     if config.kind == "benchmark":
         from fsarctl.datasets.benchmark import open_benchmark
 
@@ -49,6 +51,17 @@ def _shapes(config: DatasetConfig) -> Dataset:
     for each in sorted(CLASSES, key=lambda shape: shape.label):
         counts[each.split][each.label] = config.clips_per_class
     return Dataset(found=counts, expected=counts)
+
+
+def _probe(config: DatasetConfig) -> Dataset:
+    from fsarctl.datasets.probes.classes import classes_of
+
+    counts: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
+    sets: dict[str, dict[str, str]] = {split: {} for split in SPLITS}
+    for each in classes_of(config.name):
+        counts[each.split][each.label] = config.clips_per_class
+        sets[each.split][each.label] = each.set
+    return Dataset(found=counts, expected=counts, sets=sets)
 
 
 def _own(name: str, part: Part, config: DatasetConfig, project: Path) -> Dataset:

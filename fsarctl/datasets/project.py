@@ -179,7 +179,7 @@ class ProjectData:
         counts = {label: count for label, count in dataset.found[split].items() if count}
         groups = dataset.group_sizes(split) if self._settings.dataset(name).grouped else None
         for size in episodes:
-            size.check(counts, f"{name}/{split}", groups)
+            size.check(counts, f"{name}/{split}", groups, dataset.sets.get(split))
 
     def _episodes(self, shots: Iterable[int], table: str) -> list[EpisodeSize]:
         sizes = []

@@ -53,7 +53,7 @@ class EpisodeSampler(Sampler[list[int]]):
         sizes = None if groups is None else group_sizes(zip(labels, groups, strict=True))
         size.check({label: len(rows) for label, rows in self._rows.items()}, stream, sizes)
         self._groups = None if groups is None else np.unique(groups, return_inverse=True)[1].astype(np.int64)
-        self._size = {"way": way, "shot": shot, "query": query}
+        self._size = size
         self._seed = seed
         self._stream = stream
         self._episodes = episodes
@@ -74,5 +74,7 @@ class EpisodeSampler(Sampler[list[int]]):
             seed=self._seed,
             number=number,
             groups=self._groups,
-            **self._size,
+            way=self._size.way,
+            shot=self._size.shot,
+            query=self._size.query,
         )

@@ -60,7 +60,8 @@ class EpisodeLoader:
     anew for each episode; with ``crops`` above 0 each clip has so many, once and for all, and an episode
     draws one of them. With random crops the frame of each segment is drawn likewise, where the store
     keeps several; otherwise it is the middle one. ``flip`` mirrors each clip in one of two draws, where crops
-    are random. ``groups`` (rows,) are kept apart by each episode.
+    are random. ``groups`` (rows,) are kept apart by each episode, whose classes are of one of the ``sets``
+    (label -> set).
 
     Raises:
         InputError: the stored frames are smaller than what the backbone reads, or a label has no tokens.
@@ -78,6 +79,7 @@ class EpisodeLoader:
     crops: int = 0
     flip: bool = False
     groups: npt.NDArray[np.int64] | None = None
+    sets: Mapping[str, str] | None = None
     _rows: Mapping[str, list[int]] = field(init=False)
     _resident: npt.NDArray[np.uint8] | None = field(init=False, default=None)
     _places: npt.NDArray[np.int64] = field(init=False)
@@ -112,6 +114,7 @@ class EpisodeLoader:
             shot=self.shot,
             query=self.query,
             groups=self.groups,
+            sets=self.sets,
         )
 
     def load(self, number: int) -> Batch:

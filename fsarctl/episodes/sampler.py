@@ -55,12 +55,14 @@ def sample_episode(
     shot: int,
     query: int,
     groups: npt.NDArray[np.int64] | None = None,
+    sets: Mapping[str, str] | None = None,
 ) -> Episode:
     """Episode ``number`` over the classes of ``rows`` (label -> rows of its clips).
 
     ``stream`` ("train", "val", "test") keeps the episodes of different purposes apart. ``groups`` (rows,)
     are of persons or recordings, of which none has clips in both support and query, of whatever class; where
-    no two clips share one, episodes are as without. Classes that ``EpisodeSize.check`` would refuse are the
+    no two clips share one, episodes are as without. ``sets``: label -> its set; all classes of an episode are
+    of one, drawn evenly of those that have ``way``. Classes that ``EpisodeSize.check`` would refuse are the
     caller's mistake.
 
     Raises:
@@ -68,13 +70,16 @@ def sample_episode(
     """
     labels = sorted(rows)
     longest = max(len(rows[label]) for label in labels)
-    count = len(labels) + way * longest + way * query
+    count = len(labels) + way * longest + way * query + (sets is not None)
     classes: npt.NDArray[np.int64] | None = None
     for attempt in range(1 if groups is None else ATTEMPTS):
         again = f"{stream}/again {attempt}" if attempt else stream
         words = random_words(again, seed, number, count)
         if classes is None or attempt % SAME_CLASSES == 0:
-            classes = np.argsort(words[: len(labels)], kind="stable")[:way]
+            classes = np.argsort(words[: len(labels)], kind="stable")
+            if sets is not None:
+                classes = _of_one_set(classes, [sets[label] for label in labels], way, int(words[-1]))
+            classes = classes[:way]
         drawn = _draw(rows, [labels[index] for index in classes], words[len(labels) :], shot, query, groups)
         if drawn is not None:
             return Episode(number, *drawn)
@@ -83,6 +88,15 @@ def sample_episode(
         " query can be kept apart",
         next_step="Use fewer shots or queries, finer groups, or leave classes out that share all of theirs.",
     )
+
+
+def _of_one_set(
+    classes: npt.NDArray[np.int64], sets: Sequence[str], way: int, word: int
+) -> npt.NDArray[np.int64]:
+    """Those of ``classes`` that are of the set that ``word`` draws."""
+    large = sorted(each for each, classes_of_it in Counter(sets).items() if classes_of_it >= way)
+    drawn = large[word % len(large)]
+    return classes[[sets[index] == drawn for index in classes]]
 
 
 def _draw(
@@ -109,7 +123,8 @@ def _draw(
         if parted is None:
             return None
         support[column], queries[column] = parted
-    shuffle = np.argsort(words[way * longest :], kind="stable")
+    start = way * longest
+    shuffle = np.argsort(words[start : start + way * query], kind="stable")
     targets = np.repeat(np.arange(way), query)[shuffle]
     return tuple(labels), support, queries.reshape(-1)[shuffle], targets
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
+from fsarctl.datasets.class_sets import ClassSets
 from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.episodes.loader import EpisodeLoader
@@ -34,17 +35,19 @@ def load_episodes(
 ) -> EpisodeLoader:
     """The episodes of one split, from the folders of its extract and describe artifacts.
 
-    ``groups``: clip -> the person or recording that support and query of an episode may not share. ``kind``
-    is as in ``build_model``.
+    ``groups``: clip -> the person or recording that support and query of an episode may not share; sets of
+    classes that lie beside the frames say it themselves. ``kind`` is as in ``build_model``.
 
     Raises:
         InputError: the clips that could be decoded do not make such episodes.
     """
     store = FrameStore(frames)
     size = EpisodeSize("train" if isinstance(table, TrainConfig) else "eval", table.way, shot, table.query)
-    sizes, numbers = _groups(store, groups)
+    rules = ClassSets.read(frames)
+    sizes, numbers = _groups(store, rules.groups if rules else groups)
+    sets = rules.sets if rules else None
     counts = {label: len(store.rows_of(label)) for label in store.classes}
-    size.check(counts, f"{dataset}/{split}", sizes)
+    size.check(counts, f"{dataset}/{split}", sizes, sets)
     return (kind or EpisodeLoader)(
         store=store,
         tokens=tokens_of(model, load_descriptions(text)),
@@ -58,6 +61,7 @@ def load_episodes(
         flip=isinstance(table, TrainConfig) and table.flip,
         crops=table.prefix_crops if isinstance(table, TrainConfig) and crop != "centre" else 0,
         groups=numbers,
+        sets=sets,
     )
 
 

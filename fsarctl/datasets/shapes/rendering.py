@@ -11,7 +11,7 @@ import hashlib
 import json
 import multiprocessing
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -30,7 +30,16 @@ from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
 from fsarctl.video.worker_process import start_worker, starting
 
-__all__ = ["CLASSES", "Nuisance", "ShapeClass", "draw_nuisance", "render", "render_clip", "render_split"]
+__all__ = [
+    "CLASSES",
+    "Nuisance",
+    "ShapeClass",
+    "draw_nuisance",
+    "render",
+    "render_clip",
+    "render_split",
+    "render_videos",
+]
 
 SIDE = 112
 FRAMES_PER_SECOND = 15
@@ -152,17 +161,32 @@ def _dress(actor: Sprite, pose: Pose, nuisance: Nuisance) -> Sprite:
 def render_split(
     folder: Path, split: str, clips_per_class: int, seed: int, workers: int, reporter: Reporter
 ) -> None:
-    """Write a split's clips as H.264 videos, and clips.json: [{"name", "label", "file"}], into ``folder``.
-
-    Each video appears under its name when it is whole, so that a rerun goes on where the last one stopped.
-    ``file`` is relative to ``folder``.
-    """
+    """Write a split's clips as ``render_videos`` does."""
     rows = [
         {"name": (name := f"{split}/{_slug(one.label)}/{number:02d}.mp4"), "label": one.label, "file": name}
         for one in CLASSES
         if one.split == split
         for number in range(clips_per_class)
     ]
+    render_videos(folder, split, rows, clips_per_class, render_clip, seed, workers, reporter)
+
+
+def render_videos(
+    folder: Path,
+    split: str,
+    rows: Sequence[Mapping[str, str]],
+    clips_per_class: int,
+    drawn: Callable[[str, int, int], NDArray[np.uint8]],
+    seed: int,
+    workers: int,
+    reporter: Reporter,
+) -> None:
+    """Write clips as H.264 videos, and clips.json: [{"name", "label", "file"}], into ``folder``.
+
+    ``rows`` are those of clips.json, class by class. ``drawn`` gives the frames of (label, number, seed),
+    (frames, side, side, 3) uint8. Each video appears under its name when it is whole, so that a rerun goes
+    on where the last one stopped. ``file`` is relative to ``folder``.
+    """
     for torn in folder.rglob("*.partial"):
         torn.unlink()
     jobs = [
@@ -173,15 +197,20 @@ def render_split(
     for parent in {path.parent for path, _, _ in jobs}:
         parent.mkdir(parents=True, exist_ok=True)
     with reporter.task(f"render {split}", len(rows), "clip", done=len(rows) - len(jobs)) as advance:
-        for finished in _run(jobs, seed, workers):
+        for finished in _run(jobs, drawn, seed, workers):
             advance(finished)
     write_whole(folder / "clips.json", json.dumps(rows, indent=1).encode())
 
 
-def _run(jobs: list[tuple[Path, str, int]], seed: int, workers: int) -> Iterable[int]:
+def _run(
+    jobs: list[tuple[Path, str, int]],
+    drawn: Callable[[str, int, int], NDArray[np.uint8]],
+    seed: int,
+    workers: int,
+) -> Iterable[int]:
     batches = [jobs[start : start + 8] for start in range(0, len(jobs), 8)]
     if workers <= 1 or len(batches) <= 1:
-        yield from map(partial(_write_clips, seed=seed), batches)
+        yield from map(partial(_write_clips, drawn=drawn, seed=seed), batches)
         return
     with starting():  # the pool starts its processes as it is given work
         # Spawned, not forked: the caller may hold threads (torch) that a fork would leave in pieces.
@@ -190,7 +219,7 @@ def _run(jobs: list[tuple[Path, str, int]], seed: int, workers: int) -> Iterable
             mp_context=multiprocessing.get_context("spawn"),
             initializer=start_worker,
         )
-        submitted = [pool.submit(_write_clips, batch, seed) for batch in batches]
+        submitted = [pool.submit(_write_clips, batch, drawn, seed) for batch in batches]
     try:
         for done in as_completed(submitted):
             yield done.result()
@@ -203,9 +232,11 @@ def _run(jobs: list[tuple[Path, str, int]], seed: int, workers: int) -> Iterable
         pool.shutdown(cancel_futures=True)
 
 
-def _write_clips(jobs: list[tuple[Path, str, int]], seed: int) -> int:
+def _write_clips(
+    jobs: list[tuple[Path, str, int]], drawn: Callable[[str, int, int], NDArray[np.uint8]], seed: int
+) -> int:
     for path, label, number in jobs:
-        _write_video(path, render_clip(label, number, seed))
+        _write_video(path, drawn(label, number, seed))
     return len(jobs)
 
 
