@@ -140,15 +140,16 @@ def load_backbone(name: str, weights: str, *, root: Path = Path(), seed: int = 0
     """The backbone ``name`` with ``weights``, frozen.
 
     Args:
-        name: an open_clip ViT ("ViT-B-16-quickgelu"), or "tiny", which ships with fsarctl.
-        weights: an open_clip tag ("openai"), fetched from its hub and kept by it; a local file of any format
-            and layout that ``weight_file`` and ``layouts`` read; "shipped", for tiny; or "random", a pure
-            function of ``seed``.
+        name: an open_clip ViT or ResNet ("ViT-B-16-quickgelu", "RN50"), torchvision's ("resnet50-imagenet"),
+            or "tiny", which ships with fsarctl.
+        weights: a tag of open_clip ("openai") or torchvision ("IMAGENET1K_V2"), fetched from its hub and kept
+            by it; a local file of any format and layout that ``weight_file`` and ``layouts`` read;
+            "shipped", for tiny; or "random", a pure function of ``seed``.
         root: where a relative path of a local file begins.
         seed: of random weights.
 
     Raises:
-        ConfigError: no such backbone, or it is not a plain ViT CLIP, or the weights are not for it.
+        ConfigError: no such backbone, or it is no plain CLIP or ResNet, or the weights are not for it.
         InputError: the file is missing, damaged or another model's, or cannot be fetched.
     """
     configuration = architecture(name)
@@ -177,7 +178,7 @@ def load_weights(name: str, weights: str, *, root: Path = Path()) -> Weights:
         path = hub.fetch(name, weights, tag, root)
     found = read_weights(path)
     remarks = list(found.remarks)
-    if not tag:
+    if not tag and "text_cfg" in configuration:  # a ResNet alone has but one activation
         other = twin(name)
         published = hub.published(name) | (hub.published(other) if other else {})
         remarks += settle_activation(name, configuration, path, found.state, published)

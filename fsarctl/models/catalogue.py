@@ -17,6 +17,7 @@ from fsarctl.models import tiny_clip
 
 __all__ = [
     "IMAGENET",
+    "OF_IMAGENET",
     "TINY",
     "architecture",
     "has_text_encoder",
@@ -32,8 +33,11 @@ __all__ = [
 
 TINY = "tiny"
 
+OF_IMAGENET = "-imagenet"
+"""How the names end of backbones that torchvision calls otherwise the same."""
+
 IMAGENET: Mapping[str, dict[str, Any]] = {
-    f"{name}-imagenet": {
+    f"{name}{OF_IMAGENET}": {
         "embed_dim": 512 if block == "BasicBlock" else 2048,
         "vision_cfg": {"block": block, "layers": layers, "image_size": 224},
     }

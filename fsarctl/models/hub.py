@@ -1,5 +1,6 @@
-"""Weights that open_clip's hub has: where they are on this machine, and how they come here."""
+"""Weights that open_clip and torchvision know: where they are on this machine, and how they come here."""
 
+import sys
 import threading
 from collections.abc import Mapping
 from functools import cache
@@ -7,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import torch.hub
 from huggingface_hub import get_session, hf_hub_url, try_to_load_from_cache
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from fsarctl.config.paths import located
 from fsarctl.errors import InputError
+from fsarctl.models.catalogue import IMAGENET
+from fsarctl.models.imagenet import published_weights
 
 __all__ = ["Tag", "fetch", "offer", "on_this_machine", "published", "require_here", "require_tag"]
 
 Tag = Mapping[str, Any]
-"""What open_clip knows of published weights, as its table has it."""
+"""What is known of published weights, as open_clip's table has it, or ``imagenet.published_weights``."""
 
 PATIENCE_S = 5.0
 """How long the hub may take to answer at all. Its client asks for a minute before it gives up."""
@@ -24,6 +28,8 @@ PATIENCE_S = 5.0
 
 def published(name: str) -> dict[str, bool]:
     """The tags of backbone ``name``, and whether each was trained with QuickGELU."""
+    if name in IMAGENET:
+        return dict.fromkeys(published_weights(name), False)
     tags = open_clip.list_pretrained_tags_by_model(name)
     return {tag: bool(open_clip.get_pretrained_cfg(name, tag).get("quick_gelu", False)) for tag in tags}
 
@@ -34,8 +40,7 @@ def require_tag(name: str, weights: str, path: Path) -> Tag:
     Raises:
         InputError: there is none; the tags that there are are listed.
     """
-    tag: Tag = open_clip.get_pretrained_cfg(name, weights)
-    if tag:
+    if tag := _tag(name, weights):
         return tag
     tags = ", ".join(published(name)) or "none"
     raise InputError(
@@ -48,8 +53,7 @@ def require_tag(name: str, weights: str, path: Path) -> Tag:
 def offer(name: str) -> str:
     """Where weights of backbone ``name`` can be had, to end a sentence with; "" if they are not published."""
     for weights in published(name):
-        tag: Tag = open_clip.get_pretrained_cfg(name, weights)
-        return f'; model.weights = "{weights}" fetches {_whence(tag)}'
+        return f'; model.weights = "{weights}" fetches {_whence(_tag(name, weights))}'
     return ""
 
 
@@ -58,6 +62,9 @@ def on_this_machine(tag: Tag) -> Path | None:
     if "file" in tag:
         return Path(tag["file"])
     repository, files = _hub_files(tag)
+    if "torchvision" in tag:
+        kept = _kept_by_torch(files[0])
+        return kept if kept.is_file() else None
     for file in files if repository else ():
         found = try_to_load_from_cache(repository, file)
         if isinstance(found, str):
@@ -75,14 +82,14 @@ def fetch(name: str, weights: str, tag: Tag, root: Path) -> Path:
     if here is not None:
         return here
     repository, files = _hub_files(tag)
-    reason = _unreachable(repository, files[0]) if repository else ""
+    address = tag.get("torchvision", files[0] if repository else "")
+    reason = _unreachable(repository, address) if address else ""
     if not reason:
         try:
-            return Path(open_clip.download_pretrained(dict(tag)))
-        except (
-            Exception
-        ) as error:  # the hub's client raises a different type for every way a network can fail
-            reason = type(error).__name__
+            return _fetched_by_torch(address) if "torchvision" in tag else _fetched_by_open_clip(tag)
+        except Exception as error:  # these clients raise a different type for every way a network can fail
+            # What torch says of a file whose hash is not that in its name.
+            reason = str(error) if "hash" in str(error) else type(error).__name__
     raise _missing(name, weights, tag, root, f"and could not be fetched ({reason})")
 
 
@@ -97,9 +104,37 @@ def require_here(name: str, weights: str, root: Path) -> None:
         raise _missing(name, weights, tag, root, "yet")
 
 
+def _tag(name: str, weights: str) -> Tag:
+    """What is known of the tag ``weights``; nothing if there is none."""
+    if name in IMAGENET:
+        return published_weights(name).get(weights, {})
+    tag: Tag = open_clip.get_pretrained_cfg(name, weights)
+    return tag
+
+
+def _fetched_by_open_clip(tag: Tag) -> Path:
+    return Path(open_clip.download_pretrained(dict(tag)))
+
+
+def _fetched_by_torch(address: str) -> Path:
+    """The file at an address whose name ends in the first digits of its SHA-256, which is checked."""
+    kept = _kept_by_torch(address.rpartition("/")[2])
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    digits = kept.stem.rpartition("-")[2]
+    torch.hub.download_url_to_file(address, str(kept), hash_prefix=digits, progress=sys.stderr.isatty())
+    return kept
+
+
+def _kept_by_torch(file: str) -> Path:
+    """Where torchvision itself looks for a file, and keeps it."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / file
+
+
 def _whence(tag: Tag) -> str:
     """Which file of which repository a tag is."""
     repository, files = _hub_files(tag)
+    if "torchvision" in tag:
+        return f"the file {files[0]} of torchvision's models"
     return f"{files[0]} of {repository} on the Hugging Face hub" if repository else f"the file {files[0]}"
 
 
@@ -117,7 +152,7 @@ def _hub_files(tag: Tag) -> tuple[str, tuple[str, ...]]:
     place = str(tag.get("hf_hub", ""))
     repository, _, file = place.rpartition("/")
     if not repository:
-        return "", (str(tag.get("url", "")).rpartition("/")[2],)
+        return "", (str(tag.get("torchvision", tag.get("url", ""))).rpartition("/")[2],)
     if not file:
         return repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
     stem, _, kind = file.rpartition(".")
@@ -126,12 +161,13 @@ def _hub_files(tag: Tag) -> tuple[str, tuple[str, ...]]:
 
 @cache
 def _unreachable(repository: str, file: str) -> str:
-    """Why the hub does not answer, asked once; "" if it does."""
+    """Why the hub does not answer, asked once; "" if it does. Without repository, ``file`` is an address."""
+    address = hf_hub_url(repository, file) if repository else file
     reasons: list[str] = []
 
     def ask() -> None:
         try:
-            answer = get_session().head(hf_hub_url(repository, file), timeout=PATIENCE_S)
+            answer = get_session().head(address, timeout=PATIENCE_S)
         except Exception as error:  # as above
             reasons.append(type(error).__name__)
         else:

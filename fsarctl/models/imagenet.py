@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
-from torchvision.models import resnet
+from torchvision.models import get_model_weights, resnet
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "image_only"]
+from fsarctl.models.catalogue import OF_IMAGENET
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "image_only", "published_weights"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Of the three colours, on pixels scaled to 0-1, as torchvision's weights were trained."""
@@ -24,3 +26,12 @@ def image_only(configuration: Mapping[str, Any]) -> nn.Module:
     tower.image_size, tower.output_dim = described["image_size"], tower.fc.in_features
     tower.fc = nn.Identity()
     return nn.ModuleDict({"visual": tower})
+
+
+def published_weights(name: str) -> dict[str, dict[str, Any]]:
+    """The weights that torchvision has for a ResNet of the catalogue: tag -> its address, mean and std."""
+    tags = {}
+    for each in get_model_weights(name.removesuffix(OF_IMAGENET)):
+        seen = each.transforms()
+        tags[each.name] = {"torchvision": each.url, "mean": tuple(seen.mean), "std": tuple(seen.std)}
+    return tags
