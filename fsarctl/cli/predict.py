@@ -269,9 +269,9 @@ def _print_table(session: Session, ready: "Ready", predictions: "Sequence[Predic
 def _heading(session: Session, ready: "Ready") -> str:
     counts = sorted(set(ready.support.shots.values()))
     each = counted(counts[0], "clip") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
-    from fsarctl.models.strategies import FROZEN, title_of
+    from fsarctl.models.strategies import frozen_title, title_of
 
-    model = title_of(FROZEN)
+    model = frozen_title(session.settings.config.model.backbone)
     if ready.adapters is not None:
         name = session.settings.config.model.trained_name
         model = f"{title_of(name)} ({ready.adapters.artifact.manifest.slot})"

@@ -81,11 +81,14 @@ class ModelConfig:
     )
     backbone: str = setting(
         "ViT-B-16-quickgelu",
-        "an open_clip ViT's name, or tiny for the shipped one; or your own, as package.module:name",
+        "tiny for the shipped one, or the name of an open_clip ViT or ResNet (RN50), or of a torchvision "
+        "ResNet (resnet50-imagenet), which has no text encoder; or your own, as package.module:name",
         part="backbones",
     )
     weights: str = setting(
-        "openai", "an open_clip tag, a local file, random (for tests), or shipped (with backbone = tiny)"
+        "openai",
+        "a tag of open_clip or torchvision, a local file, random (for tests), or shipped (with backbone = "
+        "tiny)",
     )
     formulation: Literal["paper", "released"] = setting(
         "paper", "the paper's equations, or those of the authors' released code"
@@ -132,7 +135,9 @@ class ModelConfig:
         "prototypes", "trx: a query meets class prototypes (Eq. 11), or the tuples of all shots, pooled"
     )
     score: Literal["both", "video", "text"] = setting(
-        "both", "the video score, the video-text score, or their product (Eq. 18)"
+        "both",
+        "the video score, the video-text score, or their product (Eq. 18); both is the video score where the "
+        "backbone is frozen and has no text encoder",
     )
     logit_scale: float = setting(64.0, "the score is multiplied by this before the cross-entropy")
     precision: Literal["float32", "bf16"] = setting(

@@ -1,12 +1,13 @@
 """From the [model] table to a model: what of it enters a key, which files it reads, and the thing itself."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from fsarctl.artifacts import JSON, Files
+from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.config.model_table import MetricName, ModelConfig
 from fsarctl.config.parts import Part, find_part
 from fsarctl.config.setting import keyed
@@ -14,7 +15,15 @@ from fsarctl.config.sources import OPTIONS, table_of
 from fsarctl.errors import ConfigError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.methods.weights import weight_files
-from fsarctl.models.catalogue import architecture, is_resnet, own_backbone, without_vit
+from fsarctl.models.catalogue import (
+    architecture,
+    has_text_encoder,
+    is_resnet,
+    own_backbone,
+    require_readable,
+    without_text_encoder,
+    without_vit,
+)
 from fsarctl.models.strategies import FROZEN, adapters_of
 
 if TYPE_CHECKING:
@@ -29,7 +38,7 @@ __all__ = [
     "method_class",
     "method_options",
     "model_key",
-    "require_layers",
+    "require_backbone",
     "text_use",
     "tokens_of",
 ]
@@ -60,6 +69,7 @@ def model_key(model: ModelConfig, root: Path, *, adapters: bool) -> tuple[dict[s
     A local file's path never enters; its bytes do.
     """
     architecture(model.backbone)
+    model = _as_scored(model, adapters=adapters)
     own = model.other_method if adapters else None
     settings: dict[str, JSON]
     if own is not None:
@@ -98,6 +108,7 @@ def build_model(
     from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
     from fsarctl.models.backbone import load_backbone
 
+    model = _as_scored(model, adapters=adapters)
     weight_files(model, root)
     backbone = load_backbone(model.backbone, model.weights, root=root)
     generator = torch.Generator().manual_seed(seed)
@@ -196,7 +207,7 @@ def text_use(model: ModelConfig) -> "PromptUse | None":
         own: Any = method_class(part)
         use: Any = own.sub_actions
         return use if own.reads_text else None
-    return None if model.score == "video" else model.sub_actions
+    return None if _as_scored(model, adapters=True).score == "video" else model.sub_actions
 
 
 def tokens_of(model: "FewShotMethod", descriptions: Mapping[str, "SubActions"]) -> dict[str, "torch.Tensor"]:
@@ -217,27 +228,40 @@ def tokens_of(model: "FewShotMethod", descriptions: Mapping[str, "SubActions"]) 
     }
 
 
-def require_layers(model: ModelConfig) -> None:
-    """Refuse adapters in more layers than the backbone has, before anything is loaded.
+def require_backbone(model: ModelConfig) -> None:
+    """Refuse a backbone that the method cannot use, or not in this way, before anything is loaded.
 
     Raises:
-        ConfigError: visual_layers or text_layers is too large for model.backbone, or this has no ViT.
+        ConfigError: model.backbone cannot be loaded, or has no text encoder where text is read; for
+            Task-Adapter++, it has a ResNet where not all is frozen, or fewer blocks than layers to adapt.
     """
-    if model.other_method:
-        return
-    kinds = adapters_of(model.strategy, model.adapters or None)
     described = architecture(model.backbone)
-    if is_resnet(described) and model.strategy != FROZEN:
+    require_readable(model.backbone, described)
+    without_adapters = bool(model.other_method) or model.strategy == FROZEN
+    kinds = adapters_of(model.strategy, model.adapters or None)
+    if is_resnet(described) and not without_adapters:
         raise without_vit(model.backbone, *(() if kinds else (f"strategy {model.strategy} needs",)))
+    if text_use(model) is not None and not has_text_encoder(model.backbone):
+        raise without_text_encoder(model.backbone)
+    if without_adapters:
+        return
     branches = (
         ("visual", "vision_cfg", model.visual_position, model.visual_layers, {*kinds} - {"order"}),
         ("text", "text_cfg", model.text_position, model.text_layers, {*kinds} & {"order"}),
     )
     for branch, table, position, layers, adapters in branches:
-        blocks = described.get(table, {}).get("layers", OPEN_CLIP_LAYERS)
+        blocks = described[table].get("layers", OPEN_CLIP_LAYERS)
         unread = branch == "text" and model.score == "video"
         if adapters and not unread and position != "all" and layers > blocks:
             raise ConfigError(
                 f"model.{branch}_layers is {layers}; backbone {model.backbone} has {blocks} {branch} blocks",
                 next_step=f"Set model.{branch}_layers to {blocks} or less.",
             )
+
+
+def _as_scored(model: ModelConfig, *, adapters: bool) -> ModelConfig:
+    """``model`` with the score that it has: what is frozen does without text where none can be read."""
+    frozen = not adapters or not model.trains
+    if not frozen or model.score != "both" or has_text_encoder(model.backbone):
+        return model
+    return replace(model, method=TASK_ADAPTER, options={}, score="video")

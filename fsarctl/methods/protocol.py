@@ -333,12 +333,15 @@ class FewShotMethod(nn.Module, ABC):
             each.copy_(state[name])
 
     def frozen_digest(self) -> str:
-        """SHA-256 over names and bytes of every frozen weight; take it before and after training."""
+        """SHA-256 over names and bytes of every frozen weight; take it before and after training.
+
+        Statistics of a frozen batch normalisation are weights, too.
+        """
         digest = hashlib.sha256()
-        for name, parameter in self.named_parameters():
-            if not parameter.requires_grad:
-                digest.update(name.encode())
-                digest.update(parameter.detach().cpu().contiguous().numpy().data)
+        frozen = {name: p.detach() for name, p in self.named_parameters() if not p.requires_grad}
+        for name, tensor in {**frozen, **self._statistics(trained=False)}.items():
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     def _trainable(self) -> dict[str, nn.Parameter]:
@@ -346,13 +349,17 @@ class FewShotMethod(nn.Module, ABC):
 
     def _moving(self) -> dict[str, Tensor]:
         """Trained parameters, and the running statistics that move with them."""
-        running = {
+        return {**self._trainable(), **self._statistics(trained=True)}
+
+    def _statistics(self, *, trained: bool) -> dict[str, Tensor]:
+        """What the batch normalisations remember whose weights are frozen, or those of the others."""
+        return {
             f"{place}.{name}": each
             for place, module in self.named_modules()
-            if isinstance(module, _BatchNorm) and any(p.requires_grad for p in module.parameters())
+            if isinstance(module, _BatchNorm)
+            if (module.weight is None or module.weight.requires_grad) is trained
             for name, each in module.named_buffers()
         }
-        return {**self._trainable(), **running}
 
     def _check_frames(self, role: str, videos: Tensor) -> None:
         size = self.backbone.image_size

@@ -26,7 +26,8 @@ def weight_files(model: ModelConfig, root: Path) -> dict[str, Path]:
         if model.backbone != TINY:
             raise ConfigError(
                 f"no weights ship for backbone {model.backbone!r}",
-                next_step='Set model.weights to an open_clip tag such as "openai", or to a local file.',
+                next_step='Set model.weights to a tag, such as "openai" or torchvision\'s "IMAGENET1K_V1",'
+                " or to a local file.",
             )
         return {
             "weights": Path(tiny_clip.WEIGHTS),

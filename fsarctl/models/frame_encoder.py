@@ -11,7 +11,7 @@ from fsarctl.models.backbone import Backbone
 from fsarctl.models.precision import Precision, computing
 from fsarctl.models.visual import embed_frames
 
-__all__ = ["FrameEncoder", "FrameFeatures"]
+__all__ = ["FrameBranch", "FrameEncoder", "FrameFeatures"]
 
 
 class FrameFeatures(NamedTuple):
@@ -79,6 +79,41 @@ class FrameEncoder(nn.Module):
         """Features of frames. Shapes: normalised (..., 3, H, W) -> as :class:`FrameFeatures` says."""
         with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
             return self._read(self.tower, frames, self.precision)
+
+
+class FrameBranch(nn.Module):
+    """A visual branch without adapters, for towers of any kind: each frame's embedding and nothing else.
+
+    What it gives, and in which steps, is as of :class:`~fsarctl.models.visual.VisualBranch`.
+    """
+
+    first_adapted = 0
+    sees_sets = False
+    prefix_is_constant = True
+
+    def __init__(self, backbone: Backbone, *, precision: Precision = "float32") -> None:
+        super().__init__()
+        self.encoder = FrameEncoder(backbone, precision=precision)
+        self.precision = precision
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Shapes: (..., T, 3, H, W) -> (..., T, embed)."""
+        return self.prefix(frames)
+
+    video = forward
+
+    def prefix(self, frames: Tensor) -> Tensor:
+        """All that is done here. Shapes: (..., T, 3, H, W) -> (..., T, embed)."""
+        features: FrameFeatures = self.encoder(frames)
+        return features.embedding
+
+    def alone(self, features: Tensor) -> Tensor:
+        """What :meth:`prefix` gave."""
+        return features
+
+    def together(self, videos: Tensor) -> Tensor:
+        """What :meth:`prefix` gave."""
+        return videos
 
 
 RESNET_STRIDE = 32

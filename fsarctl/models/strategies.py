@@ -13,6 +13,7 @@ from fsarctl.config.model_table import (
     TaskPosition,
 )
 from fsarctl.errors import ConfigError
+from fsarctl.models.catalogue import IMAGENET
 
 __all__ = [
     "FROZEN",
@@ -24,6 +25,7 @@ __all__ = [
     "VISUAL_STEPS",
     "adapters_of",
     "chosen",
+    "frozen_title",
     "title_of",
 ]
 
@@ -50,6 +52,11 @@ TITLES: Mapping[str, str] = {
     "task-adapter++": "Task-Adapter++",
 }
 """What people call the strategies."""
+
+
+def frozen_title(backbone: str) -> str:
+    """What people call the frozen model with this backbone."""
+    return "frozen ResNet" if backbone in IMAGENET else TITLES[FROZEN]
 
 
 def title_of(name: str) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from fsarctl.models import tiny_clip
-from fsarctl.models.catalogue import TINY, architecture
+from fsarctl.models.catalogue import TINY, architecture, has_text_encoder, without_text_encoder
 
 __all__ = ["context_length", "count_tokens"]
 
@@ -32,16 +33,16 @@ def context_length(backbone: str) -> int:
     """Tokens that the text encoder of ``backbone`` reads, start and end of text included.
 
     Raises:
-        ConfigError: no such backbone.
+        ConfigError: no such backbone, or it has no text encoder.
     """
-    return int(architecture(backbone)["text_cfg"].get("context_length", 77))
+    return int(_text(backbone).get("context_length", 77))
 
 
 def count_tokens(backbone: str, caption: str) -> int | None:
     """Tokens of a caption, start and end of text included; None where the backbone has another tokenizer.
 
     Raises:
-        ConfigError: no such backbone.
+        ConfigError: no such backbone, or it has no text encoder.
     """
     merges = _merges(backbone)
     if merges is None:
@@ -56,10 +57,17 @@ def count_tokens(backbone: str, caption: str) -> int | None:
     )
 
 
+def _text(backbone: str) -> Mapping[str, Any]:
+    if not has_text_encoder(backbone):
+        raise without_text_encoder(backbone)
+    described: Mapping[str, Any] = architecture(backbone)["text_cfg"]
+    return described
+
+
 @cache
 def _merges(backbone: str) -> Mapping[tuple[str, str], int] | None:
     """A pair of pieces -> its rank; the pair of lowest rank is joined first."""
-    if {"hf_tokenizer_name", "hf_model_name", "tokenizer_kwargs"} & architecture(backbone)["text_cfg"].keys():
+    if {"hf_tokenizer_name", "hf_model_name", "tokenizer_kwargs"} & _text(backbone).keys():
         return None
     file = tiny_clip.BPE
     if backbone != TINY:

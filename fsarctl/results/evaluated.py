@@ -12,7 +12,7 @@ from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.config.model_table import ModelConfig, Strategy
 from fsarctl.errors import ConfigError
 from fsarctl.models.catalogue import architecture
-from fsarctl.models.strategies import STRATEGIES, TITLES, adapters_of, title_of
+from fsarctl.models.strategies import STRATEGIES, TITLES, adapters_of, frozen_title, title_of
 
 __all__ = ["COLUMNS", "Evaluated", "called", "is_tick", "require_columns"]
 
@@ -84,7 +84,7 @@ class Evaluated:
         if self.is_own:
             return title_of(str(model["method"]))
         if strategy == "frozen":
-            return TITLES["frozen"]
+            return frozen_title(model["backbone"])
         if model["adapters"] and {*model["adapters"]} != {*STRATEGIES[strategy]}:
             return f"adapters {', '.join(adapters_of(strategy, model['adapters']))}"
         if strategy == "task-adapter++":
@@ -171,8 +171,8 @@ def _mark(test: Callable[[Evaluated], bool]) -> Callable[[Evaluated], str]:
 def _blocks(each: Evaluated, branch: str) -> tuple[str, int, int]:
     """Position, layers and blocks of a branch; no layers where it has no adapters."""
     table = {"visual": "vision_cfg", "text": "text_cfg"}[branch]
-    layers = architecture(each.model["backbone"])[table].get("layers", BLOCKS)
-    # A ResNet's is a list; it has no adapters to place.
+    layers = architecture(each.model["backbone"]).get(table, {}).get("layers", BLOCKS)
+    # A ResNet's is a list; it has no adapters to place, and need not have a text encoder.
     blocks = layers if isinstance(layers, int) else 0
     kinds = {*each.kinds} & {"order"} if branch == "text" else {*each.kinds} - {"order"}
     position: str = each.model[f"{branch}_position"]

@@ -15,11 +15,21 @@ from fsarctl.methods.task_adapter_plus_plus.formulation import formulation_of
 from fsarctl.models.alignment import alignment_of, stage_scores, text_scores
 from fsarctl.models.attention_maps import features_and_attention
 from fsarctl.models.backbone import Backbone
+from fsarctl.models.catalogue import without_vit
+from fsarctl.models.frame_encoder import FrameBranch
 from fsarctl.models.metrics import Metric, metric_of
 from fsarctl.models.metrics.trx import TRX
 from fsarctl.models.precision import Precision, computing
 from fsarctl.models.semantic import SemanticBranch
-from fsarctl.models.strategies import ORDER_FIRST, POSITIONS, PROMPTS, VISUAL_STEPS, adapters_of, chosen
+from fsarctl.models.strategies import (
+    FROZEN,
+    ORDER_FIRST,
+    POSITIONS,
+    PROMPTS,
+    VISUAL_STEPS,
+    adapters_of,
+    chosen,
+)
 from fsarctl.models.visual import VisualBranch
 
 __all__ = ["ScoreKind", "TaskAdapterPlusPlus"]
@@ -31,7 +41,7 @@ class TaskAdapterPlusPlus(FewShotMethod):
     """Few-shot action recognition by adapters in a frozen CLIP.
 
     Args:
-        backbone: the frozen CLIP.
+        backbone: the frozen CLIP; for the strategy "frozen" a ResNet does as well.
         strategy: what is trained, a name in ``STRATEGIES``: nothing ("frozen"), a copy of the whole
             CLIP ("full"), or adapters ("aim", "task-adapter", "task-adapter++").
         adapters: these kinds instead of the strategy's: temporal, spatial, task, joint, order.
@@ -58,7 +68,8 @@ class TaskAdapterPlusPlus(FewShotMethod):
         overrides: options of the formulation by name.
 
     Raises:
-        ConfigError: an option or its value is unknown, or there are fewer blocks than layers to adapt.
+        ConfigError: an option or its value is unknown; or the backbone has fewer blocks than layers to adapt,
+            no ViT for anything but the strategy "frozen", or no text encoder for any score but "video".
     """
 
     queries_meet = True
@@ -101,6 +112,10 @@ class TaskAdapterPlusPlus(FewShotMethod):
             raise ConfigError(
                 f"score is {score!r}; it must be both, video or text", next_step="Set model.score."
             )
+        if score != "video":
+            backbone.require_text()
+        if strategy != FROZEN and not backbone.is_vit:
+            raise without_vit(backbone.name)
         super().__init__(backbone, frames)
         self.formulation = formulation_of(formulation, overrides)
         self.score_kind = score
@@ -109,19 +124,23 @@ class TaskAdapterPlusPlus(FewShotMethod):
         self.sub_actions = cast(SubActionUse, sub_actions)
         self.crop = self.formulation.crop
         visual_kinds = set(kinds) - {"order"}
-        self.visual = VisualBranch(
-            backbone.clip.visual,
-            blocks=_adapted("visual", visual_position, visual_layers, backbone.visual_blocks)
-            if visual_kinds
-            else (),
-            kinds=visual_kinds,
-            steps=chosen("task_position", task_position, VISUAL_STEPS),
-            frames=frames,
-            temporal_embedding=self.formulation.temporal_embedding,
-            zero_task=self.formulation.task_adapter_start == "zero",
-            precision=precision,
-            generator=generator,
-        )
+        self.visual: VisualBranch | FrameBranch
+        if backbone.is_vit:
+            self.visual = VisualBranch(
+                backbone.visual,
+                blocks=_adapted("visual", visual_position, visual_layers, backbone.visual_blocks)
+                if visual_kinds
+                else (),
+                kinds=visual_kinds,
+                steps=chosen("task_position", task_position, VISUAL_STEPS),
+                frames=frames,
+                temporal_embedding=self.formulation.temporal_embedding,
+                zero_task=self.formulation.task_adapter_start == "zero",
+                precision=precision,
+                generator=generator,
+            )
+        else:  # frozen, so its temporal embedding would be zero
+            self.visual = FrameBranch(backbone, precision=precision)
         self.semantic: SemanticBranch | None = None
         self.alignment: nn.Module | None = None
         if score != "video":
@@ -154,7 +173,7 @@ class TaskAdapterPlusPlus(FewShotMethod):
         self.reads_text = self.semantic is not None
         self.needs_support = self.metric is not None
         self.needs_equal_shots = isinstance(self.metric, TRX) and self.metric.pooled
-        if strategy == "frozen":
+        if strategy == FROZEN:
             self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "TaskAdapterPlusPlus":  # noqa: ARG002
@@ -185,12 +204,17 @@ class TaskAdapterPlusPlus(FewShotMethod):
         return self.visual.alone(prefix)
 
     def look(self, query: Tensor, query_mode: QueryMode = "joint") -> tuple[Tensor, Tensor | None]:
-        """The class token's attention in the last block (Figure 11), see ``models.attention_maps``."""
-        return features_and_attention(
-            self.visual,
-            query,
-            lambda frames: self.query_features(self.video(frames), query_mode=query_mode),
-        )
+        """The class token's attention in the last block (Figure 11), see ``models.attention_maps``.
+
+        A ResNet has no such maps.
+        """
+
+        def features(frames: Tensor) -> Tensor:
+            return self.query_features(self.video(frames), query_mode=query_mode)
+
+        if isinstance(self.visual, FrameBranch):
+            return features(query), None
+        return features_and_attention(self.visual, query, features)
 
     def stage_cosines(self, scores: Scores) -> Tensor | None:
         """Aligned segments against sub-actions (Eq. 16-17)."""
