@@ -3,7 +3,9 @@
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -24,7 +26,8 @@ def provenance(project: Path) -> dict[str, JSON]:
     }
 
 
-def _packages() -> dict[str, JSON]:
+@cache  # finding them takes longer than making a small artifact
+def _packages() -> Mapping[str, JSON]:
     try:
         required = metadata.requires("fsarctl") or []
     except metadata.PackageNotFoundError:  # run from a source tree that was not installed

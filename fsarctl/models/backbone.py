@@ -1,7 +1,9 @@
 """The frozen backbone: an open_clip CLIP or an ImageNet ResNet, from a hub, a local file, or at random."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -213,7 +215,7 @@ def build_backbone(name: str, configuration: Mapping[str, Any], weights: Weights
     tokenizer: Tokenizer | None = None
     if (text := configuration.get("text_cfg")) is not None:
         arguments = {"bpe_path": str(tiny_clip.BPE)} if name == TINY else {}
-        tokenizer = open_clip.SimpleTokenizer(**arguments, **text.get("tokenizer_kwargs", {}))
+        tokenizer = _tokenizer(json.dumps({**arguments, **text.get("tokenizer_kwargs", {})}))
     mean, std = (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD) if tokenizer else (IMAGENET_MEAN, IMAGENET_STD)
     return Backbone(
         name=name,
@@ -223,6 +225,13 @@ def build_backbone(name: str, configuration: Mapping[str, Any], weights: Weights
         std=tuple((weights and weights.std) or std),
         remarks=weights.remarks if weights else (),
     )
+
+
+@cache
+def _tokenizer(arguments: str) -> Tokenizer:
+    """The tokenizer of these arguments, in JSON: reading the merges takes longer than all else of *tiny*."""
+    tokenizer: Tokenizer = open_clip.SimpleTokenizer(**json.loads(arguments))
+    return tokenizer
 
 
 def _new_clip(name: str, configuration: Mapping[str, Any]) -> Any:

@@ -2,11 +2,14 @@
 
 import base64
 import hashlib
+import json
 import re
 from collections import Counter
+from functools import cache
 from html.parser import HTMLParser
 from importlib import resources
 from typing import Any
+from unittest import mock
 
 import pytest
 from report_document import NASTY, decoded, document, pictures, read, told
@@ -16,6 +19,7 @@ from fsarctl.report.page import render
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 # What the parser must not close by itself to be strict; a page of ours closes everything.
+CHARTS = {each.__name__: each for each in (accuracy_by_shots, accuracy_by_way, training_curves)}
 
 
 class Page(HTMLParser):
@@ -54,6 +58,18 @@ class Page(HTMLParser):
     @property
     def words(self) -> str:
         return " ".join(" ".join(self.text).split())
+
+
+@cache
+def _drawn(chart: str, given: str) -> str:
+    return CHARTS[chart](*json.loads(given))
+
+
+def rendered(*given: Any, **how: Any) -> str:
+    """What ``render`` gives; a chart of the same numbers is drawn but once."""
+    charts = {name: lambda *numbers, name=name: _drawn(name, json.dumps(numbers)) for name in CHARTS}
+    with mock.patch.multiple("fsarctl.report.page.figures", **charts):
+        return render(*given, **how)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +173,7 @@ def test_an_ablations_rows_have_names_then_numbers_then_their_cells() -> None:
     (ours, _) = changed["ablations"]
     ours["rows"][1] |= {"name": "frozen backbone", "cells": ["another", "×"]}
     ours["rows"][0] |= {"name": "all parts", "cells": ["a part", "✓"]}
-    words = Page(render(changed, None, read)).words
+    words = Page(rendered(changed, None, read)).words
     assert f"row 1-shot difference over seeds paper part {NASTY[2]} all parts 61.7 [51.1, 72.4]" in words
     assert "61.7 [51.1, 72.4] +5.2 [+0.2, +10.2]* ± 2.0 71.3 a part" in words
     assert "± 2.0 71.3 a part ✓ frozen backbone 61.7 [51.1, 72.4]" in words
@@ -166,7 +182,7 @@ def test_an_ablations_rows_have_names_then_numbers_then_their_cells() -> None:
     ours["columns"] = ["method"]
     for row in ours["rows"]:
         row["cells"] = [row["name"]]
-    words = Page(render(changed, None, read)).words
+    words = Page(rendered(changed, None, read)).words
     assert "row 1-shot difference over seeds paper all parts 61.7" in words
     assert "71.3 frozen backbone 61.7" in words
 
@@ -186,17 +202,17 @@ def test_one_of_a_thing_is_not_several() -> None:
     one["descriptions"]["labels"] = one["descriptions"]["labels"][:1]
     for each in one["training"]:
         each["val_episodes"] = 1
-    words = Page(render(one, pictures(), read)).words
+    words = Page(rendered(one, pictures(), read)).words
     for part in ("1 5-way episode of 1 test class with", "1 validation episode.", "1 label and what"):
         assert part in words
     assert "and 1 more clip " in words
-    assert "40 5-way episodes of 5 test classes with" in Page(render(document(), None, read)).words
+    assert "40 5-way episodes of 5 test classes with" in Page(rendered(document(), None, read)).words
 
 
 def test_the_strategy_is_called_by_its_name_where_its_first_shot_is_missing() -> None:
     partial = document()
     del partial["results"][1]
-    html = render(partial, None, read)
+    html = rendered(partial, None, read)
     assert '<i class="tick own"></i>Task-Adapter++</span>' in html
     assert '<i class="tick frozen"></i>frozen CLIP</span>' in html
     bold = re.findall(r'<tr class="own"><td class="right">(\d)</td><th scope="row">([^<]*)', html)
@@ -205,9 +221,9 @@ def test_the_strategy_is_called_by_its_name_where_its_first_shot_is_missing() ->
 
 def test_a_failed_run_is_named_under_its_table() -> None:
     changed = document()
-    assert "failed:" not in Page(render(changed, None, read)).words
+    assert "failed:" not in Page(rendered(changed, None, read)).words
     changed["ablations"][0]["failed"] = {"all parts, 1-shot": f"exit code 3 {NASTY[0]}"}
-    words = Page(render(changed, None, read)).words
+    words = Page(rendered(changed, None, read)).words
     assert words.count(f"failed: all parts, 1-shot (exit code 3 {NASTY[0]})") == 1
     assert words.count("exit code 3") == 1
 
@@ -218,11 +234,11 @@ def test_the_bars_of_a_mistake_are_of_what_the_query_was_taken_for() -> None:
     assert [each["column"] for each in query["stages"]] == [0, 1]
     shown["episodes"] = [{**shown["episodes"][0], "queries": [query], "classes": classes}]
     query["predictions"]["task-adapter++"] = 1
-    words = Page(render(document(), shown, read)).words
+    words = Page(rendered(document(), shown, read)).words
     assert "B what it was taken for" in words
     assert "runner-up" not in words
     query["predictions"]["task-adapter++"] = 0
-    words = Page(render(document(), shown, read)).words
+    words = Page(rendered(document(), shown, read)).words
     assert "B the runner-up" in words
     assert "what it was taken for" not in words
 
@@ -239,7 +255,7 @@ def test_clips_that_are_missing_are_counted_and_named(page: Page) -> None:
     whole = document()
     whole["episodes"] |= {"clips_expected": 1234}
     whole["data"] = [{**each, "missing": [], "missing_more": 0} for each in whole["data"]]
-    words = Page(render(whole, pictures(), read)).words
+    words = Page(rendered(whole, pictures(), read)).words
     assert "with 1,234 clips" in words
     assert "missing" not in words.split("Data")[-1]
 
@@ -267,14 +283,14 @@ def test_what_is_missing_names_the_command_that_makes_it() -> None:
     bare = document(paper=False, ways=False)
     commands = ["fsarctl eval --shots 1 5 --set eval.query_mode=independent"]
     bare |= {"query_modes": {"rows": [], "commands": commands}, "ablations": [], "training": []}
-    page = Page(render(bare, None, read, no_pictures="There are no pictures: <b>."))
+    page = Page(rendered(bare, None, read, no_pictures="There are no pictures: <b>."))
     for part in (*commands, "fsarctl ablate fig9", "fsarctl ablate table4", "There are no pictures: <b>."):
         assert part in page.words
     assert "paper" not in page.words.split("Comparisons")[0].lower()
 
 
 def test_video_scores_have_no_stages_and_many_classes_have_letters() -> None:
-    page = Page(render(document(way=30), pictures(way=30, stages=False), read))
+    page = Page(rendered(document(way=30), pictures(way=30, stages=False), read))
     assert "stage by stage" not in page.words
     assert "D1" in page.words
 
@@ -288,7 +304,7 @@ def test_of_many_classes_the_hardest_are_in_the_matrix() -> None:
         each["rows"] = [{**row, "label": label, "accuracy": n / size} for n, label in enumerate(labels)]
         counts = [[1] * size] * size
         each["confusion"] = {"labels": labels, "given": counts, "met": counts}
-    html = render(many, None, read)
+    html = rendered(many, None, read)
     assert html.count('class="hit"') == 2 * 40
     assert "40 classes with the lowest accuracy" in html
 

@@ -189,8 +189,17 @@ def test_the_legend_says_what_the_intervals_are_over() -> None:
     assert legend([numbers, narrow]).endswith("; ±: over episodes")
 
 
-@pytest.mark.parametrize(("classes", "clips"), [(3, 2), (5, 5), (3, 20)])
-@pytest.mark.parametrize("name", ["clip effects", "prototypes"])
+@pytest.mark.parametrize(
+    ("name", "classes", "clips"),
+    [
+        ("clip effects", 3, 2),
+        ("clip effects", 5, 5),
+        ("clip effects", 3, 20),
+        ("prototypes", 3, 2),
+        ("prototypes", 5, 5),
+        pytest.param("prototypes", 3, 20, marks=pytest.mark.slow),
+    ],
+)
 def test_nineteen_of_twenty_intervals_hold_the_truth(name: str, classes: int, clips: int) -> None:
     """The whole table is in docs/honest-numbers.md; these are its quick cells, with their own error."""
     found = cover(WORLDS[name], classes, clips, worlds=80, episodes=200, seed=7)
