@@ -86,7 +86,7 @@ class Sweep:
             options.append(Option("--rows", tuple(row.name for row in self.rows)))
         if self.shots != self.config.shots:
             options.append(Option("--shots", tuple(map(str, self.shots))))
-        if self.seeds != (None,):
+        if self.seeds != (self.config.seeds or (None,)):
             options.append(Option("--seeds", tuple(map(str, self.seeds))))
         return Command("ablate", (*options, *flags))
 

@@ -195,7 +195,8 @@ class Setup:
         from fsarctl.methods.build import build_model, model_key
         from fsarctl.predict.predictor import Predictor
 
-        config, root = self.settings.config, self.settings.root
+        root = self.settings.root
+        config = (self.settings.for_shot(adapters.shot) if adapters else self.settings).config
         adapted = adapters is not None
         model = build_model(
             config.model,

@@ -69,9 +69,8 @@ def unit(
             next_step="Set train.query, eval.query and model.score so, or choose other rows with --rows.",
         )
     settings, files = model_key(model, root, adapters=True)
-    train: dict[str, JSON] = {
-        name: value for name, value in vars(training).items() if name not in ("dataset", "shots")
-    }
+    learned = {"episode_shot": training.episode_shot} if training.episode_shot else {}
+    train: dict[str, JSON] = {**training.key(), **learned}
     inputs: dict[str, Unit | Files] = {f"text_{split}": text for split, text in texts.items()}
     inputs |= {f"frames_{split}": each for split, each in frames.items()}
     inputs |= files
@@ -150,7 +149,7 @@ def _measure(
             table,
             dataset=dataset,
             split=testing.split if split == "test" else split,
-            shot=shot,
+            shot=table.episode_shot or shot if isinstance(table, TrainConfig) else shot,
             crop=adapted.crop if split == "train" else "centre",
             groups=groups.get(split),
             kind=InClassOrder if TRANSPOSED[shortcut] else EpisodeLoader,

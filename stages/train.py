@@ -8,7 +8,6 @@ from pathlib import Path
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.model_table import ModelConfig
-from fsarctl.config.setting import keyed
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.tensorboard import run_name, watching
@@ -19,7 +18,6 @@ __all__ = ["unit"]
 
 STAGE = "train"
 VERSION = 2
-ELSEWHERE = ("dataset", "shots", "episode_shot")  # settings that are in a key in another form
 
 
 def unit(
@@ -47,11 +45,7 @@ def unit(
     from fsarctl.methods.build import model_key
 
     settings, files = model_key(model, root, adapters=True)
-    key: dict[str, JSON] = {
-        name: value
-        for name, value in keyed(config).items()
-        if name not in ("dataset", "shots", "episode_shot")
-    }
+    key: dict[str, JSON] = config.key()
     learned = config.episode_shot or shot
     inputs: dict[str, Unit | Files] = {f"text_{split}": texts[split] for split in ("train", "val")}
     inputs |= {f"frames_{split}": frames[split] for split in ("train", "val")}

@@ -114,7 +114,7 @@ def _ablate(
                 config,
                 chosen_rows(config, rows),
                 tuple(dict.fromkeys(shots)),
-                tuple(dict.fromkeys(seeds)) or (None,),
+                tuple(dict.fromkeys(seeds)) or config.seeds or (None,),
                 session.settings,
                 pipeline,
                 asked=rows,

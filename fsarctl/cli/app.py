@@ -49,7 +49,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 app.command("demo", epilog="Example: fsarctl demo my-demo")(demo)
 app.command("init", epilog="Example: fsarctl init clips --dry-run")(init)
-app.command("methods", epilog="Example: fsarctl methods --json")(methods)
+app.command("methods", epilog="Example: fsarctl methods clip-fsar")(methods)
 for verb in (
     describe, extract, train, evaluate, run, ablate, report, show, compare, predict, status, doctor,
 ):  # fmt: skip

@@ -1,6 +1,8 @@
-"""`fsarctl methods`: what methods, metrics, backbones and dataset kinds there are, fsarctl's and others'."""
+"""`fsarctl methods`: what methods, metrics, backbones and dataset kinds there are, and what one method is."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,13 +10,25 @@ from fsarctl.cli.command.options import Json
 from fsarctl.cli.terminal.console import print_json, print_table
 from fsarctl.config.parts import GROUPS
 
+if TYPE_CHECKING:
+    from fsarctl.methods.catalogue import Described
+
 __all__ = ["methods"]
 
 
-def methods(as_json: Json = False) -> None:
-    """Methods, metrics, backbones and dataset kinds that settings may name, with where they are from."""
-    from fsarctl.methods.catalogue import parts
+def methods(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[METHOD]", help="What this one is, its options, its published settings."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Methods, metrics, backbones and dataset kinds that settings may name; or one method in full."""
+    from fsarctl.methods.catalogue import describe, parts
 
+    if name is not None:
+        _print_method(describe(name), as_json=as_json)
+        return
     found = parts()
     if as_json:
         print_json({"schema": "fsarctl.methods/1", "parts": [asdict(each) for each in found]})
@@ -32,4 +46,39 @@ def methods(as_json: Json = False) -> None:
         table.add_row(*(Text(text) for text in (kind, ", ".join(names), setting, source)))
     print_table(table)
     groups = ", ".join(entry_points for _, entry_points in GROUPS.values())
-    typer.echo(f'\nYour own: "package.module:name" in place of a name, or an entry point of {groups}.')
+    typer.echo("\nOne method, its options and its published settings: fsarctl methods NAME")
+    typer.echo(f'Your own: "package.module:name" in place of a name, or an entry point of {groups}.')
+
+
+def _print_method(method: "Described", *, as_json: bool) -> None:
+    if as_json:
+        print_json({"schema": "fsarctl.method/1", **asdict(method)})
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    typer.echo(f"{method.title}\n{method.paper}\n{method.about}\n")
+    typer.echo(f"text: {method.text}; queries {'see each other' if method.queries_meet else 'each alone'}")
+    if method.options:
+        typer.echo("\noptions (model.options):")
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for each in method.options:
+            allowed = f" ({', '.join(each.allowed)})" if each.allowed else ""
+            table.add_row(
+                Text(f"  {each.name}"), Text(str(each.default)), Text(each.meaning + allowed, "dim")
+            )
+        print_table(table)
+    elif method.settings:
+        typer.echo(f"\noptions: {method.settings}")
+    for benchmark, preset in method.presets.items():
+        where = "any other data" if benchmark == "any" else benchmark
+        typer.echo(f"\nfor {where} ({preset.source}):")
+        _print_settings(preset.settings, "")
+        for shot, changed in preset.shots.items():
+            _print_settings(changed, f", {shot}-shot")
+    typer.echo(f"\nuse it: fsarctl run --set model.method={method.name}")
+
+
+def _print_settings(settings: Mapping[str, Any], when: str) -> None:
+    for key, value in settings.items():
+        typer.echo(f"  {key} = {value}{when}")

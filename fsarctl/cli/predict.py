@@ -13,6 +13,7 @@ import typer
 from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, print_table, say
+from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted, first_of
@@ -262,7 +263,7 @@ def _print_table(session: Session, ready: "Ready", predictions: "Sequence[Predic
             table.add_row(Text(name), Text(_printable(each.failure), "red"), Text("failed", "red"), "")
         table.add_section()
     print_table(table)
-    scale = session.settings.config.model.logit_scale
+    scale = ready.predictor.logit_scale
     typer.echo(f"confidence: softmax of {scale:g} x score over the classes; it is not calibrated")
 
 
@@ -275,7 +276,10 @@ def _heading(session: Session, ready: "Ready") -> str:
     if ready.adapters is not None:
         name = session.settings.config.model.trained_name
         model = f"{title_of(name)} ({ready.adapters.artifact.manifest.slot})"
-    kind = {"both": "video x text", "video": "video", "text": "text"}[_score_kind(session, ready)]
+    product = session.settings.config.model.method == TASK_ADAPTER or ready.adapters is None
+    kind = {"both": "video x text" if product else "video and text"}.get(
+        _score_kind(session, ready), _score_kind(session, ready)
+    )
     labels = " (labels alone)" if _text_kind(ready) == "labels" else ""
     return (
         f"{len(ready.support.labels)} classes, {each} each; {model}; score: {kind}{labels}; each clip alone"

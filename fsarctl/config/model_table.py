@@ -39,7 +39,10 @@ MetricName = Literal[
 ]
 TrxShots = Literal["prototypes", "pooled"]
 
-SHARED_SETTINGS = ("method", "options", "backbone", "weights", "precision", "visual_layers", "text_layers")
+SHARED_SETTINGS = (
+    *("method", "options", "backbone", "weights", "precision"),
+    *("visual_layers", "text_layers"),
+)
 """The settings of [model] that every method has, and those whose defaults follow the dataset."""
 
 FORMULATION_CROPS: Mapping[str, Literal["clip", "frame"]] = {"paper": "clip", "released": "frame"}

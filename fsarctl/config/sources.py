@@ -41,6 +41,7 @@ TABLES: Mapping[str, type[Any]] = {
 # Tables of tables: [datasets.NAME], [ablate.NAME].
 NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}
 OPTIONS = "model.options"
+FLAG = "--set "
 # Variables that name places or moods rather than settings; the command line reads them itself.
 NOT_SETTINGS = {"FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE"}
 
@@ -232,9 +233,15 @@ def _with_preset(settings: Settings, shot: int | None = None) -> Settings:
     if preset is None:
         return settings
     found = preset.settings if shot is None else preset.of_shot(shot)
-    unset = {key: value for key, value in found.items() if key not in settings.values}
+    above = settings.config.train.published
+
+    def is_set(key: str) -> bool:
+        said = settings.origins.get(key, "") if key in settings.values else ""
+        return bool(said) and (not above or said.startswith(FLAG))
+
+    unset = {key: value for key, value in found.items() if not is_set(key)}
     origins = {**settings.origins, **dict.fromkeys(unset, f"{method} for {benchmark}")}
-    return replace(settings, config=_build({**unset, **settings.values}, origins), origins=origins)
+    return replace(settings, config=_build({**settings.values, **unset}, origins), origins=origins)
 
 
 def _find(start: Path) -> Path | None:
@@ -311,7 +318,7 @@ def _from_environment(
 
 def _overriding(overrides: Sequence[str]) -> list[tuple[str, list[tuple[str, Any]]]]:
     """The ``--set`` arguments as sources, whose names are shown."""
-    return [(hidden(f"--set {text}"), [_from_override(text)]) for text in overrides]
+    return [(hidden(f"{FLAG}{text}"), [_from_override(text)]) for text in overrides]
 
 
 def _from_override(text: str) -> tuple[str, Any]:

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
+from fsarctl.config.methods import method_names
 from fsarctl.config.model_table import Strategy
 from fsarctl.config.setting import check_shots, require, setting
 
@@ -22,15 +23,15 @@ Shortcut = Literal["transposed", "transposed-scoring", "test-selection", "releas
 class RowConfig:
     """One row of a sweep: settings that replace the file's, or a shortcut to be measured.
 
-    ``method`` pins all of [model] that the method's name says (``fsarctl/results/methods.toml``); ``set``
-    stands above it.
+    ``method`` pins all of [model] that the name of a strategy or method says
+    (``fsarctl/results/methods.toml``), a method's published settings among it; ``set`` stands above it.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     name: str
     set: Mapping[str, Any] = field(default_factory=dict)
-    method: Literal["", Strategy] = ""
+    method: str = ""
     cells: tuple[str, ...] = ()
     against: str = ""
     shortcut: Literal["", Shortcut] = ""
@@ -44,6 +45,7 @@ class AblateConfig:
     title: str = setting("", "printed above the table")
     source: str = setting("", "where the sweep comes from, e.g. a table of a paper")
     shots: tuple[int, ...] = setting((1,), "K: a column of the table each; --shots replaces it")
+    seeds: tuple[int, ...] = setting((), "of training and episodes, a run each; --seeds replaces it")
     baseline: str = setting("", "the row that all others are compared with; empty means the first")
     columns: tuple[str, ...] = setting(
         (),
@@ -58,10 +60,13 @@ class AblateConfig:
         "or the rows themselves: name, set (settings and values); optional: method (a strategy, and all that "
         "its name says), cells, against, paper",
     )
+    every_method: bool = setting(
+        False, "after the rows, one for each of fsarctl's methods, with its published settings"
+    )
 
     def __post_init__(self) -> None:
         require(
-            bool(self.rows) != bool(self.values),
+            bool(self.rows or self.every_method) != bool(self.values),
             "a sweep has either rows or values, and at least one of them",
         )
         require(all(self.values.values()), "each of a sweep's values is a list that holds something")
@@ -81,23 +86,34 @@ class AblateConfig:
         )
         twice = sorted(name for name, times in Counter(names).items() if times > 1)
         require(not twice, f"several rows are called {', '.join(twice)}")
-        known = {"", *names}
         for reference in (self.baseline, *(row.against for row in self.rows)):
             require(
-                reference in known,
+                reference in ("", *names),
                 f"the baseline {reference!r} is none of the rows: {', '.join(names)}",
             )
         require(
             all(len(row.cells) in (0, len(self.columns)) for row in self.rows),
             "a row has as many cells as there are columns, or none",
         )
+        known = list(dict.fromkeys((*get_args(Strategy), *method_names())))
+        for row in self.rows:
+            require(
+                row.method in ("", *known),
+                f"row {row.name!r} is of method {row.method!r}; there are {', '.join(known)}",
+            )
+        require(
+            len(set(self.seeds)) == len(self.seeds) and all(seed >= 0 for seed in self.seeds),
+            f"seeds is {list(self.seeds)}; each must be 0 or more, and there once",
+        )
         check_shots(self.shots)
 
     @property
     def expanded(self) -> tuple[RowConfig, ...]:
         """The rows, those of ``values`` made up: the last setting changes fastest."""
-        if self.rows:
-            return self.rows
+        if not self.values:
+            named = {row.name for row in self.rows}
+            others = [name for name in method_names() if self.every_method and name not in named]
+            return (*self.rows, *(RowConfig(name, method=name) for name in others))
         combinations = [dict(zip(self.values, each, strict=True)) for each in product(*self.values.values())]
         return tuple(
             RowConfig(", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in each.items()), each)

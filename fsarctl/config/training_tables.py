@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from fsarctl.config.setting import check_episode_shape, check_seed, require, setting
+from fsarctl.config.setting import check_episode_shape, check_seed, keyed, require, setting
 
 __all__ = [
     "EvalConfig",
     "TrainConfig",
 ]
+
+ELSEWHERE = ("dataset", "shots", "episode_shot", "published")
+"""Settings of [train] that are in a key in another form."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,12 @@ class TrainConfig:
     """[train]: episodic training of the adapters, one set per shot."""
 
     dataset: str = setting("", "which [datasets.NAME] the base and validation classes come from")
+    published: bool = setting(
+        False,
+        "the method's settings for the benchmark, which hold where nothing else sets them, stand above this "
+        "file's [train] and [model.options] too; --set stands above them",
+        later=True,
+    )
     shots: tuple[int, ...] = setting((1, 3, 5), "K: one adapter set is trained for each")
     episode_shot: int = setting(
         0,
@@ -119,6 +128,10 @@ class TrainConfig:
             weight = getattr(self, name)
             require(0 <= weight < math.inf, f"{name} is {weight}; it must be 0 or more")
         require(0 <= self.clip_norm < math.inf, f"clip_norm is {self.clip_norm}; it must be 0 or more")
+
+    def key(self) -> dict[str, Any]:
+        """The settings that enter a training's key, but for what it is trained on and in what episodes."""
+        return {name: value for name, value in keyed(self).items() if name not in ELSEWHERE}
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ __all__ = [
     "method_options",
     "model_key",
     "require_backbone",
+    "require_options",
     "text_use",
     "tokens_of",
 ]
@@ -174,7 +175,11 @@ def method_class(part: Part) -> "Callable[..., FewShotMethod]":
 
 
 def method_options(part: Part, own: object, values: Mapping[str, Any]) -> object:
-    """``model.options`` as the method's own dataclass, ``Options``; None where it has none."""
+    """``model.options`` as the method's own dataclass, ``Options``; None where it has none.
+
+    Raises:
+        ConfigError: it has no such option, or the option no such value.
+    """
     kind: Any = getattr(own, "Options", None)
     known = [each.name for each in fields(kind)] if kind is not None else []
     if unknown := sorted(set(values) - set(known)):
@@ -186,6 +191,16 @@ def method_options(part: Part, own: object, values: Mapping[str, Any]) -> object
         return None if kind is None else table_of(kind, OPTIONS, values, f"method {part.name!r}")
     except (TypeError, ValueError) as error:
         raise ConfigError(f"method {part.name!r}: {error}", next_step="Correct model.options.") from None
+
+
+def require_options(model: ModelConfig) -> None:
+    """Refuse options that the method does not have, before anything is loaded.
+
+    Raises:
+        ConfigError: as ``method_options`` and ``method_class``.
+    """
+    if part := model.other_method:
+        method_options(part, method_class(part), model.options)
 
 
 def _own_parts(model: ModelConfig) -> dict[str, Part]:

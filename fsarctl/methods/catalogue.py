@@ -1,13 +1,17 @@
-"""All parts that a setting may name: fsarctl's own, and those of installed packages. Needs no torch."""
+"""All parts that a setting may name, fsarctl's own and those of installed packages; one method in full."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, get_args, get_type_hints
 
+from fsarctl.config.methods import TASK_ADAPTER, Preset, find_method, method_file, method_names
 from fsarctl.config.parts import GROUPS, installed_parts
 from fsarctl.config.schema import KNOWN_PARTS
+from fsarctl.config.setting import default_of
 from fsarctl.models.catalogue import known_backbones
 from fsarctl.models.strategies import STRATEGIES
 
-__all__ = ["Named", "parts"]
+__all__ = ["Described", "Named", "OptionOf", "describe", "parts"]
 
 
 @dataclass(frozen=True)
@@ -41,3 +45,76 @@ def parts() -> list[Named]:
         if group == "methods":
             found += [Named("strategy", name, "model.strategy", "fsarctl") for name in STRATEGIES]
     return found
+
+
+@dataclass(frozen=True)
+class OptionOf:
+    """One option of a method."""
+
+    name: str
+    default: Any
+    meaning: str
+    allowed: tuple[str, ...]
+    """Its values where it has but a few."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What there is to say of a method."""
+
+    name: str
+    title: str
+    paper: str
+    about: str
+    text: str
+    """What it reads of a class."""
+    queries_meet: bool
+    options: tuple[OptionOf, ...]
+    settings: str
+    """Where its options are instead, if they are not in model.options."""
+    presets: Mapping[str, Preset]
+
+
+def describe(name: str) -> Described:
+    """The method ``name`` in full; this imports it.
+
+    Raises:
+        ConfigError: there is no such method, or it is none.
+    """
+    from fsarctl.methods.build import method_class
+    from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
+
+    part = find_method(name)
+    own: Any = method_class(part) if part else TaskAdapterPlusPlus
+    known = method_file(name) if name in method_names() else None
+    kind = getattr(own, "Options", None)
+    hints = get_type_hints(kind) if kind else {}
+    options = tuple(
+        OptionOf(
+            each.name,
+            default_of(each),
+            each.metadata.get("meaning", ""),
+            tuple(map(str, get_args(hints[each.name]))) if "Literal" in str(hints[each.name]) else (),
+        )
+        for each in (fields(kind) if kind else ())
+    )
+    return Described(
+        name=name,
+        title=known.title if known else own.__name__,
+        paper=known.paper if known else "",
+        about=(own.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " "),
+        text=_text_of(own) if part else "three sub-actions of a class, or its label (model.sub_actions)",
+        queries_meet=own.queries_meet,
+        options=options,
+        settings="the other settings of [model], see `fsarctl config show`" if name == TASK_ADAPTER else "",
+        presets=known.presets if known else {},
+    )
+
+
+def _text_of(own: Any) -> str:
+    if not own.reads_text:
+        return "none"
+    use = own.sub_actions
+    if isinstance(use, tuple):
+        return f"the label, as {use[0]!r}" + (f" and {len(use) - 1} more" if len(use) > 1 else "")
+    return "the label" if use == "none" else "three sub-actions of a class"

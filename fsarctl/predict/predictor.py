@@ -111,6 +111,11 @@ class Predictor:
         self._decode = decode or partial(decode_clip, resize=resize)
 
     @property
+    def logit_scale(self) -> float:
+        """What scores are multiplied by for a confidence."""
+        return self._model.logit_scale
+
+    @property
     def made_by(self) -> dict[str, JSON]:
         """All that a support's features depend on, by name."""
         trained = hashlib.sha256()

@@ -7,21 +7,28 @@ Those of the paper ship as data in ``fsarctl/results/ablations``; a user's own s
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from importlib import resources
 from typing import Any, TypeAlias
 
-from fsarctl.config.model_table import FORMULATION_CROPS, ONLY_WITH, WITHOUT_ADAPTERS
+from fsarctl.config.model_table import (
+    FORMULATION_CROPS,
+    ONLY_WITH,
+    SHARED_SETTINGS,
+    WITHOUT_ADAPTERS,
+    ModelConfig,
+)
+from fsarctl.config.setting import default_of
 from fsarctl.config.sources import Settings, table_of
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import UsageError
 from fsarctl.errors.nearest import did_you_mean
-from fsarctl.models.strategies import TITLES
+from fsarctl.models.strategies import TITLES, title_of
 from fsarctl.results.intervals import estimate, estimate_over_seeds
 from fsarctl.results.jackknife import intervals_of
 from fsarctl.results.predictions import Predictions
-from fsarctl.results.published import TABLES_1_AND_2, Number, of_method, of_row
+from fsarctl.results.published import TABLES_1_AND_2, Number, known_number, of_method, of_row
 from fsarctl.results.result import (
     Result,
     compare,
@@ -98,14 +105,23 @@ def chosen_rows(sweep: AblateConfig, names: Sequence[str]) -> list[RowConfig]:
 
 def pinned(row: RowConfig) -> dict[str, Any]:
     """Every setting that the row replaces: its method's, its own, and options without a use beside these."""
-    method = {**methods()["every"], **methods()[row.method]} if row.method else {}
-    settings = {**{f"model.{name}": value for name, value in method.items()}, **row.set}
+    settings = {**(_of_method(row.method) if row.method else {}), **row.set}
     for name, (other, needed, default) in ONLY_WITH.items():
         if settings.get(f"model.{other}", needed) != needed and f"model.{name}" not in row.set:
             settings[f"model.{name}"] = default
     if settings.get("model.strategy") in WITHOUT_ADAPTERS and "model.adapters" not in row.set:
         settings["model.adapters"] = []
     return settings
+
+
+def _of_method(name: str) -> dict[str, Any]:
+    """What a strategy's or a method's name says of [model]; a method's published settings hold, too."""
+    if name in methods():
+        said = {**methods()["every"], **methods()[name]}
+        return {f"model.{each}": value for each, value in said.items()}
+    plain = {each.name: default_of(each) for each in fields(ModelConfig) if each.name not in SHARED_SETTINGS}
+    said = {"method": name, **plain}
+    return {"train.published": True, **{f"model.{each}": value for each, value in said.items()}}
 
 
 def overrides_of(row: RowConfig) -> list[str]:
@@ -207,9 +223,9 @@ def published_number(sweep: AblateConfig, row: RowConfig, shot: int, benchmark: 
     """What is published for this row at this shot, with its standing."""
     given = row.paper.get(benchmark, {}).get(str(shot))
     plain = row.method and not row.shortcut and pinned(row) == pinned(RowConfig("", method=row.method))
-    title = TITLES[row.method] if plain else ""
+    title = title_of(row.method) if plain else ""
     if given is None:
-        return None
+        return known_number(title, benchmark, shot) if plain and sweep.every_method else None
     return of_row(title, given, sweep.source, benchmark, shot, papers=not is_own(sweep))
 
 
@@ -260,9 +276,9 @@ def _written_out(sweep: AblateConfig) -> AblateConfig:
     papers = sweep.source == TABLES_1_AND_2
     rows = [
         replace(row, set=pinned(row), paper=of_method(TITLES[row.method]) if papers else row.paper)
-        for row in sweep.rows
+        for row in sweep.expanded
     ]
-    return replace(sweep, rows=tuple(rows))
+    return sweep if sweep.values else replace(sweep, rows=tuple(rows))
 
 
 def _parse(name: str, text: str) -> AblateConfig:

@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 
+from fsarctl.artifacts import Unit
+from fsarctl.config.methods import TASK_ADAPTER, method_file, method_names
 from fsarctl.config.model_table import FORMULATION_OPTIONS, ONLY_WITH, MetricName, ModelConfig
 from fsarctl.config.sources import Settings, load_settings
 from fsarctl.config.tables import Config
@@ -151,6 +153,11 @@ def base(folder: Path) -> Settings:
 
 
 def shipped() -> dict[str, Any]:
+    """Those of the paper."""
+    return {name: each for name, each in every_sweep().items() if name != "methods"}
+
+
+def every_sweep() -> dict[str, Any]:
     return sweeps(Settings(Path(), Config(), {}, {}))
 
 
@@ -160,7 +167,7 @@ def planned(settings: Settings, name: str) -> ablate.Sweep:
     def pipeline(changed: Settings, _: object) -> Pipeline:
         return Pipeline(changed, Path("records"), RunOptions(workers=1))
 
-    sweep = shipped()[name]
+    sweep = every_sweep()[name]
     return ablate.plan(name, sweep, sweep.expanded, [1], [None], settings, pipeline)
 
 
@@ -261,6 +268,30 @@ def _one_folder(factory: pytest.TempPathFactory) -> Path:
     if not _FOLDERS:
         _FOLDERS.append(factory.mktemp("any"))
     return _FOLDERS[0]
+
+
+@pytest.mark.parametrize("overrides", [[], ADVERSE, ADVERSE_TOO], ids=["plain", "adverse", "adverse too"])
+def test_each_method_is_itself_in_any_project(tmp_path: Path, overrides: list[str]) -> None:
+    own = 'optimiser = "adamw"\nlr = 0.7\nepochs = 2\nwarmup = 1\nquery = 3\n'
+    (tmp_path / "fsarctl.toml").write_text(FILE.replace("[train]\n", f"[train]\n{own}"))
+    kept = [each for each in overrides if "_layers" not in each]  # the tiny one has too few
+    chosen = ["model.backbone=tiny", "model.weights=shipped"]
+    changed = load_settings(tmp_path, environment={}).changed([*kept, *chosen])
+    sweep = planned(changed, "methods")
+    others = {run.row: run.unit for run in sweep.runs if run.row in method_names()}
+    assert others.keys() == {*method_names()}
+    for name, unit in others.items():
+        model, trained = unit.config["model"], unit.inputs["adapters"]
+        assert isinstance(model, dict)
+        assert isinstance(trained, Unit)
+        if name != TASK_ADAPTER:
+            assert model.keys() == {"backbone", "precision", "options", "method", "weights"}
+            assert model["method"] == {"part": name, "version": 1}
+        wanted = method_file(name).presets["shapes"].of_shot(1)
+        for key, value in wanted.items():
+            table, _, setting = key.partition(".")
+            if table == "train" and setting != "episode_shot":
+                assert trained.config[setting] in (value, tuple(value) if isinstance(value, list) else value)
 
 
 def test_every_shipped_row_is_claimed_here() -> None:

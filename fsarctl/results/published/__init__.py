@@ -7,7 +7,7 @@ or that has runs of its own, is a table instead.
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, get_args
@@ -20,6 +20,7 @@ __all__ = [
     "WAY",
     "Number",
     "Protocol",
+    "known_number",
     "of_benchmark",
     "of_method",
     "of_row",
@@ -133,6 +134,22 @@ def of_method(title: str) -> dict[str, dict[str, float]]:
         if (each.source, each.method) == (OWN, title):
             found.setdefault(each.benchmark, {})[str(each.shot)] = each.accuracy
     return found
+
+
+def known_number(title: str, benchmark: str, shot: int) -> Number | None:
+    """What is published of a method: on a CLIP ViT rather than on anything else, from its authors first.
+
+    Its note says on what.
+    """
+    found = [n for n in published() if (n.method, n.benchmark, n.shot) == (title, benchmark, shot)]
+    if not found:
+        return None
+    order = list(STANDING)
+    best = min(
+        found, key=lambda n: (n.pretraining != "CLIP", "ViT" not in n.backbone, order.index(n.standing))
+    )
+    basis = " ".join(part for part in (best.backbone, best.pretraining) if part)
+    return replace(best, note="; ".join(each for each in (basis, best.note) if each))
 
 
 def of_row(title: str, given: float, source: str, benchmark: str, shot: int, *, papers: bool) -> Number:

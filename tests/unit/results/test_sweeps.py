@@ -37,7 +37,7 @@ def settings(folder: Path, more: str = "") -> Settings:
 def test_every_table_and_figure_that_varies_something_ships(tmp_path: Path) -> None:
     known = sweeps(settings(tmp_path))
     tables = {f"table{number}" for number in range(3, 10)}
-    assert known.keys() == {*tables, "fig8", "fig9", "fig10", "protocol", "shots"}
+    assert known.keys() == {*tables, "fig8", "fig9", "fig10", "protocol", "shots", "methods"}
 
 
 def test_every_row_that_ships_is_made_of_valid_settings(tmp_path: Path) -> None:
