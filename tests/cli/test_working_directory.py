@@ -19,6 +19,9 @@ FILE = """
 [datasets.clips]
 kind = "folder"
 root = "clips"
+[model]
+backbone = "tiny"
+weights = "shipped"
 """
 MODULES = {
     *sys.stdlib_module_names,

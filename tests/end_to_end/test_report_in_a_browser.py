@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from headless_chromium import Browser, chromium, find_chromium
@@ -76,22 +75,25 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(params=[(width, theme) for width in WIDTHS for theme in THEMES], ids=str)
-def shown(browser: Browser, page: Path, request: Any) -> Browser:
-    """The page, every part of it unfolded."""
-    width, theme = request.param
+@pytest.mark.parametrize(("width", "theme"), [(width, theme) for width in WIDTHS for theme in THEMES])
+def test_the_page_is_whole_legible_and_as_wide_as_the_screen(
+    browser: Browser, page: Path, width: int, theme: str
+) -> None:
     browser.open(page, width=width, theme=theme)
     browser.evaluate(OPEN_ALL)
-    return browser
+    nothing_is_complained_of_and_nothing_is_loaded(browser, page)
+    every_picture_is_there(browser)
+    all_text_is_legible(browser)
+    it_is_as_wide_as_the_screen(browser)
 
 
-def test_nothing_is_complained_of_and_nothing_is_loaded(shown: Browser, page: Path) -> None:
+def nothing_is_complained_of_and_nothing_is_loaded(shown: Browser, page: Path) -> None:
     assert shown.complaints() == []
     assert [url for url in shown.requests() if not url.startswith("data:")] == [page.as_uri()]
     assert shown.evaluate("document.title").startswith(NASTY[0])
 
 
-def test_every_picture_is_there(shown: Browser) -> None:
+def every_picture_is_there(shown: Browser) -> None:
     sizes = shown.evaluate("[...document.images].map((each) => [each.complete, each.naturalWidth])")
     assert len(sizes) == 2 * (5 + 3 * 4)
     assert all(complete and width > 500 for complete, width in sizes)
@@ -102,7 +104,7 @@ def test_every_picture_is_there(shown: Browser) -> None:
     assert all(width > 250 for width in charts)
 
 
-def test_all_text_is_legible(shown: Browser) -> None:
+def all_text_is_legible(shown: Browser) -> None:
     found = shown.evaluate(CONTRASTS)
     assert len(found) > 300
     faint = [each for each in found if each["contrast"] < 4.5]
@@ -111,7 +113,7 @@ def test_all_text_is_legible(shown: Browser) -> None:
     assert small == []
 
 
-def test_the_page_is_as_wide_as_the_screen(shown: Browser) -> None:
+def it_is_as_wide_as_the_screen(shown: Browser) -> None:
     assert shown.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     # What is wider scrolls in a box of its own, and is inside the screen.
     wide = shown.evaluate(
@@ -121,7 +123,8 @@ def test_the_page_is_as_wide_as_the_screen(shown: Browser) -> None:
     assert wide == []
 
 
-def long_ablation(folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def long_ablation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page whose ablation has cells of 250 characters, with and without spaces, and many columns."""
     many = document()
     columns = ["part", *(f"part {n}" for n in range(6))]
@@ -129,7 +132,7 @@ def long_ablation(folder: Path) -> Path:
         each["columns"] = columns
         each["rows"][0] |= {"name": "a row", "cells": ["a row", *["✓"] * 5, "word " * 50]}
         each["rows"][1] |= {"name": "w" * 250, "cells": ["w" * 250, *["×"] * 5, "x" * 250]}
-    path = folder / "long.html"
+    path = tmp_path_factory.mktemp("page") / "long.html"
     path.write_text(render(many, pictures(), read), encoding="utf-8")
     return path
 
@@ -146,8 +149,8 @@ def many_classes(folder: Path, count: int) -> Path:
     return path
 
 
-def test_a_phone_shows_each_rows_name_and_accuracy(browser: Browser, tmp_path: Path) -> None:
-    browser.open(long_ablation(tmp_path), width=390, theme="light")
+def test_a_phone_shows_each_rows_name_and_accuracy(browser: Browser, long_ablation: Path) -> None:
+    browser.open(long_ablation, width=390, theme="light")
     ends = browser.evaluate(
         "[...document.querySelector('.ablation').tBodies[0].rows].map((row) => "
         "[row.cells[0].textContent.slice(0, 5), row.cells[1].querySelector('.number').textContent, "
@@ -160,8 +163,8 @@ def test_a_phone_shows_each_rows_name_and_accuracy(browser: Browser, tmp_path: P
     assert all(right < 375 for _, _, right in ends)
 
 
-def test_a_long_cell_wraps(browser: Browser, tmp_path: Path) -> None:
-    browser.open(long_ablation(tmp_path), width=1440, theme="light")
+def test_a_long_cell_wraps(browser: Browser, long_ablation: Path) -> None:
+    browser.open(long_ablation, width=1440, theme="light")
     assert browser.evaluate("document.querySelector('.ablation').offsetWidth") < 1600
     widths = browser.evaluate(
         "[...document.querySelectorAll('.ablation .cell')].map((each) => each.scrollWidth)"
@@ -169,8 +172,8 @@ def test_a_long_cell_wraps(browser: Browser, tmp_path: Path) -> None:
     assert max(widths) < 300
 
 
-def test_what_scrolls_says_so(browser: Browser, tmp_path: Path) -> None:
-    browser.open(long_ablation(tmp_path), width=390, theme="dark")
+def test_what_scrolls_says_so(browser: Browser, long_ablation: Path) -> None:
+    browser.open(long_ablation, width=390, theme="dark")
     browser.evaluate(OPEN_ALL)
     settled = "new Promise((done) => requestAnimationFrame(() => setTimeout(done, 300)))"
     browser.evaluate(settled)
@@ -240,8 +243,10 @@ def test_a_link_to_what_is_folded_unfolds_it(browser: Browser, page: Path) -> No
 
 
 @pytest.mark.parametrize("classes", [5, 40])
-def test_it_prints_in_ink_on_white_unfolded(browser: Browser, tmp_path: Path, classes: int) -> None:
-    paper = long_ablation(tmp_path) if classes == 5 else many_classes(tmp_path, classes)
+def test_it_prints_in_ink_on_white_unfolded(
+    browser: Browser, long_ablation: Path, tmp_path: Path, classes: int
+) -> None:
+    paper = long_ablation if classes == 5 else many_classes(tmp_path, classes)
     # A4 less the margins that browsers leave.
     browser.open(paper, width=718, theme="dark")
     browser.call("Emulation.setEmulatedMedia", media="print")
