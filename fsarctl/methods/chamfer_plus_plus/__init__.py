@@ -1,0 +1,1 @@
+"""Chamfer++: ordered triples of frames under a learned projection, matched as sets."""
