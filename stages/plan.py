@@ -268,7 +268,9 @@ class Pipeline:
             root=self._settings.root,
             frames={
                 **{each: self._frames(self.base, each) for each in ("train", "val")},
-                "test": self._frames(self.novel, split),
+                "test": self._frames(
+                    self.novel, split, shortcut.RANDOM_FRAMES if name == "random-frames" else 1
+                ),
             },
             texts={
                 **{each: self._text(self.base, each) for each in ("train", "val")},
@@ -426,7 +428,10 @@ class Pipeline:
             compared=compared,
         )
 
-    def _frames(self, name: str, split: str) -> Unit:
+    def _frames(self, name: str, split: str, candidates: int = 1) -> Unit:
+        if self._trained_on(name, split):
+            candidates = self._config.extract.candidates
+
         def make() -> Unit:
             self.data.require_labels(name, split)
             return extract.unit(
@@ -435,14 +440,14 @@ class Pipeline:
                 self._videos(name, split),
                 self._config.extract,
                 self._config.extract.size or stored_side(self._config.model.backbone),
-                candidates=self._config.extract.candidates if self._trained_on(name, split) else 1,
+                candidates=candidates,
                 kind=self._settings.dataset(name).own_kind,
                 workers=self._options.workers,
                 strict=self._options.strict,
                 time_limit_s=self._options.time_limit_s,
             )
 
-        return self._once(f"extract {name}/{split}", make, name)
+        return self._once(f"extract {name}/{split} {candidates}", make, name)
 
     def _trained_on(self, name: str, split: str) -> bool:
         """Whether this split's clips are what the adapters are trained on."""

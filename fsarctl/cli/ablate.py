@@ -112,7 +112,7 @@ def _ablate(
             stage.plan(
                 name,
                 config,
-                chosen_rows(config, rows),
+                chosen_rows(config, rows, session.settings),
                 tuple(dict.fromkeys(shots)),
                 tuple(dict.fromkeys(seeds)) or config.seeds or (None,),
                 session.settings,

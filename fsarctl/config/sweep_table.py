@@ -16,7 +16,16 @@ __all__ = [
     "Shortcut",
 ]
 
-Shortcut = Literal["transposed", "transposed-scoring", "test-selection", "released"]
+Shortcut = Literal[
+    "transposed",
+    "transposed-scoring",
+    "test-selection",
+    "released",
+    "random-frames",
+    "shared-clips",
+    "shared-groups",
+    "double-speed",
+]
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,11 @@ class AblateConfig:
         (),
         "or the rows themselves: name, set (settings and values); optional: method (a strategy, and all that "
         "its name says), cells, against, paper",
+    )
+    of_method: bool = setting(
+        False,
+        "rows with a method are for projects of that method alone, and rows without one for projects of "
+        "another method than any of theirs",
     )
     every_method: bool = setting(
         False, "after the rows, one for each of fsarctl's methods, with its published settings"

@@ -89,13 +89,20 @@ def find_sweep(name: str, settings: Settings) -> AblateConfig:
     return known[name]
 
 
-def chosen_rows(sweep: AblateConfig, names: Sequence[str]) -> list[RowConfig]:
+def chosen_rows(sweep: AblateConfig, names: Sequence[str], settings: Settings) -> list[RowConfig]:
     """The rows of these names and what they are compared with; all of them without names.
+
+    Of a sweep of one method there are but the rows of the project's, as ``AblateConfig.of_method`` says.
 
     Raises:
         UsageError: there is no such row.
     """
-    rows = {row.name: row for row in sweep.expanded}
+    every = sweep.expanded
+    if sweep.of_method:
+        method = settings.config.model.method
+        own = [row for row in every if row.method and pinned(row)["model.method"] == method]
+        every = tuple(own or [row for row in every if not row.method])
+    rows = {row.name: row for row in every}
     for name in names:
         if name not in rows:
             raise UsageError(f"there is no row {name!r}", next_step=f"The rows: {'; '.join(rows)}.")

@@ -9,6 +9,7 @@ import torch
 
 from fsarctl.episodes.crops import random_candidates
 from fsarctl.episodes.loader import Batch, EpisodeLoader
+from fsarctl.episodes.shortcuts import RandomFrames
 from fsarctl.frames.frame_store import ClipRow, FrameStore, FrameWriter, write_rows
 from fsarctl.video.sampling import segment_centres
 
@@ -121,3 +122,19 @@ def test_the_middle_candidate_is_the_segment_s_middle(candidates: int, frames: i
 def test_a_short_clip_repeats_its_frames() -> None:
     assert segment_centres(2, 2 * 3) == (0, 0, 0, 1, 1, 1)
     assert segment_centres(4, 2 * 3) == (0, 1, 1, 2, 3, 3)
+
+
+def test_random_test_frames_are_of_their_segments_and_a_function_of_seed_and_clip(tmp_path: Path) -> None:
+    given = store(tmp_path / "store", 5)
+
+    def places(rows: list[int], seed: int = 0) -> np.ndarray:
+        tokens = {label: torch.zeros(3, 4) for label in given.classes}
+        shape = {"way": 3, "shot": 2, "query": 1, "side": S, "crop": "centre"}
+        made = RandomFrames(given, tokens, "test", seed=seed, **shape)  # type: ignore[arg-type]
+        return made.central_frames(rows)[..., 0, 0, 0].numpy()
+
+    drawn = places(list(range(CLASSES * CLIPS)))
+    assert (drawn // 5 == np.arange(T)).all(), "each of its own segment"
+    assert Counter((drawn % 5).ravel().tolist()).keys() == set(range(5)), "any frame of it"
+    assert (places([7, 2])[1] == drawn[2]).all()
+    assert (places([7, 2], seed=1) != drawn[[7, 2]]).any()

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from small_model import episode, small_backbone, small_model
 
 from fsarctl.episodes.loader import EpisodeLoader
-from fsarctl.episodes.shortcuts import InClassOrder, TransposedProduct
+from fsarctl.episodes.shortcuts import InClassOrder, SharedClips, TransposedProduct
 
 
 def test_the_transposed_product_gives_each_query_the_text_of_its_own_class() -> None:
@@ -43,3 +44,20 @@ def test_class_order_is_the_same_episode(make_store: Callable[..., Any]) -> None
         moved += one.targets.tolist() != [0, 1, 2]
     assert moved > 10
     assert (ordered.load(0).targets == torch.arange(3)).all()
+
+
+def test_queries_drawn_apart_may_be_support_clips_and_often_are(make_store: Callable[..., Any]) -> None:
+    store = make_store(4, 4)
+    tokens = {label: torch.zeros(3, 8, dtype=torch.long) for label in store.classes}
+    shape: Any = {"seed": 0, "way": 3, "shot": 2, "query": 2, "side": 16, "crop": "centre"}
+    honest, shared = (kind(store, tokens, "test", **shape) for kind in (EpisodeLoader, SharedClips))
+    among = 0
+    for number in range(100):
+        one, other = honest.episode(number), shared.episode(number)
+        assert (one.support == other.support).all()
+        assert (one.targets == other.targets).all()
+        assert not set(one.query.tolist()) & set(one.support.reshape(-1).tolist())
+        for query, target in zip(other.query.tolist(), other.targets.tolist(), strict=True):
+            assert query in store.rows_of(other.classes[target])
+            among += query in other.support[target]
+    assert among / 600 == pytest.approx(0.5, abs=0.08)  # 2 of 4 clips of a class

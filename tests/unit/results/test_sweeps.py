@@ -131,11 +131,13 @@ def test_names_that_are_not_there_are_refused_with_the_nearest(tmp_path: Path) -
     with pytest.raises(UsageError, match="did you mean table4"):
         find_sweep("tabel4", known)
     with pytest.raises(UsageError, match="no row 'x'"):
-        chosen_rows(find_sweep("table4", known), ["x"])
+        chosen_rows(find_sweep("table4", known), ["x"], known)
 
 
 def test_chosen_rows_bring_their_baselines(tmp_path: Path) -> None:
-    chosen = chosen_rows(find_sweep("fig10", settings(tmp_path)), ["OTAM, Task-Adapter++"])
+    chosen = chosen_rows(
+        find_sweep("fig10", settings(tmp_path)), ["OTAM, Task-Adapter++"], settings(tmp_path)
+    )
     assert [row.name for row in chosen] == ["OTAM, full fine-tuning", "OTAM, Task-Adapter++"]
 
 
