@@ -4,11 +4,12 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from fsarctl.artifacts.keys import file_sha256
@@ -39,20 +40,22 @@ class HashMemory:
         self._reporter = reporter
         self._rehash = rehash
 
-    def sha256(self, paths: Iterable[str]) -> dict[str, str]:
-        """The sha256 of the content of each path.
+    def sha256(
+        self, paths: Iterable[str], seen: Mapping[str, os.stat_result] = MappingProxyType({})
+    ) -> dict[str, str]:
+        """The sha256 of the content of each path; what is ``seen`` already is not looked at again.
 
         Raises:
             InputError: a path is missing, unreadable or not a file.
             IntegrityError: a file changed while it was being read.
         """
-        stats = {path: _stat(path) for path in paths}
+        stats = {path: seen.get(path) or _stat(path) for path in paths}
         now = time.time_ns()
         remembered = {} if self._rehash else self._recall(list(stats))
         found = {
             path: remembered[path][2]
-            for path, seen in stats.items()
-            if path in remembered and remembered[path][:2] == (seen.st_size, seen.st_mtime_ns)
+            for path, facts in stats.items()
+            if path in remembered and remembered[path][:2] == (facts.st_size, facts.st_mtime_ns)
         }
         unknown = [path for path in stats if path not in found]
         reporter = self._reporter if sum(stats[path].st_size for path in unknown) >= BAR_BYTES else SILENT

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import stat_result
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,10 +20,12 @@ class Files:
     """Files outside the store that a unit reads, by name; only their contents enter the key.
 
     ``paths`` maps a name that is stable across machines (``"train/juggling/03.mp4"``) to where the
-    file is today. The names enter the key, the paths do not.
+    file is today. The names enter the key, the paths do not. ``seen``: what the file system said of a path
+    when it was looked at just now, so that planning need not ask again; a build does, when it is done.
     """
 
     paths: Mapping[str, Path | str]
+    seen: Mapping[str, stat_result] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,23 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["why_unreadable"]
+__all__ = ["looked_at", "why_unreadable"]
 
 
 def why_unreadable(path: Path | str) -> str:
     """Why a video's file cannot even be opened: gone, no file, not permitted. "" if it can."""
+    return looked_at(path)[1]
+
+
+def looked_at(path: Path | str) -> tuple[os.stat_result | None, str]:
+    """What the file system says of a video's file, and ``why_unreadable``; one of the two is empty."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - asked of every clip on every run
+        seen = os.stat(path)  # noqa: PTH116 - asked of every clip on every run
     except OSError as error:
-        return f"it cannot be opened: {error.strerror}"
+        return None, f"it cannot be opened: {error.strerror}"
+    mode = seen.st_mode
     if stat.S_ISDIR(mode):
-        return "it is not a file but a directory"
+        return None, "it is not a file but a directory"
     if not stat.S_ISREG(mode):  # reading a FIFO would wait for ever
-        return f"it is not a file but a {'FIFO' if stat.S_ISFIFO(mode) else 'device or socket'}"
-    return "" if os.access(path, os.R_OK) else "it cannot be opened: Permission denied"
+        return None, f"it is not a file but a {'FIFO' if stat.S_ISFIFO(mode) else 'device or socket'}"
+    return (seen, "") if os.access(path, os.R_OK) else (None, "it cannot be opened: Permission denied")
