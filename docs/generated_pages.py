@@ -13,8 +13,10 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from fsarctl.cli.app import app
-from fsarctl.config.schema import KNOWN_PARTS
+from fsarctl.config.methods import method_names
+from fsarctl.config.schema import known_parts
 from fsarctl.config.sources import NAMED_TABLES, TABLES
+from fsarctl.methods.catalogue import describe
 
 HERE = Path(__file__).parent
 COPIES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
@@ -37,6 +39,13 @@ environment (`FSARCTL_TABLE_NAME`), else from the file, else it has its default:
 changes no result (workers, device, where the cache is) is a flag of a [command](commands.md).
 `fsarctl config schema` prints a JSON schema that editors read.
 """
+METHODS = """\
+# Method reference
+
+Made from the methods themselves; `fsarctl methods NAME` says the same, with every published setting.
+`--set model.method=NAME` chooses one, `--set model.options.OPTION=VALUE` sets an option of it. What is
+published for a benchmark holds where nothing else sets it, for that benchmark; *any* is for clips of one's own.
+"""
 SHARED_OPTIONS = ("--project", "--cache", "--set", "--debug")
 
 
@@ -52,6 +61,7 @@ def pages() -> dict[str, str]:
     return {
         "commands.md": "\n".join(commands()),
         "settings.md": "\n".join(settings()),
+        "method-reference.md": "\n".join(methods()),
         **{name: _copy(file) for file, name in COPIES.items()},
     }
 
@@ -115,6 +125,25 @@ def settings() -> Iterator[str]:
         yield ""
 
 
+def methods() -> Iterator[str]:
+    """Every method, its options, and what its settings are published for."""
+    yield METHODS
+    for name in method_names():
+        method = describe(name)
+        yield f"## {name}\n"
+        yield f"{_cell(_prose(method.about))}\n"
+        queries = "see each other" if method.queries_meet else "each alone"
+        yield f"{method.paper}. It reads text: {_cell(method.text)}. Queries: {queries}."
+        yield f"Settings: {', '.join(method.presets)}.\n"
+        if method.options:
+            yield "| option | values | default | meaning |\n|---|---|---|---|"
+            for each in method.options:
+                values = ", ".join(f"`{value}`" for value in each.allowed) or type(each.default).__name__
+                cells = (f"`{each.name}`", values, f"`{_plain(each.default)}`", each.meaning)
+                yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
+            yield ""
+
+
 def _leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     if not hasattr(command, "commands"):
         yield path, command
@@ -149,7 +178,7 @@ def _option(parameter: Any) -> tuple[str, str]:
 
 
 def _values(hint: Any, field: Field[Any]) -> str:
-    if known := KNOWN_PARTS.get(field.metadata.get("part", "")):
+    if known := known_parts().get(field.metadata.get("part", "")):
         return ", ".join(f"`{name}`" for name in known) + ", or your own"
     if get_origin(hint) is Literal:
         return ", ".join(f"`{_plain(value)}`" for value in get_args(hint))

@@ -8,11 +8,14 @@ from fsarctl.config.methods import method_names
 from fsarctl.config.model_table import MetricName
 from fsarctl.config.tables import Config
 
-__all__ = ["KNOWN_PARTS", "SCHEMA_FILE", "schema"]
+__all__ = ["SCHEMA_FILE", "known_parts", "schema"]
 
 SCHEMA_FILE = "fsarctl.schema.json"
-KNOWN_PARTS = {"methods": method_names(), "metrics": get_args(MetricName), "datasets": tuple(KIND_SETTINGS)}
-"""fsarctl's own parts by group; backbones are open_clip's, and too many to list."""
+
+
+def known_parts() -> dict[str, tuple[str, ...]]:
+    """fsarctl's own parts by group; backbones are open_clip's, and too many to list."""
+    return {"methods": method_names(), "metrics": get_args(MetricName), "datasets": tuple(KIND_SETTINGS)}
 
 
 def schema() -> dict[str, Any]:
@@ -30,7 +33,7 @@ def schema() -> dict[str, Any]:
             described = definition["properties"][each.name]
             if meaning := each.metadata.get("meaning"):
                 described["description"] = meaning
-            if known := KNOWN_PARTS.get(each.metadata.get("part", "")):
+            if known := known_parts().get(each.metadata.get("part", "")):
                 described["anyOf"] = [{"enum": list(known)}, {"type": "string"}]
                 described.pop("type", None)
     return {

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_type_hints
 
 from fsarctl.config.methods import TASK_ADAPTER, Preset, find_method, method_file, method_names
 from fsarctl.config.parts import GROUPS, installed_parts
-from fsarctl.config.schema import KNOWN_PARTS
+from fsarctl.config.schema import known_parts
 from fsarctl.config.setting import default_of
 from fsarctl.models.catalogue import known_backbones
 from fsarctl.models.strategies import STRATEGIES
@@ -34,7 +34,7 @@ SETTINGS = {
 
 def parts() -> list[Named]:
     """Every part, by kind; of one kind fsarctl's first."""
-    own = {**KNOWN_PARTS, "backbones": known_backbones()}
+    own = {**known_parts(), "backbones": known_backbones()}
     found = []
     for group, (kind, entry_points) in GROUPS.items():
         found += [Named(kind, name, SETTINGS[group], "fsarctl") for name in own[group]]

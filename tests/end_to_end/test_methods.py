@@ -1,13 +1,17 @@
 """Every method by its name: trained, evaluated, asked about clips, reported, and compared in one table."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from built import BuiltOnce, copied
 from typed import type_in
 
+from fsarctl.config import methods as known
 from fsarctl.config.methods import TASK_ADAPTER, method_names
+from fsarctl.results.sweeps import _shipped as shipped_sweeps
 
 FILE = """
 [datasets.shapes]
@@ -116,3 +120,86 @@ def test_a_wrong_option_is_refused_with_those_that_there_are(project: Path) -> N
     assert "smoothing" in refused("smothing=0.2")
     assert "smoothing is 0" in refused("smoothing=0.0")
     assert "model.options.smoothing" in refused("smoothing=soft")
+
+
+ADDED = '''
+"""Nearest mean colour, to be added by its own files alone."""
+
+from dataclasses import dataclass
+
+import torch
+
+from fsarctl.config.setting import setting
+from fsarctl.methods.frame_method import FrameMethod, FrameOptions
+from fsarctl.methods.protocol import Scores, by_class
+
+VERSION = 3
+
+
+@dataclass(frozen=True)
+class Options(FrameOptions):
+    backbone: str = setting("frozen", "frozen alone")
+    scale: float = setting(4.0, "of the scores")
+
+
+class Nearest(FrameMethod):
+    """The nearest class mean under a learned scale."""
+
+    Options = Options
+
+    def build(self):
+        self.scale = torch.nn.Parameter(torch.ones(()) * self.options.scale)
+
+    def score_features(self, support, query, text, *, way=None, query_mode="joint"):
+        means = by_class(support, way).mean(dim=(-3, -2))
+        return Scores(-self.scale * torch.cdist(query.mean(dim=-2), means))
+'''
+ITS_FILE = """
+title = "Nearest Mean, Added"
+target = "fsarctl_added.method:Nearest"
+paper = "nobody, nowhere"
+[presets.any]
+source = "here"
+train = { lr = 0.01, episodes = 2, val_episodes = 2, epochs = 1 }
+"""
+
+
+def test_a_method_is_added_by_its_own_files_alone(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CONTRIBUTING, Add a method: nothing else is told of it, and every command knows it."""
+    package = tmp_path / "site" / "fsarctl_added"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "method.py").write_text(ADDED)
+    monkeypatch.syspath_prepend(str(package.parent))
+    folder = tmp_path / "methods"
+    folder.mkdir()
+    for each in known.FOLDER.glob("*/method.toml"):
+        (folder / each.parent.name).symlink_to(each.parent)
+    (folder / "added_method_plus").mkdir()
+    (folder / "added_method_plus" / "method.toml").write_text(ITS_FILE)
+    monkeypatch.setattr(known, "FOLDER", folder)
+    with cleared():
+        copy = copied(project, tmp_path / "copy")
+        assert "added-method+" in type_in(copy, "fsarctl methods").stdout
+        assert "of the scores" in type_in(copy, "fsarctl methods added-method+").stdout
+        chosen = "--set model.method=added-method+ --set train.published=true"
+        assert "Nearest Mean, Added" in type_in(copy, f"fsarctl run --shots 1 {chosen}").stdout
+        planned = type_in(copy, "fsarctl ablate methods --shots 1 --seeds 0 --dry-run").stdout
+        assert "added-method+" in planned
+        wrong = type_in(copy, f"fsarctl eval --shots 1 {chosen} --set model.options.skale=1", expect=3).stderr
+        assert "scale" in wrong
+
+
+@contextmanager
+def cleared() -> Iterator[None]:
+    """What is remembered of the methods that there are is forgotten, before and after."""
+    remembered = (known.method_names, known.method_file, shipped_sweeps)
+    for each in remembered:
+        each.cache_clear()
+    try:
+        yield
+    finally:
+        for each in remembered:
+            each.cache_clear()
