@@ -17,6 +17,7 @@ from fsarctl.models import tiny_clip
 
 __all__ = [
     "IMAGENET",
+    "IMAGE_SIZE",
     "OF_IMAGENET",
     "TINY",
     "architecture",
@@ -33,13 +34,17 @@ __all__ = [
 
 TINY = "tiny"
 
+IMAGE_SIZE = 224
+"""Pixels of a side, where a configuration does not say."""
+RESNET_BLOCKS = ("BasicBlock", "Bottleneck")
+"""What torchvision makes ResNets of."""
 OF_IMAGENET = "-imagenet"
 """How the names end of backbones that torchvision calls otherwise the same."""
 
 IMAGENET: Mapping[str, dict[str, Any]] = {
     f"{name}{OF_IMAGENET}": {
         "embed_dim": 512 if block == "BasicBlock" else 2048,
-        "vision_cfg": {"block": block, "layers": layers, "image_size": 224},
+        "vision_cfg": {"block": block, "layers": layers, "image_size": IMAGE_SIZE},
     }
     for name, block, layers in (
         ("resnet18", "BasicBlock", [2, 2, 2, 2]),
@@ -137,6 +142,9 @@ def _beyond_plain(configuration: Mapping[str, Any]) -> list[str]:
     other = sorted(configuration.keys() - PLAIN_TOP)
     for table, plain in PLAIN.items():
         other += sorted(configuration.get(table, {}).keys() - plain)
+    block = configuration["vision_cfg"].get("block", RESNET_BLOCKS[0])
+    if block not in RESNET_BLOCKS:
+        other.append(f"block {block}")
     if ("text_cfg" in configuration) == ("block" in configuration["vision_cfg"]):
         other.append("without text_cfg" if "text_cfg" not in configuration else "text_cfg")
     return other
@@ -156,7 +164,7 @@ def own_backbone(backbone: str, known: Iterable[str] = ()) -> Part | None:
 
 def image_side(backbone: str) -> int:
     """Side of the square that ``backbone`` reads, pixels."""
-    size = architecture(backbone)["vision_cfg"].get("image_size", 224)
+    size = architecture(backbone)["vision_cfg"].get("image_size", IMAGE_SIZE)
     return int(size if isinstance(size, int) else size[0])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 from torchvision.models import get_model_weights, resnet
 
-from fsarctl.models.catalogue import OF_IMAGENET
+from fsarctl.models.catalogue import IMAGE_SIZE, OF_IMAGENET
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "image_only", "published_weights"]
 
@@ -23,7 +23,7 @@ def image_only(configuration: Mapping[str, Any]) -> nn.Module:
     described = configuration["vision_cfg"]
     tower = resnet.ResNet(getattr(resnet, described["block"]), described["layers"])
     # What open_clip's towers say of themselves.
-    tower.image_size, tower.output_dim = described["image_size"], tower.fc.in_features
+    tower.image_size, tower.output_dim = described.get("image_size", IMAGE_SIZE), tower.fc.in_features
     tower.fc = nn.Identity()
     return nn.ModuleDict({"visual": tower})
 

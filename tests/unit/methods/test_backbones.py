@@ -178,6 +178,20 @@ def test_beside_a_method_of_ones_own_the_frozen_model_is_the_same() -> None:
     assert not model.reads_text
 
 
+OWN_RESNET = {"vision_cfg": {"block": "BasicBlock", "layers": [1, 1, 1, 1]}}
+WRONG_RESNET = {"vision_cfg": {"block": "Basic", "layers": [1, 1, 1, 1]}}
+
+
+def test_a_resnet_of_ones_own() -> None:
+    own = replace(FROZEN_RESNET, backbone=f"{__name__}:OWN_RESNET")
+    require_backbone(own)
+    model = build_model(own, Path(), frames=4, adapters=False, seed=0, device=CPU)
+    assert not model.reads_text
+    assert (model.backbone.image_size, model.backbone.embed_dim) == (224, 512)
+    with pytest.raises(ConfigError, match=r"nor a plain ResNet \(block Basic\)"):
+        require_backbone(replace(own, backbone=f"{__name__}:WRONG_RESNET"))
+
+
 @pytest.mark.parametrize("configuration", [CLIP_RESNET, RESNET])
 def test_statistics_are_weights(configuration: dict) -> None:
     frozen, trained = FrameMeans(small(configuration)), TrainedFrameMeans(small(configuration))
