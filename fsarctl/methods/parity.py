@@ -26,13 +26,13 @@ def method_of(path: Path, arrays: Arrays) -> ModuleType:
     Raises:
         InputError: they are of none.
     """
-    found = [each for each in _modules() if arrays.keys() >= each.KEYS]
+    found = {len(keys): each for each in _modules() for keys in _keys_of(each) if arrays.keys() >= keys}
     if not found:
         raise InputError(
             f"{path} holds the vectors of no method that is known here: {', '.join(sorted(arrays)[:6])}, ...",
             next_step="`fsarctl methods` lists the methods; those with vectors have a parity.py.",
         )
-    return max(found, key=lambda each: len(each.KEYS))
+    return found[max(found)]
 
 
 def differences(path: Path) -> list[Difference]:
@@ -59,6 +59,12 @@ def differences(path: Path) -> list[Difference]:
             next_step="Compare them with the files in tests/golden.",
         ) from error
     return found
+
+
+def _keys_of(module: ModuleType) -> tuple[frozenset[str], ...]:
+    """The keys that only the method's files have; where there are several kinds of files, those of each."""
+    keys: frozenset[str] | tuple[frozenset[str], ...] = module.KEYS
+    return keys if isinstance(keys, tuple) else (keys,)
 
 
 def _modules() -> list[ModuleType]:

@@ -10,12 +10,13 @@ __all__ = ["Adapter", "start"]
 
 
 class Adapter(nn.Module):
-    """A(x) = W2·GELU(W1·x), hidden width a quarter of ``width``, biases on (Fig. 4c).
+    """A(x) = W2·GELU(W1·x), biases on (Fig. 4c).
 
     Shapes: (..., width) -> (..., width), float32.
 
     Args:
         width: of the transformer block that it adapts.
+        hidden: of the bottleneck; a quarter of ``width`` by default.
         skip: A(x) = x + W2·GELU(W1·x) instead. Only the S-MSA adapter has it: it sits in the path of the
             frozen attention itself, which a zero output would delete.
         zero: W2 and its bias start at zero, so that the adapter starts as nothing; else as any linear layer.
@@ -23,12 +24,19 @@ class Adapter(nn.Module):
     """
 
     def __init__(
-        self, width: int, *, skip: bool = False, zero: bool = True, generator: torch.Generator | None = None
+        self,
+        width: int,
+        *,
+        hidden: int | None = None,
+        skip: bool = False,
+        zero: bool = True,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.skip = skip
-        self.down = nn.Linear(width, width // 4, dtype=torch.float32)
-        self.up = nn.Linear(width // 4, width, dtype=torch.float32)
+        hidden = hidden or width // 4
+        self.down = nn.Linear(width, hidden, dtype=torch.float32)
+        self.up = nn.Linear(hidden, width, dtype=torch.float32)
         start(self.down, generator)
         if zero:
             nn.init.zeros_(self.up.weight)

@@ -11,7 +11,7 @@ from fsarctl.models.attention import attend, frozen_block
 from fsarctl.models.precision import computing
 from fsarctl.models.strategies import STRATEGIES, VISUAL_STEPS
 
-__all__ = ["VisualBranch", "embed_frames"]
+__all__ = ["BlockAdapters", "VisualBranch", "embed_frames"]
 
 
 class VisualBranch(nn.Module):
@@ -149,13 +149,14 @@ class VisualBranch(nn.Module):
         return features
 
 
-def embed_frames(vit: Any, frames: Tensor) -> Tensor:
-    """What goes into ``ln_pre``: the patches, after the class token, each at its place.
+def embed_frames(vit: Any, frames: Tensor, class_token: Tensor | None = None) -> Tensor:
+    """What goes into ``ln_pre``: the patches, after the class token (or another), each at its place.
 
     Shapes: (..., 3, H, W) -> (..., N+1, width).
     """
     x = vit.conv1(frames.reshape(-1, *frames.shape[-3:])).flatten(2).transpose(1, 2)  # (frames, N, width)
-    classes = vit.class_embedding.expand(x.shape[0], 1, -1)
+    token = vit.class_embedding if class_token is None else class_token
+    classes = token.expand(x.shape[0], 1, -1)
     x = torch.cat([classes, x], dim=1) + vit.positional_embedding  # (frames, N+1, width)
     embedded: Tensor = x.view(*frames.shape[:-3], *x.shape[1:])
     return embedded
@@ -169,6 +170,16 @@ class BlockAdapters(nn.Module):
     """The adapters of one block, and the block with them (Eq. 6-9); attention and LN1 are reused.
 
     An attention whose adapter is missing is left out; S-MSA, which is the block's own, is then plain.
+
+    Args:
+        width: of the block.
+        kinds: which adapters.
+        steps: the order of the attentions.
+        zero_task: see :class:`VisualBranch`.
+        generator: of the adapters' random start.
+        hidden: of the adapters; a quarter of the width by default.
+        two_temporal: another adapter before T-MSA, as AIM has for motion.
+        joint_scale: the joint adapter's output is multiplied by this.
     """
 
     def __init__(
@@ -177,14 +188,21 @@ class BlockAdapters(nn.Module):
         kinds: Collection[str],
         steps: tuple[str, ...],
         *,
-        zero_task: bool,
-        generator: torch.Generator | None,
+        zero_task: bool = True,
+        generator: torch.Generator | None = None,
+        hidden: int | None = None,
+        two_temporal: bool = False,
+        joint_scale: float = 1.0,
     ) -> None:
         super().__init__()
 
         def adapter(kind: str, *, skip: bool = False, zero: bool = True) -> Adapter | None:
-            return Adapter(width, skip=skip, zero=zero, generator=generator) if kind in kinds else None
+            if kind not in kinds:
+                return None
+            return Adapter(width, hidden=hidden, skip=skip, zero=zero, generator=generator)
 
+        self.before_temporal = adapter("temporal", skip=True) if two_temporal else None
+        self.joint_scale = joint_scale
         self.temporal = adapter("temporal")
         self.spatial = adapter("spatial", skip=True)
         self.task = adapter("task", zero=zero_task)
@@ -217,7 +235,7 @@ class BlockAdapters(nn.Module):
         y = block.ln_2(x)
         change: Tensor = block.mlp(y)
         if self.joint is not None:
-            change = change + self.joint(y)
+            change = change + self.joint_scale * self.joint(y)
         return x + change
 
     def _attentions(self, steps: Collection[str], block: Any, x: Tensor, *, class_only: bool) -> Tensor:
@@ -225,7 +243,10 @@ class BlockAdapters(nn.Module):
             if step == "spatial":
                 x = self._spatial(block, x, class_only=class_only)
             else:
-                attended = attend(block.attn, block.ln_1(x).movedim(AXES[step], -2))
+                y = block.ln_1(x)
+                if step == "temporal" and self.before_temporal is not None:
+                    y = self.before_temporal(y)
+                attended = attend(block.attn, y.movedim(AXES[step], -2))
                 x = x + self.get_submodule(step)(attended).movedim(-2, AXES[step])
         return x
 
