@@ -11,6 +11,7 @@ from fsarctl.config.setting import require, setting
 
 __all__ = [
     "AdapterKind",
+    "AdapterStart",
     "AlignmentKind",
     "FORMULATION_CROPS",
     "FORMULATION_OPTIONS",
@@ -19,7 +20,12 @@ __all__ = [
     "ONLY_WITH",
     "OrderPosition",
     "Position",
+    "Precision",
+    "RandomCrop",
+    "Residual",
     "SHARED_SETTINGS",
+    "ScoreKind",
+    "SegmentReading",
     "Strategy",
     "SubActionUse",
     "TaskPosition",
@@ -38,6 +44,12 @@ MetricName = Literal[
     "protonet", "protonet_frames", "protonet_means", "protonet_sequence", "bi_mhm", "otam", "trx"
 ]
 TrxShots = Literal["prototypes", "pooled"]
+ScoreKind = Literal["both", "video", "text"]
+Precision = Literal["float32", "bf16"]
+Residual = Literal["query", "key"]
+SegmentReading = Literal["cosine_of_mean", "mean_of_cosines"]
+AdapterStart = Literal["zero", "default"]
+RandomCrop = Literal["clip", "frame"]
 
 SHARED_SETTINGS = (
     *("method", "options", "backbone", "weights", "precision"),
@@ -45,7 +57,7 @@ SHARED_SETTINGS = (
 )
 """The settings of [model] that every method has, and those whose defaults follow the dataset."""
 
-FORMULATION_CROPS: Mapping[str, Literal["clip", "frame"]] = {"paper": "clip", "released": "frame"}
+FORMULATION_CROPS: Mapping[str, RandomCrop] = {"paper": "clip", "released": "frame"}
 """Formulation -> how it draws training crops, where [model] crop leaves it open."""
 
 ONLY_WITH: Mapping[str, tuple[str, str, Any]] = {
@@ -137,33 +149,33 @@ class ModelConfig:
     trx_shots: TrxShots = setting(
         "prototypes", "trx: a query meets class prototypes (Eq. 11), or the tuples of all shots, pooled"
     )
-    score: Literal["both", "video", "text"] = setting(
+    score: ScoreKind = setting(
         "both",
         "the video score, the video-text score, or their product (Eq. 18); both is the video score where the "
         "backbone is frozen and has no text encoder",
     )
     logit_scale: float = setting(64.0, "the score is multiplied by this before the cross-entropy")
-    precision: Literal["float32", "bf16"] = setting(
+    precision: Precision = setting(
         "float32",
         "float32: the same numbers on every device, but for their last digits; bf16: the encoders multiply "
         "in bfloat16, many times faster on a GPU. What is trained, scores and loss are float32 either way",
     )
-    alignment_residual: Literal["", "query", "key"] = setting(
+    alignment_residual: Literal["", Residual] = setting(
         "", "Eq. 15 adds the frame that asks or the one that answers; empty: as the formulation"
     )
     alignment_norm: Literal["", True, False] = setting(
         "", "a LayerNorm on the alignment attention's output; empty: as the formulation"
     )
-    segments: Literal["", "cosine_of_mean", "mean_of_cosines"] = setting(
+    segments: Literal["", SegmentReading] = setting(
         "", "Eq. 16-17: cosine of a segment's mean, or mean of its cosines; empty: as the formulation"
     )
     temporal_embedding: Literal["", True, False] = setting(
         "", "a learned offset for each frame before ln_pre; empty: as the formulation"
     )
-    task_adapter_start: Literal["", "zero", "default"] = setting(
+    task_adapter_start: Literal["", AdapterStart] = setting(
         "", "W2 of the Task adapter starts at zero or like any layer; empty: as the formulation"
     )
-    crop: Literal["", "clip", "frame"] = setting(
+    crop: Literal["", RandomCrop] = setting(
         "", "training crops are drawn once for a clip or for each frame; empty: as the formulation"
     )
 

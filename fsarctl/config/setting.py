@@ -1,12 +1,13 @@
 """What a setting is: its default, its meaning, and whether it enters keys; and checks that tables share."""
 
 from dataclasses import MISSING, Field, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from fsarctl.errors import ConfigError
 
 __all__ = [
     "SPLITS",
+    "Resize",
     "check_episode_shape",
     "check_seed",
     "check_shots",
@@ -17,6 +18,8 @@ __all__ = [
 ]
 
 SPLITS = ("train", "val", "test")
+Resize = Literal["squash", "aspect"]
+"""How a frame becomes a square: read by what decodes in processes of its own, which load no tables."""
 
 
 def setting(default: Any, meaning: str, *, part: str = "", later: bool = False) -> Any:

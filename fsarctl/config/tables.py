@@ -12,7 +12,7 @@ from typing import Literal
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.model_table import ModelConfig
-from fsarctl.config.setting import require, setting
+from fsarctl.config.setting import Resize, require, setting
 from fsarctl.config.sweep_table import AblateConfig
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
 
@@ -59,7 +59,7 @@ class ExtractConfig:
         "Odd: the middle one is the segment's middle, which alone is kept, and seen, elsewhere",
     )
     size: int = setting(0, "side of the stored square, pixels; 0 means 1.15 times what the backbone reads")
-    resize: Literal["squash", "aspect"] = setting(
+    resize: Resize = setting(
         "squash", "squash: the whole picture, its sides scaled alike or not; aspect: its middle square"
     )
 

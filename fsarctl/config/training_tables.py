@@ -8,8 +8,11 @@ from fsarctl.config.setting import check_episode_shape, check_seed, keyed, requi
 
 __all__ = [
     "EvalConfig",
+    "QueryMode",
     "TrainConfig",
 ]
+
+QueryMode = Literal["joint", "independent"]
 
 ELSEWHERE = ("dataset", "shots", "episode_shot", "published")
 """Settings of [train] that are in a key in another form."""
@@ -143,7 +146,7 @@ class EvalConfig:
     shots: tuple[int, ...] = setting((1, 3, 5), "K: one row of the table each; --shots replaces it")
     way: int = setting(5, "C: classes in an episode")
     query: int = setting(1, "query videos per class; in joint mode another number makes another task")
-    query_mode: Literal["joint", "independent"] = setting(
+    query_mode: QueryMode = setting(
         "joint", "joint: queries of an episode see each other, as in the paper; independent: each alone"
     )
     episodes: int = setting(10000, "episodes per shot")

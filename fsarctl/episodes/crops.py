@@ -1,12 +1,16 @@
 """What training draws anew for each episode: a frame's square, and which frame stands for a segment."""
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
+from fsarctl.config.model_table import RandomCrop
 from fsarctl.episodes.sampler import random_words
 
-__all__ = ["centre_offsets", "crop_frames", "random_candidates", "random_flips", "random_offsets"]
+__all__ = ["Crop", "centre_offsets", "crop_frames", "random_candidates", "random_flips", "random_offsets"]
 
+Crop = Literal["centre", RandomCrop]
 Frames = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
 

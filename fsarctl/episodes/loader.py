@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fsarctl.episodes.crops import (
+    Crop,
     centre_offsets,
     crop_frames,
     random_candidates,
@@ -75,7 +76,7 @@ class EpisodeLoader:
     shot: int
     query: int
     side: int
-    crop: Literal["clip", "frame", "centre"]
+    crop: Crop
     crops: int = 0
     flip: bool = False
     groups: npt.NDArray[np.int64] | None = None

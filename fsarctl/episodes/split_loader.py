@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ from fsarctl.config.training_tables import EvalConfig, TrainConfig
 from fsarctl.datasets.class_sets import ClassSets
 from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.datasets.group_sizes import group_sizes
+from fsarctl.episodes.crops import Crop
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.methods.build import tokens_of
@@ -29,7 +29,7 @@ def load_episodes(
     dataset: str,
     split: str,
     shot: int,
-    crop: Literal["clip", "frame", "centre"],
+    crop: Crop,
     groups: Mapping[str, str] | None = None,
     kind: type[EpisodeLoader] | None = None,
 ) -> EpisodeLoader:

@@ -12,7 +12,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from fsarctl.config.model_table import RandomCrop
+from fsarctl.config.training_tables import QueryMode
 from fsarctl.errors import InputError
 from fsarctl.models.backbone import Backbone
 from fsarctl.progress import first_of
 from fsarctl.text.corpus import PromptUse
 
 __all__ = ["BaseClasses", "FewShotMethod", "Lesson", "QueryMode", "Scores", "by_class"]
-
-QueryMode = Literal["joint", "independent"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class FewShotMethod(nn.Module, ABC):
     sub_actions: PromptUse = "none"
     """Which prompts are made of a class, see :func:`fsarctl.text.corpus.prompts_of`: a use of its
     sub-actions, or templates that its label is put into, such as ``("a photo of {}",)``."""
-    crop: Literal["clip", "frame"] = "clip"
+    crop: RandomCrop = "clip"
     """Whether training's random crops are drawn once for a clip, or for each frame."""
     reads_text: bool = False
     """Whether :meth:`text_features` has a part in the scores."""

@@ -1,13 +1,12 @@
 """Order-aware alignment of query videos with sub-actions: Eq. 15-17 (section 3.6)."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.config.model_table import AlignmentKind
+from fsarctl.config.model_table import AlignmentKind, Residual, SegmentReading
 from fsarctl.models.adapters import start
 from fsarctl.models.segments import SUB_ACTIONS, segments
 from fsarctl.models.strategies import chosen
@@ -16,14 +15,11 @@ __all__ = [
     "SUB_ACTIONS",
     "Alignment",
     "ConvAlignment",
-    "SegmentReading",
     "alignment_of",
     "segment_weights",
     "stage_scores",
     "text_scores",
 ]
-
-SegmentReading = Literal["cosine_of_mean", "mean_of_cosines"]
 
 
 class Alignment(nn.Module):
@@ -38,9 +34,7 @@ class Alignment(nn.Module):
         norm: a LayerNorm on the attention's output, before the residual.
     """
 
-    def __init__(
-        self, embed: int, *, residual: Literal["query", "key"] = "query", norm: bool = False
-    ) -> None:
+    def __init__(self, embed: int, *, residual: Residual = "query", norm: bool = False) -> None:
         super().__init__()
         self.residual = residual
         self.norm = nn.LayerNorm(embed) if norm else nn.Identity()
@@ -81,7 +75,7 @@ def alignment_of(
     embed: int,
     *,
     layers: int = 1,
-    residual: Literal["query", "key"] = "query",
+    residual: Residual = "query",
     norm: bool = False,
     generator: torch.Generator | None = None,
 ) -> nn.Module:

@@ -1,15 +1,14 @@
 """The number format of the network's products; what is trained, summed and compared is float32 always."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import get_args
 
 import torch
 
+from fsarctl.config.model_table import Precision
 from fsarctl.errors import ConfigError
 
 __all__ = ["Precision", "computing"]
-
-Precision = Literal["float32", "bf16"]
 
 
 def computing(precision: str, device: torch.device) -> AbstractContextManager[object]:
@@ -26,5 +25,6 @@ def computing(precision: str, device: torch.device) -> AbstractContextManager[ob
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)
     raise ConfigError(
-        f"precision is {precision!r}; it must be float32 or bf16", next_step="Set model.precision."
+        f"precision is {precision!r}; it must be {' or '.join(get_args(Precision))}",
+        next_step="Set model.precision.",
     )

@@ -5,13 +5,14 @@ take it whatever a stream says, so that frames are the same as theirs.
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import av
 import numpy as np
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
+from fsarctl.config.setting import Resize
 from fsarctl.video.survey import UnreadableVideoError
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 Picture: TypeAlias = NDArray[np.uint8]
-Resize: TypeAlias = Literal["squash", "aspect"]
 
 MATRIX_NUMBERS = 9
 

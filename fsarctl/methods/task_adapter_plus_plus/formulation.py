@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Literal, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
-from fsarctl.config.model_table import FORMULATION_CROPS
+from fsarctl.config.model_table import (
+    FORMULATION_CROPS,
+    AdapterStart,
+    RandomCrop,
+    Residual,
+    SegmentReading,
+)
 from fsarctl.errors import ConfigError
 from fsarctl.errors.nearest import did_you_mean
-from fsarctl.models.alignment import SegmentReading
 
 __all__ = ["PRESETS", "Formulation", "formulation_of"]
 
@@ -20,7 +25,7 @@ class Formulation:
     text score is no option: scores are (queries, classes) everywhere.
     """
 
-    alignment_residual: Literal["query", "key"]
+    alignment_residual: Residual
     """Eq. 15 adds the frame that asks, i-1 ("query"), or the one that answers, i ("key")."""
     segments: SegmentReading
     """Eq. 16-17: the cosine of a segment's mean, or the mean of its frames' cosines."""
@@ -28,11 +33,11 @@ class Formulation:
     """The video score (section 3.4), a name that :func:`fsarctl.models.metrics.metric_of` knows."""
     temporal_embedding: bool
     """A learned offset for each frame, zero at the start, added before ``ln_pre``."""
-    task_adapter_start: Literal["zero", "default"]
+    task_adapter_start: AdapterStart
     """W2 of the Task-MSA adapter: zero, so that step 0 equals frozen CLIP, or as any linear layer."""
     alignment_norm: bool
     """A learned LayerNorm on the alignment attention's output (the released code: on SSv2-Full only)."""
-    crop: Literal["clip", "frame"]
+    crop: RandomCrop
     """Random crops in training are drawn once for a clip or anew for each frame; for whoever crops."""
 
     def __post_init__(self) -> None:

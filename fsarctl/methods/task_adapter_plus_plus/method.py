@@ -3,12 +3,12 @@
 from collections.abc import Hashable, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from typing import Literal, cast
+from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from fsarctl.config.model_table import SubActionUse
+from fsarctl.config.model_table import ScoreKind, SubActionUse, TrxShots
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, by_class
 from fsarctl.methods.task_adapter_plus_plus.formulation import formulation_of
@@ -33,8 +33,6 @@ from fsarctl.models.strategies import (
 from fsarctl.models.visual import VisualBranch
 
 __all__ = ["ScoreKind", "TaskAdapterPlusPlus"]
-
-ScoreKind = Literal["both", "video", "text"]
 
 
 class TaskAdapterPlusPlus(FewShotMethod):
@@ -92,7 +90,7 @@ class TaskAdapterPlusPlus(FewShotMethod):
         frames: int = 8,
         formulation: str = "paper",
         score: ScoreKind = "both",
-        trx_shots: Literal["prototypes", "pooled"] = "prototypes",
+        trx_shots: TrxShots = "prototypes",
         logit_scale: float = 64.0,
         precision: Precision = "float32",
         generator: torch.Generator | None = None,
@@ -108,10 +106,7 @@ class TaskAdapterPlusPlus(FewShotMethod):
         if strategy == "full":
             # Training moves these weights, and whoever else shares the backbone must not see it.
             backbone = replace(backbone, clip=deepcopy(backbone.clip).requires_grad_(True))
-        if score not in ("both", "video", "text"):
-            raise ConfigError(
-                f"score is {score!r}; it must be both, video or text", next_step="Set model.score."
-            )
+        chosen("score", score, dict.fromkeys(get_args(ScoreKind)))
         if score != "video":
             backbone.require_text()
         if strategy != FROZEN and not backbone.is_vit:

@@ -49,7 +49,7 @@ def test_the_temporal_embedding_starts_at_zero_and_learns():
         ("segments", "mean", "cosine_of_mean, mean_of_cosines"),
         ("temporal_embedding", 1, "true, false"),
         ("formulation", "papers", "paper, released"),
-        ("score", "product", "both, video or text"),
+        ("score", "product", "both, video, text"),
         ("visual_layers", 4, "has 3 blocks"),
         ("text_layers", -1, "has 3 blocks"),
         ("frames", 1, "2 or more"),
