@@ -19,7 +19,13 @@ from fsarctl.execution.schedule import Goal, Scheduler
 from fsarctl.results.evaluated import Evaluated, require_columns
 from fsarctl.results.footnotes import Footnotes
 from fsarctl.results.published import WAY
-from fsarctl.results.sweeps import benchmark_of, is_own, needed_overrides, published_number
+from fsarctl.results.sweeps import (
+    benchmark_of,
+    is_own,
+    needed_overrides,
+    published_number,
+    shared_overrides,
+)
 from fsarctl.stages.plan import Pipeline
 
 __all__ = ["STAGE", "VERSION", "Run", "Sweep", "document", "load_table", "make", "plan", "tabulate", "unit"]
@@ -31,19 +37,24 @@ TABLE = "table.json"
 
 @dataclass(frozen=True)
 class Run:
-    """One row at one shot with one seed (None: the file's); ``unit`` is its result."""
+    """One row at one shot with one seed (None: the file's); ``unit`` is its result.
+
+    ``dataset`` is its column, where the sweep's columns are datasets.
+    """
 
     sweep: str
     row: str
     shot: int
     seed: int | None
     unit: Unit
+    dataset: str = ""
 
     @property
     def name(self) -> str:
         """What it is called within its sweep."""
         seed = "" if self.seed is None else f", seed {self.seed}"
-        return f"{self.row}, {self.shot}-shot{seed}"
+        dataset = f"{self.dataset}, " if self.dataset else ""
+        return f"{self.row}, {dataset}{self.shot}-shot{seed}"
 
     @property
     def title(self) -> str:
@@ -61,7 +72,8 @@ class Run:
 class Sweep:
     """A sweep that is ready to run.
 
-    ``left_out`` says of a row why this project cannot have it, e.g. more layers than the backbone has.
+    ``benchmarks``: dataset that is a column -> its name in published tables; "" where none is. ``left_out``
+    says of a row why this project cannot have it, e.g. more layers than the backbone has.
     """
 
     name: str
@@ -69,9 +81,14 @@ class Sweep:
     rows: tuple[RowConfig, ...]
     shots: tuple[int, ...]
     seeds: tuple[int | None, ...]
-    benchmark: str
+    benchmarks: Mapping[str, str]
     runs: tuple[Run, ...]
     left_out: Mapping[str, str]
+
+    @property
+    def benchmark(self) -> str:
+        """What the table is of."""
+        return ", ".join(self.benchmarks.values())
 
     @property
     def evaluated(self) -> dict[str, Evaluated]:
@@ -112,15 +129,21 @@ def plan(
     """
     require_columns(name, config.columns, [row.cells for row in config.rows])
     runs: list[Run] = []
-    shots, without = (shots, {}) if shots else _possible(config, pipeline(settings, ()))
+    columns = {dataset: _shared(name, config, dataset, settings) for dataset in config.datasets or [""]}
+    first = next(iter(columns.values()))
+    shots, without = (shots, {}) if shots else _possible(config, pipeline(*first))
     left_out: dict[str, str] = {}
     for row in rows:
-        changed = [(seed, *_changed(name, row, seed, settings)) for seed in seeds]
+        changed = [
+            (dataset, seed, *_changed(name, row, seed, *shared))
+            for dataset, shared in columns.items()
+            for seed in seeds
+        ]
         try:
             runs += [
-                _run(name, row, shot, seed, pipeline(its, overrides))
+                _run(name, row, shot, seed, pipeline(its, overrides), dataset)
                 for shot in shots
-                for seed, its, overrides in changed
+                for dataset, seed, its, overrides in changed
             ]
         except (ConfigError, InputError) as error:
             left_out[row.name] = error.message
@@ -128,10 +151,13 @@ def plan(
                 raise type(error)(
                     f"sweep {name!r}, row {row.name!r}: {error.message}", next_step=error.next_step
                 ) from None
-    benchmark = benchmark_of(settings, pipeline(settings, ()).novel)
+    benchmarks = {
+        dataset: benchmark_of(its, pipeline(its, overrides).novel)
+        for dataset, (its, overrides) in columns.items()
+    }
     kept = tuple(row for row in rows if row.name not in left_out)
     left_out |= without
-    return Sweep(name, config, kept, tuple(shots), tuple(seeds), benchmark, tuple(runs), left_out)
+    return Sweep(name, config, kept, tuple(shots), tuple(seeds), benchmarks, tuple(runs), left_out)
 
 
 def unit(sweep: Sweep, flags: Sequence[Option], failed: Mapping[str, str]) -> Unit:
@@ -147,13 +173,14 @@ def unit(sweep: Sweep, flags: Sequence[Option], failed: Mapping[str, str]) -> Un
         "source": sweep.config.source,
         "columns": list(sweep.config.columns),
         "rows": [
-            {**vars(row), "against": sweep.config.reference(row), "cells": list(row.cells)}
+            {**_said(row), "against": sweep.config.reference(row), "cells": list(row.cells)}
             | {"evaluated": dict(sweep.evaluated[row.name].settings)}
             for row in sweep.rows
         ],
         "shots": list(sweep.shots),
         "seeds": list(sweep.seeds),
         "left_out": dict(sweep.left_out),
+        **({"datasets": list(sweep.config.datasets)} if sweep.config.datasets else {}),
         **({"failed": dict(failed)} if failed else {}),
     }
 
@@ -194,20 +221,22 @@ def document(sweep: Sweep, folders: Mapping[str, Path], failed: Mapping[str, str
     from fsarctl.results.result import Result, load_result
     from fsarctl.results.sweeps import table_rows
 
-    outcomes: dict[tuple[str, int], list[Result]] = {}
+    outcomes: dict[str, dict[tuple[str, int], list[Result]]] = {each: {} for each in sweep.benchmarks}
     for run in sweep.runs:
         if run.name in folders:
-            outcomes.setdefault((run.row, run.shot), []).append(load_result(folders[run.name]))
-    first = next(iter(outcomes.values()))[0].record if outcomes else {}
+            result = load_result(folders[run.name])
+            outcomes[run.dataset].setdefault((run.row, run.shot), []).append(result)
+    found = [result for some in outcomes.values() for results in some.values() for result in results]
+    first = found[0].record if found else {}
     columns = _columns(sweep)
     footnotes = Footnotes()
+    numbers = [
+        table_rows(sweep.config, sweep.rows, sweep.shots, outcomes[dataset], benchmark)
+        for dataset, benchmark in sweep.benchmarks.items()
+    ]
     rows = [
-        _described(sweep, row, columns, numbers, footnotes)
-        for row, numbers in zip(
-            sweep.rows,
-            table_rows(sweep.config, sweep.rows, sweep.shots, outcomes, sweep.benchmark),
-            strict=True,
-        )
+        _described(sweep, row, columns, _on_all(sweep, its), footnotes)
+        for row, its in zip(sweep.rows, zip(*numbers, strict=True), strict=True)
     ]
     return {
         "schema": "fsarctl.ablate/1",
@@ -216,6 +245,7 @@ def document(sweep: Sweep, folders: Mapping[str, Path], failed: Mapping[str, str
         "source": sweep.config.source,
         "benchmark": sweep.benchmark,
         "columns": columns,
+        **({"datasets": list(sweep.config.datasets)} if sweep.config.datasets else {}),
         "shots": list(sweep.shots),
         "seeds": list(sweep.seeds),
         **{name: first.get(name) for name in ("way", "query", "query_mode", "episodes", "split")},
@@ -225,6 +255,18 @@ def document(sweep: Sweep, folders: Mapping[str, Path], failed: Mapping[str, str
         "left_out": dict(sweep.left_out),
         **({"failed": dict(failed)} if failed else {}),
     }
+
+
+def _on_all(sweep: Sweep, numbers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """A row's numbers on one dataset after the other."""
+    named = [{"dataset": dataset} if dataset else {} for dataset in sweep.benchmarks]
+    results = [{**each, **name} for its, name in zip(numbers, named, strict=True) for each in its["results"]]
+    return {**numbers[0], "results": results}
+
+
+def _said(row: RowConfig) -> dict[str, Any]:
+    """The row as its table's key has it: without what came later, where it has none."""
+    return {name: value for name, value in vars(row).items() if name != "oracle" or value}
 
 
 def _columns(sweep: Sweep) -> list[str]:
@@ -247,7 +289,7 @@ def _described(
     )
     results = []
     for each in numbers["results"]:
-        beside = published_number(sweep.config, row, each["shot"], sweep.benchmark)
+        beside = published_number(sweep.config, row, each["shot"], sweep.benchmarks[each.get("dataset", "")])
         if beside is None or evaluated.way != WAY:
             results.append({**each, "paper": None, "paper_mark": ""})
         else:
@@ -293,8 +335,26 @@ def _possible(config: AblateConfig, units: Pipeline) -> tuple[list[int], dict[st
     return (list(config.shots), {}) if alone else (possible, without)
 
 
-def _changed(sweep: str, row: RowConfig, seed: int | None, settings: Settings) -> tuple[Settings, list[str]]:
-    """The settings of a row, and the overrides that make them.
+def _shared(name: str, config: AblateConfig, dataset: str, settings: Settings) -> tuple[Settings, list[str]]:
+    """The settings of all rows on one of the sweep's datasets, and the overrides that make them.
+
+    Raises:
+        ConfigError: they are not valid; the sweep is named.
+    """
+    overrides = shared_overrides(config, dataset, settings)
+    try:
+        changed = settings.changed(overrides)
+        if dataset:
+            changed.dataset(dataset)
+    except ConfigError as error:
+        raise ConfigError(f"sweep {name!r}: {error.message}", next_step=error.next_step) from None
+    return changed, overrides
+
+
+def _changed(
+    sweep: str, row: RowConfig, seed: int | None, settings: Settings, shared: Sequence[str]
+) -> tuple[Settings, list[str]]:
+    """The settings of a row, and the overrides that make them; ``shared`` are those of ``settings``.
 
     Raises:
         ConfigError: they are not valid; sweep and row are named.
@@ -307,7 +367,7 @@ def _changed(sweep: str, row: RowConfig, seed: int | None, settings: Settings) -
         )
     overrides = [*needed_overrides(row, settings), *seeds]
     try:
-        return settings.changed(overrides), overrides
+        return settings.changed(overrides), [*shared, *overrides]
     except ConfigError as error:
         raise ConfigError(
             f"sweep {sweep!r}, row {row.name!r}: {error.message}", next_step=error.next_step
@@ -321,8 +381,12 @@ def _alone(unit: Unit) -> Command:
     return unit.command
 
 
-def _run(sweep: str, row: RowConfig, shot: int, seed: int | None, units: Pipeline) -> Run:
+def _run(sweep: str, row: RowConfig, shot: int, seed: int | None, units: Pipeline, dataset: str = "") -> Run:
+    options = (Option("", (sweep,)), Option("--rows", (row.name,)))
     if row.shortcut:
-        options = (Option("", (sweep,)), Option("--rows", (row.name,)))
-        return Run(sweep, row.name, shot, seed, units.shortcut(row.shortcut, shot, options))
-    return Run(sweep, row.name, shot, seed, units.result(shot))
+        unit = units.shortcut(row.shortcut, shot, options)
+    elif row.oracle:
+        unit = units.oracle(row.oracle, shot, options)
+    else:
+        unit = units.result(shot)
+    return Run(sweep, row.name, shot, seed, unit, dataset)

@@ -15,7 +15,7 @@ from fsarctl.artifacts import Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.setting import SPLITS
 from fsarctl.config.sources import Settings
-from fsarctl.config.sweep_table import Shortcut
+from fsarctl.config.sweep_table import Ability, Shortcut
 from fsarctl.config.tables import Config
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.project import ProjectData
@@ -26,7 +26,7 @@ from fsarctl.methods.weights import check_weights, look_for_weights
 from fsarctl.models.catalogue import stored_side
 from fsarctl.models.strategies import FROZEN, title_of
 from fsarctl.progress import Reporter
-from fsarctl.stages import describe, evaluate, extract, render, shortcut, train
+from fsarctl.stages import describe, evaluate, extract, oracle, render, shortcut, train
 from fsarctl.stages.describe import Plan
 from fsarctl.stages.extract import Videos
 from fsarctl.text.caption_limit import CaptionLimit
@@ -283,6 +283,25 @@ class Pipeline:
             },
             command=Command("ablate", (*options, Option("--shots", (str(shot),), several=True))),
             machine=self._options.machine,
+        )
+        return self._with_options(unit)
+
+    def oracle(self, ability: Ability, shot: int, options: Sequence[Option]) -> Unit:
+        """What an oracle, which reads what was rendered, makes of a probe; ``options`` as above.
+
+        Raises:
+            ConfigError: the novel classes are not a probe's.
+        """
+        self.data.require_evaluation([shot])
+        split = self._config.eval.split
+        unit = oracle.unit(
+            ability,
+            self.novel,
+            self._settings.dataset(self.novel),
+            shot,
+            self._config.eval,
+            frames=self._frames(self.novel, split),
+            command=Command("ablate", (*options, Option("--shots", (str(shot),), several=True))),
         )
         return self._with_options(unit)
 

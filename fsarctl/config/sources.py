@@ -228,7 +228,8 @@ def _with_preset(settings: Settings, shot: int | None = None) -> Settings:
         trained = settings.dataset(settings.only_dataset("train"))
     except ConfigError:  # a command that trains will say so
         return settings
-    benchmark = trained.name or trained.kind
+    # Probes are rendered like shapes, for the same tiny CLIP.
+    benchmark = "shapes" if trained.kind == "probe" else trained.name or trained.kind
     preset = method_file(method).preset(benchmark) if method in method_names() else None
     if preset is None:
         return settings

@@ -11,11 +11,13 @@ from fsarctl.config.model_table import Strategy
 from fsarctl.config.setting import check_shots, require, setting
 
 __all__ = [
+    "Ability",
     "AblateConfig",
     "RowConfig",
     "Shortcut",
 ]
 
+Ability = Literal["order", "task", "stages", "motion"]
 Shortcut = Literal[
     "transposed",
     "transposed-scoring",
@@ -30,7 +32,7 @@ Shortcut = Literal[
 
 @dataclass(frozen=True)
 class RowConfig:
-    """One row of a sweep: settings that replace the file's, or a shortcut to be measured.
+    """One row of a sweep: settings that replace the file's, or a shortcut or an oracle to be measured.
 
     ``method`` pins all of [model] that the name of a strategy or method says
     (``fsarctl/results/methods.toml``), a method's published settings among it; ``set`` stands above it.
@@ -44,6 +46,7 @@ class RowConfig:
     cells: tuple[str, ...] = ()
     against: str = ""
     shortcut: Literal["", Shortcut] = ""
+    oracle: Literal["", Ability] = ""
     paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
@@ -61,13 +64,21 @@ class AblateConfig:
         "what stands before the accuracy: a setting (model.metric) or a heading of the paper's tables "
         "(method, order), both read from what was evaluated; or a heading of your own, with the rows' cells",
     )
+    datasets: Mapping[str, Mapping[str, Any]] = setting(
+        {},
+        "datasets that are columns of the table: name = the settings of [datasets.NAME], or name = {} for "
+        "the project's own; each row is trained and evaluated on each",
+    )
+    set: Mapping[str, Any] = setting(
+        {}, "settings of every row, instead of the file's; a row's own and --set stand above them"
+    )
     values: Mapping[str, tuple[Any, ...]] = setting(
         {}, 'settings and their values, e.g. "model.metric" = ["otam", "trx"]: every combination is a row'
     )
     rows: tuple[RowConfig, ...] = setting(
         (),
         "or the rows themselves: name, set (settings and values); optional: method (a strategy, and all that "
-        "its name says), cells, against, paper",
+        "its name says), cells, against, paper, oracle (on a probe: order, task, stages or motion)",
     )
     of_method: bool = setting(
         False,
@@ -118,6 +129,11 @@ class AblateConfig:
         require(
             len(set(self.seeds)) == len(self.seeds) and all(seed >= 0 for seed in self.seeds),
             f"seeds is {list(self.seeds)}; each must be 0 or more, and there once",
+        )
+        given = ("train.dataset", "eval.dataset")
+        require(
+            not self.datasets or not any(key in row.set for row in self.expanded for key in given),
+            "a row has no dataset of its own where datasets are columns",
         )
         check_shots(self.shots)
 

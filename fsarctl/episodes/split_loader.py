@@ -17,7 +17,7 @@ from fsarctl.methods.build import tokens_of
 from fsarctl.methods.protocol import FewShotMethod
 from fsarctl.text.corpus import load_descriptions
 
-__all__ = ["load_episodes"]
+__all__ = ["load_episodes", "numbered_groups"]
 
 
 def load_episodes(
@@ -44,7 +44,7 @@ def load_episodes(
     store = FrameStore(frames)
     size = EpisodeSize("train" if isinstance(table, TrainConfig) else "eval", table.way, shot, table.query)
     rules = ClassSets.read(frames)
-    sizes, numbers = _groups(store, rules.groups if rules else groups)
+    sizes, numbers = numbered_groups(store, rules.groups if rules else groups)
     sets = rules.sets if rules else None
     counts = {label: len(store.rows_of(label)) for label in store.classes}
     size.check(counts, f"{dataset}/{split}", sizes, sets)
@@ -65,7 +65,7 @@ def load_episodes(
     )
 
 
-def _groups(
+def numbered_groups(
     store: FrameStore, groups: Mapping[str, str] | None
 ) -> tuple[dict[str, list[int]] | None, npt.NDArray[np.int64] | None]:
     """How many clips with frames each group of a class has, and the group's number of each row."""

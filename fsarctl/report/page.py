@@ -17,7 +17,7 @@ from fsarctl.report import figures
 from fsarctl.report.frame_strips import CELL, GAP, MEDIA_TYPE
 from fsarctl.results.footnotes import Footnotes
 from fsarctl.results.interval_text import ends, interval_words, legend, over_classes
-from fsarctl.results.sweep_table import caption, cells, label, remarks
+from fsarctl.results.sweep_table import caption, cells, headings, label, remarks
 from fsarctl.text.corpus import STAGES
 
 __all__ = ["render"]
@@ -262,8 +262,8 @@ def _table(document: Mapping[str, Any], benchmark: str) -> dict[str, Any]:
     """
     heading, *body = cells(document)
     words = len(document["columns"]) or 1
-    # The columns of accuracies are called after their shots; each gets a bar.
-    shots = [heading.index(f"{shot}-shot", words) for shot in document["shots"]]
+    # Each column of accuracies gets a bar.
+    shots = [heading.index(name, words) for name in headings(document)]
     rows = document["rows"]
     # A single word that repeats the name says nothing.
     said = range(words) if any(list(row["cells"]) not in ([], [label(row)]) for row in rows) else range(0)

@@ -42,6 +42,9 @@ class Evaluated:
     @classmethod
     def of(cls, config: Mapping[str, Any], training: Mapping[str, Any]) -> "Evaluated":
         """Of an evaluation's (or a shortcut's) key, and of its training's ({} where nothing was trained)."""
+        if "oracle" in config:
+            model = {**vars(ModelConfig()), "method": f"oracle of {config['oracle']}"}
+            return cls(model, config["way"], {f"eval.{name}": value for name, value in config.items()})
         model = {**vars(ModelConfig()), **{name: _plain(value) for name, value in config["model"].items()}}
         # A shortcut always trains; an evaluation says whether there were adapters.
         if not config.get("adapted", "shortcut" in config):

@@ -5,28 +5,34 @@ from typing import Any
 
 from fsarctl.results.interval_text import legend, with_interval
 
-__all__ = ["caption", "cells", "label", "published_cells", "remarks"]
+__all__ = ["caption", "cells", "headings", "label", "published_cells", "remarks"]
 
 
 def cells(document: Mapping[str, Any]) -> list[list[str]]:
-    """Heading and rows: the row's own cells, then for each shot accuracy, difference and the paper's."""
+    """Heading and rows: the row's own cells, then for each shot accuracy, difference and the paper's.
+
+    Where datasets are columns there is no room for differences: a star says which are significant.
+    """
     rows = document["rows"]
-    numbers = [[row["results"][number] for row in rows] for number in range(len(document["shots"]))]
+    named = headings(document)
+    numbers = [[row["results"][number] for row in rows] for number in range(len(named))]
     heading = list(document["columns"]) or [""]
     lines = [list(row["cells"]) or [label(row), *[""] * (len(heading) - 1)] for row in rows]
     if len({each["trainable_parameters"] for each in numbers[0]} - {None}) > 1:
         heading.append("trained")
         for line, each in zip(lines, numbers[0], strict=True):
             line.append(_millions(each["trainable_parameters"]))
-    for shot, column in zip(document["shots"], numbers, strict=True):
-        heading.append(f"{shot}-shot")
-        differs = any(each["difference"] is not None for each in column)
+    several = bool(document.get("datasets"))
+    for name, column in zip(named, numbers, strict=True):
+        heading.append(name)
+        differs = not several and any(each["difference"] is not None for each in column)
         papers = any(each["paper"] is not None for each in column)
-        seeds = any(each["difference_half_width_over_seeds"] is not None for each in column)
+        seeds = differs and any(each["difference_half_width_over_seeds"] is not None for each in column)
         heading += ["difference"] * differs + ["over seeds"] * seeds + ["paper"] * papers
         for line, each in zip(lines, column, strict=True):
             accuracy = each["accuracy"]
-            line.append("failed" if accuracy is None else with_interval(f"{100 * accuracy:.1f}", each))
+            told = "failed" if accuracy is None else with_interval(f"{100 * accuracy:.1f}", each)
+            line.append(told + "*" * (several and bool(each["significant"])))
             if differs:
                 line.append(_difference(each))
             if seeds:
@@ -35,6 +41,14 @@ def cells(document: Mapping[str, Any]) -> list[list[str]]:
             if papers:
                 line.append(_marked(each["paper"], each.get("paper_mark", "")))
     return [heading, *lines]
+
+
+def headings(document: Mapping[str, Any]) -> list[str]:
+    """What the columns of accuracies are called: after their shots, or after their datasets."""
+    shots, datasets = document["shots"], document.get("datasets", [])
+    if len(shots) == 1 and datasets:
+        return list(datasets)
+    return [f"{dataset} {shot}-shot".strip() for dataset in datasets or [""] for shot in shots]
 
 
 def published_cells(document: Mapping[str, Any], heading: Sequence[str]) -> list[list[str]]:
@@ -92,10 +106,16 @@ def remarks(document: Mapping[str, Any]) -> list[str]:
     differing = [
         each for row in document["rows"] for each in row["results"] if each["difference"] is not None
     ]
+    if document.get("datasets") and remarks:
+        chances = {each["chance"] for row in document["rows"] for each in row["results"]} - {None}
+        remarks.append(f"chance: {' or '.join(f'{100 * each:.1f}' for each in sorted(chances))}")
     if differing:
         whom = f"{next(iter(against))!r}" if len(against) == 1 else "each row's baseline"
-        over = legend(differing, "difference_")
-        remarks.append(f"difference: paired, from {whom}; {over}; * p < 0.05 over clips")
+        if document.get("datasets"):
+            remarks.append(f"* differs from {whom}: paired, p < 0.05 over clips")
+        else:
+            over = legend(differing, "difference_")
+            remarks.append(f"difference: paired, from {whom}; {over}; * p < 0.05 over clips")
     if seeds > 1 and remarks:
         remarks[-1] += ", and 0 outside the 95 % interval over seeds (other trainings) too"
         remarks.append("single seeds: " + "; ".join(_single_seeds(document)))

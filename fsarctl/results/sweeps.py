@@ -20,7 +20,7 @@ from fsarctl.config.model_table import (
     ModelConfig,
 )
 from fsarctl.config.setting import default_of
-from fsarctl.config.sources import Settings, table_of
+from fsarctl.config.sources import FLAG, Settings, table_of
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import UsageError
 from fsarctl.errors.nearest import did_you_mean
@@ -49,6 +49,7 @@ __all__ = [
     "overruled",
     "pinned",
     "published_number",
+    "shared_overrides",
     "sweeps",
     "table_rows",
 ]
@@ -139,6 +140,16 @@ def overrides_of(row: RowConfig) -> list[str]:
 def needed_overrides(row: RowConfig, settings: Settings) -> list[str]:
     """Those of them that change anything in ``settings``, for short commands and one key for equal models."""
     return _arguments({key: value for key, value in pinned(row).items() if not _holds(settings, key, value)})
+
+
+def shared_overrides(sweep: AblateConfig, dataset: str, settings: Settings) -> list[str]:
+    """What all rows of a sweep set on one of its datasets ("" where it has none); --set stands above that."""
+    flags = {key for key, origin in settings.origins.items() if origin.startswith(FLAG)}
+    chosen = dict(sweep.set)
+    if dataset:
+        chosen |= {f"datasets.{dataset}.{key}": value for key, value in sweep.datasets[dataset].items()}
+        chosen |= {f"{table}.dataset": dataset for table in ("train", "eval")}
+    return _arguments({key: value for key, value in chosen.items() if key not in flags})
 
 
 @cache

@@ -150,6 +150,10 @@ PROJECTS = {
 }  # fmt: skip
 
 
+OTHERS = {"methods", "probes"}
+"""Sweeps that are not of the paper."""
+
+
 @cache
 def base(folder: Path) -> Settings:
     (folder / "fsarctl.toml").write_text(FILE)
@@ -161,7 +165,7 @@ def shipped() -> dict[str, Any]:
     return {
         name: replace(each, rows=tuple(row for row in each.rows if row.method))
         for name, each in every_sweep().items()
-        if name != "methods"
+        if name not in OTHERS
     }
 
 

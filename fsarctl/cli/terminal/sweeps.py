@@ -126,7 +126,7 @@ def _print_csv(document: Mapping[str, Any]) -> None:
             writer.writerow(
                 [
                     document["name"],
-                    document["benchmark"],
+                    each.get("dataset") or document["benchmark"],
                     *cells,
                     label(row),
                     each["shot"],

@@ -30,7 +30,7 @@ def rows_of_the_paper() -> dict[str, dict[str, Any]]:
     """The [model] settings of the rows that ship, each once, with one layer wherever there are several."""
     rows: dict[str, dict[str, Any]] = {}
     for name, sweep in sweeps(Settings(Path(), Config(), {}, {})).items():
-        for row in sweep.expanded if name not in ("protocol", "methods") else ():
+        for row in sweep.expanded if name not in ("protocol", "methods", "probes") else ():
             model = {
                 key.removeprefix("model."): 1 if key.endswith("_layers") and "align" not in key else value
                 for key, value in row.set.items()

@@ -37,14 +37,14 @@ def settings(folder: Path, more: str = "") -> Settings:
 def test_every_table_and_figure_that_varies_something_ships(tmp_path: Path) -> None:
     known = sweeps(settings(tmp_path))
     tables = {f"table{number}" for number in range(3, 10)}
-    assert known.keys() == {*tables, "fig8", "fig9", "fig10", "protocol", "shots", "methods"}
+    assert known.keys() == {*tables, "fig8", "fig9", "fig10", "protocol", "shots", "methods", "probes"}
 
 
 def test_every_row_that_ships_is_made_of_valid_settings(tmp_path: Path) -> None:
     base = settings(tmp_path)
     for name, sweep in sweeps(base).items():
-        rows = [(overrides_of(row), row.shortcut) for row in sweep.expanded]
-        assert all(base.changed(overrides) for overrides, _ in rows)
+        rows = [(overrides_of(row), row.shortcut, row.oracle) for row in sweep.expanded]
+        assert all(base.changed(overrides) for overrides, *_ in rows)
         assert all(rows.count(row) == 1 for row in rows), name
 
 
