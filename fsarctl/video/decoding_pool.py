@@ -6,16 +6,11 @@ light: no zarr, no torch.
 """
 
 import ctypes
-import importlib
-import multiprocessing
-import os
 import shutil
 import signal
-import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from multiprocessing.sharedctypes import RawArray
@@ -24,26 +19,22 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
 
 from fsarctl.errors import FsarctlError
 from fsarctl.video.decoder import DecodedClip
 from fsarctl.video.survey import UnreadableVideoError
-from fsarctl.video.worker_process import leave_with_parent, starting
+from fsarctl.video.worker_process import worker_pool
 
 __all__ = ["Decode", "Failure", "decode_all"]
 
 Decode: TypeAlias = Callable[[Path, int, int], DecodedClip]
 """(path, frames, size) -> clip; a function that another process can import."""
 
-SILENCE = "fsarctl.video.silence"
 WAITING = 16
 WAITING_BYTES = 2**28
 """Decoded clips that may wait for a slower one before them, and how much memory they may take beyond one for
 each worker."""
-
-LONGEST_FOLDER_OF_A_SOCKET = 103 - len("/pymp-12345678/listener-12345678")
-"""Bytes: the fork server's socket lies among temporary files, and its address has at most 103 (on macOS)."""
 
 NO_FRAMES = np.empty(0, np.uint8)
 """Stands for frames that are in the shared memory."""
@@ -82,7 +73,7 @@ def decode_all(
     under_way: deque[tuple[int, int, Any]] = deque()
     # A place is free again when its answer was used, and answers are used in the order of the tasks.
     queue = ((number % ahead, *task) for number, task in zip(count(), tasks, strict=False))
-    with _pool(workers, memory) as pool:
+    with worker_pool(workers, _share, memory) as pool:
         while True:
             try:
                 for place, row, path in islice(queue, ahead - len(under_way)):
@@ -135,63 +126,13 @@ def _exit_name(code: int) -> str:
         return f"exit code {code}"
 
 
-@contextmanager
-def _pool(workers: int, memory: "ctypes.Array[ctypes.c_ubyte]") -> Iterator[ProcessPool]:
-    # Never fork: this process has threads (zarr's), and a fork copies their locks as they stand.
-    # A fork server starts a worker in milliseconds, with the decoders already imported.
-    if sys.platform == "win32":
-        context = multiprocessing.get_context("spawn")
-    else:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([SILENCE, __name__])
-        _start_fork_server()
-    pool = ProcessPool(max_workers=workers, initializer=_start_worker, initargs=(memory,), context=context)
-    try:
-        yield pool
-        pool.close()  # type: ignore[no-untyped-call]
-    except BaseException:
-        pool.stop()  # type: ignore[no-untyped-call]
-        raise
-    finally:
-        pool.join()
-
-
-def _start_fork_server() -> None:
-    """Ctrl-C is for the main process, which then stops the workers: the server and they inherit the mask."""
-    from multiprocessing import resource_tracker
-    from multiprocessing.forkserver import ensure_running
-
-    with starting(), _short_temporary_folder():
-        resource_tracker.ensure_running()  # first, since it ends with SIGINT unblocked
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _short_temporary_folder() -> Iterator[None]:
-    before = tempfile.tempdir
-    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER_OF_A_SOCKET and sys.platform != "win32":
-        tempfile.tempdir = "/tmp"
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
-
-
 _shared = NO_FRAMES
 """In a worker: the memory for frames, which the main process reads."""
 
 
-def _start_worker(memory: "ctypes.Array[ctypes.c_ubyte]") -> None:
-    """Quiet, killable at once even within native code, and gone when the main process is."""
+def _share(memory: "ctypes.Array[ctypes.c_ubyte]") -> None:
     global _shared
     _shared = np.ctypeslib.as_array(memory)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    importlib.import_module(SILENCE)
-    leave_with_parent()
 
 
 def _work(decode: Decode, path: Path, frames: int, size: int, place: int) -> DecodedClip | Failure:

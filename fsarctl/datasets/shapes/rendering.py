@@ -9,11 +9,9 @@ Clip number i of a class is a pure function of (seed, label, i).
 
 import hashlib
 import json
-import multiprocessing
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ from pathlib import Path
 import av
 import numpy as np
 from numpy.typing import NDArray
+from pebble import ProcessExpired
 
 from fsarctl.artifacts.atomic_write import replacing, write_whole
 from fsarctl.datasets.shapes.classes import CLASSES, ShapeClass
@@ -28,7 +27,7 @@ from fsarctl.datasets.shapes.drawing import BACKDROPS, COLOURS, KINDS, Backdrop,
 from fsarctl.datasets.shapes.motion import Pose
 from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
-from fsarctl.video.worker_process import start_worker, starting
+from fsarctl.video.worker_process import worker_pool
 
 __all__ = [
     "CLASSES",
@@ -212,24 +211,16 @@ def _run(
     if workers <= 1 or len(batches) <= 1:
         yield from map(partial(_write_clips, drawn=drawn, seed=seed), batches)
         return
-    with starting():  # the pool starts its processes as it is given work
-        # Spawned, not forked: the caller may hold threads (torch) that a fork would leave in pieces.
-        pool = ProcessPoolExecutor(
-            min(workers, len(batches)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=start_worker,
-        )
-        submitted = [pool.submit(_write_clips, batch, drawn, seed) for batch in batches]
     try:
-        for done in as_completed(submitted):
-            yield done.result()
-    except BrokenProcessPool as error:
+        with worker_pool(min(workers, len(batches))) as pool:
+            given = [pool.schedule(_write_clips, args=(batch, drawn, seed)) for batch in batches]
+            for done in as_completed(given):
+                yield done.result()
+    except ProcessExpired as error:
         raise FsarctlError(
             "a process that renders videos was killed",
             next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _write_clips(
