@@ -44,7 +44,7 @@ METHODS = """\
 
 Made from the methods themselves; `fsarctl methods NAME` says the same, with every published setting.
 `--set model.method=NAME` chooses one, `--set model.options.OPTION=VALUE` sets an option of it. What is
-published for a benchmark holds where nothing else sets it, for that benchmark; *any* is for clips of one's own.
+published for a benchmark holds for it where nothing else sets it; *any* is for clips of one's own.
 """
 SHARED_OPTIONS = ("--project", "--cache", "--set", "--debug")
 

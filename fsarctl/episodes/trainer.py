@@ -175,8 +175,12 @@ def _prepare(
     labels = tuple(base.rows)
     classes = BaseClasses(labels, torch.stack([base.tokens[label] for label in labels]).to(device))
     generator = torch.Generator().manual_seed(config.seed)
-    model.prepare(classes, generator)
-    extra = BaseLoss(model, classes, config, generator) if config.base_head or config.base_text else None
+    extra = None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # of PyTorch's own initialisation
+        model.prepare(classes, generator)
+        if config.base_head or config.base_text:
+            extra = BaseLoss(model, classes, config, generator)
     model.train()
     return classes, extra
 
@@ -202,13 +206,14 @@ class _Teacher:
         model, batch = self._model, self._base.load(0)
         clip = model.normalise(batch.query[0].to(self._device))
         clips = len(batch.query) + len(batch.support) * model.needs_support
-        with _drawing(model, self._seed, 0, self._device):
-            need = measure(model, clip, clips, moments)
+        need = measure(model, clip, clips, moments)
         free = free_memory(self._device)
         at_once = need.clips_at_once(free)
-        if not at_once:
-            return
         sizes = f"{need.whole / GIB:.1f} GiB for {clips} clips at once, and {free / GIB:.1f} GiB are free"
+        if not at_once:
+            if need.whole > GIB:
+                reporter.note(f"{title}: needs about {sizes}")
+            return
         if model.clips_meet:
             reporter.note(f"{title}: needs about {sizes}; the batch normalisation needs them together")
             return

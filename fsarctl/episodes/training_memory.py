@@ -5,7 +5,7 @@ fit, they are computed in parts whose inside is computed again when its gradient
 sums, so this changes no more of a result than another device does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import psutil
@@ -52,14 +52,17 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def saved_bytes(compute: Callable[[], object]) -> int:
-    """What autograd keeps of ``compute`` for its backward pass, bytes; each piece of memory once."""
+def saved_bytes(compute: Callable[[], object], there: Iterable[Tensor] = ()) -> int:
+    """What autograd keeps of ``compute`` for its backward pass, bytes; each piece of memory once.
+
+    ``there``: what is in memory anyway, such as weights.
+    """
     kept: dict[int, int] = {}
+    known = {each.untyped_storage().data_ptr() for each in there}
 
     def pack(tensor: Tensor) -> Tensor:
-        # A weight is there anyway.
-        if not (tensor.is_leaf and tensor.requires_grad):
-            storage = tensor.untyped_storage()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
@@ -77,7 +80,13 @@ def measure(model: FewShotMethod, clip: Tensor, clips: int, moments: int) -> Nee
         moments: how many numbers the optimiser remembers of each parameter.
     """
     trained = sum(each.numel() * each.element_size() for each in model.trainable_parameters())
-    return Need(clips, saved_bytes(lambda: model.video(clip[None])), trained * (1 + moments))
+    mode = model.training
+    model.eval()  # what is only looked at must not move running statistics
+    try:
+        kept = saved_bytes(lambda: model.video(clip[None]), [*model.parameters(), clip])
+    finally:
+        model.train(mode)
+    return Need(clips, kept, trained * (1 + moments))
 
 
 def videos_in_parts(model: FewShotMethod, frames: Tensor, at_once: int) -> Tensor:
