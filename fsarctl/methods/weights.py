@@ -8,7 +8,7 @@ from fsarctl.config.paths import located
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import TINY
-from fsarctl.models.sharded import shards_of
+from fsarctl.models.weights.sharded import shards_of
 
 __all__ = ["check_weights", "look_for_weights", "require_weights_here", "weight_files"]
 
@@ -45,7 +45,7 @@ def weight_files(model: ModelConfig, root: Path) -> dict[str, Path]:
         shards = {f"weights/{each.name}": each for each in shards_of(path) if each != path}
         return {"weights": path, **shards}
     if "/" in model.weights or "." in model.weights:
-        from fsarctl.models.hub import offer
+        from fsarctl.models.weights.hub import offer
 
         what = "that is a folder" if path.is_dir() else "there is no such file"
         raise InputError(
@@ -75,7 +75,7 @@ def check_weights(model: ModelConfig, root: Path) -> tuple[str, ...]:
 def require_weights_here(model: ModelConfig, root: Path) -> tuple[str, ...]:
     """Like ``check_weights``, but nothing is fetched: a hub tag must be on this machine."""
     if not weight_files(model, root) and model.weights != "random":
-        from fsarctl.models.hub import require_here
+        from fsarctl.models.weights.hub import require_here
 
         require_here(model.backbone, model.weights, root)
     return check_weights(model, root)

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from fsarctl.config.paths import located
 from fsarctl.errors import InputError
-from fsarctl.models import hub, tiny_clip
-from fsarctl.models.activation import OPENAI_SIZES, require_activation, settle_activation, twin
+from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import (
     TINY,
     architecture,
@@ -25,8 +24,10 @@ from fsarctl.models.catalogue import (
     without_text_encoder,
 )
 from fsarctl.models.imagenet import IMAGENET_MEAN, IMAGENET_STD, image_only
-from fsarctl.models.layouts import arrange
-from fsarctl.models.weight_file import read_weights, require_finite
+from fsarctl.models.weights import hub
+from fsarctl.models.weights.activation import OPENAI_SIZES, require_activation, settle_activation, twin
+from fsarctl.models.weights.layouts import arrange
+from fsarctl.models.weights.weight_file import read_weights, require_finite
 
 __all__ = ["Backbone", "Tokenizer", "Weights", "build_backbone", "fitting", "load_backbone", "load_weights"]
 

@@ -11,8 +11,8 @@ from built import copied
 from safetensors.torch import load_file, save_file
 from typed import type_in
 
-from fsarctl.models.released import ReleasedState, to_released
 from fsarctl.models.tiny_clip import WEIGHTS
+from fsarctl.models.weights.released import ReleasedState, to_released
 
 FILE = """
 [datasets.shapes]

@@ -12,7 +12,8 @@ from built import BuiltOnce, copied
 from safetensors.torch import load_file, save_file
 from typed import type_in
 
-from fsarctl.models import activation, hub, tiny_clip
+from fsarctl.models import tiny_clip
+from fsarctl.models.weights import activation, hub
 
 FILE = """
 [datasets.shapes]

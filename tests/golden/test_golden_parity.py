@@ -10,7 +10,7 @@ import torch
 
 from fsarctl.errors import InputError
 from fsarctl.methods import parity
-from fsarctl.models.released import from_released, to_released
+from fsarctl.models.weights.released import from_released, to_released
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*.npz"))

@@ -11,10 +11,10 @@ from torch import Tensor
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.methods.protocol import FewShotMethod
-from fsarctl.models.layouts import NO_WEIGHT, arrange
-from fsarctl.models.released import VISUAL_ADAPTERS, from_released
 from fsarctl.models.strategies import STRATEGIES
-from fsarctl.models.weight_file import read_weights, require_finite
+from fsarctl.models.weights.layouts import NO_WEIGHT, arrange
+from fsarctl.models.weights.released import VISUAL_ADAPTERS, from_released
+from fsarctl.models.weights.weight_file import read_weights, require_finite
 
 __all__ = ["load_adapter_file"]
 

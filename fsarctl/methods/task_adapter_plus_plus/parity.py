@@ -15,7 +15,7 @@ from fsarctl.errors import InputError
 from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.methods.vectors import Arrays, Difference, largest_error, under
 from fsarctl.models.backbone import Weights, build_backbone, fitting
-from fsarctl.models.released import ReleasedState, from_released, to_released
+from fsarctl.models.weights.released import ReleasedState, from_released, to_released
 
 __all__ = ["KEYS", "differences", "golden_model"]
 

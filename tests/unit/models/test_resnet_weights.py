@@ -18,8 +18,8 @@ from small_model import CONFIGURATION
 
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import backbone as module
-from fsarctl.models import hub
 from fsarctl.models.backbone import load_backbone
+from fsarctl.models.weights import hub
 
 CLIP = {
     **{name: value for name, value in CONFIGURATION.items() if name != "quick_gelu"},

@@ -18,9 +18,10 @@ from fsarctl.config.model_table import ModelConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.build import model_key
 from fsarctl.methods.weights import weight_files
-from fsarctl.models import activation, backbone
+from fsarctl.models import backbone
 from fsarctl.models.backbone import Weights, build_backbone, fitting, load_backbone
-from fsarctl.models.weight_file import plain_name, read_weights
+from fsarctl.models.weights import activation
+from fsarctl.models.weights.weight_file import plain_name, read_weights
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "transformers_clip.safetensors"
 """A small CLIPModel of transformers 5.24 with random weights; pictures, tokens, and their features."""
@@ -464,7 +465,7 @@ def test_a_file_that_fits_two_backbones(tmp_path, state):
 
 
 def test_the_published_weights_of_both_are_named():
-    from fsarctl.models import hub
+    from fsarctl.models.weights import hub
 
     published = hub.published("ViT-B-16") | hub.published("ViT-B-16-quickgelu")
     (said,) = activation.settle_activation("ViT-B-16", {}, Path("w.pt"), (), published)

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fsarctl.errors import InputError
-from fsarctl.models.sharded import shards_of
-from fsarctl.models.torchscript import is_torchscript, read_torchscript
+from fsarctl.models.weights.sharded import shards_of
+from fsarctl.models.weights.torchscript import is_torchscript, read_torchscript
 from fsarctl.progress import first_of
 
 __all__ = ["WeightFile", "plain_name", "read_weights", "require_finite"]
