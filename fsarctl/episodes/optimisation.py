@@ -108,16 +108,21 @@ class Optimisation:
 def _groups(model: FewShotMethod, config: TrainConfig) -> list[dict[str, Any]]:
     """The trained parameters by what their rate and their weight decay are."""
     pretrained = {id(each) for each in model.pretrained_parameters()}
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {(False, True): [], (True, True): []}
+    factors = model.rate_factors
+    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {
+        (False, True, 1.0): [],
+        (True, True, 1.0): [],
+    }
     for name, each in model.named_parameters():
         if each.requires_grad:
             decays = not any(part in name for part in model.undecayed)
-            groups.setdefault((id(each) in pretrained, decays), []).append(each)
+            factor = next((factors[start] for start in factors if name.startswith(start)), 1.0)
+            groups.setdefault((id(each) in pretrained, decays, factor), []).append(each)
     return [
         {
             "params": parameters,
-            **({"lr": config.backbone_lr or config.lr} if of_backbone else {}),
+            "lr": factor * (config.backbone_lr or config.lr if of_backbone else config.lr),
             **({} if decays else {"weight_decay": 0.0}),
         }
-        for (of_backbone, decays), parameters in groups.items()
+        for (of_backbone, decays, factor), parameters in groups.items()
     ]

@@ -56,7 +56,7 @@ class Scores:
         parts: dict[str, Any] = {
             name: None if value is None else value[episode] for name, value in vars(self).items()
         }
-        return Scores(**parts)
+        return type(self)(**parts)
 
 
 @dataclass(frozen=True)
@@ -293,6 +293,11 @@ class FewShotMethod(nn.Module, ABC):
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """What of the trained came with the backbone's weights, and may have a learning rate of its own."""
         return list(self.backbone.clip.parameters())
+
+    @property
+    def rate_factors(self) -> Mapping[str, float]:
+        """Beginnings of names -> the learning rate of such parameters, of what it would be."""
+        return {}
 
     def adapter_state(self) -> dict[str, Tensor]:
         """A copy of everything that training moves, by name, but the heads: what an artifact holds."""
