@@ -7,8 +7,8 @@ shape, background, a slight shift, grain) is nuisance, drawn alike for all class
 each is seen is drawn by lot, and nothing is there before, between and after them, so that also any two
 moments that follow each other are the same for all.
 
-*task*: nothing moves. Of three attributes (the shape's place, its colour, the place of a white mark) one
-tells the classes of a set apart, and the other two come as one of three scenes that all classes of the set
+*task*: nothing moves. Of three attributes (the shape's place, its colour and its size) one tells
+the classes of a set apart, and the other two come as one of three scenes that all classes of the set
 share. Support and query of a class are never of one scene, so that whoever compares everything is drawn to
 other classes; in the support set the attribute that counts alone has as many values as there are classes.
 
@@ -19,7 +19,7 @@ other one and the size go through theirs in the order of a scene, as in *task*.
 are joined, so that any single frame is as likely for each class.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, pairwise, permutations
@@ -49,21 +49,21 @@ PLACES: dict[str, Place] = {
     "at the bottom right": (0.8, 0.8),
 }
 SIZES = ("small", "of medium size", "large")
+FINE_SIZES = ("tiny", "rather small", "medium", "rather large", "huge")
 HUES = 15
 
 
 @dataclass(frozen=True)
 class State:
-    """What one moment shows: a shape, and perhaps a small white mark.
+    """What one moment shows.
 
-    ``place`` and ``mark`` are fractions of the side, x to the right and y downwards. ``colour`` is a name in
+    ``place`` is in fractions of the side, x to the right and y downwards. ``colour`` is a name in
     ``COLOURS``, or "hue N" (N fifteenths of the circle).
     """
 
     place: Place
     colour: str = "white"
     size: str = "of medium size"
-    mark: Place | None = None
 
 
 Moments: TypeAlias = tuple[State | None, ...]
@@ -169,7 +169,7 @@ def _order(split: str) -> list[ProbeClass]:
     return found
 
 
-ATTRIBUTES = ("place", "colour", "mark")
+ATTRIBUTES = ("place", "colour", "size")
 VALUES = 5
 TASK_SETS = {"train": 4, "val": 1, "test": 1}
 
@@ -179,7 +179,7 @@ def _task(split: str) -> list[ProbeClass]:
     cells = [(x, y) for y in range(4) for x in range(4) if (x + 2 * y) % 3 == third][:VALUES]
     grid = [(0.5 + 0.21 * (x - 1.5), 0.5 + 0.21 * (y - 1.5)) for x, y in cells]
     hues = [f"hue {3 * n + third}" for n in range(VALUES)]
-    values: dict[str, list[Any]] = {"place": grid, "colour": hues, "mark": grid}
+    values: dict[str, Sequence[Any]] = {"place": grid, "colour": hues, "size": FINE_SIZES}
     found = []
     for number in range(TASK_SETS[split]):
         for told in ATTRIBUTES:

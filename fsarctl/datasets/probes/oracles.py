@@ -23,7 +23,7 @@ class Facts:
     said: Sequence[Sequence[str]]
 
 
-ATTRIBUTES = ("place", "colour", "size", "mark")
+ATTRIBUTES = ("place", "colour", "size")
 PARTS = (range(0, 3), range(3, 5), range(5, MOMENTS))
 """The moments of beginning, process and end, as ``models.segments`` cuts eight frames."""
 

@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsarctl.datasets.class_sets import ClassSets
-from fsarctl.datasets.probes.classes import HUES, SCENES, SIZES, Moments, State, class_of, classes_of
+from fsarctl.datasets.probes.classes import (
+    FINE_SIZES,
+    HUES,
+    SCENES,
+    SIZES,
+    Moments,
+    State,
+    class_of,
+    classes_of,
+)
 from fsarctl.datasets.shapes.drawing import COLOURS, KINDS, Backdrop, Picture, Sprite, draw, paint
 from fsarctl.datasets.shapes.rendering import render_videos
 from fsarctl.progress import Reporter
@@ -21,8 +30,7 @@ __all__ = ["Nuisance", "clip_name", "draw_clip", "render_probe", "render_probe_c
 
 SIDE = 112
 FRAMES = 3  # of each moment; the middle one is sampled
-RADII = dict(zip(SIZES, (0.085, 0.12, 0.165), strict=True))
-MARK = 0.055
+RADII = dict(zip((*SIZES, *FINE_SIZES), (0.085, 0.12, 0.165, 0.045, 0.07, 0.1, 0.14, 0.19), strict=True))
 PALETTE = {
     **COLOURS,
     **{f"hue {n}": colorsys.hsv_to_rgb(n / HUES, 1.0, 0.95) for n in range(HUES)},
@@ -139,16 +147,8 @@ def _picture(
     if seen is None:
         return background
     state, at = seen
-    shape = (nuisance.kind, PALETTE[state.colour], *_shifted(at, nuisance), RADII[state.size])
-    sprites = [Sprite(*shape, angle=nuisance.angle)]
-    if state.mark is not None:
-        sprites.append(Sprite("square", COLOURS["white"], *_shifted(state.mark, nuisance), MARK))
+    x, y = (part + by for part, by in zip(at, nuisance.shift, strict=True))
+    shape = Sprite(nuisance.kind, PALETTE[state.colour], x, y, RADII[state.size], nuisance.angle)
     # What leaves at one edge comes in at the other.
-    around = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)]
-    return draw(
-        background, [replace(each, x=each.x + x, y=each.y + y) for each in sprites for x, y in around]
-    )
-
-
-def _shifted(place: tuple[float, float], nuisance: Nuisance) -> tuple[float, float]:
-    return place[0] + nuisance.shift[0], place[1] + nuisance.shift[1]
+    around = [(across, down) for across in (-1, 0, 1) for down in (-1, 0, 1)]
+    return draw(background, [replace(shape, x=x + across, y=y + down) for across, down in around])

@@ -108,7 +108,7 @@ def test_task_tells_by_one_attribute_and_shares_three_scenes_of_the_others():
     for classes in by_set("task"):
         values = {
             name: [{getattr(clip[0], name) for clip in clips_of(each)} for each in classes]
-            for name in ("place", "colour", "mark")
+            for name in ("place", "colour", "size")
         }
         (telling,) = [name for name, each in values.items() if all(len(some) == 1 for some in each)]
         told.add(telling)
@@ -118,7 +118,7 @@ def test_task_tells_by_one_attribute_and_shares_three_scenes_of_the_others():
         for clip in clips_of(classes[0]):
             assert set(clip) == {clip[0]}
             assert isinstance(clip[0], State)
-    assert told == {"place", "colour", "mark"}
+    assert told == {"place", "colour", "size"}
 
 
 def test_stages_share_their_words_and_differ_in_when():
