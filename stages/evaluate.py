@@ -115,7 +115,6 @@ def _evaluate(
     from fsarctl.episodes.split_loader import load_episodes
     from fsarctl.frames.frame_store import FrameStore
     from fsarctl.methods.build import build_model
-    from fsarctl.methods.task_adapter_plus_plus.adapter_file import load_adapter_file
     from fsarctl.results.result import write_result
 
     store = FrameStore(build.inputs["frames"])
@@ -124,7 +123,7 @@ def _evaluate(
     scorer = build_model(model, root, frames=store.frames, adapters=name != FROZEN, seed=0, device=device)
     remarks = list(scorer.backbone.remarks)
     if file:
-        found = load_adapter_file(scorer, file, model)
+        found = scorer.load_file(file, model)
         remarks += found.remarks
         told = {**told, "adapters": {"file": file.name, "layout": found.layout, **_digest_of(build)}}
     elif name != FROZEN:

@@ -12,6 +12,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,14 +21,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from fsarctl.config.model_table import RandomCrop
+from fsarctl.config.model_table import ModelConfig, RandomCrop
 from fsarctl.config.training_tables import QueryMode
 from fsarctl.errors import InputError
 from fsarctl.models.backbone import Backbone
+from fsarctl.models.weights.weight_file import read_weights, require_finite
 from fsarctl.progress import first_of
 from fsarctl.text.corpus import PromptUse
 
-__all__ = ["BaseClasses", "FewShotMethod", "Lesson", "QueryMode", "Scores", "by_class"]
+__all__ = ["BaseClasses", "FewShotMethod", "Lesson", "QueryMode", "Scores", "WeightsFile", "by_class"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,14 @@ class Scores:
             name: None if value is None else value[episode] for name, value in vars(self).items()
         }
         return type(self)(**parts)
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What was found in a file of trained weights: its layout, and what a user should know of it."""
+
+    layout: str
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -319,6 +329,26 @@ class FewShotMethod(nn.Module, ABC):
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         """Replaces everything that :meth:`training_state` gives; errors are as above."""
         self._load(state, self._moving())
+
+    def load_file(self, path: Path, config: ModelConfig) -> WeightsFile:
+        """Replaces everything that :meth:`adapter_state` gives by what a file holds.
+
+        ``config``: the table that the model was made of.
+
+        Raises:
+            InputError: the file cannot be read, holds no numbers, or is of another model.
+        """
+        found = read_weights(path)
+        require_finite(found.state, path)
+        try:
+            self.load_adapter_state(found.state)
+        except InputError as error:
+            raise InputError(
+                f"{path} does not fit {config.method}: {error.message}",
+                next_step="Set model.method, its options and the backbone to those that it was trained with.",
+            ) from error
+        remark = f"that the weights of {path.name} were trained on this backbone is not known"
+        return WeightsFile("fsarctl", (*found.remarks, remark))
 
     @torch.no_grad()
     def _load(self, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

@@ -79,6 +79,11 @@ def test_a_method_is_trained_evaluated_asked_and_reported(name: str, project: Pa
     )
     assert len(said["clips"][0]["top"]) == 3
     assert said["model"]["strategy"] == name
+    trained = next(each for each in (copy / "cache").glob("artifacts/train/*/adapters.safetensors"))
+    elsewhere = json.loads(
+        type_in(copy, f"fsarctl eval --shots 2 --adapters {trained} --json {chosen}").stdout
+    )
+    assert any(each["adapters"]["layout"] == "fsarctl" for each in elsewhere["results"] if "adapters" in each)
     report = type_in(copy, f"fsarctl report --shots 1 2 --json {chosen}")
     assert name in report.stdout
 

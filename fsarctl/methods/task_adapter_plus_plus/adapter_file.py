@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.errors import ConfigError, FsarctlError, InputError
-from fsarctl.methods.protocol import FewShotMethod
+from fsarctl.methods.protocol import FewShotMethod, WeightsFile
 from fsarctl.models.strategies import STRATEGIES
 from fsarctl.models.weights.layouts import NO_WEIGHT, arrange
 from fsarctl.models.weights.released import VISUAL_ADAPTERS, from_released
@@ -24,15 +23,7 @@ HALF = 1e-3
 """What rounding to half precision may change, relative to a number."""
 
 
-@dataclass(frozen=True)
-class AdapterFile:
-    """What was found in a file: its layout, in words, and what a user should know of it."""
-
-    layout: str
-    remarks: tuple[str, ...]
-
-
-def load_adapter_file(model: FewShotMethod, path: Path, config: ModelConfig) -> AdapterFile:
+def load_adapter_file(model: FewShotMethod, path: Path, config: ModelConfig) -> WeightsFile:
     """Replaces everything trainable of ``model``, and its frozen weights where the file has its own.
 
     Raises:
@@ -49,7 +40,7 @@ def load_adapter_file(model: FewShotMethod, path: Path, config: ModelConfig) -> 
         )
     require_finite(state, path)
     held = _contents(state)
-    if config.strategy in ("frozen", "full") or config.other_method:
+    if config.strategy in ("frozen", "full"):
         raise ConfigError(
             f'{path} holds {held}, and model.strategy is "{config.trained_name}", which has none of them',
             next_step='Add: --set model.strategy="task-adapter++" (or what they were trained with).',
@@ -67,7 +58,7 @@ def load_adapter_file(model: FewShotMethod, path: Path, config: ModelConfig) -> 
             next_step="Set model.strategy, visual_layers, text_layers, backbone and formulation to those that"
             " it was trained with; extract.frames too, where it has a temporal embedding.",
         ) from error
-    return AdapterFile("released" if released else "fsarctl", tuple(remarks))
+    return WeightsFile("released" if released else "fsarctl", tuple(remarks))
 
 
 def _contents(state: Mapping[str, Tensor]) -> str:

@@ -3,14 +3,16 @@
 from collections.abc import Hashable, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from fsarctl.config.model_table import ScoreKind, SubActionUse, TrxShots
+from fsarctl.config.model_table import ModelConfig, ScoreKind, SubActionUse, TrxShots
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, by_class
+from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, WeightsFile, by_class
+from fsarctl.methods.task_adapter_plus_plus.adapter_file import load_adapter_file
 from fsarctl.methods.task_adapter_plus_plus.formulation import formulation_of
 from fsarctl.models.alignment import alignment_of, stage_scores, text_scores
 from fsarctl.models.attention_maps import features_and_attention
@@ -174,6 +176,10 @@ class TaskAdapterPlusPlus(FewShotMethod):
     def train(self, mode: bool = True) -> "TaskAdapterPlusPlus":  # noqa: ARG002
         """Nothing here differs between training and evaluation, and what is frozen stays as it was built."""
         return super().train(False)
+
+    def load_file(self, path: Path, config: ModelConfig) -> WeightsFile:
+        """As of any method; or of a checkpoint of the released code, see ``adapter_file``."""
+        return load_adapter_file(self, path, config)
 
     @property
     def prefix_is_constant(self) -> bool:
