@@ -7,7 +7,7 @@ from the moment it is opened, so that nothing is left of it after a crash.
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,13 +19,38 @@ __all__ = ["Kept", "Room"]
 Name = TypeVar("Name", int, str)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Room:
-    """How much may be kept, in bytes: where the tensors are, and in a file in ``folder``."""
+    """How much all who share it may keep, in bytes: where the tensors are, and in a file in ``folder``.
+
+    What is taken of a room ``within`` another one is taken of that one too.
+    """
 
     memory: int = 2**30
     disk: int = 0
     folder: Path | None = None
+    within: "Room | None" = None
+    held: int = field(default=0, init=False)
+    """What is taken of the memory."""
+    filed: int = field(default=0, init=False)
+    """What is taken of the disk."""
+
+    def take(self, memory: int = 0, disk: int = 0) -> bool:
+        """Whether there was as much left; then it is taken."""
+        if self.held + memory > self.memory or self.filed + disk > self.disk:
+            return False
+        if self.within is not None and not self.within.take(memory, disk):
+            return False
+        self.held += memory
+        self.filed += disk
+        return True
+
+    def move(self, memory: int = 0, disk: int = 0) -> None:
+        """Count as taken what is there already, or, below 0, as free again."""
+        self.held += memory
+        self.filed += disk
+        if self.within is not None:
+            self.within.move(memory, disk)
 
 
 class Kept(Generic[Name]):
@@ -37,12 +62,23 @@ class Kept(Generic[Name]):
     """
 
     def __init__(self, compute: Callable[[list[Name]], Tensor], room: Room, at_once: int = 1) -> None:
-        self.room = room
+        self._room = room
         self.compute: Callable[[list[Name]], Tensor] = compute
         self._at_once = at_once
         self._held: dict[Name, Tensor] = {}
         self._held_bytes = 0
         self._file = _File()
+
+    @property
+    def room(self) -> Room:
+        """Where it is kept; what was kept before counts there too."""
+        return self._room
+
+    @room.setter
+    def room(self, room: Room) -> None:
+        self._room.move(-self._held_bytes, -self._file.bytes)
+        room.move(self._held_bytes, self._file.bytes)
+        self._room = room
 
     def of(self, names: Sequence[Name]) -> Tensor:
         """(names, ...)."""
@@ -60,6 +96,7 @@ class Kept(Generic[Name]):
 
     def clear(self) -> None:
         """Forget everything."""
+        self._room.move(-self._held_bytes, -self._file.bytes)
         self._held.clear()
         self._held_bytes = 0
         self._file = _File()
@@ -70,11 +107,13 @@ class Kept(Generic[Name]):
 
     def _keep(self, name: Name, tensor: Tensor) -> None:
         size = tensor.numel() * tensor.element_size()
-        if self._held_bytes + size <= self.room.memory:
+        if self._room.take(memory=size):
             self._held[name] = tensor
             self._held_bytes += size
-        elif self.room.folder is not None and self._file.bytes + size <= self.room.disk:
-            self._file.write(name, tensor, self.room.folder)
+        elif self._room.folder is not None and self._room.take(disk=size):
+            before = self._file.bytes
+            self._file.write(name, tensor, self._room.folder)
+            self._room.move(disk=self._file.bytes - before - size)  # a full disk took less
 
 
 class _File:

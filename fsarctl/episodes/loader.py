@@ -19,6 +19,7 @@ from fsarctl.episodes.crops import (
     random_flips,
     random_offsets,
 )
+from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.sampler import Episode, random_words, sample_episode
 from fsarctl.errors import InputError
 from fsarctl.frames.frame_store import FrameStore
@@ -28,7 +29,8 @@ __all__ = ["Batch", "EpisodeLoader", "ahead", "score_batch", "upload"]
 
 Loaded = TypeVar("Loaded")
 
-# Below this a split is held in memory, since reading clips one by one from shards costs milliseconds each.
+# Up to this, and half the room, a split is held in memory, since reading clips one by one from shards costs
+# milliseconds each.
 RESIDENT_BYTES = 2**30
 
 
@@ -56,13 +58,13 @@ class Batch:
 class EpisodeLoader:
     """Samples, reads and crops the episodes of one split.
 
-    ``tokens`` maps a label to its (3, context) tokens. ``crop`` is "clip" (random, one per
-    clip), "frame" (random, one per frame, as the released code does) or "centre". Random crops are drawn
-    anew for each episode; with ``crops`` above 0 each clip has so many, once and for all, and an episode
-    draws one of them. With random crops the frame of each segment is drawn likewise, where the store
-    keeps several; otherwise it is the middle one. ``flip`` mirrors each clip in one of two draws, where crops
-    are random. ``groups`` (rows,) are kept apart by each episode, whose classes are of one of the ``sets``
-    (label -> set).
+    ``tokens`` maps a label to its (3, context) tokens. ``crop`` is "clip" (random, one per clip), "frame"
+    (random, one per frame, as the released code does) or "centre". Random crops are drawn anew for each
+    episode; with ``crops`` above 0 each clip has so many, once and for all, and an episode draws one of them.
+    With random crops the frame of each segment is drawn likewise, where the store keeps several; otherwise it
+    is the middle one. ``flip`` mirrors each clip in one of two draws, where crops are random. ``room``: what
+    its frames may take in memory. ``groups`` (rows,) are kept apart by each episode, whose classes are of one
+    of the ``sets`` (label -> set).
 
     Raises:
         InputError: the stored frames are smaller than what the backbone reads, or a label has no tokens.
@@ -81,6 +83,7 @@ class EpisodeLoader:
     flip: bool = False
     groups: npt.NDArray[np.int64] | None = None
     sets: Mapping[str, str] | None = None
+    room: Room = field(default_factory=lambda: Room(2 * RESIDENT_BYTES), repr=False)
     _rows: Mapping[str, list[int]] = field(init=False)
     _resident: npt.NDArray[np.uint8] | None = field(init=False, default=None)
     _places: npt.NDArray[np.int64] = field(init=False)
@@ -215,10 +218,11 @@ class EpisodeLoader:
     def _read(
         self, rows: npt.NDArray[np.int64], candidates: npt.NDArray[np.int64] | None
     ) -> npt.NDArray[np.uint8]:
-        clip_bytes = self.store.frames * self.store.candidates * self.store.size**2 * 3
-        if len(self.store) * clip_bytes > RESIDENT_BYTES:
-            return self.store.read(rows.tolist(), candidates)
         if self._resident is None:
+            clip_bytes = self.store.frames * self.store.candidates * self.store.size**2 * 3
+            size = len(self.store) * clip_bytes
+            if size > min(RESIDENT_BYTES, self.room.memory // 2) or not self.room.take(memory=size):
+                return self.store.read(rows.tolist(), candidates)
             usable = [row for rows in self._rows.values() for row in rows]
             self._places = np.zeros(len(self.store), np.int64)
             self._places[usable] = np.arange(len(usable))

@@ -6,7 +6,6 @@ Several episodes are scored at once.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 import torch
@@ -24,6 +23,8 @@ GROUP_BYTES = {"cpu": 2**26, "cuda": 2**31}
 MOST_EPISODES = 32
 # Videos that go through the prefix at once: a GPU needs several to be busy.
 VIDEOS_AT_ONCE = {"cpu": 1, "cuda": 16}
+# One in so many bytes of the room is for what is kept beside videos: lone queries, and classes' texts.
+OTHERS = 4
 
 Shared: TypeAlias = dict[str, tuple[Hashable, Kept[int]]]
 """What one evaluation of a process leaves to the next: kind -> what it is of, and that of every video."""
@@ -33,7 +34,7 @@ class Scorer:
     """Scores the episodes of a loader whose crops are central.
 
     ``query_mode``: "joint", queries of an episode see each other as in the paper, or "independent".
-    ``room`` bounds what is kept of videos. ``shared`` is another scorer's too: a frozen model's features, or
+    ``room`` bounds all that is kept. ``shared`` is another scorer's too: a frozen model's features, or
     what is below the adapters, are the same at any shot.
 
     Raises:
@@ -57,16 +58,19 @@ class Scorer:
         self._room = room or Room()
         at_once = VIDEOS_AT_ONCE.get(self._device.type, 1)
         self._prefixes = Kept(self._compute_prefixes, Room(memory=0), at_once)
-        self._videos = Kept(self._compute_videos, self._room, at_once)
-        self._queries = Kept(self._compute_queries, Room())
-        self._texts = Kept(self._compute_texts, Room())
+        # Without a part for the others, videos would leave them nothing.
+        most = self._room.memory - self._room.memory // OTHERS
+        videos = Room(most, self._room.disk, self._room.folder, within=self._room)
+        self._videos = Kept(self._compute_videos, videos, at_once)
+        self._queries = Kept(self._compute_queries, self._room)
+        self._texts = Kept(self._compute_texts, self._room)
         self._inherits = False
         if shared is not None and model.prefix_is_constant:
             if model.alone_is_constant:
                 self._videos = self._inherit(shared, "features", self._videos)
             elif self._device.type == "cpu":  # a GPU computes prefixes faster than it would read them
                 self._inherits = True
-                self._prefixes.room = replace(self._room, memory=0)
+                self._prefixes.room = self._on_disk(self._room.disk)
                 self._prefixes = self._inherit(shared, "prefix", self._prefixes)
 
     def _inherit(self, shared: Shared, kind: str, own: Kept[int]) -> Kept[int]:
@@ -77,6 +81,9 @@ class Scorer:
         kept.compute, kept.room = own.compute, own.room  # the last one's model is not needed any more
         return kept
 
+    def _on_disk(self, most: int) -> Room:
+        return Room(0, most, self._room.folder, within=self._room)
+
     def forget_adapters(self) -> None:
         """Drop what depends on trained weights; call it when they have moved.
 
@@ -85,7 +92,7 @@ class Scorer:
         for kept in (self._videos, self._queries, self._texts):
             kept.clear()
         if self._model.prefix_is_constant:
-            self._prefixes.room = replace(self._room)
+            self._prefixes.room = self._room
 
     @torch.inference_mode()
     def score(self, numbers: Sequence[int]) -> Iterator[tuple[list[Episode], Scores]]:
@@ -105,7 +112,7 @@ class Scorer:
             # Videos are read over and over, and prefixes once a shot: these get what room is left.
             clips = sum(map(len, self._loader.rows.values()))
             left = self._room.memory + self._room.disk - clips * video.numel() * video.element_size()
-            self._prefixes.room = replace(self._room, memory=0, disk=max(0, min(left, self._room.disk)))
+            self._prefixes.room = self._on_disk(max(0, min(left, self._room.disk)))
         return max(1, min(MOST_EPISODES, GROUP_BYTES.get(self._device.type, 2**26) // size))
 
     def _score(self, episodes: Sequence[Episode]) -> Scores:

@@ -85,9 +85,9 @@ def train_adapters(
     """Train ``model``'s adapters in place and leave the best ones in it.
 
     The loaders decide which episodes; of ``config`` count epochs, episodes, val_episodes and what
-    ``Optimisation`` reads. ``query_mode`` and ``room`` are validation's. ``watch`` is given each line of the
-    log, those from before an interruption too. ``scratch`` holds the checkpoint; a rerun goes on from it and
-    ends with the same bytes.
+    ``Optimisation`` reads. ``query_mode`` is validation's; ``room`` is for all that is kept. ``watch`` is
+    given each line of the log, those from before an interruption too. ``scratch`` holds the checkpoint; a
+    rerun goes on from it and ends with the same bytes.
 
     Raises:
         ConfigError: the loss is no longer finite (the checkpoint before it is kept), or crops are fixed for
@@ -96,12 +96,13 @@ def train_adapters(
     """
     epochs, episodes, together = config.epochs, config.episodes, config.episodes_per_step
     frozen = model.frozen_digest()
+    room = base.room = room or Room()
     scorer = Scorer(model, validation, query_mode, room)
     classes, extra = _prepare(model, base, config)
     optimisation = Optimisation(model, config)
     checkpoint = scratch / "checkpoint.safetensors"
     state = _load(checkpoint, model, optimisation) if checkpoint.exists() else Training()
-    prefixes = _prefixes(model, base, room or Room()) if base.crops else None
+    prefixes = _prefixes(model, base, room) if base.crops else None
     if state.step:
         reporter.note(f"{title}: going on from episode {state.step} of {epochs * episodes}")
     for before in state.log.lines:

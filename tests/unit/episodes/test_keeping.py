@@ -66,6 +66,25 @@ def test_clearing_forgets_and_makes_room(tmp_path: Path) -> None:
     assert compute.computed == [1, 2, 3, 4]
 
 
+def test_those_who_share_a_room_keep_no_more_together(tmp_path: Path) -> None:
+    room = Room(3 * SIZE, 2 * SIZE, tmp_path)
+    first, second = Kept(Counted(), Room(2 * SIZE, SIZE, tmp_path, within=room)), Kept(Counted(), room)
+    first.of([1, 2, 3, 4])
+    assert (room.held, room.filed) == (2 * SIZE, SIZE)
+    second.of([1, 2, 3, 4])
+    assert (room.held, room.filed) == (3 * SIZE, 2 * SIZE)
+    first.clear()
+    assert (room.held, room.filed) == (SIZE, SIZE)
+    second.of([5, 6])
+    assert (room.held, room.filed) == (3 * SIZE, SIZE)
+    # What moves to another room counts there.
+    other = Room(SIZE, 0)
+    second.room = other
+    assert (room.held, room.filed) == (0, 0)
+    assert (other.held, other.filed) == (3 * SIZE, SIZE)
+    assert not other.take(memory=1)
+
+
 def test_a_full_disk_costs_time_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")

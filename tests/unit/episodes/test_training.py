@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.evaluator import evaluate_episodes
-from fsarctl.episodes.feature_cache import Room
+from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, ahead, score_batch
 from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.trainer import READ_AT_ONCE, train_adapters
@@ -234,6 +235,43 @@ def _offset_of(frame: Any, cut: Any) -> tuple[int, int]:
             if (frame[top : top + side, left : left + side] == cut).all():
                 return top, left
     raise AssertionError("the crop is not a part of the frame")
+
+
+def held_bytes(scorer: Scorer) -> int:
+    """Of all tensors that a scorer holds on to."""
+    kept = (each for each in vars(scorer).values() if isinstance(each, Kept))
+    return sum(tensor.numel() * tensor.element_size() for each in kept for tensor in each._held.values())
+
+
+@pytest.mark.parametrize("mode", ["joint", "independent"])
+def test_all_that_is_kept_is_within_one_room(
+    loaders: tuple[Any, Any, Any], tmp_path: Path, mode: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Videos, lone queries, texts, prefixes and the frames of a split."""
+    model, base, validation = loaders
+    scorer = Scorer(model, validation, mode, Room(2**30))
+    everything = torch.cat([scores.score for _, scores in scorer.score(range(10))])
+    needed = held_bytes(scorer)
+    for memory in (needed // 3, needed * 2 // 3):
+        room = Room(memory)
+        scorer = Scorer(model, validation, mode, room)
+        for _ in range(2):
+            scores = torch.cat([scores.score for _, scores in scorer.score(range(10))])
+            torch.testing.assert_close(scores, everything, rtol=0, atol=1e-6)
+            assert 0 < held_bytes(scorer) <= memory
+            assert held_bytes(scorer) == room.held
+            scorer.forget_adapters()
+    frames = len(base.store) * base.store.frames * base.store.size**2 * 3
+    for memory, held in ((2 * frames, frames), (2 * frames - 1, 0)):
+        other = replace(base, room=Room(memory))
+        assert torch.equal(other.load(3).support, base.load(3).support)
+        assert other.room.held == held
+    rooms = []
+    monkeypatch.setattr(
+        "fsarctl.episodes.trainer.Scorer", lambda *given: rooms.append(given[-1]) or Scorer(*given)
+    )
+    train(loaders, tmp_path / "scratch", epochs=1, episodes=2, val_episodes=2)
+    assert rooms == [base.room]
 
 
 def test_training_learns_what_the_frozen_model_does_not_know(
