@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fsarctl.results.jackknife import intervals_of_classes
+from fsarctl.results.clip_intervals import intervals_of_classes
 from fsarctl.results.predictions import Predictions
 
 __all__ = ["Confusion", "class_rows", "confusion"]

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fsarctl.errors import InputError
+from fsarctl.results.clip_intervals import intervals_of
 from fsarctl.results.intervals import Estimate, Interval, drawn, estimate, headline, two_sided_p
-from fsarctl.results.jackknife import intervals_of
 from fsarctl.results.predictions import Predictions
 
 __all__ = [

@@ -25,8 +25,8 @@ from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import UsageError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.models.strategies import TITLES, title_of
+from fsarctl.results.clip_intervals import intervals_of
 from fsarctl.results.intervals import estimate, estimate_over_seeds
-from fsarctl.results.jackknife import intervals_of
 from fsarctl.results.predictions import Predictions
 from fsarctl.results.published import TABLES_1_AND_2, Number, known_number, of_method, of_row
 from fsarctl.results.result import (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsarctl.episodes.sampler import sample_episode
-from fsarctl.results.jackknife import intervals_of
+from fsarctl.results.clip_intervals import intervals_of
 from fsarctl.results.predictions import Predictions
 
 CLIPS = (2, 5, 20, 100)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from simulations.interval_coverage import WORLDS, cover
 
+from fsarctl.results.clip_intervals import CLIPS_A_QUERY, PRIOR_DEGREES, intervals_of, intervals_of_classes
 from fsarctl.results.interval_text import brackets, interval_words, legend
 from fsarctl.results.intervals import Interval, headline, paired_estimate
-from fsarctl.results.jackknife import CLIPS_A_QUERY, PRIOR_DEGREES, intervals_of, intervals_of_classes
 from fsarctl.results.predictions import Predictions
 from fsarctl.results.result import intervals_as_json
 
