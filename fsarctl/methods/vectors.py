@@ -15,7 +15,17 @@ from torch import Tensor, nn
 
 from fsarctl.errors import InputError
 
-__all__ = ["Arrays", "Difference", "class_major", "compare", "fill", "largest_error", "read_arrays", "under"]
+__all__ = [
+    "Arrays",
+    "Difference",
+    "class_major",
+    "compare",
+    "fill",
+    "largest_error",
+    "read_arrays",
+    "under",
+    "unstacked",
+]
 
 Arrays: TypeAlias = Mapping[str, Tensor]
 TOLERANCE = 1e-5
@@ -63,6 +73,16 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
 def under(prefix: str, arrays: Arrays) -> dict[str, Tensor]:
     """The arrays whose names begin with ``prefix``, without it."""
     return {name.removeprefix(prefix): each for name, each in arrays.items() if name.startswith(prefix)}
+
+
+def unstacked(weights: Arrays) -> dict[str, Tensor]:
+    """Weights in which ``to_qkv`` is ``to_q``, ``to_k`` and ``to_v``, whose rows it has in this order."""
+    found = {}
+    for name, each in weights.items():
+        before, stacked, after = name.rpartition("to_qkv")
+        parts = zip("qkv", each.chunk(3), strict=True) if stacked else ()
+        found |= {f"{before}to_{letter}{after}": part for letter, part in parts} or {name: each}
+    return found
 
 
 def class_major(support: Tensor, labels: Tensor | None) -> Tensor:

@@ -112,7 +112,7 @@ def test_a_method_is_shown_with_its_options_and_published_settings(tmp_path: Pat
     assert "text_weight" in shown
     assert "train.lr = 5e-05" in shown
     document = json.loads(type_in(tmp_path, "fsarctl methods otam --json").stdout)
-    assert [each["name"] for each in document["options"]] == ["backbone", "smoothing", "cosine", "shots"]
+    assert [each["name"] for each in document["options"]] == ["backbone", "cosine", "shots", "smoothing"]
     assert next(e for e in document["options"] if e["name"] == "cosine")["allowed"] == ["damped", "true"]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fsarctl.models.adapters import start
 
-__all__ = ["TRX"]
+__all__ = ["CARDINALITIES", "POSITION_SCALE", "TRX", "WIDTH", "ordered_tuples", "sinusoids"]
 
 CARDINALITIES = (2, 3)
 """Frames in a tuple; those that a clip is too short for are left out."""
@@ -32,19 +32,31 @@ class TRX(nn.Module):
         frames: T, of every clip.
         pooled: for whoever calls: :meth:`of_shots` is meant, as in TRX itself, rather than :meth:`forward`
             on prototypes, as in Eq. 11.
+        sizes: the cardinalities; those above ``frames`` are left out.
+        width: of keys and values.
+        dropout: of features with their positions, drawn apart for each cardinality, queries and shots.
         generator: of the random start; the global one by default.
     """
 
     def __init__(
-        self, embed: int, frames: int, *, pooled: bool = False, generator: torch.Generator | None = None
+        self,
+        embed: int,
+        frames: int,
+        *,
+        pooled: bool = False,
+        sizes: Sequence[int] = CARDINALITIES,
+        width: int | None = None,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.pooled = pooled
         self.tuples = nn.ModuleList(
-            TupleAttention(embed, frames, size, generator=generator)
-            for size in CARDINALITIES
+            TupleAttention(embed, frames, size, width or WIDTH, generator=generator)
+            for size in sizes
             if size <= frames
         )
+        self.dropout = nn.Dropout(dropout)
         self._positions: Tensor
         self.register_buffer("_positions", POSITION_SCALE * sinusoids(frames, embed), persistent=False)
 
@@ -61,18 +73,23 @@ class TRX(nn.Module):
 
     def distances(self, queries: Tensor, shots: Tensor) -> Tensor:
         """d of every query and class. Shapes: as :meth:`of_shots`."""
-        queries, shots = queries.float() + self._positions, shots.float() + self._positions
-        return torch.stack([part(queries, shots) for part in self.tuples]).mean(dim=0)
+        positions = self._positions
+        queries, shots = queries.to(positions.dtype) + positions, shots.to(positions.dtype) + positions
+        return torch.stack([part(self.dropout(queries), self.dropout(shots)) for part in self.tuples]).mean(
+            dim=0
+        )
 
 
 class TupleAttention(nn.Module):
     """d for the ordered tuples of one cardinality."""
 
-    def __init__(self, embed: int, frames: int, size: int, *, generator: torch.Generator | None) -> None:
+    def __init__(
+        self, embed: int, frames: int, size: int, width: int, *, generator: torch.Generator | None
+    ) -> None:
         super().__init__()
-        self.key = nn.Linear(size * embed, WIDTH, dtype=torch.float32)
-        self.value = nn.Linear(size * embed, WIDTH, dtype=torch.float32)
-        self.norm = nn.LayerNorm(WIDTH, dtype=torch.float32)
+        self.key = nn.Linear(size * embed, width, dtype=torch.float32)
+        self.value = nn.Linear(size * embed, width, dtype=torch.float32)
+        self.norm = nn.LayerNorm(width, dtype=torch.float32)
         start(self.key, generator)
         start(self.value, generator)
         self._places: Tensor
@@ -81,16 +98,16 @@ class TupleAttention(nn.Module):
     def forward(self, queries: Tensor, shots: Tensor) -> Tensor:
         """Shapes: (..., Q, T, D), (..., C, K, T, D) -> (..., Q, C)."""
         asked, wanted = self._project(queries)  # (..., Q, n, WIDTH)
-        keys, values = (part.flatten(-3, -2) for part in self._project(shots))  # (..., C, K*n, WIDTH)
-        # Four axes, (B, C, length, WIDTH), are what fused attention takes: it never holds all tuple pairs.
+        keys, values = (part.flatten(-3, -2) for part in self._project(shots))  # (..., C, K*n, width)
+        # Four axes, (B, C, length, width), are what fused attention takes: it never holds all tuple pairs.
         rebuilt = F.scaled_dot_product_attention(
             asked.reshape(-1, 1, asked.shape[-3] * asked.shape[-2], asked.shape[-1]).expand(
                 -1, keys.shape[-3], -1, -1
             ),
             keys.reshape(-1, *keys.shape[-3:]),
             values.reshape(-1, *values.shape[-3:]),
-        )  # (B, C, Q*n, WIDTH)
-        rebuilt = rebuilt.reshape(*keys.shape[:-2], *asked.shape[-3:])  # (..., C, Q, n, WIDTH)
+        )  # (B, C, Q*n, width)
+        rebuilt = rebuilt.reshape(*keys.shape[:-2], *asked.shape[-3:])  # (..., C, Q, n, width)
         distance: Tensor = (wanted.unsqueeze(-4) - rebuilt).square().sum(dim=-1).mean(dim=-1)
         return distance.mT
 

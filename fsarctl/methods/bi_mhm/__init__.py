@@ -1,0 +1,1 @@
+"""Bi-MHM: the frames of two videos matched as sets, on a trained backbone."""

@@ -1,0 +1,1 @@
+"""HyRSM: relations within a video and across a task, then matching of sets of frames."""

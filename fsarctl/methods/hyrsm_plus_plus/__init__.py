@@ -1,0 +1,1 @@
+"""HyRSM++: HyRSM, whose frames are to change slowly."""

@@ -1,0 +1,1 @@
+"""ProtoNet: a query against the mean of a class, on a trained backbone."""
