@@ -77,7 +77,7 @@ def under(prefix: str, arrays: Arrays) -> dict[str, Tensor]:
 
 def unstacked(weights: Arrays) -> dict[str, Tensor]:
     """Weights in which ``to_qkv`` is ``to_q``, ``to_k`` and ``to_v``, whose rows it has in this order."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, each in weights.items():
         before, stacked, after = name.rpartition("to_qkv")
         parts = zip("qkv", each.chunk(3), strict=True) if stacked else ()

@@ -69,7 +69,7 @@ class HybridRelation(nn.Module):
         added = F.linear(task, of_task).unsqueeze(-2)  # (..., Q, C*n+1, 1, D)
         fused = F.linear(clips, of_frames, self.fuse.bias).unsqueeze(-4) + added[..., :-1, :, :]
         seen = F.linear(query, of_frames, self.fuse.bias) + added[..., -1, :, :]
-        return Related(fused.unflatten(-3, (way, members)), seen)
+        return Related(fused.reshape(*fused.shape[:-3], way, members, *fused.shape[-2:]), seen)
 
 
 class TaskAttention(nn.Module):

@@ -52,9 +52,9 @@ class HyRSMPlusPlus(HyRSM):
         assert scores.related_support is not None
         assert scores.related_query is not None
         related = Related(scores.related_support, scores.related_query)
-        return super().training_loss(lesson) + self.options.coherence_weight * incoherence(
-            related, self.options
-        )
+        unrest = incoherence(related, self.options)
+        loss: Tensor = super().training_loss(lesson) + self.options.coherence_weight * unrest
+        return loss
 
 
 def incoherence(related: Related, options: Options) -> Tensor:

@@ -27,7 +27,8 @@ def differences(path: Path, arrays: Arrays) -> list[Difference]:  # noqa: ARG001
     """Every output of a file of HyRSM++ against ours."""
     relation = filled(arrays, within="w.temporal_atte_before.", across="w.temporal_atte.", fuse="w.layer2.0.")
     weights = under("w.classification_layer.", arrays)
-    classifier = nn.Linear(*reversed(weights["weight"].shape))
+    base, width = weights["weight"].shape
+    classifier = nn.Linear(width, base)
     fill(classifier, weights)
     frame_weight, coherence_weight = arrays["loss_weights"].tolist()
     labels, targets = arrays["support_labels"], arrays["query_labels"].long()
