@@ -43,9 +43,14 @@ class Deviation:
     """The schedule of the learning rate runs so many times as fast as its table says."""
     loader: Literal["", "InClassOrder", "RandomFrames", "SharedClips"] = ""
     """A class of ``fsarctl.episodes.shortcuts`` that test episodes come from."""
+    true_texts: bool = False
+    """Queries are told by the texts of their true classes."""
     grouped: bool = True
     """Support and query keep groups apart, where clips have groups."""
 
+
+TOLD_TRUTH = ("clip-mei", "clip-spm")
+"""Methods whose released code tells queries by texts of true labels, see ``fsarctl.episodes.shortcuts``."""
 
 SHORTCUTS: Mapping[Shortcut, Deviation] = {
     "transposed": Deviation(retrains=True, transposed=True, loader="InClassOrder"),
@@ -56,6 +61,7 @@ SHORTCUTS: Mapping[Shortcut, Deviation] = {
     "shared-clips": Deviation(loader="SharedClips"),
     "shared-groups": Deviation(grouped=False),
     "double-speed": Deviation(retrains=True, speed=2),
+    "true-texts": Deviation(true_texts=True, loader="InClassOrder"),
 }
 
 
@@ -146,7 +152,6 @@ def _measure(
     from fsarctl.episodes.trainer import train_adapters
     from fsarctl.frames.frame_store import FrameStore
     from fsarctl.methods.build import build_model
-    from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
     from fsarctl.results.result import write_result
 
     deviation = SHORTCUTS[shortcut]
@@ -160,7 +165,11 @@ def _measure(
         adapters=True,
         seed=training.seed,
         device=device,
-        kind=shortcuts.TransposedProduct if deviation.transposed else TaskAdapterPlusPlus,
+        kind=shortcuts.TransposedProduct
+        if deviation.transposed
+        else shortcuts.TRUE_TEXTS[model.method]
+        if deviation.true_texts
+        else None,
     )
 
     def load(split: str, table: TrainConfig | EvalConfig) -> EpisodeLoader:
@@ -225,6 +234,11 @@ def _require_possible(
         raise ConfigError(
             f"the shortcut {shortcut!r} is Task-Adapter++'s, with model.score = both and one query per class",
             next_step="Set train.query, eval.query and model.score so, or choose other rows with --rows.",
+        )
+    if deviation.true_texts and (model.method not in TOLD_TRUTH or testing.query_mode != "independent"):
+        raise ConfigError(
+            f"the shortcut {shortcut!r} is that of {' and '.join(TOLD_TRUTH)}, with each query alone",
+            next_step="Set model.method and eval.query_mode so, or choose other rows with --rows.",
         )
     if not deviation.grouped and groups is None:
         raise ConfigError(

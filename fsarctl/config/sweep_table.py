@@ -27,6 +27,7 @@ Shortcut = Literal[
     "shared-clips",
     "shared-groups",
     "double-speed",
+    "true-texts",
 ]
 
 

@@ -4,7 +4,7 @@ The released code multiplies video scores [query, class] by text scores [class, 
 which with one query per class in class order gives each query the text of its true class.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +15,21 @@ from torch import Tensor
 from fsarctl.episodes.crops import centre_offsets, crop_frames, random_candidates
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.sampler import Episode, random_words
-from fsarctl.methods.protocol import Scores
+from fsarctl.methods.clip_mei.method import CLIPMEI
+from fsarctl.methods.clip_spm.method import CLIPSPM
+from fsarctl.methods.protocol import FewShotMethod, Scores
 from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 
-__all__ = ["EpisodeLoader", "InClassOrder", "RandomFrames", "SharedClips", "TransposedProduct"]
+__all__ = [
+    "TRUE_TEXTS",
+    "EpisodeLoader",
+    "InClassOrder",
+    "RandomFrames",
+    "SharedClips",
+    "TransposedProduct",
+    "TrueTexts",
+    "TrueTextsOfAll",
+]
 
 
 class TransposedProduct(TaskAdapterPlusPlus):
@@ -32,6 +43,31 @@ class TransposedProduct(TaskAdapterPlusPlus):
         if scores.video is None or scores.text is None:
             raise ValueError("there is no product to transpose without both scores")
         return replace(scores, score=scores.video * scores.text.transpose(-1, -2))
+
+
+class TrueTexts(CLIPMEI):
+    """CLIP-MEI where a query that is alone is told by the text of its true class, as the released code does.
+
+    Queries must stand in class order, as many of each class.
+    """
+
+    def known_alone(self, texts: Tensor, queries: int, shots: int) -> Tensor:  # noqa: ARG002
+        """The text of each query's class. Shapes: (..., way, D) -> (..., queries, D)."""
+        return texts.repeat_interleave(queries // texts.shape[-2], dim=-2)
+
+
+class TrueTextsOfAll(CLIPSPM):
+    """CLIP-SPM likewise: told by the mean text of the true classes of the query and of all support clips."""
+
+    def known_alone(self, texts: Tensor, queries: int, shots: int) -> Tensor:
+        """The mean of 1 + way*shot texts for each query. Shapes: (..., way, D) -> (..., queries, D)."""
+        way = texts.shape[-2]
+        own = texts.repeat_interleave(queries // way, dim=-2)
+        return (own + shots * texts.sum(dim=-2, keepdim=True)) / (1 + way * shots)
+
+
+TRUE_TEXTS: Mapping[str, type[FewShotMethod]] = {"clip-mei": TrueTexts, "clip-spm": TrueTextsOfAll}
+"""Method -> itself, where queries are told by true labels."""
 
 
 @dataclass

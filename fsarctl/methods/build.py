@@ -98,7 +98,7 @@ def build_model(
     adapters: bool,
     seed: int,
     device: "torch.device",
-    kind: "type[TaskAdapterPlusPlus] | None" = None,
+    kind: "type[FewShotMethod] | None" = None,
 ) -> "FewShotMethod":
     """The model that the table describes, with fresh adapters (or none), on ``device``.
 
@@ -114,7 +114,7 @@ def build_model(
     backbone = load_backbone(model.backbone, model.weights, root=root)
     generator = torch.Generator().manual_seed(seed)
     if adapters and (part := model.other_method):
-        own = method_class(part)
+        own: Callable[..., FewShotMethod] = kind or method_class(part)
         return (
             own(
                 backbone,
@@ -126,8 +126,9 @@ def build_model(
             .to(device)
             .eval()
         )
+    plus: Callable[..., FewShotMethod] = kind or TaskAdapterPlusPlus
     return (
-        (kind or TaskAdapterPlusPlus)(
+        plus(
             backbone,
             frames=frames,
             generator=generator,

@@ -110,15 +110,13 @@ class CLIPMEI(FrameMethod):
         assert support is not None
         assert text is not None
         shots, texts = by_class(support, way), text.squeeze(-2)
-        known = texts.mean(dim=-2)
         found = None
         if query_mode == "independent":
-            each = self.interaction(
-                shots.unsqueeze(-5), query.unsqueeze(-3), texts.unsqueeze(-3), known.unsqueeze(-2)
-            )
+            known = self.known_alone(texts, query.shape[-3], shots.shape[-3])
+            each = self.interaction(shots.unsqueeze(-5), query.unsqueeze(-3), texts.unsqueeze(-3), known)
             logits = each.logits.squeeze(-2)
         else:
-            found = self.interaction(shots, query, texts, known)
+            found = self.interaction(shots, query, texts, texts.mean(dim=-2))
             logits = found.logits
         return InteractionScores(
             logits,
@@ -128,6 +126,13 @@ class CLIPMEI(FrameMethod):
             text_features=text,
             interacted=found,
         )
+
+    def known_alone(self, texts: Tensor, queries: int, shots: int) -> Tensor:  # noqa: ARG002
+        """The mean text that each query is told by where it is alone: that of the episode's classes.
+
+        Shapes: (..., way, D) -> (..., queries, D), or (..., 1, D) for all of them.
+        """
+        return texts.mean(dim=-2, keepdim=True)
 
     def training_loss(self, lesson: Lesson) -> Tensor:
         """Cross-entropy, summed over queries, and the losses beside it."""

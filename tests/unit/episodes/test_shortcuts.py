@@ -1,6 +1,7 @@
 """The shortcuts of the released protocol do what DESIGN section 7 says of them, and nothing else does."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from small_model import episode, small_backbone, small_model
 
 from fsarctl.episodes.loader import EpisodeLoader
-from fsarctl.episodes.shortcuts import InClassOrder, SharedClips, TransposedProduct
+from fsarctl.episodes.shortcuts import TRUE_TEXTS, InClassOrder, SharedClips, TransposedProduct
+from fsarctl.methods import parity
 
 
 def test_the_transposed_product_gives_each_query_the_text_of_its_own_class() -> None:
@@ -61,3 +63,19 @@ def test_queries_drawn_apart_may_be_support_clips_and_often_are(make_store: Call
             assert query in store.rows_of(other.classes[target])
             among += query in other.support[target]
     assert among / 600 == pytest.approx(0.5, abs=0.08)  # 2 of 4 clips of a class
+
+
+@pytest.mark.parametrize("name", ["clip-mei", "clip-spm"])
+def test_a_query_that_is_told_its_class_is_scored_as_the_released_code_scores_it(name: str) -> None:
+    """The golden files' queries see each other; the first one alone is what the released code leaks into."""
+    path = Path(__file__).parents[2] / "golden" / "methods" / f"golden_{name.replace('-', '_')}.npz"
+    rows = {row.name: row.relative for row in parity.differences(path)}
+    assert rows["logits_first_query_alone"] < 1e-5
+    texts = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    known = TRUE_TEXTS[name].known_alone(None, texts, 6, 2)  # type: ignore[arg-type]
+    assert known.shape == (6, 4)
+    for j in range(6):
+        told = [texts[j // 2]]
+        if name == "clip-spm":
+            told += [text for text in texts for _ in range(2)]
+        torch.testing.assert_close(known[j], torch.stack(told).mean(0))
