@@ -6,7 +6,7 @@ from open_clip.model import QuickGELU
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor
 
-from fsarctl.methods.aim.method import aim_block
+from fsarctl.methods.aim_matching.method import aim_block
 from fsarctl.methods.vectors import Arrays, Difference, compare, fill, under
 from fsarctl.models.st_adapter import STAdapter, STBlock
 

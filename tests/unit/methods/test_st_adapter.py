@@ -6,7 +6,7 @@ from test_every_method import backbone, built, episode
 from torch import Tensor, nn
 
 from fsarctl.errors import ConfigError
-from fsarctl.methods.aim.method import aim_block
+from fsarctl.methods.aim_matching.method import aim_block
 from fsarctl.models.adapters import Adapter
 from fsarctl.models.attention import attend
 from fsarctl.models.frame_encoder import FrameEncoder
@@ -71,7 +71,7 @@ def test_st_adapter_starts_as_clip() -> None:
 
 
 def test_aim_starts_with_the_frozen_attention_over_time_left_out() -> None:
-    model = built("aim", started=False, two_temporal=True)
+    model = built("aim-matching", started=False, two_temporal=True)
     frames = episode(model).support
     torch.testing.assert_close(
         model.video(frames), FrameEncoder(backbone())(frames).token, rtol=1e-4, atol=1e-5
