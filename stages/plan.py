@@ -21,7 +21,7 @@ from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.project import ProjectData
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.execution.device import Machine
-from fsarctl.methods.build import require_backbone, require_options, text_use
+from fsarctl.methods.build import require_backbone, require_frames, require_options, text_use
 from fsarctl.methods.weights import check_weights, look_for_weights
 from fsarctl.models.catalogue import stored_side
 from fsarctl.models.strategies import FROZEN, title_of
@@ -334,6 +334,7 @@ class Pipeline:
         self._options.machine.require_device_name()
         require_backbone(self._config.model)
         require_options(self._config.model)
+        require_frames(self._config.model, self._config.train.prefix_crops)
 
     def _required_evaluations(self, shots: Iterable[int], file: Path | None = None) -> list[Unit]:
         shots = list(shots)

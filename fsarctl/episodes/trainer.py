@@ -29,7 +29,7 @@ from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.training_log import Line, TrainingLog, Watch
 from fsarctl.episodes.training_memory import free_memory, measure, videos_in_parts
 from fsarctl.errors import ConfigError, IntegrityError
-from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode
+from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, without_pixels
 from fsarctl.progress import Advance, Reporter
 
 __all__ = ["Epoch", "Training", "train_adapters"]
@@ -159,6 +159,8 @@ def _prefixes(model: FewShotMethod, base: EpisodeLoader, room: Room) -> Kept[int
             "train.prefix_crops keeps what is below the adapters, and in this model it is trained too",
             next_step="Set train.prefix_crops = 0, or leave model.temporal_embedding and full fine-tuning.",
         )
+    if model.reads_pixels:
+        raise without_pixels()
     device = next(model.parameters()).device
 
     @torch.no_grad()

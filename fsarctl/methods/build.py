@@ -39,6 +39,7 @@ __all__ = [
     "method_options",
     "model_key",
     "require_backbone",
+    "require_frames",
     "require_options",
     "text_use",
     "tokens_of",
@@ -202,6 +203,20 @@ def require_options(model: ModelConfig) -> None:
     """
     if part := model.other_method:
         method_options(part, method_class(part), model.options)
+
+
+def require_frames(model: ModelConfig, prefix_crops: int) -> None:
+    """Refuse fixed crops of a method whose loss reads frames, before anything is loaded.
+
+    Raises:
+        ConfigError: ``train.prefix_crops`` is not 0 for such a method.
+    """
+    from fsarctl.methods.protocol import without_pixels
+
+    if prefix_crops and (part := model.other_method):
+        own: Any = method_class(part)
+        if own.reads_pixels:
+            raise without_pixels()
 
 
 def _own_parts(model: ModelConfig) -> dict[str, Part]:

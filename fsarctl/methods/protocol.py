@@ -23,7 +23,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from fsarctl.config.model_table import ModelConfig, RandomCrop
 from fsarctl.config.training_tables import QueryMode
-from fsarctl.errors import InputError
+from fsarctl.errors import ConfigError, InputError
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.weights.weight_file import read_weights, require_finite
 from fsarctl.progress import first_of
@@ -135,6 +135,8 @@ class FewShotMethod(nn.Module, ABC):
     """Whether every class needs as many support videos as every other."""
     queries_meet: bool = False
     """Whether queries of an episode see each other where they are scored jointly."""
+    reads_pixels: bool = False
+    """Whether :meth:`training_loss` reads the frames themselves, which fixed crops do not keep."""
     undecayed: tuple[str, ...] = ()
     """Weight decay leaves parameters alone whose names hold one of these."""
     heads: nn.ModuleDict
@@ -290,7 +292,8 @@ class FewShotMethod(nn.Module, ABC):
     @property
     def clips_meet(self) -> bool:
         """Whether clips that are computed at once have a part in each other's features while training."""
-        return any(isinstance(each, _BatchNorm) and each.training for each in self.modules())
+        clips = [each for name, each in self.named_modules() if not name.startswith("heads.")]
+        return any(isinstance(each, _BatchNorm) and each.training for each in clips)
 
     def normalise(self, frames: Tensor) -> Tensor:
         """Pixels as the backbone reads them. Shapes: uint8 (..., H, W, 3) -> float32 (..., 3, H, W)."""
@@ -404,6 +407,14 @@ class FewShotMethod(nn.Module, ABC):
                 next_step=f"Extract {self.frames} frames a clip and crop them to {size} x {size}, "
                 "or build the model for other clips.",
             )
+
+
+def without_pixels() -> ConfigError:
+    """The refusal of fixed crops for a method of :attr:`FewShotMethod.reads_pixels`."""
+    return ConfigError(
+        "train.prefix_crops keeps no frames, and this method's loss reads them",
+        next_step="Set train.prefix_crops = 0.",
+    )
 
 
 def by_class(support: Tensor, way: int | None) -> Tensor:

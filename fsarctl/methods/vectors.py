@@ -23,6 +23,7 @@ __all__ = [
     "fill",
     "largest_error",
     "read_arrays",
+    "renamed",
     "under",
     "unstacked",
 ]
@@ -73,6 +74,15 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
 def under(prefix: str, arrays: Arrays) -> dict[str, Tensor]:
     """The arrays whose names begin with ``prefix``, without it."""
     return {name.removeprefix(prefix): each for name, each in arrays.items() if name.startswith(prefix)}
+
+
+def renamed(weights: Arrays, names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Weights whose names begin as ours do: the first of ``names`` that one begins with, theirs -> ours."""
+    found = {}
+    for name, each in weights.items():
+        theirs = next((start for start in names if name.startswith(start)), "")
+        found[names.get(theirs, "") + name.removeprefix(theirs)] = each
+    return found
 
 
 def unstacked(weights: Arrays) -> dict[str, Tensor]:

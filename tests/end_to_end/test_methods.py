@@ -127,6 +127,13 @@ def test_a_wrong_option_is_refused_with_those_that_there_are(project: Path) -> N
     assert "model.options.smoothing" in refused("smoothing=soft")
 
 
+def test_fixed_crops_are_refused_where_a_loss_reads_frames(project: Path) -> None:
+    words = "fsarctl train --shots 1 --set model.method=molo --set model.options.backbone=frozen"
+    said = type_in(project, f"{words} --set train.prefix_crops=2 {BRIEF}", expect=3).stderr
+    assert "train.prefix_crops keeps no frames" in said
+    assert "Set train.prefix_crops = 0" in said
+
+
 ADDED = '''
 """Nearest mean colour, to be added by its own files alone."""
 

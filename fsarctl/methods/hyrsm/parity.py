@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from fsarctl.methods.protocol import by_class
-from fsarctl.methods.vectors import Arrays, Difference, compare, fill, under, unstacked
+from fsarctl.methods.vectors import Arrays, Difference, compare, fill, renamed, under, unstacked
 from fsarctl.models.hybrid_relation import Form, HybridRelation, set_distances
 from fsarctl.models.positions import channel_sinusoids
 
@@ -14,7 +14,7 @@ __all__ = ["FORMS", "KEYS", "differences", "filled"]
 INPUTS = frozenset({"support", "query", "heads", "A", "B"})
 KEYS = frozenset({"logits_1shot_form", "positional"})
 FORMS: Mapping[str, Form] = dict(zip(("5shot", "1shot"), get_args(Form), strict=True))
-WITHIN = {"fn.": "", "norm.": "norm."}
+WITHIN = {"fn.": ""}
 ACROSS = {"w_qs.": "to_q.", "w_ks.": "to_k.", "w_vs.": "to_v.", "fc.": "to_out.", "layer_norm.": "norm."}
 
 
@@ -24,8 +24,8 @@ def filled(arrays: Arrays, *, within: str, across: str, fuse: str) -> HybridRela
     relation = HybridRelation(
         frames, width, int(arrays["heads"]), divisor=float(arrays["A"]), weight=float(arrays["B"])
     ).eval()
-    fill(relation.within, _renamed(unstacked(under(within, arrays)), WITHIN))
-    fill(relation.across, _renamed(under(across, arrays), ACROSS))
+    fill(relation.within, renamed(unstacked(under(within, arrays)), WITHIN))
+    fill(relation.across, renamed(under(across, arrays), ACROSS))
     weights = under(fuse, arrays)
     fill(relation.fuse, {**weights, "weight": weights["weight"].squeeze(-1)})
     return relation
@@ -42,12 +42,3 @@ def differences(path: Path, arrays: Arrays) -> list[Difference]:  # noqa: ARG001
     }
     ours["positional"] = channel_sinusoids(len(arrays["positional"]), query.shape[-1])
     return compare(arrays, ours, inputs=INPUTS)
-
-
-def _renamed(weights: Arrays, names: Mapping[str, str]) -> Arrays:
-    return {
-        own + name.removeprefix(theirs): each
-        for name, each in weights.items()
-        for theirs, own in names.items()
-        if name.startswith(theirs)
-    }

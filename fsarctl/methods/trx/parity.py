@@ -7,26 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsarctl.methods.protocol import by_class
-from fsarctl.methods.vectors import Arrays, Difference, class_major, compare, fill, under
+from fsarctl.methods.vectors import Arrays, Difference, class_major, compare, fill, renamed, under
 from fsarctl.models.metrics.trx import POSITION_SCALE, TRX, sinusoids
 
-__all__ = ["KEYS", "differences", "fill_tuples"]
+__all__ = ["KEYS", "differences"]
 
 INPUTS = frozenset({"support", "support_labels", "query", "query_labels", "cardinalities"})
 KEYS = frozenset({"logits_one_shot", "loss_sum", "cardinalities"})
 NAMES = {"k_linear.": "key.", "v_linear.": "value.", "norm_k.": "norm."}
 SIZES = {"pairs": 2, "triples": 3}
-
-
-def fill_tuples(attention: torch.nn.Module, weights: Arrays) -> None:
-    """Load the weights of one cardinality, as TRX's code names them."""
-    renamed = {
-        own + name.removeprefix(theirs): each
-        for name, each in weights.items()
-        for theirs, own in NAMES.items()
-        if name.startswith(theirs)
-    }
-    fill(attention, renamed)
 
 
 def differences(path: Path, arrays: Arrays) -> list[Difference]:  # noqa: ARG001
@@ -39,7 +28,7 @@ def differences(path: Path, arrays: Arrays) -> list[Difference]:  # noqa: ARG001
         weights = under(f"w.{name}.", arrays)
         if size in arrays["cardinalities"].tolist():
             parts[name] = TRX(width, frames, sizes=[size], width=len(weights["k_linear.bias"])).eval()
-            fill_tuples(parts[name].tuples[0], weights)
+            fill(parts[name].tuples[0], renamed(weights, NAMES))
 
     def logits(of: list[TRX], shots: Tensor) -> Tensor:
         return -torch.stack([each.distances(query, shots) for each in of]).mean(dim=0)
