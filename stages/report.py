@@ -82,6 +82,16 @@ class Report:
             raise UpstreamError(self._why_nothing(), next_step=f"Run: {' && '.join(map(str, commands))}")
 
     @property
+    def results(self) -> list[Artifact]:
+        """The results that there are."""
+        return [each.artifact for each in self._found.values()]
+
+    @property
+    def missing(self) -> list[str]:
+        """The commands that make those that there are not."""
+        return _lines(u.command for u in self._units if u.slot not in self._found)
+
+    @property
     def has_pictures(self) -> bool:
         """Whether the strategy's own model was evaluated, so that there is something to draw."""
         return any(each.model == self._strategy for each in self._found.values())
@@ -138,7 +148,7 @@ class Report:
             "episodes": {name: record[name] for name in SHARED} | {"classes": len(record["classes"])},
             "warnings": self._warnings(record["classes_missing"]),
             "results": sections.result_rows([*found, *self._from_files(found)]),
-            "missing": _lines(u.command for u in self._units if u.slot not in self._found),
+            "missing": self.missing,
             "paper": paper_numbers(settings, benchmark),
             "published": published_on(settings, benchmark),
             "query_modes": self._query_modes(),

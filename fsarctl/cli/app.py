@@ -18,6 +18,7 @@ from fsarctl.cli.init import init
 from fsarctl.cli.methods import methods
 from fsarctl.cli.predict import predict
 from fsarctl.cli.report import report
+from fsarctl.cli.results import export
 from fsarctl.cli.run import run
 from fsarctl.cli.show import show
 from fsarctl.cli.status import status
@@ -61,6 +62,7 @@ for name, meaning, verbs in (
         "Look into the artifact store, check it, and clear it.",
         (list_artifacts, show_artifact, verify, collect),
     ),
+    ("results", "Finished results, for others to compare with and to read.", (export,)),
     ("data", "The datasets: what they hold, and whether it is enough.", (ls, check)),
     ("config", "Settings: values, meanings, and where they come from.", (show_settings,)),
 ):

@@ -28,7 +28,17 @@ from fsarctl.errors.nearest import did_you_mean
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["FILE_NAME", "OPTIONS", "Settings", "load_settings", "override", "rows", "table_of", "toml_key"]
+__all__ = [
+    "FILE_NAME",
+    "OPTIONS",
+    "Settings",
+    "load_settings",
+    "override",
+    "require_project",
+    "rows",
+    "table_of",
+    "toml_key",
+]
 
 FILE_NAME = "fsarctl.toml"
 TABLES: Mapping[str, type[Any]] = {
@@ -164,6 +174,16 @@ def load_settings(
     _merge(values, origins, sources)
     root = path.parent if path else start.resolve()
     return _with_preset(Settings(root, _build(values, origins), origins, values, path is not None))
+
+
+def require_project(settings: Settings) -> None:
+    """Refuse settings of no project.
+
+    Raises:
+        ConfigError: no fsarctl.toml was found.
+    """
+    if not settings.has_file:
+        raise _no_project(settings.root)
 
 
 def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:

@@ -25,6 +25,7 @@ __all__ = [
     "Result",
     "compare",
     "compare_over_seeds",
+    "compare_predictions",
     "intervals_as_json",
     "load_result",
     "same_episodes",
@@ -147,8 +148,15 @@ def compare_over_seeds(pairs: Sequence[tuple[Result, Result]]) -> Comparison:
     Raises:
         InputError: the episodes of a pair differ.
     """
-    ordered = [_paired(first, second) for first, second in pairs]
-    both = [Predictions.joined([each[side] for each in ordered]) for side in (0, 1)]
+    for first, second in pairs:
+        _require_same_episodes(first, second)
+    both = [Predictions.joined([each[side].predictions for each in pairs]) for side in (0, 1)]
+    return compare_predictions(*both)
+
+
+def compare_predictions(first: Predictions, second: Predictions) -> Comparison:
+    """The paired difference of two models on the same episodes, in whatever order their queries are."""
+    both = [_by_class(first), _by_class(second)]
     before, after = (each.predictions == each.targets for each in both)
     difference = estimate((after.mean(1) - before.mean(1)).tolist())
     return Comparison(
@@ -167,13 +175,12 @@ def same_episodes(first: Result, second: Result) -> bool:
     return same
 
 
-def _paired(first: Result, second: Result) -> tuple[Predictions, Predictions]:
+def _require_same_episodes(first: Result, second: Result) -> None:
     if not same_episodes(first, second):
         raise InputError(
             f"these results are of different episodes: {_first_difference(first.record, second.record)}",
             next_step="Evaluate both with the same [eval] settings on the same clips.",
         )
-    return _by_class(first.predictions), _by_class(second.predictions)
 
 
 def _digest(predictions: Predictions, names: Sequence[str]) -> str:

@@ -243,6 +243,32 @@ class Session:
             )
         return found[0]
 
+    def result(self, name: str) -> "Artifact":
+        """The result that a key's beginning or a slot names; of a slot's several, the newest.
+
+        Raises:
+            InputError: there is none, or it is no result.
+            IntegrityError: it is damaged.
+        """
+        slots = [each for each in self.store.artifacts() if each.manifest.slot == name]
+        artifact = slots[-1] if slots else self.artifact(name)
+        if "result.json" not in artifact.manifest.files:
+            raise InputError(
+                f"{artifact.manifest.slot} is no evaluation, so it has no accuracy to compare",
+                next_step="`fsarctl cache ls` lists the keys; those of `eval` artifacts can be compared.",
+            )
+        return self.store.checked(artifact)
+
+    def require_project(self) -> None:
+        """Refuse to look into the store of a project where there is none.
+
+        Raises:
+            ConfigError: no fsarctl.toml is here or above.
+        """
+        from fsarctl.config.sources import require_project
+
+        require_project(self.settings)
+
     def _say_states(self, units: Sequence["Unit"], *, as_json: bool) -> None:
         from fsarctl.cli.terminal.states import print_states
 

@@ -7,15 +7,19 @@ import typer
 
 from fsarctl.cli.terminal.console import print_json, print_table, say
 from fsarctl.models.strategies import TITLES
+from fsarctl.progress import counted
 from fsarctl.results.evaluated import called
 from fsarctl.results.interval_text import brackets, legend, over_classes, with_interval
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact
+    from fsarctl.results.exchange.comparison import SharedComparison
+    from fsarctl.results.exchange.reading import ExportedResult
     from fsarctl.results.result import Comparison, Result
 
-__all__ = ["print_comparison", "print_results"]
+__all__ = ["print_comparison", "print_results", "print_shared_comparison"]
 
+INTERVAL_FIELDS = ("half_width", "intervals", "headline")
 STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"}
 
 
@@ -92,7 +96,7 @@ def print_comparison(
             {
                 "slot": a.manifest.slot,
                 "key": a.manifest.key,
-                **{name: r.record[name] for name in ("accuracy", "half_width", "intervals", "headline")},
+                **{name: r.record[name] for name in ("accuracy", *INTERVAL_FIELDS)},
             }
             for a, r in results
         )
@@ -103,12 +107,60 @@ def print_comparison(
     for name, (artifact, result) in zip("AB", results, strict=True):
         accuracy = _accuracy(result.record)
         typer.echo(f"{name}      {artifact.manifest.slot:<{width}}  {artifact.key[:12]}  {accuracy:>11}")
-    typer.echo(f"B - A  {_points(found)} points over the same {found.episodes:,} episodes")
-    for name, interval in found.as_json()["intervals"].items():
+    _print_difference(found.as_json())
+
+
+def print_shared_comparison(
+    pair: "tuple[ExportedResult, ExportedResult]", found: "SharedComparison", *, as_json: bool
+) -> None:
+    """Two results of different people and their difference on what both have: the second minus the first."""
+    document = found.as_json()
+    if as_json:
+        first, second = (
+            {
+                "slot": each.slot,
+                "key": each.key,
+                "title": each.title,
+                **{name: each.record[name] for name in ("accuracy", *INTERVAL_FIELDS)},
+            }
+            for each in pair
+        )
+        print_json({"schema": "fsarctl.compare/1", "first": first, "second": second, **document})
+        return
+    width = max(len(each.slot) for each in pair)
+    for name, each, accuracy in zip("AB", pair, document["accuracies"], strict=True):
+        own = f"{_accuracy(each.record):>11}"
+        typer.echo(f"{name}      {each.slot:<{width}}  {each.key[:12]}  {own}, here {100 * accuracy:.1f}")
+    shared = document["shared"]
+    typer.echo(
+        f"both have {counted(shared['clips'], 'clip')}: {shared['by_digest']:,} by content,"
+        f" {shared['by_name']:,} by name; of A's {len(pair[0].clips):,} and B's {len(pair[1].clips):,}"
+    )
+    if document["paired"] == "clips":
+        episodes = [len(each.predictions.query) for each in pair]
+        whole = shared["episodes_of_shared_clips"]
+        typer.echo(
+            f"the episodes differ ({shared['same_episodes']:,} are the same); of A's {episodes[0]:,}"
+            f" {whole[0]:,} hold only clips that both have, of B's {episodes[1]:,} {whole[1]:,}"
+        )
+    _print_difference(document)
+    for remark in document["remarks"]:
+        say(f"remark: {remark}")
+
+
+def _print_difference(document: Mapping[str, Any]) -> None:
+    """The difference of a comparison, its intervals and tests; by episodes, or by clips that are shared."""
+    points = with_interval(f"{100 * document['difference']:+.1f}", document, signed=True)
+    if "episodes" in document:
+        typer.echo(f"B - A  {points} points over the same {document['episodes']:,} episodes")
+    else:
+        typer.echo(f"B - A  {points} points, paired by the {document['clips']:,} clips that both asked about")
+    for name, interval in document["intervals"].items():
         typer.echo(f"over {interval['count']:,} {name}: {_with_p(interval)}")
-    typer.echo(f"B alone is right on {found.gained:,} queries, A alone on {found.lost:,}")
-    if found.episodes < 30:
-        say("warning: interval and test need 30 episodes or more to be worth much")
+    if "episodes" in document:
+        typer.echo(f"B alone is right on {document['gained']:,} queries, A alone on {document['lost']:,}")
+        if document["episodes"] < 30:
+            say("warning: interval and test need 30 episodes or more to be worth much")
 
 
 def _with_p(interval: Mapping[str, Any]) -> str:

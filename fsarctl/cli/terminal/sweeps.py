@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fsarctl.cli.terminal.console import print_json, print_table, say
+from fsarctl.results.markup import latex_text, markdown_text
 from fsarctl.results.sweep_table import caption, cells, label, published_cells, remarks
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
     heading, *body = cells(document)
     others = published_cells(document, heading)
     if layout == "markdown":
-        typer.echo(f"**{_plain_markdown(caption(document))}**\n")
+        typer.echo(f"**{markdown_text(caption(document))}**\n")
         for line in (heading, ["---"] * len(heading), *body, *others):
-            typer.echo("| " + " | ".join(map(_plain_markdown, line)) + " |")
+            typer.echo("| " + " | ".join(map(markdown_text, line)) + " |")
     elif layout == "latex":
         _print_latex(document, heading, body, others)
     else:
@@ -165,31 +166,8 @@ def _print_latex(
     typer.echo("\\hline")
     for number, line in enumerate((heading, *body, *others)):
         ruled = number == 0 or (bool(others) and number == len(body))
-        typer.echo(" & ".join(map(_escaped, line)) + r" \\" + (r" \hline" if ruled else ""))
+        typer.echo(" & ".join(map(latex_text, line)) + r" \\" + (r" \hline" if ruled else ""))
     typer.echo("\\hline\n\\end{tabular}")
-
-
-def _plain_markdown(cell: str) -> str:
-    return cell.replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|")
-
-
-def _escaped(cell: str) -> str:
-    return "".join(LATEX.get(character, character) for character in cell)
-
-
-LATEX = {
-    **{character: f"\\{character}" for character in "&%#_{}$"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "*": "$^*$",
-    "±": r"$\pm$",
-    "✓": r"$\checkmark$",
-    "×": r"$\times$",
-}
 
 
 def _seconds_left(store: "Store", units: "Sequence[Unit]") -> float | None:

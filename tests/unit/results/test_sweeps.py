@@ -207,9 +207,9 @@ def test_rows_of_other_episodes_have_no_difference(tmp_path: Path) -> None:
 
 
 def test_latex_takes_any_name() -> None:
-    from fsarctl.cli.terminal.sweeps import _escaped
+    from fsarctl.results.markup import latex_text
 
-    assert _escaped("50% \\alpha #{}$~^_&") == (
+    assert latex_text("50% \\alpha #{}$~^_&") == (
         r"50\% \textbackslash{}alpha \#\{\}\$\textasciitilde{}\textasciicircum{}\_\&"
     )
-    assert _escaped("+1.0 ± 0.2*") == r"+1.0 $\pm$ 0.2$^*$"
+    assert latex_text("+1.0 ± 0.2*") == r"+1.0 $\pm$ 0.2$^*$"
