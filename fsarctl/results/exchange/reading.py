@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from fsarctl.errors import InputError
 from fsarctl.progress import first_of
+from fsarctl.results.clip_intervals import intervals_of
 from fsarctl.results.exchange.document import MOST_BYTES, SCHEMA
 from fsarctl.results.intervals import estimate
-from fsarctl.results.jackknife import intervals_of
 from fsarctl.results.predictions import Predictions
 from fsarctl.results.result import intervals_as_json
 
