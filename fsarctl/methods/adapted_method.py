@@ -1,5 +1,6 @@
 """Methods that train adapters in a frozen ViT and match what it makes of frames: no text, no sets."""
 
+from abc import abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -82,9 +83,9 @@ class AdaptedMethod(FewShotMethod):
                 precision=precision,
             )
 
+    @abstractmethod
     def adapted(self, width: int) -> nn.Module:
         """What is done instead of one block of that width, see :class:`AdaptedViT`."""
-        raise NotImplementedError
 
     @property
     def rows(self) -> int:
