@@ -160,7 +160,7 @@ def test_every_word_that_is_a_command_is_one() -> None:
     for path in DOCUMENTS:
         text = re.sub(r"(?ms)^```.*?^```$", "", path.read_text(encoding="utf-8"))
         code = "\n".join(re.findall(r"`([^`\n]+)`", text))
-        named |= set(re.findall(r"\bfsarctl ((?:cache |config |data )?[a-z]+)", code))
+        named |= set(re.findall(r"\bfsarctl ((?:cache |config |data |results )?[a-z]+)", code))
     assert {"ablate", "data check", "cache verify"} <= named
     for command in sorted(named):
         type_in(ROOT, f"fsarctl {command} --help")
