@@ -10,6 +10,7 @@ import pytest
 
 from fsarctl.config.dataset_table import PROBES, DatasetConfig
 from fsarctl.datasets.class_sets import ClassSets
+from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.probes.classes import CELLS, MOMENTS, SAID, State, class_of, classes_of
 from fsarctl.datasets.probes.oracles import ORACLES, PARTS, Facts
@@ -24,7 +25,7 @@ from fsarctl.datasets.probes.rendering import (
     shown,
 )
 from fsarctl.episodes.sampler import sample_episode
-from fsarctl.errors import ConfigError
+from fsarctl.errors import ConfigError, InputError
 from fsarctl.models.segments import segments
 from fsarctl.progress import SILENT
 from fsarctl.text.corpus import sub_actions_from
@@ -261,3 +262,15 @@ def test_classes_of_an_episode_are_drawn_from_every_set_that_is_large_enough():
     pairs = {frozenset(pair) for name in "ab" for pair in combinations([f"{name}{n}" for n in range(3)], 2)}
     assert set(drawn) == pairs
     assert all(40 < count < 95 for count in drawn.values())  # 400 / 6, four deviations
+
+
+def test_more_ways_than_any_set_has_classes_are_refused(tmp_path):
+    dataset = open_dataset("order", DatasetConfig("probe", "order"), tmp_path)
+    size = EpisodeSize("eval", 7, 1, 1)
+    with pytest.raises(
+        InputError, match="order/test has sets of at most 6 classes .* fewer than the 7"
+    ) as said:
+        size.check(dataset.found["test"], "order/test", None, dataset.sets["test"])
+    assert "eval.way=6" in said.value.next_step
+    size.check(dataset.found["test"], "order/test")
+    EpisodeSize("eval", 6, 1, 1).check(dataset.found["test"], "order/test", None, dataset.sets["test"])
