@@ -110,7 +110,8 @@ def test_a_digest_is_of_the_file(ours: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "begins"), [("markdown", "## Results"), ("latex", r"\subsection*{Results}")]
+    ("form", "begins"),
+    [("markdown", "## Results"), ("latex", "% It needs \\usepackage{longtable}.\n\\subsection*{Results}")],
 )
 def test_an_appendix_is_read(ours: Path, form: str, begins: str) -> None:
     text = type_in(ours, f"fsarctl results export --format {form}").stdout

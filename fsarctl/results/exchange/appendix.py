@@ -20,7 +20,8 @@ def appendix(document: Mapping[str, Any], markup: Markup) -> str:
 
     The digest of each clip, and each episode, stand in the JSON file alone.
     """
-    return "\n".join(_render(title, part, markup) for title, part in _sections(document)) + "\n"
+    head = "% It needs \\usepackage{longtable}.\n" if markup == "latex" else ""
+    return head + "\n".join(_render(title, part, markup) for title, part in _sections(document)) + "\n"
 
 
 def _sections(document: Mapping[str, Any]) -> Iterator[tuple[str, str | Table]]:
@@ -37,8 +38,8 @@ def _sections(document: Mapping[str, Any]) -> Iterator[tuple[str, str | Table]]:
         ("train", "Training"),
         ("extract", "Frames"),
     ):
-        yield title, _settings(results, part)
-    yield "Weights", [["result", "backbone", "weights", "SHA-256", "adapters"], *map(_weights, results)]
+        yield title, _by_value([(each["slot"], each["settings"][part] or {}) for each in results])
+    yield "Weights", _by_value([(each["slot"], each["weights"]) for each in results])
     yield "Versions", _versions(results)
     remarks = dict.fromkeys(remark for each in results for remark in each["record"].get("remarks", ()))
     if remarks:
@@ -79,9 +80,9 @@ def _clips(document: Mapping[str, Any]) -> Iterator[tuple[str, str | Table]]:
             yield "", [["clip without frames"], *([name] for name, _ in each["failed"])]
 
 
-def _settings(results: Sequence[Mapping[str, Any]], part: str) -> Table:
-    """A row a setting, with its values: one where all results have it, else by result."""
-    flat = [(each["slot"], dict(_flat(each["settings"][part] or {}))) for each in results]
+def _by_value(of_results: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
+    """A row a setting and value, with the results that have it where others do not."""
+    flat = [(slot, dict(_flat(settings))) for slot, settings in of_results]
     rows = []
     for name in dict.fromkeys(name for _, settings in flat for name in settings):
         values: dict[str, list[str]] = {}
@@ -90,11 +91,11 @@ def _settings(results: Sequence[Mapping[str, Any]], part: str) -> Table:
                 values.setdefault(settings[name], []).append(slot)
         if len(values) == 1:
             rows.append(
-                [name, next(iter(values)), "" if all(name in s for _, s in flat) else "where it matters"]
+                [name, next(iter(values)), "" if all(name in s for _, s in flat) else "of those that have it"]
             )
         else:
             rows += [[name, value, ", ".join(slots)] for value, slots in values.items()]
-    return [["setting", "value", "of"], *rows]
+    return [["setting", "value", "where it is not the same for all"], *rows]
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -102,15 +103,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            words = value if isinstance(value, list) else [value]
+            words = value if isinstance(value, list) else [NONE if value in (None, "") else value]
             yield f"{prefix}{name}", ", ".join(map(str, words)) or NONE
-
-
-def _weights(result: Mapping[str, Any]) -> list[str]:
-    backbone = result["weights"]["backbone"]
-    files = ", ".join(f"{name} {digest}" for name, digest in sorted(backbone["files"].items()))
-    cells = (backbone["name"], backbone["weights"], files, result["weights"]["adapters"])
-    return [result["slot"], *(str(each or NONE) for each in cells)]
 
 
 def _versions(results: Sequence[Mapping[str, Any]]) -> Table:
