@@ -268,7 +268,7 @@ def test_more_ways_than_any_set_has_classes_are_refused(tmp_path):
     dataset = open_dataset("order", DatasetConfig("probe", "order"), tmp_path)
     size = EpisodeSize("eval", 7, 1, 1)
     with pytest.raises(
-        InputError, match="order/test has sets of at most 6 classes .* fewer than the 7"
+        InputError, match=r"order/test has sets of at most 6 classes .* fewer than the 7"
     ) as said:
         size.check(dataset.found["test"], "order/test", None, dataset.sets["test"])
     assert "eval.way=6" in said.value.next_step
