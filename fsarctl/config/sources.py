@@ -253,6 +253,8 @@ def _with_preset(settings: Settings, shot: int | None = None) -> Settings:
     preset = method_file(method).preset(benchmark) if method in method_names() else None
     if preset is None:
         return settings
+    if shot is not None and not preset.shots:
+        return settings
     found = preset.settings if shot is None else preset.of_shot(shot)
     above = settings.config.train.published
 

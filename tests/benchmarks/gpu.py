@@ -27,7 +27,7 @@ from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import Batch, EpisodeLoader
 from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.episodes.scoring import Scorer
-from fsarctl.episodes.trainer import READ_AT_ONCE, _learn, _read, _scored
+from fsarctl.episodes.trainer import READ_AT_ONCE, _learn, _prepare, _read, _Teacher
 from fsarctl.episodes.trainer import Training as State
 from fsarctl.execution.device import Machine
 from fsarctl.methods import TaskAdapterPlusPlus
@@ -175,10 +175,11 @@ def training(size: Size, folder: Path, device: torch.device, compiled: bool) -> 
             loader: EpisodeLoader = loader,
             optimisation: Optimisation = optimisation,
         ) -> int:
-            scored = _scored(model, loader, None, range(size.steps))
+            classes, _ = _prepare(model, loader, TrainConfig())
+            lessons = _Teacher(model, loader, classes, None, 0).lessons(range(size.steps))
             at_once = READ_AT_ONCE["cuda"]
             learn = partial(_learn, model, optimisation, 0)
-            while unread := [learn(*each) for each in islice(scored, at_once)]:
+            while unread := [learn(*each, None) for each in islice(lessons, at_once)]:
                 _read(unread, State(), size.steps)
             return size.steps
 

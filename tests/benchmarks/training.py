@@ -12,9 +12,10 @@ from plain_path import plain_scores
 from timing import Options, Row, in_a_process, peak_mib, print_rows, side_by_side
 from torch import Tensor, nn
 
+from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import EpisodeLoader, score_batch
-from fsarctl.episodes.trainer import _prefixes, _scored
+from fsarctl.episodes.trainer import _prefixes, _prepare, _Teacher
 from fsarctl.methods import TaskAdapterPlusPlus
 
 VARIANTS = ("plain", "ours", "kept")
@@ -26,6 +27,8 @@ def steps(model: TaskAdapterPlusPlus, loader: EpisodeLoader) -> dict[str, Callab
     batch = loader.load(0)
     embedding = nn.Parameter(torch.zeros(1, model.frames, 1, model.visual.vit.conv1.out_channels))
     prefixes = _prefixes(model, loader, Room(memory=2**32))
+    classes, _ = _prepare(model, loader, TrainConfig())
+    teacher = _Teacher(model, loader, classes, prefixes, 0)
 
     def touch(tokens: Tensor) -> Tensor:
         return tokens + embedding
@@ -39,7 +42,7 @@ def steps(model: TaskAdapterPlusPlus, loader: EpisodeLoader) -> dict[str, Callab
         return model.loss(score_batch(model, batch), batch.targets)
 
     def kept() -> Tensor:
-        return model.loss(next(_scored(model, loader, prefixes, [0]))[1], batch.targets)
+        return model.training_loss(next(teacher.lessons([0]))[1])
 
     def backward(loss: Callable[[], Tensor]) -> Callable[[], None]:
         def step() -> None:

@@ -55,7 +55,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "train": {
         "way": 4,
         "query": 2,
-        "epochs": 3,
+        "epochs": 2,
         "episodes": 7,
         "val_episodes": 9,
         "lr": 0.5,
@@ -68,6 +68,11 @@ OTHER: dict[str, dict[str, Any]] = {
         "steps": ((1.0, 0.5),),
         "warmup": 1.0,
         "warmup_from": 0.5,
+        "betas": (0.5, 0.9),
+        "epsilon": 1e-3,
+        "base_head": 0.5,
+        "base_text": 0.5,
+        "episode_shot": 7,
         "clip_norm": 1.0,
         "flip": True,
         "prefix_crops": 2,
@@ -82,7 +87,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "seed": 3,
     },
 }
-NAMES_ONLY = {"dataset", "shots", "frozen"}  # what to run, not what it is
+NAMES_ONLY = {"dataset", "shots", "frozen", "published"}  # what to run, or what holds, not what it is
 OWN = {"method", "options"}  # of methods that are not ours: test_own_parts.py
 ONE_SPLIT = {"candidates": {"extract shapes/train"}}  # what is trained on
 AFFECTED = {"train": {"train"}, "eval": {"evaluate"}, "extract": {"extract"}}
@@ -126,6 +131,9 @@ def test_a_setting_changes_the_keys_of_its_stage_alone(tmp_path: Path, table: st
         assert "train" in changed
         assert "evaluate" in changed or before.keys() != after.keys()
         assert "render" not in changed
+    elif name == "episode_shot":  # one training for all shots
+        trained = {slot for slot in after if slot.startswith("train ")}
+        assert trained == {f"train shapes {OTHER[table][name]}-shot"}
     elif name in ONE_SPLIT:
         assert {slot for slot in before if before[slot] != after[slot]} == ONE_SPLIT[name]
     else:
