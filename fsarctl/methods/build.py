@@ -211,9 +211,9 @@ def require_frames(model: ModelConfig, prefix_crops: int) -> None:
     Raises:
         ConfigError: ``train.prefix_crops`` is not 0 for such a method.
     """
-    from fsarctl.methods.protocol import without_pixels
-
     if prefix_crops and (part := model.other_method):
+        from fsarctl.methods.protocol import without_pixels
+
         own: Any = method_class(part)
         if own.reads_pixels:
             raise without_pixels()
