@@ -33,7 +33,7 @@ BRIEF = (
     "--set train.epochs=1 --set train.episodes=2 --set train.val_episodes=2 --set train.episodes_per_step=1"
 )
 BRIEF += " --set train.query=1 --set train.warmup=0 --set train.warmup_from=0"
-ALWAYS = ("otam", "clip-fsar")
+ALWAYS = ("clip-fsar",)
 METHODS = [
     name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow)
     for name in method_names()

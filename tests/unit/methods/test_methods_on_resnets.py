@@ -23,7 +23,11 @@ RESNETS: dict[str, dict[str, Any]] = {
 }
 
 
-def frame_methods() -> list[tuple[str, str]]:
+ALWAYS = ("clip-fsar", "otam", "molo")
+"""Of embeddings with text, of embeddings, of maps; the rest takes half a minute, and is slow."""
+
+
+def frame_methods() -> list[Any]:
     """Each with the tower that it can use and that knows less of text."""
     found = []
     for name in METHODS:
@@ -31,7 +35,8 @@ def frame_methods() -> list[tuple[str, str]]:
         assert part is not None
         own: Any = method_class(part)
         if issubclass(own, FrameMethod):
-            found.append((name, "CLIP" if own.reads_text else "ImageNet"))
+            marks = [] if name in ALWAYS else [pytest.mark.slow]
+            found.append(pytest.param(name, "CLIP" if own.reads_text else "ImageNet", marks=marks))
     return found
 
 
