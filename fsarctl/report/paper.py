@@ -56,7 +56,7 @@ def _is_the_papers(settings: Settings, benchmark: str) -> bool:
     if config.model.strategy in WITHOUT_ADAPTERS:
         return True
     published = method_file(TASK_ADAPTER).presets.get(benchmark)
-    return published is not None and all(
-        getattr(config.model, key.removeprefix("model.")) == value
-        for key, value in published.settings.items()
-    )
+    if published is None:
+        return False
+    said = {key: value for key, value in published.settings.items() if key.startswith("model.")}
+    return all(getattr(config.model, key.removeprefix("model.")) == value for key, value in said.items())
