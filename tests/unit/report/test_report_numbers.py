@@ -153,3 +153,9 @@ def test_the_papers_numbers_stand_beside_its_own_settings_alone(
     assert {each["shot"]: each["accuracy"] for each in found} == pytest.approx(expected)
     assert {each["source"] for each in found} <= {"Tables 1 and 2"}
     assert paper_numbers(settings, "shapes") == []
+
+
+def test_the_demo_stands_beside_no_number_of_the_paper(tmp_path: Path) -> None:
+    """Its settings are published for *shapes*, training among them, and nobody's paper has it."""
+    (tmp_path / "fsarctl.toml").write_text('[datasets.shapes]\nkind = "shapes"\n')
+    assert paper_numbers(load_settings(tmp_path, environment={}), "shapes") == []
