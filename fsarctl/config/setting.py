@@ -1,5 +1,6 @@
 """What a setting is: its default, its meaning, and whether it enters keys; and checks that tables share."""
 
+import math
 from dataclasses import MISSING, Field, field, fields
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ __all__ = [
     "default_of",
     "keyed",
     "require",
+    "require_bounds",
     "setting",
 ]
 
@@ -56,6 +58,29 @@ def require(condition: bool, message: str) -> None:
     """
     if not condition:
         raise ConfigError(message, next_step="Correct it in fsarctl.toml, or override it with --set.")
+
+
+def require_bounds(
+    table: Any,
+    *names: str,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+) -> None:
+    """Refuse numbers of a table that are out of bounds, infinite, or none.
+
+    Raises:
+        ConfigError: one is; it is named, with what it must be.
+    """
+    if most is not None:
+        allowed = f"within {least} and {most}"
+    else:
+        allowed = f"above {above}" if least is None else f"{least} or more"
+    for name in names:
+        value = getattr(table, name)
+        fits = (least is None or value >= least) and (above is None or value > above)
+        fits = fits and (most is None or value <= most) and math.isfinite(value)
+        require(fits, f"{name} is {value}; it must be {allowed}")
 
 
 def check_seed(seed: int) -> None:

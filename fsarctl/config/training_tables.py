@@ -1,10 +1,9 @@
 """[train] and [eval]: episodes, and how they are learnt from and scored."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fsarctl.config.setting import check_episode_shape, check_seed, keyed, require, setting
+from fsarctl.config.setting import check_episode_shape, check_seed, keyed, require, require_bounds, setting
 
 __all__ = [
     "EvalConfig",
@@ -88,18 +87,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_episode_shape(self.way, self.query, self.shots)
-        shot = self.episode_shot
-        require(shot >= 0, f"episode_shot is {shot}; it must be 0 or more")
-        for name in ("epochs", "episodes", "val_episodes"):
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
+        require_bounds(self, "epochs", "episodes", "val_episodes", "episodes_per_step", least=1)
+        require_bounds(self, "lr", "epsilon", above=0)
+        require_bounds(self, "episode_shot", "prefix_crops", "backbone_lr", "weight_decay", least=0)
+        require_bounds(self, "base_head", "base_text", "clip_norm", least=0)
+        require_bounds(self, "warmup_from", least=0, most=1)
         check_seed(self.seed)
-        require(0 < self.lr < math.inf, f"lr is {self.lr}; it must be above 0")
-        require(0 <= self.backbone_lr < math.inf, f"backbone_lr is {self.backbone_lr}; it must be 0 or more")
         require(0 <= self.momentum < 1, f"momentum is {self.momentum}; it must be 0 or more and below 1")
-        require(self.prefix_crops >= 0, f"prefix_crops is {self.prefix_crops}; it must be 0 or more")
-        require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}; it must be 0 or more")
         together = self.episodes_per_step
-        require(together >= 1, f"episodes_per_step is {together}; it must be 1 or more")
         require(
             self.episodes % together == 0,
             f"episodes_per_step is {together}; it must divide the {self.episodes} episodes of an epoch",
@@ -118,7 +113,6 @@ class TrainConfig:
             f"steps is {list(map(list, self.steps))}; its epochs must rise, and factors be 0 or more",
         )
         require(0 <= self.warmup <= self.epochs, f"warmup is {self.warmup}; it must be within 0 and epochs")
-        require(0 <= self.warmup_from <= 1, f"warmup_from is {self.warmup_from}; it must be within 0 and 1")
         require(
             self.warmup_from == 0 or self.warmup > 0, "warmup_from is the start of a warm-up, and warmup is 0"
         )
@@ -126,11 +120,6 @@ class TrainConfig:
             all(0 <= beta < 1 for beta in self.betas),
             f"betas is {list(self.betas)}; both must be 0 or more and below 1",
         )
-        require(0 < self.epsilon < math.inf, f"epsilon is {self.epsilon}; it must be above 0")
-        for name in ("base_head", "base_text"):
-            weight = getattr(self, name)
-            require(0 <= weight < math.inf, f"{name} is {weight}; it must be 0 or more")
-        require(0 <= self.clip_norm < math.inf, f"clip_norm is {self.clip_norm}; it must be 0 or more")
 
     def key(self) -> dict[str, Any]:
         """The settings that enter a training's key, but for what it is trained on and in what episodes."""

@@ -23,15 +23,12 @@ class BaseLoss:
         model: gets the classifier among its heads.
         base: the classes.
         config: the weights of both, ``base_head`` and ``base_text``.
-        generator: of the classifier's random start.
 
     Raises:
         ConfigError: texts are asked for, and the method reads none.
     """
 
-    def __init__(
-        self, model: FewShotMethod, base: BaseClasses, config: TrainConfig, generator: torch.Generator
-    ) -> None:
+    def __init__(self, model: FewShotMethod, base: BaseClasses, config: TrainConfig) -> None:
         if config.base_text and not model.reads_text:
             raise ConfigError(
                 "train.base_text compares clips with the texts of base classes, and this model reads no text",
@@ -39,12 +36,7 @@ class BaseLoss:
             )
         self._model, self._base, self._config = model, base, config
         if config.base_head:
-            width = model.feature_width
-            head = nn.Linear(width, len(base))
-            bound = width**-0.5
-            nn.init.uniform_(head.weight, -bound, bound, generator=generator)
-            nn.init.zeros_(head.bias)
-            model.heads[HEAD] = head.to(next(model.parameters()).device)
+            model.add_head(HEAD, nn.Linear(model.feature_width, len(base)))
 
     def __call__(self, lesson: Lesson) -> Tensor:
         """The weighted loss of an episode, (). Means are over its clips, support and queries alike."""

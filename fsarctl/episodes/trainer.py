@@ -29,7 +29,7 @@ from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.training_log import Line, TrainingLog, Watch
 from fsarctl.episodes.training_memory import free_memory, measure, videos_in_parts
 from fsarctl.errors import ConfigError, IntegrityError
-from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, without_pixels
+from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, seeded, without_pixels
 from fsarctl.progress import Advance, Reporter
 
 __all__ = ["Epoch", "Training", "train_adapters"]
@@ -177,13 +177,11 @@ def _prepare(
     device = next(model.parameters()).device
     labels = tuple(base.rows)
     classes = BaseClasses(labels, torch.stack([base.tokens[label] for label in labels]).to(device))
-    generator = torch.Generator().manual_seed(config.seed)
     extra = None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)  # of PyTorch's own initialisation
-        model.prepare(classes, generator)
+    with seeded(torch.Generator().manual_seed(config.seed)):
+        model.prepare(classes)
         if config.base_head or config.base_text:
-            extra = BaseLoss(model, classes, config, generator)
+            extra = BaseLoss(model, classes, config)
     model.train()
     return classes, extra
 

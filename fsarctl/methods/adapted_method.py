@@ -9,17 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from fsarctl.config.setting import setting
-from fsarctl.methods.frame_method import seeded
-from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, by_class
-from fsarctl.models.adapted_vit import AdaptedViT
+from fsarctl.methods.adapted_vit import AdaptedViT
+from fsarctl.methods.frame_matching import MatchingOptions, matching_costs
+from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, by_class, seeded
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.catalogue import without_vit
 from fsarctl.models.metrics.bi_mhm import hausdorff
-from fsarctl.models.metrics.cosines import cosines
 from fsarctl.models.metrics.otam import both_ways
 from fsarctl.models.precision import Precision
 
 __all__ = ["AdaptedMethod", "AdaptedOptions"]
+
+MATCHING = MatchingOptions(cosine="true", shots="class_mean")
+"""How D2ST-Adapter's code compares frames."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,6 @@ class AdaptedMethod(FewShotMethod):
         Shapes: (..., way*shot, T, D), (..., queries, T, D) -> (..., queries, way).
         """
         assert support is not None
-        prototypes = by_class(support, way).mean(dim=-3)
-        distances = 1 - cosines(query.unsqueeze(-3), prototypes.unsqueeze(-4))
-        logits = -(hausdorff if self.options.metric == "bi_mhm" else both_ways)(distances)
-        return Scores(
-            logits,
-            video=logits,
-            query_features=query,
-            support_features=support,
-            prototypes=prototypes,
-        )
+        cost = hausdorff if self.options.metric == "bi_mhm" else both_ways
+        logits = -matching_costs(query, by_class(support, way), MATCHING, cost)
+        return Scores(logits, video=logits, query_features=query, support_features=support)

@@ -1,5 +1,6 @@
 """Methods without weights of their own: a query's frames against those of each support video, by a cost."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -46,14 +47,14 @@ def matching_costs(
 class FrameMatching(FrameMethod):
     """A logit is minus the cost of matching; queries see nothing but the support.
 
-    A subclass defines :meth:`costs`.
+    A subclass defines :meth:`cost`.
     """
 
     Options: ClassVar[type[FrameOptions]] = MatchingOptions
 
-    def costs(self, query: Tensor, shots: Tensor) -> Tensor:
-        """Shapes: (..., queries, T, D), (..., way, shot, T, D) -> (..., queries, way)."""
-        raise NotImplementedError
+    @abstractmethod
+    def cost(self, distances: Tensor) -> Tensor:
+        """Of matching two videos, by 1 - cosine of their frames. Shapes: (..., T, T) -> (...)."""
 
     def score_features(
         self,
@@ -64,7 +65,7 @@ class FrameMatching(FrameMethod):
         way: int | None = None,
         query_mode: QueryMode = "joint",  # noqa: ARG002
     ) -> Scores:
-        """Minus :meth:`costs`. Shapes: (..., way*shot, T, D), (..., queries, T, D) -> (..., queries, way)."""
+        """Minus costs. Shapes: (..., way*shot, T, D), (..., queries, T, D) -> (..., queries, way)."""
         assert support is not None
-        logits = -self.costs(query, by_class(support, way))
+        logits = -matching_costs(query, by_class(support, way), self.options, self.cost)
         return Scores(logits, video=logits, query_features=query, support_features=support)

@@ -1,7 +1,6 @@
 """Methods on what a backbone makes of single frames: the backbone is trained, or frozen and read once."""
 
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -9,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from fsarctl.config.setting import setting
-from fsarctl.methods.protocol import FewShotMethod
+from fsarctl.methods.protocol import FewShotMethod, seeded
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.frame_encoder import FrameEncoder, FrameFeatures
 from fsarctl.models.precision import Precision
 
-__all__ = ["FrameMethod", "FrameOptions", "seeded"]
+__all__ = ["FrameMethod", "FrameOptions"]
 
 
 @dataclass(frozen=True)
@@ -105,14 +104,3 @@ class FrameMethod(FewShotMethod):
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Those of the backbone that is trained here."""
         return list(self.encoder.parameters())
-
-
-@contextmanager
-def seeded(generator: torch.Generator | None) -> Iterator[None]:
-    """PyTorch's own initialisation becomes a function of ``generator``; nobody else's draws move."""
-    if generator is None:
-        yield
-        return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator).item()))
-        yield

@@ -10,7 +10,8 @@ path, which every shortcut has to equal. Training hands an episode's outcome to 
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,16 @@ from fsarctl.models.weights.weight_file import read_weights, require_finite
 from fsarctl.progress import first_of
 from fsarctl.text.corpus import PromptUse
 
-__all__ = ["BaseClasses", "FewShotMethod", "Lesson", "QueryMode", "Scores", "WeightsFile", "by_class"]
+__all__ = [
+    "BaseClasses",
+    "FewShotMethod",
+    "Lesson",
+    "QueryMode",
+    "Scores",
+    "WeightsFile",
+    "by_class",
+    "seeded",
+]
 
 
 @dataclass(frozen=True)
@@ -262,11 +272,15 @@ class FewShotMethod(nn.Module, ABC):
             query_mode=query_mode,
         )
 
-    def prepare(self, base: BaseClasses, generator: torch.Generator) -> None:
+    def prepare(self, base: BaseClasses) -> None:
         """Make ready for training on these classes: the place to fill :attr:`heads`.
 
-        ``generator``: of whatever starts at random.
+        PyTorch's own initialisation is seeded by whoever calls.
         """
+
+    def add_head(self, name: str, head: nn.Module) -> None:
+        """Put a module among the :attr:`heads`, where the model is."""
+        self.heads[name] = head.to(self._mean.device)
 
     def loss(self, scores: Scores, labels: Tensor) -> Tensor:
         """Cross-entropy of ``logit_scale`` times the score, mean over queries.
@@ -429,3 +443,14 @@ def by_class(support: Tensor, way: int | None) -> Tensor:
             next_step="Give way (or tokens of every class), and as many support videos for each class.",
         )
     return support.reshape(*support.shape[:-3], way, -1, *support.shape[-2:])
+
+
+@contextmanager
+def seeded(generator: torch.Generator | None) -> Iterator[None]:
+    """PyTorch's own initialisation becomes a function of ``generator``; nobody else's draws move."""
+    if generator is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator).item()))
+        yield

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["pooled_map", "require_side"]
+__all__ = ["pooled_map"]
 
 
 def pooled_map(patches: Tensor, side: int) -> Tensor:
@@ -17,13 +17,3 @@ def pooled_map(patches: Tensor, side: int) -> Tensor:
     each = patches.reshape(-1, rows, columns, width).movedim(-1, 1)
     pooled = F.adaptive_avg_pool2d(each, side).flatten(-2).mT  # (maps, places, D)
     return pooled.reshape(*patches.shape[:-3], -1, width)
-
-
-def require_side(side: int) -> None:
-    """Refuse a side that no map has.
-
-    Raises:
-        ValueError: it is below 1.
-    """
-    if side < 1:
-        raise ValueError(f"side is {side}; it must be 1 or more")

@@ -50,7 +50,7 @@ def print_results(
     from rich.table import Table
 
     record = results[0][1].record
-    alone = "each query alone" if record["query_mode"] == "independent" else "queries seen together"
+    alone = "each query alone" if record["query_mode"] == "independent" else "queries scored jointly"
     typer.echo(
         f"{record['way']}-way, {record['episodes']:,} episodes of {len(record['classes'])}"
         f" {record['split']} classes ({_clips(record)}), {record['query']} query per class, {alone}"

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting import require_bounds, setting
 from fsarctl.methods.adapted_method import AdaptedMethod, AdaptedOptions
 from fsarctl.models.adapters import Adapter
 from fsarctl.models.strategies import STRATEGIES, VISUAL_STEPS
@@ -29,8 +29,7 @@ class Options(AdaptedOptions):
     ratio: int = setting(4, "the adapters are this many times as narrow as the backbone")
 
     def __post_init__(self) -> None:
-        if self.ratio < 1:
-            raise ValueError(f"ratio is {self.ratio}; it must be 1 or more")
+        require_bounds(self, "ratio", least=1)
 
 
 def aim_block(width: int, *, hidden: int, two_temporal: bool, joint_scale: float) -> BlockAdapters:

@@ -5,16 +5,16 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from fsarctl.config.setting import setting
-from fsarctl.methods.frame_method import FrameMethod, FrameOptions
-from fsarctl.methods.protocol import QueryMode, Scores, by_class
-from fsarctl.models.autocorrelation import (
+from fsarctl.config.setting import require, require_bounds, setting
+from fsarctl.methods.arn.autocorrelation import (
     HALVINGS,
     PlaceAttention,
     RelationComparator,
     autocorrelation,
     start_relation,
 )
+from fsarctl.methods.frame_method import FrameMethod, FrameOptions
+from fsarctl.methods.protocol import QueryMode, Scores, by_class
 
 __all__ = ["ARN", "Options"]
 
@@ -32,13 +32,10 @@ class Options(FrameOptions):
     sigma: float = setting(100.0, "slope of the sigmoid over a descriptor's entries")
 
     def __post_init__(self) -> None:
-        if self.channels < 1 or self.channels % 2**HALVINGS:
-            raise ValueError(f"channels is {self.channels}; it must be a multiple of {2**HALVINGS}")
-        for name in ("attention_channels", "comparator_channels", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.sigma <= 0:
-            raise ValueError(f"sigma is {self.sigma}; it must be above 0")
+        fits = self.channels >= 1 and self.channels % 2**HALVINGS == 0
+        require(fits, f"channels is {self.channels}; it must be a multiple of {2**HALVINGS}")
+        require_bounds(self, "attention_channels", "comparator_channels", "hidden", least=1)
+        require_bounds(self, "sigma", above=0)
 
 
 class ARN(FrameMethod):

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fsarctl.methods.arn.autocorrelation import PlaceAttention, RelationComparator, autocorrelation
 from fsarctl.methods.protocol import by_class
 from fsarctl.methods.vectors import Arrays, Difference, class_major, compare, fill, under
-from fsarctl.models.autocorrelation import PlaceAttention, RelationComparator, autocorrelation
 
 __all__ = ["KEYS", "differences"]
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from fsarctl.methods.frame_matching import FrameMatching, matching_costs
+from fsarctl.methods.frame_matching import FrameMatching
 from fsarctl.models.metrics.bi_mhm import hausdorff
 
 __all__ = ["BiMHM"]
@@ -17,6 +17,6 @@ class BiMHM(FrameMatching):
     queries see nothing but the support.
     """
 
-    def costs(self, query: Tensor, shots: Tensor) -> Tensor:
-        """Distances of sets of frames. Shapes: as of any :class:`FrameMatching`."""
-        return matching_costs(query, shots, self.options, hausdorff)
+    def cost(self, distances: Tensor) -> Tensor:
+        """Of sets of frames."""
+        return hausdorff(distances)

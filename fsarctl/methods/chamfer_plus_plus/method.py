@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting import require_bounds, setting
 from fsarctl.errors import ConfigError
+from fsarctl.methods.chamfer_plus_plus.chamfer import Side, chamfer
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.protocol import QueryMode, Scores, by_class
-from fsarctl.models.metrics.chamfer import Side, chamfer
 from fsarctl.models.metrics.cosines import damped_cosines
 from fsarctl.models.metrics.trx import ordered_tuples
 
@@ -38,11 +38,8 @@ class Options(FrameOptions):
     temperature_weight: float = setting(0.1, "what the learned weight starts from")
 
     def __post_init__(self) -> None:
-        for name in ("tuple_length", "projection"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature is {self.temperature}; it must be above 0")
+        require_bounds(self, "tuple_length", "projection", least=1)
+        require_bounds(self, "temperature", above=0)
 
 
 class TupleHead(nn.Module):

@@ -7,13 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.config.setting import setting
-from fsarctl.errors import InputError
+from fsarctl.config.setting import require, require_bounds, setting
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
+from fsarctl.methods.frozen_text import FrozenText
 from fsarctl.methods.protocol import BaseClasses, Lesson, QueryMode, Scores, by_class
 from fsarctl.models.metrics.cosines import damped_cosines
 from fsarctl.models.metrics.otam import both_ways
-from fsarctl.models.semantic import SemanticBranch
 from fsarctl.models.temporal_transformer import TemporalTransformer
 
 __all__ = ["CLIPFSAR", "Matching", "Options"]
@@ -37,10 +36,11 @@ class Options(FrameOptions):
     )
 
     def __post_init__(self) -> None:
-        if self.smoothing <= 0:
-            raise ValueError(f"smoothing is {self.smoothing}; it must be above 0")
-        if not 0 <= self.text_share < 1:
-            raise ValueError(f"text_share is {self.text_share}; it must be 0 or more and below 1")
+        require_bounds(self, "heads", "hidden", least=1)
+        require_bounds(self, "smoothing", above=0)
+        require_bounds(self, "text_weight", least=0)
+        share = self.text_share
+        require(0 <= share < 1, f"text_share is {share}; it must be 0 or more and below 1")
 
 
 class Matching(nn.Module):
@@ -92,17 +92,14 @@ class CLIPFSAR(FrameMethod):
     def build(self) -> None:
         """The temporal transformer and sigma."""
         self.matching = Matching(self.backbone.embed_dim, self.options.heads, self.options.hidden)
-        self.semantic = SemanticBranch(self.backbone.clip, blocks=(), precision=self.encoder.precision)
+        self.text = FrozenText(self.backbone, self.encoder.precision)
 
     def text_features(self, tokens: Tensor | None) -> Tensor:
         """Text embeddings, as they are. Shapes: (..., way, 1, context) -> (..., way, 1, D)."""
-        if tokens is None:
-            raise InputError("CLIP-FSAR needs the tokens of every class", next_step="Pass tokens.")
-        with torch.no_grad():
-            features: Tensor = self.semantic(tokens)
+        features: Tensor = self.text(tokens)
         return features
 
-    def prepare(self, base: BaseClasses, generator: torch.Generator) -> None:  # noqa: ARG002
+    def prepare(self, base: BaseClasses) -> None:
         """Read the texts of all base classes, once."""
         self.base_texts: Tensor = self.text_features(base.tokens).squeeze(-2)
 

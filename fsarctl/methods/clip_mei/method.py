@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsarctl.config.setting import setting
-from fsarctl.errors import InputError
+from fsarctl.config.setting import require_bounds, setting
+from fsarctl.methods.clip_mei.interaction import Interacted, Interaction, squared
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
+from fsarctl.methods.frozen_text import FrozenText
 from fsarctl.methods.protocol import Lesson, QueryMode, Scores, by_class
-from fsarctl.models.interaction import Interacted, Interaction, squared
-from fsarctl.models.semantic import SemanticBranch
 from fsarctl.text.corpus import PromptUse
 
 __all__ = ["CLIPMEI", "InteractionOptions", "InteractionScores", "Options"]
@@ -33,13 +31,9 @@ class InteractionOptions(FrameOptions):
     extra_weight: float = setting(0.001, "weight of the losses beside the cross-entropy")
 
     def __post_init__(self) -> None:
-        for name in ("heads", "head_width", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.smoothing <= 0:
-            raise ValueError(f"smoothing is {self.smoothing}; it must be above 0")
-        if self.extra_weight < 0:
-            raise ValueError(f"extra_weight is {self.extra_weight}; it must be 0 or more")
+        require_bounds(self, "heads", "head_width", "hidden", least=1)
+        require_bounds(self, "smoothing", above=0)
+        require_bounds(self, "extra_weight", least=0)
 
 
 Options = InteractionOptions
@@ -70,7 +64,7 @@ class CLIPMEI(FrameMethod):
     def build(self) -> None:
         """The transformers, the convolutions over time, and what makes a query's token."""
         self.interaction = self.interacting()
-        self.semantic = SemanticBranch(self.backbone.clip, blocks=(), precision=self.encoder.precision)
+        self.text = FrozenText(self.backbone, self.encoder.precision)
 
     def interacting(self) -> Interaction:
         """The modules between features and logits."""
@@ -88,10 +82,7 @@ class CLIPMEI(FrameMethod):
 
         Shapes: (..., way, prompts, context) -> (..., way, 1, D).
         """
-        if tokens is None:
-            raise InputError("the method needs the tokens of every class", next_step="Pass tokens.")
-        with torch.no_grad():
-            features: Tensor = self.semantic(tokens).mean(dim=-2, keepdim=True)
+        features: Tensor = self.text(tokens).mean(dim=-2, keepdim=True)
         return features
 
     def score_features(

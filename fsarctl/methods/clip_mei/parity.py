@@ -4,10 +4,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from fsarctl.methods.clip_mei.interaction import Interacted, Interaction
 from fsarctl.methods.clip_mei.method import told_apart
 from fsarctl.methods.protocol import by_class
 from fsarctl.methods.vectors import Arrays, Difference, class_major, compare, fill, under
-from fsarctl.models.interaction import Interacted, Interaction
 
 __all__ = ["KEYS", "INPUTS", "differences", "outputs", "weights_of"]
 

@@ -5,11 +5,11 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting import require_bounds, setting
+from fsarctl.methods.clip_mei.interaction import GatedInteraction
 from fsarctl.methods.clip_mei.method import CLIPMEI, InteractionOptions, InteractionScores, told_apart
 from fsarctl.methods.frame_method import FrameOptions
 from fsarctl.methods.protocol import Lesson
-from fsarctl.models.interaction import GatedInteraction
 
 __all__ = ["CLIPSPM", "Options", "TEMPLATES"]
 
@@ -51,13 +51,9 @@ class Options(InteractionOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("vision_gate", "text_gate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if not 0 <= self.query_consistency <= 1:
-            raise ValueError(f"query_consistency is {self.query_consistency}; it must be within 0 and 1")
-        if not 0 <= self.query_text <= 0.5:
-            raise ValueError(f"query_text is {self.query_text}; it must be within 0 and 0.5")
+        require_bounds(self, "vision_gate", "text_gate", above=0)
+        require_bounds(self, "query_consistency", least=0, most=1)
+        require_bounds(self, "query_text", least=0, most=0.5)
 
 
 class CLIPSPM(CLIPMEI):

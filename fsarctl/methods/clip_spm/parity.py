@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from fsarctl.methods.clip_mei import parity as clip_mei
+from fsarctl.methods.clip_mei.interaction import GatedInteraction
 from fsarctl.methods.vectors import Arrays, Difference, compare, fill
-from fsarctl.models.interaction import GatedInteraction
 
 __all__ = ["KEYS", "differences"]
 

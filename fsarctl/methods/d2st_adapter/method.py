@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting import require, require_bounds, setting
 from fsarctl.errors import ConfigError
 from fsarctl.methods.adapted_method import AdaptedMethod, AdaptedOptions
+from fsarctl.methods.d2st_adapter.adapter import D2STAdapter, Kernel
 from fsarctl.models.attention import frozen_block
-from fsarctl.models.d2st import D2STAdapter, Kernel
 
 __all__ = ["AdaptedBlock", "D2STAdapterMethod", "Options"]
 
@@ -30,15 +30,13 @@ class Options(AdaptedOptions):
     temporal_stride: Kernel = setting((1, 7, 7), "its steps")
 
     def __post_init__(self) -> None:
-        for name in ("ratio", "groups"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        require_bounds(self, "ratio", "groups", least=1)
         for name in ("spatial_kernel", "spatial_stride", "temporal_kernel", "temporal_stride"):
             value = getattr(self, name)
-            if len(value) != 3 or min(value) < 1:
-                raise ValueError(
-                    f"{name} is {list(value)}; it must be three numbers of 1 or more: frames, rows, columns"
-                )
+            require(
+                len(value) == 3 and min(value) >= 1,
+                f"{name} is {list(value)}; it must be three numbers of 1 or more: frames, rows, columns",
+            )
 
 
 class AdaptedBlock(nn.Module):

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fsarctl.methods.d2st_adapter.adapter import D2STAdapter, DeformableAttention, Kernel
 from fsarctl.methods.d2st_adapter.method import AdaptedBlock, D2STAdapterMethod, Options
 from fsarctl.methods.vectors import Arrays, Difference, class_major, compare, fill, under
 from fsarctl.models.backbone import build_backbone
-from fsarctl.models.d2st import D2STAdapter, DeformableAttention, Kernel
 
 __all__ = ["KEYS", "differences"]
 

@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.config.setting import setting
-from fsarctl.methods.frame_method import FrameMethod, FrameOptions, seeded
+from fsarctl.config.setting import require, require_bounds, setting
+from fsarctl.methods.frame_method import FrameMethod, FrameOptions
+from fsarctl.methods.hcl.contrast import TEMPERATURE, contrast, cycle, partners_of
+from fsarctl.methods.hcl.matching import Cues, HierarchicalMatching, Similarities
+from fsarctl.methods.hcl.place_encoder import PlaceEncoder
 from fsarctl.methods.protocol import BaseClasses, Lesson, QueryMode, Scores
-from fsarctl.models.clip_contrast import TEMPERATURE, contrast, cycle, partners_of
 from fsarctl.models.frame_encoder import FrameFeatures
-from fsarctl.models.hierarchical_matching import Cues, HierarchicalMatching, Similarities
-from fsarctl.models.place_encoder import PlaceEncoder
-from fsarctl.models.pooled_map import pooled_map, require_side
+from fsarctl.models.pooled_map import pooled_map
 
 __all__ = ["HCL", "ContrastLosses", "Options", "contrast_losses", "of_classes"]
 
@@ -38,20 +38,13 @@ class Options(FrameOptions):
     spatial_cycle: float = setting(0.0, "of the same loss of places (there in the released code, and off)")
 
     def __post_init__(self) -> None:
-        require_side(self.side)
-        for name in ("heads", "hidden", "pairs", "places"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.width < 3 or self.width % self.heads:
-            raise ValueError(
-                f"width is {self.width}; it must be 3 or more, and a multiple of heads, {self.heads}"
-            )
-        for name in ("global", "temporal", "spatial"):
-            if getattr(self, f"{name}_weight") < 0:
-                raise ValueError(f"{name}_weight is {getattr(self, f'{name}_weight')}; it must be 0 or more")
-        for name in ("temporal_cycle", "spatial_cycle"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        require_bounds(self, "side", "heads", "hidden", "pairs", "places", least=1)
+        require(
+            self.width >= 3 and self.width % self.heads == 0,
+            f"width is {self.width}; it must be 3 or more, and a multiple of heads, {self.heads}",
+        )
+        require_bounds(self, "global_weight", "temporal_weight", "spatial_weight", least=0)
+        require_bounds(self, "temporal_cycle", "spatial_cycle", least=0)
 
 
 @dataclass(frozen=True)
@@ -135,11 +128,9 @@ class HCL(FrameMethod):
         tokens: Tensor = self.places(frames.reshape(*frames.shape[:-2], side, side, -1))
         return tokens
 
-    def prepare(self, base: BaseClasses, generator: torch.Generator) -> None:
+    def prepare(self, base: BaseClasses) -> None:
         """Make the classifier of clips."""
-        with seeded(generator):
-            classifier = nn.Linear(self.feature_width, len(base))
-        self.heads["clips"] = classifier.to(next(self.parameters()).device)
+        self.add_head("clips", nn.Linear(self.feature_width, len(base)))
 
     def score_features(
         self,

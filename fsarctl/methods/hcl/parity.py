@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fsarctl.methods.hcl.matching import HierarchicalMatching
 from fsarctl.methods.hcl.method import contrast_losses, of_classes
+from fsarctl.methods.hcl.place_encoder import PlaceEncoder
 from fsarctl.methods.vectors import Arrays, Difference, compare, fill, under
-from fsarctl.models.hierarchical_matching import HierarchicalMatching
-from fsarctl.models.place_encoder import PlaceEncoder
 
 __all__ = ["KEYS", "differences"]
 

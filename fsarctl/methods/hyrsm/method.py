@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.config.setting import setting
-from fsarctl.methods.frame_method import FrameMethod, FrameOptions, seeded
+from fsarctl.config.setting import require_bounds, setting
+from fsarctl.methods.frame_method import FrameMethod, FrameOptions
+from fsarctl.methods.hyrsm.hybrid_relation import Form, HybridRelation, Related, set_distances
 from fsarctl.methods.protocol import BaseClasses, Lesson, QueryMode, Scores, by_class
-from fsarctl.models.hybrid_relation import Form, HybridRelation, Related, set_distances
 
 __all__ = ["HyRSM", "Options", "RelatedScores", "frame_loss"]
 
@@ -32,12 +32,9 @@ class Options(FrameOptions):
     frame_weight: float = setting(0.15, "beta: of the loss that classifies each frame among the base classes")
 
     def __post_init__(self) -> None:
-        if self.heads < 1:
-            raise ValueError(f"heads is {self.heads}; it must be 1 or more")
-        if self.divisor <= 0:
-            raise ValueError(f"divisor is {self.divisor}; it must be above 0")
-        if self.frame_weight < 0:
-            raise ValueError(f"frame_weight is {self.frame_weight}; it must be 0 or more")
+        require_bounds(self, "heads", least=1)
+        require_bounds(self, "divisor", above=0)
+        require_bounds(self, "frame_weight", least=0)
 
 
 @dataclass(frozen=True)
@@ -76,11 +73,9 @@ class HyRSM(FrameMethod):
         """The attention within a video. Shapes: (..., T, D) -> the same."""
         return self.relation.within_video(frames)
 
-    def prepare(self, base: BaseClasses, generator: torch.Generator) -> None:
+    def prepare(self, base: BaseClasses) -> None:
         """Make the classifier of frames."""
-        with seeded(generator):
-            classifier = nn.Linear(self.feature_width, len(base))
-        self.heads["frames"] = classifier.to(next(self.parameters()).device)
+        self.add_head("frames", nn.Linear(self.feature_width, len(base)))
 
     def score_features(
         self,

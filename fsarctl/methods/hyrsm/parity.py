@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from fsarctl.methods.hyrsm.hybrid_relation import Form, HybridRelation, set_distances
 from fsarctl.methods.protocol import by_class
 from fsarctl.methods.vectors import Arrays, Difference, compare, fill, renamed, under, unstacked
-from fsarctl.models.hybrid_relation import Form, HybridRelation, set_distances
 from fsarctl.models.positions import channel_sinusoids
 
 __all__ = ["FORMS", "KEYS", "differences", "filled"]

@@ -5,13 +5,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting import require_bounds, setting
 from fsarctl.methods.frame_method import FrameOptions
+from fsarctl.methods.hyrsm.hybrid_relation import Related
 from fsarctl.methods.hyrsm.method import HyRSM, RelatedScores
 from fsarctl.methods.hyrsm.method import Options as RelationOptions
+from fsarctl.methods.hyrsm_plus_plus.temporal_coherence import temporal_incoherence
 from fsarctl.methods.protocol import Lesson
-from fsarctl.models.hybrid_relation import Related
-from fsarctl.models.temporal_coherence import temporal_incoherence
 
 __all__ = ["HyRSMPlusPlus", "Options", "incoherence"]
 
@@ -29,11 +29,8 @@ class Options(RelationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("coherence_weight", "window", "balance"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
-        if self.sigma <= 0:
-            raise ValueError(f"sigma is {self.sigma}; it must be above 0")
+        require_bounds(self, "coherence_weight", "window", "balance", least=0)
+        require_bounds(self, "sigma", above=0)
 
 
 class HyRSMPlusPlus(HyRSM):

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fsarctl.methods.hyrsm.hybrid_relation import set_distances
 from fsarctl.methods.hyrsm.method import frame_loss
 from fsarctl.methods.hyrsm.parity import FORMS, filled
 from fsarctl.methods.hyrsm_plus_plus.method import Options, incoherence
+from fsarctl.methods.hyrsm_plus_plus.temporal_coherence import coherence_weights
 from fsarctl.methods.protocol import by_class
 from fsarctl.methods.vectors import Arrays, Difference, class_major, compare, fill, under
-from fsarctl.models.hybrid_relation import set_distances
-from fsarctl.models.temporal_coherence import coherence_weights
 
 __all__ = ["KEYS", "differences"]
 

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.config.setting import setting
-from fsarctl.methods.frame_method import FrameMethod, FrameOptions, seeded
+from fsarctl.config.setting import require_bounds, setting
+from fsarctl.methods.frame_method import FrameMethod, FrameOptions
+from fsarctl.methods.mastaf.map_attention import MapAttention, match_maps
 from fsarctl.methods.protocol import BaseClasses, Lesson, QueryMode, Scores, by_class
 from fsarctl.models.frame_encoder import FrameFeatures
-from fsarctl.models.map_attention import MapAttention, match_maps
-from fsarctl.models.pooled_map import pooled_map, require_side
+from fsarctl.models.pooled_map import pooled_map
 
 __all__ = ["MASTAF", "MapScores", "Options", "base_logits"]
 
@@ -29,12 +29,8 @@ class Options(FrameOptions):
     place_weight: float = setting(0.5, "lambda: of the loss at each place of a query")
 
     def __post_init__(self) -> None:
-        require_side(self.side)
-        if self.hidden < 1:
-            raise ValueError(f"hidden is {self.hidden}; it must be 1 or more")
-        for name in ("alpha", "place_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        require_bounds(self, "side", "hidden", least=1)
+        require_bounds(self, "alpha", "place_weight", least=0)
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class MapScores(Scores):
     """With what the losses look at."""
 
     places: Tensor | None = None
-    """(..., Q, C, L): of :class:`~fsarctl.models.map_attention.MapMatch`."""
+    """(..., Q, C, L): of :class:`~fsarctl.methods.mastaf.map_attention.MapMatch`."""
     query_cross: Tensor | None = None
     """(..., Q, C, L)."""
 
@@ -58,7 +54,7 @@ class MASTAF(FrameMethod):
 
     The published backbone is a ResNet3D; here a clip's map is the mean of its frames' maps, so that the order
     of frames is not seen. The batch normalisation is never in a query's weights for itself, as in training
-    there: each query stands alone (:func:`~fsarctl.models.map_attention.match_maps`).
+    there: each query stands alone (:func:`~fsarctl.methods.mastaf.map_attention.match_maps`).
     """
 
     Options: ClassVar[type[FrameOptions]] = Options
@@ -82,11 +78,9 @@ class MASTAF(FrameMethod):
         """The mean over frames. Shapes: (..., T, L, width) -> (..., L, width)."""
         return frames.mean(dim=-3)
 
-    def prepare(self, base: BaseClasses, generator: torch.Generator) -> None:
+    def prepare(self, base: BaseClasses) -> None:
         """Make the classifier of places."""
-        with seeded(generator):
-            classifier = nn.Linear(self.feature_width, len(base))
-        self.heads["places"] = classifier.to(next(self.parameters()).device)
+        self.add_head("places", nn.Linear(self.feature_width, len(base)))
 
     def score_features(
         self,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from fsarctl.methods.mastaf.map_attention import MapAttention, match_maps
 from fsarctl.methods.mastaf.method import base_logits
 from fsarctl.methods.protocol import by_class
 from fsarctl.methods.vectors import Arrays, Difference, class_major, compare, fill, largest_error, under
-from fsarctl.models.map_attention import MapAttention, match_maps
 
 __all__ = ["KEYS", "differences"]
 

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting import require_bounds, setting
 from fsarctl.errors import ConfigError
-from fsarctl.methods.frame_method import FrameMethod, FrameOptions, seeded
+from fsarctl.methods.frame_method import FrameMethod, FrameOptions
+from fsarctl.methods.molo.motion import AppearanceAndMotion, ClipTokens, PixelDecoder
 from fsarctl.methods.protocol import BaseClasses, Lesson, QueryMode, Scores, by_class
 from fsarctl.models.metrics.bi_mhm import hausdorff
 from fsarctl.models.metrics.cosines import damped_cosines
-from fsarctl.models.motion import AppearanceAndMotion, ClipTokens, PixelDecoder
 
 __all__ = ["LongShort", "MoLo", "Options", "set_logits"]
 
@@ -36,14 +36,9 @@ class Options(FrameOptions):
     )
 
     def __post_init__(self) -> None:
-        for name in ("heads", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.divisor <= 0:
-            raise ValueError(f"divisor is {self.divisor}; it must be above 0")
-        for name in ("motion_weight", "base_weight", "contrast_weight", "pixel_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        require_bounds(self, "heads", "hidden", least=1)
+        require_bounds(self, "divisor", above=0)
+        require_bounds(self, "motion_weight", "base_weight", "contrast_weight", "pixel_weight", least=0)
 
 
 def set_logits(query: Tensor, classes: Tensor) -> Tensor:
@@ -116,16 +111,13 @@ class MoLo(FrameMethod):
         laid = tokens.together.flatten(-2)
         return torch.cat([laid, motion.flatten(-4)], dim=-1) if self.training else laid
 
-    def prepare(self, base: BaseClasses, generator: torch.Generator) -> None:
+    def prepare(self, base: BaseClasses) -> None:
         """Make the scales of contrast, the classifier and the decoder of pixels."""
-        with seeded(generator):
-            heads = {
-                "contrast": LongShort(),
-                "contrast_motion": LongShort(),
-                "classes": nn.Linear(self.feature_width, len(base)),
-                "pixels": PixelDecoder(self.clips.reduced, self.encoder.rows, self.backbone.image_size),
-            }
-        self.heads.update({name: each.to(self._mean.device) for name, each in heads.items()})
+        self.add_head("contrast", LongShort())
+        self.add_head("contrast_motion", LongShort())
+        self.add_head("classes", nn.Linear(self.feature_width, len(base)))
+        decoder = PixelDecoder(self.clips.reduced, self.encoder.rows, self.backbone.image_size)
+        self.add_head("pixels", decoder)
 
     def score_features(
         self,

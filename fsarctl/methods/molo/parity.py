@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from fsarctl.methods.clip_fsar.parity import TRANSFORMER
 from fsarctl.methods.molo.method import LongShort, set_logits
+from fsarctl.methods.molo.motion import AppearanceAndMotion, PixelDecoder
 from fsarctl.methods.protocol import by_class
 from fsarctl.methods.vectors import Arrays, Difference, class_major, compare, fill, renamed, under, unstacked
-from fsarctl.models.motion import AppearanceAndMotion, PixelDecoder
 
 __all__ = ["KEYS", "differences"]
 

@@ -1,11 +1,12 @@
 """OTAM against vectors: distances, costs of either smoothing, logits, loss and its gradient."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from fsarctl.methods.otam.method import Options, costs
+from fsarctl.methods.frame_matching import MatchingOptions, matching_costs
 from fsarctl.methods.protocol import by_class
 from fsarctl.methods.vectors import Arrays, Difference, class_major, compare
 from fsarctl.models.metrics.cosines import damped_cosines
@@ -29,8 +30,10 @@ def differences(path: Path, arrays: Arrays) -> list[Difference]:  # noqa: ARG001
         ours[f"cost_q2s_{name}"] = soft_path_cost(distances, smoothing)
         ours[f"total_{name}"] = both_ways(distances, smoothing)
         ours[f"rect_cost_{name}"] = soft_path_cost(arrays["rect"], smoothing)
-        ours[f"logits_{name}"] = -costs(query, shots, Options(smoothing=smoothing))
-    ours["logits_05_class_mean"] = -costs(query, shots, Options(smoothing=0.5, shots="class_mean"))
+        cost = partial(both_ways, smoothing=smoothing)
+        ours[f"logits_{name}"] = -matching_costs(query, shots, MatchingOptions(), cost)
+    means = MatchingOptions(shots="class_mean")
+    ours["logits_05_class_mean"] = -matching_costs(query, shots, means, partial(both_ways, smoothing=0.5))
     ours["loss_01"] = F.cross_entropy(ours["logits_01"], arrays["query_labels"].long())
     (ours["grad_support_01"],) = torch.autograd.grad(ours["loss_01"], support)
     return compare(arrays, ours, inputs=INPUTS)

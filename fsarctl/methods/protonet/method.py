@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting import require_bounds, setting
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.protocol import QueryMode, Scores, by_class
 from fsarctl.models.metrics.proto_net import protonet_frames, protonet_means, protonet_sequence
@@ -29,8 +29,7 @@ class Options(FrameOptions):
     temperature: float = setting(64.0, "cosines are multiplied by this; distances are taken as they are")
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0:
-            raise ValueError(f"temperature is {self.temperature}; it must be above 0")
+        require_bounds(self, "temperature", above=0)
 
 
 def squared_distances(queries: Tensor, prototypes: Tensor) -> Tensor:

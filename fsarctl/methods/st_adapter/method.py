@@ -5,9 +5,9 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting import require, require_bounds, setting
 from fsarctl.methods.adapted_method import AdaptedMethod, AdaptedOptions
-from fsarctl.models.st_adapter import STBlock
+from fsarctl.methods.st_adapter.adapter import STBlock
 
 __all__ = ["Options", "STAdapterMethod"]
 
@@ -25,12 +25,9 @@ class Options(AdaptedOptions):
     kernel: tuple[int, int, int] = setting((3, 1, 1), "of the convolution, odd: frames, rows, columns")
 
     def __post_init__(self) -> None:
-        if self.ratio < 1:
-            raise ValueError(f"ratio is {self.ratio}; it must be 1 or more")
-        if len(self.kernel) != 3 or any(size < 1 or size % 2 == 0 for size in self.kernel):
-            raise ValueError(
-                f"kernel is {list(self.kernel)}; it must be three odd numbers: frames, rows, columns"
-            )
+        require_bounds(self, "ratio", least=1)
+        odd = len(self.kernel) == 3 and all(size >= 1 and size % 2 for size in self.kernel)
+        require(odd, f"kernel is {list(self.kernel)}; it must be three odd numbers: frames, rows, columns")
 
 
 class STAdapterMethod(AdaptedMethod):

@@ -7,8 +7,8 @@ from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor
 
 from fsarctl.methods.aim_matching.method import aim_block
+from fsarctl.methods.st_adapter.adapter import STAdapter, STBlock
 from fsarctl.methods.vectors import Arrays, Difference, compare, fill, under
-from fsarctl.models.st_adapter import STAdapter, STBlock
 
 __all__ = ["KEYS", "differences"]
 

@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting import require_bounds, setting
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.protocol import Lesson, QueryMode, Scores, by_class
+from fsarctl.methods.strm.enrichment import FrameEnrichment, PatchEnrichment
+from fsarctl.methods.strm.tuple_similarity import TupleSimilarity
 from fsarctl.methods.trx.method import Options as TupleOptions
 from fsarctl.methods.trx.method import tuple_attention
-from fsarctl.models.enrichment import FrameEnrichment, PatchEnrichment
 from fsarctl.models.frame_encoder import FrameFeatures
-from fsarctl.models.metrics.tuple_similarity import TupleSimilarity
 
 __all__ = ["STRM", "BranchScores", "Options"]
 
@@ -37,10 +37,8 @@ class Options(TupleOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.grid < 1:
-            raise ValueError(f"grid is {self.grid}; it must be 1 or more")
-        if self.similarity_weight < 0:
-            raise ValueError(f"similarity_weight is {self.similarity_weight}; it must be 0 or more")
+        require_bounds(self, "grid", least=1)
+        require_bounds(self, "similarity_weight", least=0)
 
 
 @dataclass(frozen=True)

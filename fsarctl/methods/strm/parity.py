@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fsarctl.methods.strm.enrichment import FrameEnrichment, PatchEnrichment
 from fsarctl.methods.vectors import Arrays, Difference, compare, fill, renamed, under
-from fsarctl.models.enrichment import FrameEnrichment, PatchEnrichment
 
 __all__ = ["KEYS", "differences"]
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting import require, require_bounds, setting
 from fsarctl.errors import ConfigError
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.protocol import Lesson, QueryMode, Scores, by_class
@@ -31,12 +31,10 @@ class Options(FrameOptions):
     )
 
     def __post_init__(self) -> None:
-        if not self.sizes or min(self.sizes) < 1 or len(set(self.sizes)) < len(self.sizes):
-            raise ValueError(f"sizes is {list(self.sizes)}; it must be different numbers of 1 or more")
-        if self.width < 1:
-            raise ValueError(f"width is {self.width}; it must be 1 or more")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; it must be 0 or more and below 1")
+        distinct = len(set(self.sizes)) == len(self.sizes) > 0 and min(self.sizes) >= 1
+        require(distinct, f"sizes is {list(self.sizes)}; it must be different numbers of 1 or more")
+        require_bounds(self, "width", least=1)
+        require(0 <= self.dropout < 1, f"dropout is {self.dropout}; it must be 0 or more and below 1")
 
 
 def tuple_attention(embed: int, frames: int, options: Options) -> TRX:

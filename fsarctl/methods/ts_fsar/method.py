@@ -8,18 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.config.setting import setting
-from fsarctl.errors import ConfigError, InputError
-from fsarctl.methods.frame_method import seeded
-from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, Scores, by_class
+from fsarctl.config.setting import require, require_bounds, setting
+from fsarctl.errors import ConfigError
+from fsarctl.methods.frozen_text import FrozenText
+from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, Scores, by_class, seeded
+from fsarctl.methods.ts_fsar.distance_correlation import distance_correlation
+from fsarctl.methods.ts_fsar.ladder import LadderNetwork, Start, states
 from fsarctl.models.attention import attend
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.catalogue import without_vit
-from fsarctl.models.ladder import LadderNetwork, Start, states
 from fsarctl.models.metrics.cosines import cosines, damped_cosines
-from fsarctl.models.metrics.distance_correlation import distance_correlation
 from fsarctl.models.precision import Precision
-from fsarctl.models.semantic import SemanticBranch
 
 __all__ = ["TSFSAR", "Matching", "Options"]
 
@@ -52,16 +51,13 @@ class Options:
     generator_rate: float = setting(1.0, "learning rate of the generator of frame weights, of train.lr")
 
     def __post_init__(self) -> None:
-        for name in ("width", "heads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.width % self.heads:
-            raise ValueError(f"width is {self.width}; it must be a multiple of heads, {self.heads}")
-        for name in ("alpha", "generator_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if not 0 <= self.rho <= 2:
-            raise ValueError(f"rho is {self.rho}; it must be within 0 and 2")
+        require_bounds(self, "width", "heads", least=1)
+        divides = self.width % self.heads == 0
+        require(divides, f"width is {self.width}; it must be a multiple of heads, {self.heads}")
+        require_bounds(self, "alpha", "generator_rate", above=0)
+        require_bounds(self, "rho", least=0, most=2)
+        weights = [f"{name}_weight" for name in ("vision", "representation", "ladder", "clip")]
+        require_bounds(self, *weights, "clip_share", "vision_share", "ladder_share", least=0)
 
 
 class Matching(nn.Module):
@@ -134,7 +130,6 @@ class TSFSAR(FewShotMethod):
     ) -> None:
         if not backbone.is_vit:
             raise without_vit(backbone.name)
-        backbone.require_text()
         super().__init__(backbone, frames)
         self.options: Options = options or self.Options()
         own = self.options
@@ -151,7 +146,7 @@ class TSFSAR(FewShotMethod):
             )
         self.precision = precision
         self.vit = backbone.visual
-        self.semantic = SemanticBranch(backbone.clip, blocks=(), precision=precision)
+        self.text = FrozenText(backbone, precision)
         with seeded(generator):
             self.ladder = LadderNetwork(self.vit, own.width, own.heads, own.start)
             self.matching = Matching(frames, own.width)
@@ -209,18 +204,13 @@ class TSFSAR(FewShotMethod):
 
         Shapes: (..., way, 3, context) -> (..., way, 1, embed).
         """
-        if tokens is None:
-            raise InputError("TS-FSAR needs the tokens of every class", next_step="Pass tokens.")
-        with torch.no_grad():
-            each = F.normalize(self.semantic(tokens), dim=-1)
+        each = F.normalize(self.text(tokens), dim=-1)
         return F.normalize(each.mean(dim=-2, keepdim=True), dim=-1)
 
-    def prepare(self, base: BaseClasses, generator: torch.Generator) -> None:
+    def prepare(self, base: BaseClasses) -> None:
         """Read the texts of all base classes, once, and make the classifier of representations."""
         self.base_texts: Tensor = self.text_features(base.tokens).squeeze(-2)
-        with seeded(generator):
-            classifier = nn.Linear(self.sizes[0], len(base), bias=False)
-        self.heads["representation"] = classifier.to(self.base_texts.device)
+        self.add_head("representation", nn.Linear(self.sizes[0], len(base), bias=False))
 
     def score_features(
         self,

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from fsarctl.methods.protocol import by_class
+from fsarctl.methods.ts_fsar.distance_correlation import distance_correlation, patch_weights
 from fsarctl.methods.ts_fsar.method import Matching
 from fsarctl.methods.vectors import Arrays, Difference, compare, fill
-from fsarctl.models.metrics.distance_correlation import distance_correlation, patch_weights
 
 __all__ = ["KEYS", "differences"]
 

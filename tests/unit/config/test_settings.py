@@ -1,7 +1,10 @@
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from fsarctl.config.setting import require_bounds
 from fsarctl.config.sources import Settings, load_settings, rows
 from fsarctl.errors import ConfigError
 
@@ -243,3 +246,21 @@ def test_a_dataset_reads_what_its_kind_reads(tmp_path: Path, settings: str, mess
 def test_a_dataset_lists_the_settings_of_its_kind_alone(project: Path) -> None:
     names = [key.split(".")[2] for key, *_ in rows(load(project)) if key.startswith("datasets.")]
     assert names == ["kind", "clips_per_class", "seed"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "good", "bad", "words"),
+    [
+        ({"least": 1}, [1, 2.5], [0, -1, math.nan, math.inf], "1 or more"),
+        ({"above": 0}, [1e-9, 3], [0, -1, math.nan, math.inf], "above 0"),
+        ({"least": 0, "most": 0.5}, [0, 0.5], [-0.1, 0.6, math.nan], "within 0 and 0.5"),
+    ],
+)
+def test_numbers_out_of_bounds_are_refused_and_named(
+    bounds: dict[str, float], good: list[float], bad: list[float], words: str
+) -> None:
+    for value in good:
+        require_bounds(SimpleNamespace(fine=1, rate=value), "rate", **bounds)
+    for value in bad:
+        with pytest.raises(ConfigError, match=f"^rate is {value}; it must be {words}$"):
+            require_bounds(SimpleNamespace(rate=value), "rate", **bounds)

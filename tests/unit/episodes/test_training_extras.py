@@ -30,10 +30,10 @@ class Rich(Linear):
         self.drop = nn.Dropout(0.3)
         self.norm = nn.BatchNorm1d(5) if self.normalised else nn.Identity()
 
-    def prepare(self, base: BaseClasses, generator: torch.Generator) -> None:
+    def prepare(self, base: BaseClasses) -> None:
         head = nn.Linear(5, len(base))
-        nn.init.normal_(head.weight, generator=generator)
-        self.heads["own"] = head
+        nn.init.normal_(head.weight)
+        self.add_head("own", head)
 
     def alone(self, prefix: Tensor) -> Tensor:
         return F.normalize(self.drop(self.norm(self.project(prefix))), dim=-1)
@@ -152,9 +152,9 @@ def lesson(query: Tensor, support: Tensor) -> Lesson:
 
 
 def test_the_base_head_is_a_classifier_of_all_clips() -> None:
-    model, generator = Rich(), torch.Generator().manual_seed(0)
+    model = Rich()
     base = BaseClasses(tuple("abcd"), torch.zeros(4, 0, 3, dtype=torch.int64))
-    loss = BaseLoss(model, base, replace(CONFIG, base_head=0.25), generator)
+    loss = BaseLoss(model, base, replace(CONFIG, base_head=0.25))
     query, support = torch.randn(2, T, 5), torch.randn(4, T, 5)  # 2 ways of 2 shots
     head: Any = model.heads["base_classes"]
     clips = torch.cat([query.mean(1), support.mean(1)])
@@ -175,7 +175,7 @@ def test_base_texts_are_compared_by_their_cosine_with_each_clip() -> None:
 
     base = BaseClasses(tuple("abcd"), torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(1)))
     model = Reading()
-    loss = BaseLoss(model, base, replace(CONFIG, base_text=2.0), torch.Generator())
+    loss = BaseLoss(model, base, replace(CONFIG, base_text=2.0))
     query, support = torch.randn(2, T, 5), torch.randn(2, T, 5)
     total = 0.0
     for clip, own in zip([*query, *support], (1, 3, 3, 1), strict=True):
@@ -184,7 +184,7 @@ def test_base_texts_are_compared_by_their_cosine_with_each_clip() -> None:
         total += float(-torch.stack(cosines).mul(5.0).log_softmax(0)[own])
     assert float(loss(lesson(query, support))) == pytest.approx(2.0 * total / 4, rel=1e-5)
     with pytest.raises(ConfigError, match="reads no text"):
-        BaseLoss(Linear(), base, replace(CONFIG, base_text=1.0), torch.Generator())
+        BaseLoss(Linear(), base, replace(CONFIG, base_text=1.0))
 
 
 def test_clips_in_parts_have_the_same_gradient_and_keep_less() -> None:

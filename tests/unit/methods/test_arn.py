@@ -8,13 +8,13 @@ import torch
 from test_every_method import built, episode, lesson, scores
 
 from fsarctl.errors import ConfigError
-from fsarctl.methods.arn.method import ARN
-from fsarctl.models.autocorrelation import (
+from fsarctl.methods.arn.autocorrelation import (
     PlaceAttention,
     RelationComparator,
     autocorrelation,
     start_relation,
 )
+from fsarctl.methods.arn.method import ARN
 
 SMALL = {"channels": 16, "comparator_channels": 4}
 

@@ -9,8 +9,8 @@ from test_every_method import Episode, built, episode, lesson, scores
 from torch import Tensor
 
 from fsarctl.errors import ConfigError
+from fsarctl.methods.clip_mei.interaction import GatedInteraction, Interaction
 from fsarctl.methods.clip_spm.method import TEMPLATES
-from fsarctl.models.interaction import GatedInteraction, Interaction
 from fsarctl.models.metrics.cosines import damped_cosines
 from fsarctl.models.metrics.otam import both_ways
 
@@ -152,7 +152,7 @@ def test_a_text_is_the_mean_of_sixteen_templates() -> None:
     tokens = episode(model).tokens
     assert tokens.shape[-2] == 16
     text = model.text_features(tokens)
-    one_by_one = torch.stack([model.semantic(tokens[:, k : k + 1]).squeeze(1) for k in range(16)])
+    one_by_one = torch.stack([model.text.encoder(tokens[:, k : k + 1]).squeeze(1) for k in range(16)])
     torch.testing.assert_close(text, one_by_one.mean(0).unsqueeze(1))
 
 

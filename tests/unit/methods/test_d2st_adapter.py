@@ -11,9 +11,9 @@ from torch import Tensor
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.errors import ConfigError
+from fsarctl.methods.d2st_adapter.adapter import DeformableAttention
 from fsarctl.methods.d2st_adapter.method import D2STAdapterMethod
 from fsarctl.models.backbone import build_backbone
-from fsarctl.models.d2st import DeformableAttention
 from fsarctl.models.frame_encoder import FrameEncoder
 
 

@@ -188,7 +188,7 @@ def test_the_gradient_is_that_of_the_loss(name: str) -> None:
     model = built(name).double().eval()
     generator = torch.Generator().manual_seed(5)
     tokens = tokens_of(model, 6)
-    model.prepare(BaseClasses(tuple("abcdef"), tokens), generator)
+    model.prepare(BaseClasses(tuple("abcdef"), tokens))
     model.double()
     given = episode(model)
     given = Episode(given.support.double(), given.query.double(), given.tokens)

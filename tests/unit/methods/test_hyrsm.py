@@ -10,17 +10,17 @@ from test_every_method import WAY, Episode, built, episode, lesson, scores, toke
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.errors import ConfigError
+from fsarctl.methods.hyrsm.hybrid_relation import HybridRelation
+from fsarctl.methods.hyrsm_plus_plus.temporal_coherence import temporal_incoherence
 from fsarctl.methods.protocol import BaseClasses, FewShotMethod
-from fsarctl.models.hybrid_relation import HybridRelation
 from fsarctl.models.positions import ScaledPositions, channel_sinusoids
-from fsarctl.models.temporal_coherence import temporal_incoherence
 
 NAMES = ["hyrsm", "hyrsm++"]
 
 
 def prepared(name: str, **options: Any) -> FewShotMethod:
     model = built(name, **options)
-    model.prepare(BaseClasses(tuple("abcdef"), tokens_of(model, 6)), torch.Generator().manual_seed(5))
+    model.prepare(BaseClasses(tuple("abcdef"), tokens_of(model, 6)))
     return model
 
 

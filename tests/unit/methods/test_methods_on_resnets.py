@@ -53,7 +53,7 @@ def test_a_step_moves_the_tower_and_an_evaluation_gives_numbers(name: str, tower
     model = made(name, tower)
     tokens = tokens_of(model, 4) if model.reads_text else torch.zeros(4, 0, 8, dtype=torch.int64)
     generator = torch.Generator().manual_seed(2)
-    model.prepare(BaseClasses(tuple("abcd"), tokens), generator)
+    model.prepare(BaseClasses(tuple("abcd"), tokens))
     pixels = torch.randint(0, 256, (WAY * SHOT + 2, T, SIDE, SIDE, 3), generator=generator, dtype=torch.uint8)
     frames = model.normalise(pixels)
     model.train()

@@ -12,8 +12,8 @@ from fsarctl.config.model_table import ModelConfig
 from fsarctl.errors import ConfigError
 from fsarctl.methods.build import require_frames
 from fsarctl.methods.molo.method import LongShort, MoLo, set_logits
+from fsarctl.methods.molo.motion import AppearanceAndMotion, ClipTokens, PixelDecoder, picture_sides
 from fsarctl.methods.protocol import BaseClasses, FewShotMethod
-from fsarctl.models.motion import AppearanceAndMotion, ClipTokens, PixelDecoder, picture_sides
 
 
 def prepared(**options: Any) -> FewShotMethod:
@@ -21,7 +21,7 @@ def prepared(**options: Any) -> FewShotMethod:
     for each in model.modules():
         if isinstance(each, nn.Dropout):
             each.p = 0.0
-    model.prepare(BaseClasses(tuple("abcdef"), tokens_of(model, 6)), torch.Generator().manual_seed(5))
+    model.prepare(BaseClasses(tuple("abcdef"), tokens_of(model, 6)))
     return model
 
 

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from fsarctl.errors import ConfigError
 from fsarctl.methods.aim_matching.method import aim_block
+from fsarctl.methods.st_adapter.adapter import STAdapter
 from fsarctl.models.adapters import Adapter
 from fsarctl.models.attention import attend
 from fsarctl.models.frame_encoder import FrameEncoder
-from fsarctl.models.st_adapter import STAdapter
 
 
 def moved(module: nn.Module) -> nn.Module:

@@ -8,10 +8,10 @@ import torch
 from test_every_method import WAY, built, episode, lesson, scores
 
 from fsarctl.errors import ConfigError
-from fsarctl.models.enrichment import FrameEnrichment, PatchEnrichment
+from fsarctl.methods.strm.enrichment import FrameEnrichment, PatchEnrichment
+from fsarctl.methods.strm.tuple_similarity import TupleSimilarity
 from fsarctl.models.frame_encoder import FrameFeatures
 from fsarctl.models.metrics.trx import sinusoids
-from fsarctl.models.metrics.tuple_similarity import TupleSimilarity
 
 
 def test_a_map_is_pooled_by_its_largest() -> None:

@@ -8,9 +8,9 @@ from torch import Tensor
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.errors import ConfigError
+from fsarctl.methods.ts_fsar.distance_correlation import distance_correlation
+from fsarctl.methods.ts_fsar.ladder import LadderNetwork, SideBlock, _principal_rows, states, temporal_blocks
 from fsarctl.methods.ts_fsar.method import Matching
-from fsarctl.models.ladder import LadderNetwork, SideBlock, _principal_rows, states, temporal_blocks
-from fsarctl.models.metrics.distance_correlation import distance_correlation
 
 NARROW = {"width": 16}
 
