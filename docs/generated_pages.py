@@ -13,9 +13,9 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from fsarctl.cli.app import app
+from fsarctl.config.json_schema import known_parts
 from fsarctl.config.methods import method_names
-from fsarctl.config.schema import known_parts
-from fsarctl.config.sources import NAMED_TABLES, TABLES
+from fsarctl.config.read_settings import NAMED_TABLES, TABLES
 from fsarctl.methods.catalogue import describe
 
 HERE = Path(__file__).parent

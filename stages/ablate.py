@@ -12,7 +12,7 @@ from typing import Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Store, Unit
 from fsarctl.artifacts.command import Command, Option
-from fsarctl.config.sources import Settings
+from fsarctl.config.read_settings import Settings
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.execution.schedule import Goal, Scheduler

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
 from fsarctl.artifacts.command import Command, Option
-from fsarctl.config.parts import Part
+from fsarctl.config.plugins import Part
 from fsarctl.config.tables import ExtractConfig
 from fsarctl.datasets.class_sets import ClassSets
 from fsarctl.datasets.clips import Clip

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import Unit
 from fsarctl.artifacts.command import Command, Option
+from fsarctl.config.read_settings import Settings
 from fsarctl.config.setting import SPLITS
-from fsarctl.config.sources import Settings
 from fsarctl.config.sweep_table import Ability, Shortcut
 from fsarctl.config.tables import Config
 from fsarctl.datasets.dataset import Dataset

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Artifact, Store, Unit
 from fsarctl.artifacts.command import joined
-from fsarctl.config.sources import Settings
+from fsarctl.config.read_settings import Settings
 from fsarctl.datasets.clip_files import open_support_folder
 from fsarctl.datasets.labels.label_map import are_numbers
 from fsarctl.episodes.training_log import ADAPTERS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import Artifact, Outcome, Store, Unit
 from fsarctl.artifacts.command import Option
-from fsarctl.config.sources import Settings, load_settings
+from fsarctl.config.read_settings import Settings, load_settings
 from fsarctl.errors import PartialError
 from fsarctl.execution.bars import Bars
 from fsarctl.execution.device import Machine

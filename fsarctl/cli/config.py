@@ -20,14 +20,14 @@ def show_settings(
     as_json: Json = False,
 ) -> None:
     """Every setting with its value and meaning."""
-    from fsarctl.config.sources import rows
+    from fsarctl.config.read_settings import rows
 
     _print_settings(rows(session.settings), origin=origin, as_json=as_json)
 
 
 def print_schema() -> None:
     """A JSON schema of fsarctl.toml, for editors that complete and check it."""
-    from fsarctl.config.schema import schema
+    from fsarctl.config.json_schema import schema
 
     print_json(schema())
 

@@ -49,7 +49,7 @@ def _set_up(folder: Path) -> None:
         InputError: something else is there, or it cannot be written.
     """
     from fsarctl.config.demo import demo_file
-    from fsarctl.config.sources import FILE_NAME
+    from fsarctl.config.read_settings import FILE_NAME
 
     target = folder / FILE_NAME
     try:

@@ -26,8 +26,8 @@ def init(
 ) -> None:
     """Look at a folder of clips, and write a commented fsarctl.toml for it here."""
     from fsarctl.config.demo import demo_file
-    from fsarctl.config.schema import SCHEMA_FILE, schema
-    from fsarctl.config.sources import FILE_NAME
+    from fsarctl.config.json_schema import SCHEMA_FILE, schema
+    from fsarctl.config.read_settings import FILE_NAME
     from fsarctl.datasets.new_project import project_file
 
     target = Path.cwd() / FILE_NAME

@@ -8,7 +8,7 @@ import typer
 
 from fsarctl.cli.command.options import Json
 from fsarctl.cli.terminal.console import print_json, print_table
-from fsarctl.config.parts import GROUPS
+from fsarctl.config.plugins import GROUPS
 
 if TYPE_CHECKING:
     from fsarctl.methods.catalogue import Described

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from fsarctl.config.parts import Part, find_part, require_known
+from fsarctl.config.plugins import Part, find_part, require_known
 from fsarctl.config.setting import SPLITS, default_of, require, setting
 from fsarctl.errors import ConfigError
 

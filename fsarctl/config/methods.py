@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fsarctl.config.parts import Part, find_part
+from fsarctl.config.plugins import Part, find_part
 
 __all__ = ["ANY", "TASK_ADAPTER", "MethodFile", "Preset", "find_method", "method_file", "method_names"]
 

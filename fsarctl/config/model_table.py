@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from fsarctl.config.methods import TASK_ADAPTER, find_method, method_names
-from fsarctl.config.parts import Part, require_known
+from fsarctl.config.plugins import Part, require_known
 from fsarctl.config.setting import require, setting
 
 __all__ = [

@@ -27,7 +27,7 @@ Resize = Literal["squash", "aspect"]
 def setting(default: Any, meaning: str, *, part: str = "", later: bool = False) -> Any:
     """A field with its default and its meaning; ``fsarctl config show`` and the README print both.
 
-    ``part``: it names one of a group of ``fsarctl.config.parts``, fsarctl's or somebody else's.
+    ``part``: it names one of a group of ``fsarctl.config.plugins``, fsarctl's or somebody else's.
     ``later``: it came when there were keys already, and leaves them as they are at its default.
     """
     facts = {"meaning": meaning, "part": part, "later": later}

@@ -5,7 +5,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from fsarctl.config.dataset_table import DatasetConfig
-from fsarctl.config.parts import Part
+from fsarctl.config.plugins import Part
 from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset

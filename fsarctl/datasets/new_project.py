@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fsarctl.config.dataset_table import BENCHMARKS, DatasetConfig
+from fsarctl.config.json_schema import SCHEMA_FILE
 from fsarctl.config.methods import TASK_ADAPTER, method_file
 from fsarctl.config.paths import located
-from fsarctl.config.schema import SCHEMA_FILE
 from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
 from fsarctl.datasets.dataset import Dataset

@@ -93,7 +93,7 @@ def view_file(path: Path, frames: int, size: int, resize: "Resize") -> ClipView:
     Raises:
         InputError: it cannot be decoded; the reason is named.
     """
-    from fsarctl.video.decode import decode_clip
+    from fsarctl.video.decode_clip import decode_clip
     from fsarctl.video.survey import UnreadableVideoError
 
     try:

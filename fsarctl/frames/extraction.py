@@ -24,8 +24,8 @@ from fsarctl.frames.frame_store import ClipRow, FrameWriter, write_rows
 from fsarctl.frames.journal import FinishedShard, Journal
 from fsarctl.frames.shards import CLIPS_PER_SHARD
 from fsarctl.progress import Advance, Reporter
-from fsarctl.video.decode import decode_clip
-from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decode_clip import decode_clip
+from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import Decode, Failure, decode_all
 from fsarctl.video.pictures import Resize
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, get_args
 from fsarctl.artifacts import JSON, Files
 from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.config.model_table import MetricName, ModelConfig
-from fsarctl.config.parts import Part, find_part
+from fsarctl.config.plugins import Part, find_part
+from fsarctl.config.read_settings import OPTIONS, table_of
 from fsarctl.config.setting import keyed
-from fsarctl.config.sources import OPTIONS, table_of
 from fsarctl.errors import ConfigError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.methods.weights import weight_files

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_args, get_type_hints
 
+from fsarctl.config.json_schema import known_parts
 from fsarctl.config.methods import TASK_ADAPTER, Preset, find_method, method_file, method_names
-from fsarctl.config.parts import GROUPS, installed_parts
-from fsarctl.config.schema import known_parts
+from fsarctl.config.plugins import GROUPS, installed_parts
 from fsarctl.config.setting import default_of
 from fsarctl.models.catalogue import known_backbones
 from fsarctl.models.strategies import STRATEGIES

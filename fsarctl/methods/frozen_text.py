@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from fsarctl.errors import InputError
 from fsarctl.models.backbone import Backbone
+from fsarctl.models.order_adapters import SemanticBranch
 from fsarctl.models.precision import Precision
-from fsarctl.models.semantic import SemanticBranch
 
 __all__ = ["FrozenText"]
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsarctl.config.model_table import AlignmentKind, Residual, SegmentReading
-from fsarctl.models.adapters import start
+from fsarctl.models.bottleneck_adapter import start
 from fsarctl.models.segments import SUB_ACTIONS, segments
 from fsarctl.models.strategies import chosen
 

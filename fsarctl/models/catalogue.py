@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fsarctl.config.parts import Part, find_part, installed_parts, is_own
+from fsarctl.config.plugins import Part, find_part, installed_parts, is_own
 from fsarctl.errors import ConfigError
 from fsarctl.errors.nearest import nearest
 from fsarctl.models import tiny_clip

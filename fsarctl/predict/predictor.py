@@ -27,8 +27,8 @@ from fsarctl.methods.protocol import FewShotMethod, Scores
 from fsarctl.predict.support_set import Support
 from fsarctl.progress import SILENT, Reporter
 from fsarctl.text.corpus import SubActions, needs_descriptions
-from fsarctl.video.decode import decode_clip
-from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decode_clip import decode_clip
+from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import Decode, Failure, decode_all
 from fsarctl.video.pictures import Resize
 

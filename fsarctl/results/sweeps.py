@@ -19,8 +19,8 @@ from fsarctl.config.model_table import (
     WITHOUT_ADAPTERS,
     ModelConfig,
 )
+from fsarctl.config.read_settings import FLAG, Settings, table_of
 from fsarctl.config.setting import default_of
-from fsarctl.config.sources import FLAG, Settings, table_of
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import UsageError
 from fsarctl.errors.nearest import did_you_mean

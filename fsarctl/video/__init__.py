@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from fsarctl.video.decode import decode_clip
-    from fsarctl.video.decoder import DecodedClip
+    from fsarctl.video.decode_clip import decode_clip
+    from fsarctl.video.decoder_protocol import DecodedClip
     from fsarctl.video.sampling import segment_centres
 
 __all__ = ["DecodedClip", "decode_clip", "segment_centres"]

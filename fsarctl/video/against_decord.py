@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsarctl.errors import InputError
-from fsarctl.video.decode import decode_clip
-from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decode_clip import decode_clip
+from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.sampling import segment_centres
 
 __all__ = ["compare_with_decord", "require_decord"]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pebble import ProcessExpired
 
 from fsarctl.errors import FsarctlError
-from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.survey import UnreadableVideoError
 from fsarctl.video.worker_process import worker_pool
 

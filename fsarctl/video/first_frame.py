@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.survey import UnreadableVideoError, open_video, survey, video_stream
 
 __all__ = ["decode_first_frame"]

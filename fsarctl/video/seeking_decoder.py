@@ -12,7 +12,7 @@ import numpy as np
 from av import VideoFrame
 from numpy.typing import NDArray
 
-from fsarctl.video.decoder import DecodedClip, UntrustedError, Video
+from fsarctl.video.decoder_protocol import DecodedClip, UntrustedError, Video
 from fsarctl.video.pictures import Scale, square_of
 from fsarctl.video.sampling import segment_centres
 from fsarctl.video.survey import TIMES_OF_DECODING, KeyPacket, UnreadableVideoError, text_of

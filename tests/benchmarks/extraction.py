@@ -26,8 +26,8 @@ from fsarctl.frames.extraction import extract_clips
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.frames.shards import CLIPS_PER_SHARD
 from fsarctl.progress import SILENT
-from fsarctl.video.decode import decode_clip
-from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decode_clip import decode_clip
+from fsarctl.video.decoder_protocol import DecodedClip
 
 FRAMES, SIZE = 8, 257
 HOW = {"frames": FRAMES, "size": SIZE, "time_limit_s": 60.0}

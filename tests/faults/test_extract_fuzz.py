@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from video_kinds import KINDS
 
-from fsarctl.video.decode import decode_clip
-from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decode_clip import decode_clip
+from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import Failure, decode_all
 
 TIME_LIMIT_S = 20.0

@@ -17,7 +17,7 @@ from fsarctl.datasets.clips import Clip
 from fsarctl.errors import FsarctlError
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.video import decoding_pool as decoding
-from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import decode_all
 
 EXTRACTING = [sys.executable, stand_in_decoders.__file__, "obey"]

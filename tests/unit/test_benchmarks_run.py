@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsarctl.video.decode import decode_clip
+from fsarctl.video.decode_clip import decode_clip
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 Run: TypeAlias = Callable[..., tuple[int, str, str]]

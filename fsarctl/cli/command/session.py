@@ -20,7 +20,7 @@ from fsarctl.errors import InputError
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Outcome, Store, Unit
     from fsarctl.artifacts.command import Option
-    from fsarctl.config.sources import Settings
+    from fsarctl.config.read_settings import Settings
     from fsarctl.execution.device import Machine
     from fsarctl.execution.schedule import Scheduler
     from fsarctl.progress import Reporter
@@ -108,7 +108,7 @@ class Session:
         """
         from fsarctl.artifacts import Store
         from fsarctl.artifacts.command import Option
-        from fsarctl.config.sources import load_settings
+        from fsarctl.config.read_settings import load_settings
 
         start = project or Path(os.environ.get("FSARCTL_PROJECT") or ".")
         settings = load_settings(start, overrides, required=needs_project)
@@ -125,7 +125,7 @@ class Session:
         Raises:
             ConfigError: a value is none of that setting.
         """
-        from fsarctl.config.sources import override
+        from fsarctl.config.read_settings import override
 
         overrides = [override(key, value) for key, value in values.items()]
         flags = (*self.flags, *_overrides(overrides))
@@ -265,7 +265,7 @@ class Session:
         Raises:
             ConfigError: no fsarctl.toml is here or above.
         """
-        from fsarctl.config.sources import require_project
+        from fsarctl.config.read_settings import require_project
 
         require_project(self.settings)
 

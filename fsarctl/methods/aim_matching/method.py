@@ -7,9 +7,9 @@ from torch import nn
 
 from fsarctl.config.setting import require_bounds, setting
 from fsarctl.methods.adapted_method import AdaptedMethod, AdaptedOptions
-from fsarctl.models.adapters import Adapter
+from fsarctl.models.bottleneck_adapter import Adapter
 from fsarctl.models.strategies import STRATEGIES, VISUAL_STEPS
-from fsarctl.models.visual import BlockAdapters
+from fsarctl.models.task_adapters import BlockAdapters
 
 __all__ = ["AIM", "Options", "aim_block"]
 

@@ -21,8 +21,8 @@ from fsarctl.models.catalogue import without_vit
 from fsarctl.models.frame_encoder import FrameBranch
 from fsarctl.models.metrics import Metric, metric_of
 from fsarctl.models.metrics.trx import TRX
+from fsarctl.models.order_adapters import SemanticBranch
 from fsarctl.models.precision import Precision, computing
-from fsarctl.models.semantic import SemanticBranch
 from fsarctl.models.strategies import (
     FROZEN,
     ORDER_FIRST,
@@ -32,7 +32,7 @@ from fsarctl.models.strategies import (
     adapters_of,
     chosen,
 )
-from fsarctl.models.visual import VisualBranch
+from fsarctl.models.task_adapters import VisualBranch
 
 __all__ = ["ScoreKind", "TaskAdapterPlusPlus"]
 

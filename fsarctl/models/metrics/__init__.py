@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsarctl.config.parts import find_part
+from fsarctl.config.plugins import find_part
 from fsarctl.models.metrics.bi_mhm import bi_mhm
+from fsarctl.models.metrics.checked_metric import OwnMetric
 from fsarctl.models.metrics.otam import otam
-from fsarctl.models.metrics.own import OwnMetric
 from fsarctl.models.metrics.proto_net import protonet_frames, protonet_means, protonet_sequence
 from fsarctl.models.metrics.trx import TRX
 
@@ -53,7 +53,7 @@ def metric_of(
     """The metric ``name``: one of ``METRICS``, a fresh :class:`TRX`, or somebody else's.
 
     Args:
-        name: as in ``METRICS``, "trx", or a part of the group "metrics" (``fsarctl.config.parts``): a
+        name: as in ``METRICS``, "trx", or a part of the group "metrics" (``fsarctl.config.plugins``): a
             function like those here, or a class, made with ``embed``, ``frames`` and ``generator``.
         embed: D, the features' width; for metrics with weights, as are ``frames`` and ``generator``.
         pooled: for TRX, which see.

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.models.adapters import start
+from fsarctl.models.bottleneck_adapter import start
 
 __all__ = ["CARDINALITIES", "POSITION_SCALE", "TRX", "WIDTH", "ordered_tuples", "sinusoids"]
 

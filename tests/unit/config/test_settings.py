@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from fsarctl.config.read_settings import Settings, load_settings, rows
 from fsarctl.config.setting import require_bounds
-from fsarctl.config.sources import Settings, load_settings, rows
 from fsarctl.errors import ConfigError
 
 FILE = """

@@ -19,7 +19,7 @@ from fsarctl.datasets.clips import Clip
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.progress import SILENT
 from fsarctl.stages import extract
-from fsarctl.video.decoder import DecodedClip
+from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import Decode, Failure
 from fsarctl.video.decoding_pool import _attempt as attempt
 from fsarctl.video.survey import UnreadableVideoError

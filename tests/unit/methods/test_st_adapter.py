@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from fsarctl.errors import ConfigError
 from fsarctl.methods.aim_matching.method import aim_block
 from fsarctl.methods.st_adapter.adapter import STAdapter
-from fsarctl.models.adapters import Adapter
 from fsarctl.models.attention import attend
+from fsarctl.models.bottleneck_adapter import Adapter
 from fsarctl.models.frame_encoder import FrameEncoder
 
 

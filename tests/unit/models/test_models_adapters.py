@@ -5,8 +5,8 @@ import torch
 from torch.testing import assert_close
 
 from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
-from fsarctl.models.adapters import Adapter
 from fsarctl.models.backbone import load_backbone
+from fsarctl.models.bottleneck_adapter import Adapter
 
 
 @pytest.mark.parametrize("skip", [False, True])

@@ -23,7 +23,7 @@ from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.predict.predictor import Predictor
 from fsarctl.predict.support_set import Support, load_support
 from fsarctl.text.corpus import SubActions, action_prompts
-from fsarctl.video.decode import decode_clip
+from fsarctl.video.decode_clip import decode_clip
 
 DESCRIPTIONS: Mapping[str, SubActions] = {
     "jump": ("Crouch.", "Leave the ground.", "Land."),

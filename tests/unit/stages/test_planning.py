@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.config.sources import load_settings
+from fsarctl.config.read_settings import load_settings
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.execution.device import Machine

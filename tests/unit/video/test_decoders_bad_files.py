@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from fsarctl.video.decode import decode_clip
+from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.sampling import segment_centres
 from fsarctl.video.survey import UnreadableVideoError
 

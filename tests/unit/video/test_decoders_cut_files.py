@@ -13,7 +13,7 @@ import av
 import pytest
 from video_zoo import number_in, write
 
-from fsarctl.video.decode import decode_clip
+from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.sampling import segment_centres
 from fsarctl.video.survey import UnreadableVideoError
 

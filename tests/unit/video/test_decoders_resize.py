@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsarctl.video.decode import decode_clip
+from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.pictures import scaled_size
 from fsarctl.video.survey import UnreadableVideoError
 

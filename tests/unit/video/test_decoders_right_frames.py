@@ -14,8 +14,8 @@ from video_kinds import KINDS, Kind
 from video_zoo import HEIGHT, WIDTH, ffmpeg_shows, number_in, painted, shown_frames, spliced, write
 
 from fsarctl.video.against_decord import compare_with_decord
-from fsarctl.video.decode import decode_clip, scale_of
-from fsarctl.video.decoder import Video
+from fsarctl.video.decode_clip import decode_clip, scale_of
+from fsarctl.video.decoder_protocol import Video
 from fsarctl.video.linear_decoder import LinearPyAV
 from fsarctl.video.pictures import Resize
 from fsarctl.video.sampling import segment_centres

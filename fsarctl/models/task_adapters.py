@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fsarctl.models.adapters import Adapter
 from fsarctl.models.attention import attend, frozen_block
+from fsarctl.models.bottleneck_adapter import Adapter
 from fsarctl.models.precision import computing
 from fsarctl.models.strategies import STRATEGIES, VISUAL_STEPS
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fsarctl.config.parts import Part
+from fsarctl.config.plugins import Part
 from fsarctl.errors import ConfigError
 
 __all__ = ["OwnMetric"]

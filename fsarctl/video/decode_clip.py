@@ -10,7 +10,7 @@ from pathlib import Path
 
 from av.video.stream import VideoStream
 
-from fsarctl.video.decoder import DecodedClip, Decoder, UntrustedError, Video
+from fsarctl.video.decoder_protocol import DecodedClip, Decoder, UntrustedError, Video
 from fsarctl.video.linear_decoder import LinearPyAV
 from fsarctl.video.pictures import Resize, Scale
 from fsarctl.video.seeking_decoder import SeekingPyAV
