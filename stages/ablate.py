@@ -15,7 +15,7 @@ from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.read_settings import Settings
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError, InputError
-from fsarctl.execution.schedule import Goal, Scheduler
+from fsarctl.execution.job_schedule import Goal, Scheduler
 from fsarctl.results.evaluated import Evaluated, require_columns
 from fsarctl.results.footnotes import Footnotes
 from fsarctl.results.published import WAY

@@ -14,7 +14,7 @@ from fsarctl.config.read_settings import Settings, load_settings
 from fsarctl.errors import PartialError
 from fsarctl.execution.bars import Bars
 from fsarctl.execution.device import Machine
-from fsarctl.execution.schedule import Scheduler
+from fsarctl.execution.job_schedule import Scheduler
 from fsarctl.progress import Reporter
 from fsarctl.results.evaluated import called
 from fsarctl.results.interval_text import legend, with_interval

@@ -5,7 +5,7 @@ from fsarctl.artifacts.manifest import Artifact, Manifest
 from fsarctl.artifacts.removal import Kept, Removal
 from fsarctl.artifacts.store import Outcome, State, Store
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
-from fsarctl.artifacts.why import Change
+from fsarctl.artifacts.why_stale import Change
 
 __all__ = [
     "JSON",

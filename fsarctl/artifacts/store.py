@@ -17,7 +17,7 @@ from fsarctl.artifacts.projects import Projects
 from fsarctl.artifacts.removal import Removal, Sorted, remove, sort_out, upstream_of
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import Unit
-from fsarctl.artifacts.why import Change, changes
+from fsarctl.artifacts.why_stale import Change, changes
 from fsarctl.errors import IntegrityError, UpstreamError
 from fsarctl.progress import SILENT, Reporter, first_of
 

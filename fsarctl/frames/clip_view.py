@@ -13,7 +13,7 @@ from fsarctl.errors import InputError
 from fsarctl.errors.nearest import nearest
 
 if TYPE_CHECKING:
-    from fsarctl.video.pictures import Resize
+    from fsarctl.video.rotate_and_resize import Resize
 
 __all__ = ["ClipView", "choose_name", "clip_names", "view_file", "view_stored"]
 

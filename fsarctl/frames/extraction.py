@@ -27,7 +27,7 @@ from fsarctl.progress import Advance, Reporter
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import Decode, Failure, decode_all
-from fsarctl.video.pictures import Resize
+from fsarctl.video.rotate_and_resize import Resize
 
 __all__ = ["Extraction", "Sources", "extract_clips"]
 

@@ -30,7 +30,7 @@ from fsarctl.text.corpus import SubActions, needs_descriptions
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import Decode, Failure, decode_all
-from fsarctl.video.pictures import Resize
+from fsarctl.video.rotate_and_resize import Resize
 
 __all__ = ["ClassScore", "Prediction", "Predictor"]
 

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from fsarctl.video.decoder_protocol import DecodedClip, Decoder, UntrustedError, Video
 from fsarctl.video.linear_decoder import LinearPyAV
-from fsarctl.video.pictures import Resize, Scale
+from fsarctl.video.rotate_and_resize import Resize, Scale
 from fsarctl.video.seeking_decoder import SeekingPyAV
 from fsarctl.video.survey import UnreadableVideoError, open_video, survey, video_stream
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsarctl.video.decoder_protocol import DecodedClip, UntrustedError, Video
-from fsarctl.video.pictures import Scale, square_of
+from fsarctl.video.rotate_and_resize import Scale, square_of
 from fsarctl.video.sampling import segment_centres
 from fsarctl.video.survey import TOLERATED_LOSS, UnreadableVideoError, open_video, text_of, video_stream
 

@@ -13,7 +13,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 from PIL import Image
 
-from fsarctl.video.pictures import Scale, square_of
+from fsarctl.video.rotate_and_resize import Scale, square_of
 
 __all__ = ["bare_decord", "bare_pyav", "dump_and_read", "read_pictures"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fsarctl.artifacts.command import Option
     from fsarctl.config.read_settings import Settings
     from fsarctl.execution.device import Machine
-    from fsarctl.execution.schedule import Scheduler
+    from fsarctl.execution.job_schedule import Scheduler
     from fsarctl.progress import Reporter
     from fsarctl.stages.plan import Pipeline
 
@@ -276,7 +276,7 @@ class Session:
 
     def scheduler(self, jobs: int = 1, machine: "Machine | None" = None) -> "Scheduler":
         """What makes units in this store, ``jobs`` at a time; other processes use the same ``machine``."""
-        from fsarctl.execution.schedule import Scheduler
+        from fsarctl.execution.job_schedule import Scheduler
 
         return Scheduler(self.store, jobs, machine.options if machine else (), self.reporter)
 

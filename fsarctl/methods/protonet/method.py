@@ -8,7 +8,7 @@ from torch import Tensor
 from fsarctl.config.setting import require_bounds, setting
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.protocol import QueryMode, Scores, by_class
-from fsarctl.models.metrics.proto_net import protonet_frames, protonet_means, protonet_sequence
+from fsarctl.models.metrics.protonet import protonet_frames, protonet_means, protonet_sequence
 
 __all__ = ["Options", "ProtoNet", "squared_distances"]
 

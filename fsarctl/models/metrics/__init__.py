@@ -17,7 +17,7 @@ from fsarctl.config.plugins import find_part
 from fsarctl.models.metrics.bi_mhm import bi_mhm
 from fsarctl.models.metrics.checked_metric import OwnMetric
 from fsarctl.models.metrics.otam import otam
-from fsarctl.models.metrics.proto_net import protonet_frames, protonet_means, protonet_sequence
+from fsarctl.models.metrics.protonet import protonet_frames, protonet_means, protonet_sequence
 from fsarctl.models.metrics.trx import TRX
 
 __all__ = [

@@ -11,8 +11,8 @@ from fsarctl.artifacts import Build, Store, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.errors import FsarctlError, InputError
 from fsarctl.execution import schedule
+from fsarctl.execution.job_schedule import Goal, Scheduler
 from fsarctl.execution.local import Ended
-from fsarctl.execution.schedule import Goal, Scheduler
 
 MACHINE = (Option("--device", ("cpu",)),)
 

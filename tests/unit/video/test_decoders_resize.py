@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fsarctl.video.decode_clip import decode_clip
-from fsarctl.video.pictures import scaled_size
+from fsarctl.video.rotate_and_resize import scaled_size
 from fsarctl.video.survey import UnreadableVideoError
 
 SIZE = 64

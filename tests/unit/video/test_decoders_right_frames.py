@@ -17,7 +17,7 @@ from fsarctl.video.against_decord import compare_with_decord
 from fsarctl.video.decode_clip import decode_clip, scale_of
 from fsarctl.video.decoder_protocol import Video
 from fsarctl.video.linear_decoder import LinearPyAV
-from fsarctl.video.pictures import Resize
+from fsarctl.video.rotate_and_resize import Resize
 from fsarctl.video.sampling import segment_centres
 from fsarctl.video.survey import open_video, survey, video_stream
 
