@@ -10,7 +10,7 @@ import pytest
 from fsarctl.artifacts import Build, Store, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.errors import FsarctlError, InputError
-from fsarctl.execution import schedule
+from fsarctl.execution import job_schedule
 from fsarctl.execution.job_schedule import Goal, Scheduler
 from fsarctl.execution.local import Ended
 
@@ -77,7 +77,7 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     house = House(Store(tmp_path / "cache"))
-    monkeypatch.setattr(schedule, "run_commands", house.run)
+    monkeypatch.setattr(job_schedule, "run_commands", house.run)
     return house
 
 
