@@ -149,6 +149,7 @@ def _evaluate(
         room=machine.room(device, build.scratch),
         shared=shared,
         title=f"eval {dataset} {shot}-shot {name}",
+        of=build.of,
     )
     clips = sum(len(rows) for rows in loader.rows.values())
     facts = {

@@ -119,7 +119,8 @@ def unit(
             time_limit_s=time_limit_s,
             title=f"extract {dataset}/{split}",
             settings={**settings, "version": VERSION},
-            sources=Sources(digests, unreadable, [(each.folder, each.scratch) for each in build.earlier()]),
+            sources=Sources(digests, unreadable, build.earlier()),
+            of=build.of,
         )
         if isinstance(clips, Unit) and (sets := ClassSets.read(build.inputs["videos"])):
             sets.write(build.folder)

@@ -19,7 +19,10 @@ def unit(name: str, dataset: DatasetConfig, split: str, *, workers: int) -> Unit
     """
 
     def build(run: Build) -> None:
-        rest = (run.folder, split, dataset.clips_per_class, dataset.seed, workers, run.reporter)
+        from fsarctl.artifacts.journal import Journal
+
+        finished = Journal(run.scratch, run.of)
+        rest = (run.folder, split, dataset.clips_per_class, dataset.seed, workers, run.reporter, finished)
         if dataset.kind == "probe":
             from fsarctl.datasets.probes.rendering import render_probe
 

@@ -201,6 +201,7 @@ def _measure(
             room=machine.room(device, build.scratch),
             title=f"{title}, train",
             query_mode=testing.query_mode if deviation.on_test else "joint",
+            of=build.of,
         )
     predictions = evaluate_episodes(
         adapted,
@@ -211,6 +212,7 @@ def _measure(
         reporter=build.reporter,
         room=machine.room(device, build.scratch),
         title=f"{title}, eval",
+        of=build.of,
     )
     facts = {
         "model": f"{model.trained_name} with the shortcut {shortcut}",

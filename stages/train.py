@@ -117,6 +117,7 @@ def _train(
         room=machine.room(device, build.scratch),
         title=f"train {dataset} {shot}-shot",
         watch=watch,
+        of=build.of,
     )
     save_file(
         {name: tensor.detach().cpu().contiguous() for name, tensor in adapted.adapter_state().items()},

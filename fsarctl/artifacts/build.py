@@ -61,6 +61,8 @@ def make(
         FsarctlError: the build left a link, or a file with a reserved name.
     """
     folder, scratch = work / "folder", work / "scratch"
+    if force and not reuse:
+        shelf.discard(work)  # from nothing
     resumed = _open_work(shelf, work)
     if resumed:
         shelf.reporter.note(f"Resuming {unit.slot}, which was interrupted.")
@@ -87,7 +89,18 @@ def make(
     _require(upstream.values(), unit, shelf)
     started = time.monotonic()
     try:
-        unit.build(Build(folder, scratch, inputs, shelf.reporter, record, digests | listings, earlier))
+        unit.build(
+            Build(
+                folder,
+                scratch,
+                inputs,
+                shelf.reporter,
+                record,
+                digests | listings,
+                earlier,
+                shelf.seal_of(work),
+            )
+        )
     except Exception:
         _require(upstream.values(), unit, shelf)  # which says more
         raise
@@ -158,11 +171,13 @@ def _open_work(shelf: Shelf, work: Path) -> bool:
 
 def _earlier(stage: str, work: Path, shelf: Shelf) -> list[Earlier]:
     """What is there of a stage, finished or not, the newest artifact first; ``work`` is the one in hand."""
-    finished = sorted(shelf.all(stage), key=lambda artifact: artifact.manifest.created, reverse=True)
+    named = sorted(shelf.all(stage), key=lambda artifact: artifact.manifest.created, reverse=True)
+    # What is copied of a damaged array is compared clip by clip.
+    finished = (artifact for each in named if (artifact := shelf.get(stage, each.key, read_up_to=0)))
     others = [place for place in shelf.unfinished() if place.parent.name == stage and place != work]
     return [
         *(Earlier(artifact.path) for artifact in finished),
-        *(Earlier(place / "folder", place / "scratch") for place in others),
+        *(Earlier(place / "folder", place / "scratch", shelf.seal_of(place)) for place in others),
     ]
 
 

@@ -36,8 +36,8 @@ from fsarctl.progress import Reporter
 __all__ = ["Shelf", "Verdict", "files_of"]
 
 KEY_DIGITS = 20  # 80 bits in a folder's name; the manifest has all of them
-READ_ON_HIT = 2**16  # bytes; an array's larger files are not read again on every hit,
-ARRAY = ".zarr/"  # since their chunks have checksums of their own
+READ_ON_HIT = 2**16  # bytes; an array's larger files are not read on every hit,
+ARRAY = ".zarr/"  # since who reads of them compares them first
 _FOREIGN = {".DS_Store"}  # left by a file browser, read by no stage
 
 
@@ -71,6 +71,10 @@ class Shelf:
         """Where the artifact of a key is made."""
         return self.root / "work" / stage / key[:KEY_DIGITS]
 
+    def seal_of(self, work: Path) -> str:
+        """What the files in a folder where an artifact is made are of."""
+        return f"{work.parent.name}/{work.name[:KEY_DIGITS]}"
+
     def obituary(self, stage: str, key: str) -> Path:
         """Where it is written down who removed the artifact of a key."""
         return self.root / "removed" / f"{stage}-{key[:KEY_DIGITS]}.json"
@@ -80,10 +84,10 @@ class Shelf:
         path = self.root / "locks" / f"{stage}-{key[:KEY_DIGITS]}.lock"
         return hold(path, f"making {what}", self.reporter, patience_s)
 
-    def get(self, stage: str, key: str) -> Artifact | None:
+    def get(self, stage: str, key: str, *, read_up_to: int = READ_ON_HIT) -> Artifact | None:
         """The artifact of a key if it is there and whole: every byte, but for an array's large files.
 
-        Those have a checksum in each chunk, tested when it is read; ``verify`` reads them too.
+        Those, beyond ``read_up_to`` bytes, are compared when the first clip of them is read.
         A damaged one is moved to quarantine with a note, and counts as missing.
         """
         home = self.home(stage, key)
@@ -92,7 +96,7 @@ class Shelf:
                 return None
             try:
                 artifact = Artifact(home, read_manifest(home))
-                fault = next(_faults(artifact, key, read_up_to=READ_ON_HIT, known=self._whole), "")
+                fault = next(_faults(artifact, key, read_up_to=read_up_to, known=self._whole), "")
             except ManifestError as error:
                 fault = str(error)
             if not fault:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import stat_result
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from fsarctl.artifacts.command import Command
 from fsarctl.progress import Reporter
@@ -28,16 +28,17 @@ class Files:
     seen: Mapping[str, stat_result] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Earlier:
+class Earlier(NamedTuple):
     """What an earlier build of a stage left, under another key or the same: a source of parts.
 
-    ``folder`` is a finished artifact (``scratch`` is None then), or what an interrupted build had made
-    so far, with its scratch files. Nothing here is verified: who takes something over checks it.
+    ``folder`` is a finished artifact (``scratch`` is None then), verified like one that is found, or what an
+    interrupted build, ``of`` something, had made so far, with its scratch files. Of that nothing is
+    verified, nor are the shards of an array: who takes something over checks it.
     """
 
     folder: Path
     scratch: Path | None = None
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Build:
     ``record`` adds a fact (device, counts) to the manifest's provenance; it is not part of the key.
     ``digests`` are the sha256 of what went in, {input: {file name: sha256}}. ``earlier`` lists what a
     unit that ``reuses`` may take parts from, the newest artifact first; nothing when everything is to be
-    made anew (``force``).
+    made anew (``force``). ``of`` names the build: what is read back from ``folder`` or ``scratch`` is sealed
+    with it, see ``sealed.py``.
     """
 
     folder: Path
@@ -61,6 +63,7 @@ class Build:
     record: Callable[[str, JSON], None]
     digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     earlier: Callable[[], Sequence[Earlier]] = tuple
+    of: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from safetensors.numpy import load_file
 
 from fsarctl.artifacts.atomic_write import replacing
+from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, is_there, seal_file
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.scoring import Scorer, Shared
@@ -33,10 +34,11 @@ def evaluate_episodes(
     title: str,
     room: Room | None = None,
     shared: Shared | None = None,
+    of: str = "",
 ) -> Predictions:
     """Score episodes 0 to ``episodes`` - 1; blocks that are finished in ``scratch`` are not done again.
 
-    ``room`` and ``shared``: see ``Scorer``.
+    ``room`` and ``shared``: see ``Scorer``. ``of``: the build that ``scratch`` belongs to.
     """
     scorer = Scorer(model, loader, query_mode, room, shared)
     labels = tuple(sorted(loader.rows))
@@ -45,12 +47,14 @@ def evaluate_episodes(
         for start in range(0, episodes, BLOCK_EPISODES):
             numbers = range(start, min(start + BLOCK_EPISODES, episodes))
             path = scratch / f"block-{start:08d}.safetensors"
-            if not path.exists():
+            seal = f"{of} {path.name}"
+            if is_there(path, seal, reporter, "Its episodes are scored again."):
+                advance(len(numbers))
+            else:
                 block = _block(scorer, numbers, labels, advance)
                 with replacing(path) as partial:
-                    save_arrays(partial, block)
-            else:
-                advance(len(numbers))
+                    save_arrays(partial, block, {SEAL: EMPTY_SEAL})
+                    seal_file(partial, seal)
             blocks.append(load_file(path))
     arrays = {name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]}
     return Predictions(labels, **arrays, groups=loader.groups)

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fsarctl.artifacts.atomic_write import replacing
+from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, is_there, seal_file
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.base_loss import BaseLoss
 from fsarctl.episodes.feature_cache import Kept, Room
@@ -81,13 +82,14 @@ def train_adapters(
     query_mode: QueryMode = "joint",
     room: Room | None = None,
     watch: Watch = lambda line: None,
+    of: str = "",
 ) -> Training:
     """Train ``model``'s adapters in place and leave the best ones in it.
 
     The loaders decide which episodes; of ``config`` count epochs, episodes, val_episodes and what
     ``Optimisation`` reads. ``query_mode`` is validation's; ``room`` is for all that is kept. ``watch`` is
-    given each line of the log, those from before an interruption too. ``scratch`` holds the checkpoint; a
-    rerun goes on from it and ends with the same bytes.
+    given each line of the log, those from before an interruption too. ``scratch`` holds the checkpoint of the
+    build ``of``; a rerun goes on from it and ends with the same bytes.
 
     Raises:
         ConfigError: the loss is no longer finite (the checkpoint before it is kept), or crops are fixed for
@@ -101,7 +103,9 @@ def train_adapters(
     classes, extra = _prepare(model, base, config)
     optimisation = Optimisation(model, config)
     checkpoint = scratch / "checkpoint.safetensors"
-    state = _load(checkpoint, model, optimisation) if checkpoint.exists() else Training()
+    seal = f"{of} {checkpoint.name}"
+    begun = is_there(checkpoint, seal, reporter, "The training starts anew.")
+    state = _load(checkpoint, model, optimisation) if begun else Training()
     prefixes = _prefixes(model, base, room) if base.crops else None
     if state.step:
         reporter.note(f"{title}: going on from episode {state.step} of {epochs * episodes}")
@@ -140,7 +144,7 @@ def train_adapters(
                 advance(len(unread), detail)
                 unread.clear()
             if due:
-                _save(checkpoint, model, optimisation, state)
+                _save(checkpoint, seal, model, optimisation, state)
                 saved = time.monotonic()
     model.load_adapter_state(state.best)
     model.eval()
@@ -345,7 +349,7 @@ def _detail(state: Training, since_epoch: int, queries: int) -> str:
     return f"{detail} val {state.epochs[-1].val_accuracy:.0%}" if state.epochs else detail
 
 
-def _save(path: Path, model: FewShotMethod, optimisation: Optimisation, state: Training) -> None:
+def _save(path: Path, seal: str, model: FewShotMethod, optimisation: Optimisation, state: Training) -> None:
     tensors = {f"adapters/{name}": tensor for name, tensor in model.training_state().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
     tensors |= {f"optimiser/{name}": tensor for name, tensor in optimisation.state().items()}
@@ -359,7 +363,8 @@ def _save(path: Path, model: FewShotMethod, optimisation: Optimisation, state: T
     }
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as partial:
-        save_file(contiguous, partial, metadata={"training": json.dumps(facts)})
+        save_file(contiguous, partial, metadata={"training": json.dumps(facts), SEAL: EMPTY_SEAL})
+        seal_file(partial, seal)
 
 
 def _load(path: Path, model: FewShotMethod, optimisation: Optimisation) -> Training:

@@ -4,30 +4,61 @@ So adding ten videos to ten thousand decodes ten, whatever names, classes and or
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsarctl.frames.frame_store import ClipRow
+from fsarctl.artifacts.journal import file_crc32c
+from fsarctl.artifacts.unit import Earlier
+from fsarctl.frames.frame_store import ARRAY, ClipRow, is_as_written
 from fsarctl.frames.journal import read_journal, row_from_json
-from fsarctl.frames.shards import CLIPS_PER_SHARD, ClipShards
+from fsarctl.frames.shards import CLIPS_PER_SHARD, ClipShards, shard_number, shard_path
 
 __all__ = ["DecodedBefore", "find_decoded"]
 
 
 class EarlierStore:
-    """The array of an earlier extraction, opened when its first clip is read."""
+    """The array of an earlier extraction, opened when its first clip is read.
 
-    def __init__(self, folder: Path) -> None:
+    ``checksums``: CRC-32C of the shards' files, of unfinished work; finished ones are in a manifest.
+    """
+
+    def __init__(self, folder: Path, checksums: Mapping[Path, str] | None = None) -> None:
         self.folder = folder
+        self._checksums = checksums
 
     @cached_property
     def shards(self) -> ClipShards:
-        return ClipShards(self.folder / "frames.zarr")
+        return ClipShards(self.folder / ARRAY, self._is_usable)
+
+    @cached_property
+    def _written(self) -> Callable[[Path], bool]:
+        if (checksums := self._checksums) is None:
+            return is_as_written(self.folder)
+        return lambda shard: file_crc32c(shard) == checksums[shard]
+
+    def _is_usable(self, shard: Path) -> bool:
+        """Whether clips of a shard whose own checksums agree are what their rows say.
+
+        They are in a shard that is as it was written, and in one where other clips are damaged, which is why
+        it is not. Where every checksum agrees, and yet it is another shard, clips have changed places.
+        """
+        if self._written(shard):
+            return True
+        plain = ClipShards(self.folder / ARRAY)
+        clip = np.empty(plain.shape[1:], np.uint8)
+        first = shard_number(shard) * CLIPS_PER_SHARD
+        try:
+            for row in range(first, min(first + CLIPS_PER_SHARD, plain.shape[0])):
+                plain.read(row, clip)
+        except ValueError:
+            return True
+        return False
 
 
 @dataclass(frozen=True)
@@ -58,42 +89,48 @@ class DecodedBefore:
 
 
 def find_decoded(
-    places: Sequence[tuple[Path, Path | None]], settings: Mapping[str, object], videos: Collection[str]
+    places: Iterable[tuple[Path, Path | None] | Earlier],
+    settings: Mapping[str, object],
+    videos: Collection[str],
 ) -> dict[str, DecodedBefore]:
     """Rows of earlier extractions with the same ``settings``, by the SHA-256 of their video.
 
-    ``places`` are finished artifacts (folder, None) or interrupted work (folder, its scratch folder);
-    earlier ones win. A failure is found again like a clip, unless another run may have better luck.
+    Earlier ``places`` win. A failure is found again like a clip, unless another run may have better luck.
     """
     found: dict[str, DecodedBefore] = {}
     wanted = set(videos) - {""}
-    for folder, scratch in places:
-        store = EarlierStore(folder)
-        rows = _finished(folder, settings) if scratch is None else _unfinished(scratch, settings)
-        for place, row in rows:
+    for place in (Earlier(*each) for each in places):
+        store, rows = _finished(place, settings) if place.scratch is None else _unfinished(place, settings)
+        for number, row in rows:
             known = found.get(row.video)
             if row.video in wanted and not row.retry and (known is None or row.valid > known.row.valid):
-                found[row.video] = DecodedBefore(store, place, row)
+                found[row.video] = DecodedBefore(store, number, row)
         if len(found) == len(wanted) and all(each.row.valid for each in found.values()):
             break
     return found
 
 
-def _finished(folder: Path, settings: Mapping[str, object]) -> Iterator[tuple[int, ClipRow]]:
+Rows: TypeAlias = Sequence[tuple[int, ClipRow]]
+
+
+def _finished(place: Earlier, settings: Mapping[str, object]) -> tuple[EarlierStore, Rows]:
+    store = EarlierStore(place.folder)
     try:
-        decoding = json.loads((folder / "decoding.json").read_text(encoding="utf-8"))
+        decoding = json.loads((place.folder / "decoding.json").read_text(encoding="utf-8"))
         if decoding["settings"] != dict(settings):
-            return
-        clips = json.loads((folder / "clips.json").read_text(encoding="utf-8"))
+            return store, []
+        clips = json.loads((place.folder / "clips.json").read_text(encoding="utf-8"))
         rows = [row_from_json(clip | made) for clip, made in zip(clips, decoding["clips"], strict=True)]
     except (OSError, ValueError, KeyError, TypeError):
-        return  # of an older version, or damaged: nothing to be had
-    yield from enumerate(rows)
+        return store, []  # of an older version, or it cannot be read: nothing to be had
+    return store, list(enumerate(rows))
 
 
-def _unfinished(scratch: Path, settings: Mapping[str, object]) -> Iterator[tuple[int, ClipRow]]:
-    header, shards = read_journal(scratch)
+def _unfinished(place: Earlier, settings: Mapping[str, object]) -> tuple[EarlierStore, Rows]:
+    assert place.scratch is not None
+    header, shards, _ = read_journal(place.scratch, place.of)
     if header.get("settings") != dict(settings):
-        return
-    for each in shards:
-        yield from enumerate(each.rows, each.shard * CLIPS_PER_SHARD)
+        return EarlierStore(place.folder, {}), []
+    checksums = {shard_path(place.folder / ARRAY, each.shard): each.checksum for each in shards}
+    rows = [numbered for each in shards for numbered in enumerate(each.rows, each.shard * CLIPS_PER_SHARD)]
+    return EarlierStore(place.folder, checksums), rows

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fsarctl.artifacts.journal import note_lost
+from fsarctl.artifacts.unit import Earlier
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
 from fsarctl.frames.decoded_before import DecodedBefore, find_decoded
@@ -42,7 +44,7 @@ class Sources:
 
     videos: Mapping[str, str]
     unreadable: Mapping[str, str]
-    earlier: Sequence[tuple[Path, Path | None]] = ()
+    earlier: Sequence[tuple[Path, Path | None] | Earlier] = ()
 
 
 NOTHING_KNOWN = Sources({}, {})
@@ -73,6 +75,7 @@ def extract_clips(
     sources: Sources = NOTHING_KNOWN,
     settings: Mapping[str, object] | None = None,
     decode: Decode | None = None,
+    of: str = "",
 ) -> Extraction:
     """Fill ``folder`` with frames.zarr, clips.json, decoding.json and failures.json.
 
@@ -80,7 +83,7 @@ def extract_clips(
     ``time_limit_s`` seconds for each. ``settings`` are what the frames depend on beside the videos, for
     the record and for finding them again. The rows keep the order of ``clips``, and the bytes written
     depend on nothing but the videos, their names and labels, and the settings. Memory does not grow with
-    the number of clips.
+    the number of clips. ``of``: the build that ``scratch`` belongs to.
 
     Raises:
         InputError: there is no clip, or none could be decoded.
@@ -93,8 +96,9 @@ def extract_clips(
         **(settings or {}),
     }
     writer = FrameWriter(folder, len(clips), frames, size, candidates)
-    journal = Journal(scratch, clips, made_with)
-    finished = journal.resume(writer)
+    journal = Journal(scratch, clips, made_with, of)
+    finished, lost = journal.resume(writer)
+    note_lost(lost, title, reporter)
     waiting = [shard for shard in range(writer.shards) if shard not in finished]
     todo = [row for shard in waiting for row in writer.rows(shard)]
 

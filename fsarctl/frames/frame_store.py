@@ -9,6 +9,8 @@ T segments, and of each C candidates, evenly spaced, in the order of time; C is 
 one is the segment's middle. The last two files say how the frames were had: another decoder that gives
 the same pixels changes nothing for what reads the first two.
 
+Of a finished artifact each shard is compared with the manifest before its first clip is read.
+
 Shards are written whole and once: clip by clip is 5 to 20 times slower and, from two writers, loses
 clips. A shard that is not there would read as zeros, so the reader asks for the file first.
 """
@@ -16,7 +18,7 @@ clips. A shard that is not there would read as zeros, so the reader asks for the
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,10 +27,17 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from fsarctl.artifacts.atomic_write import write_synced
+from fsarctl.artifacts.journal import file_crc32c
+from fsarctl.artifacts.keys import file_sha256
+from fsarctl.artifacts.manifest import MANIFEST, read_manifest
+from fsarctl.artifacts.refusals import is_refused
 from fsarctl.errors import IntegrityError
-from fsarctl.frames.shards import CLIPS_PER_SHARD, ClipShards, layout, shard_checksum, shard_path, write_shard
+from fsarctl.frames.shards import CLIPS_PER_SHARD, ClipShards, layout, shard_path, write_shard
 
-__all__ = ["ClipRow", "FrameStore", "FrameWriter", "write_rows"]
+__all__ = ["ARRAY", "ClipRow", "FrameStore", "FrameWriter", "is_as_written", "write_rows"]
+
+ARRAY, HEAD = "frames.zarr", "zarr.json"
 
 Candidates: TypeAlias = NDArray[np.int64]
 
@@ -64,21 +73,24 @@ class FrameStore:
 
     Raises:
         IntegrityError: the folder does not hold a whole extract artifact.
+        OSError: it cannot be read, such as for want of permission.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = folder / "frames.zarr"
+        self.path = folder / ARRAY
         try:
             rows = json.loads((folder / "clips.json").read_text(encoding="utf-8"))
             self.names: tuple[str, ...] = tuple(row["name"] for row in rows)
             self.labels: tuple[str, ...] = tuple(row["label"] for row in rows)
             self.valid: tuple[bool, ...] = tuple(row["valid"] for row in rows)
-            self._shards = ClipShards(self.path)
+            self._shards = ClipShards(self.path, is_as_written(folder))
             clips, kept, self.size = self._shards.shape[:3]
             self.candidates: int = self._shards.attributes["candidates"]
             self.frames: int = kept // self.candidates
         except Exception as error:  # whatever a damaged file makes of itself
+            if is_refused(error):
+                raise
             raise _damaged(f"the extracted frames in {folder} cannot be opened ({error})") from error
         if clips != len(self.names):
             raise _damaged(f"{folder} has frames of {clips} clips, but clips.json names {len(self.names)}")
@@ -107,7 +119,7 @@ class FrameStore:
         Raises:
             ValueError: a row has no frames (its video failed), or is not in the store.
             IntegrityError: a clip is gone, or its bytes and their checksum disagree.
-            OSError: a file cannot be opened, such as for want of permission.
+            OSError: a file cannot be read, such as for want of permission.
         """
         out = np.empty((len(rows), self.frames, self.size, self.size, 3), np.uint8)
         places = self.places(len(rows), candidates)
@@ -147,34 +159,49 @@ class FrameStore:
             raise _damaged(f"{what} are {error}") from error
 
 
+def is_as_written(folder: Path) -> Callable[[Path], bool]:
+    """Tells of the file of a shard whether it is the manifest's; of any, where the work is not finished.
+
+    Raises:
+        ValueError: the manifest is damaged.
+        OSError: it cannot be read.
+    """
+    if not (folder / MANIFEST).exists():
+        return lambda shard: True
+    files = read_manifest(folder).files
+
+    def check(shard: Path) -> bool:
+        written = files.get(f"{ARRAY}/{shard.name}")
+        return written is not None and file_sha256(shard) == written.sha256
+
+    return check
+
+
 class FrameWriter:
     """Writes the array of ``clips`` rows into ``folder``/frames.zarr, a whole shard at a time.
 
-    An array of the same shape that an interrupted run left there is gone on with.
+    An array with the same head, byte by byte, that an interrupted run left there is gone on with.
     """
 
     def __init__(self, folder: Path, clips: int, frames: int, size: int, candidates: int = 1) -> None:
-        self._path = folder / "frames.zarr"
+        self._path = folder / ARRAY
         self._shape = (clips, frames * candidates, size, size, 3)
         self._attributes: dict[str, Any] = {"candidates": candidates}
         self.shards = -(-clips // CLIPS_PER_SHARD)
-        if not self._left_over():
+        head = self._head()
+        left = self._path / HEAD
+        if not left.is_file() or left.read_bytes() != head:  # a power cut can leave it empty
             shutil.rmtree(self._path, ignore_errors=True)
-            zarr.create_array(
-                self._path,
-                shape=self._shape,
-                **layout(self._shape[1:]),
-                fill_value=0,
-                attributes=self._attributes,
-            )
+            self._path.mkdir()
+            write_synced(left, head)
 
-    def _left_over(self) -> bool:
-        """Whether an interrupted run left an array of this shape."""
-        try:
-            left = ClipShards(self._path)
-        except (OSError, ValueError):  # a power cut can leave zarr.json empty
-            return False
-        return left.shape == self._shape and left.attributes == self._attributes
+    def _head(self) -> bytes:
+        """The bytes of the array's zarr.json: of an array in memory, which zarr writes alike."""
+        made: dict[str, Any] = {}
+        shape, attributes = self._shape, self._attributes
+        zarr.create_array(made, shape=shape, **layout(shape[1:]), fill_value=0, attributes=attributes)
+        head: bytes = made[HEAD].to_bytes()
+        return head
 
     def rows(self, shard: int) -> range:
         """The rows that a shard holds."""
@@ -197,11 +224,11 @@ class FrameWriter:
 
     def checksum(self, shard: int) -> str:
         """CRC-32C of a shard's file; "" when there is none."""
-        return shard_checksum(shard_path(self._path, shard))
+        return file_crc32c(shard_path(self._path, shard))
 
     def sweep(self, keep: Iterable[int]) -> None:
         """Remove what an interrupted run left: half-written files, and shards not in ``keep``."""
-        kept = {shard_path(self._path, shard).name for shard in keep} | {"zarr.json"}
+        kept = {shard_path(self._path, shard).name for shard in keep} | {HEAD}
         for entry in list(self._path.iterdir()):
             if entry.name not in kept:
                 entry.unlink()

@@ -6,18 +6,18 @@ or a time-out are done again: the machine may just have been busy.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fsarctl.artifacts import journal
+from fsarctl.artifacts.journal import Entry
 from fsarctl.datasets.clips import Clip
-from fsarctl.frames.frame_store import ClipRow, FrameWriter
+from fsarctl.frames.frame_store import ARRAY, ClipRow, FrameWriter
+from fsarctl.frames.shards import shard_path
 
 __all__ = ["FinishedShard", "Journal", "read_journal", "row_from_json"]
-
-NAME = "journal.jsonl"
 
 
 @dataclass(frozen=True)
@@ -28,55 +28,62 @@ class FinishedShard:
     checksum: str
     rows: tuple[ClipRow, ...]
 
+    @property
+    def entry(self) -> Entry:
+        """It as the journal keeps it."""
+        file = shard_path(Path(ARRAY), self.shard).as_posix()
+        return Entry({file: self.checksum}, {"shard": self.shard, "rows": [asdict(row) for row in self.rows]})
+
+    @classmethod
+    def of(cls, entry: Entry) -> "FinishedShard":
+        """What ``entry`` gave."""
+        (checksum,) = entry.files.values()
+        return cls(entry.facts["shard"], checksum, tuple(map(row_from_json, entry.facts["rows"])))
+
 
 class Journal:
-    """The journal of one extraction: ``clips`` in their order, decoded with ``settings``."""
+    """The journal of one extraction: ``clips`` in their order, decoded with ``settings``.
 
-    def __init__(self, scratch: Path, clips: Sequence[Clip], settings: Mapping[str, object]) -> None:
+    ``of``: the build that it belongs to.
+    """
+
+    def __init__(
+        self, scratch: Path, clips: Sequence[Clip], settings: Mapping[str, object], of: str = ""
+    ) -> None:
         listing = json.dumps([(clip.name, clip.label) for clip in clips]).encode()
-        self._path = scratch / NAME
+        self._scratch, self._of = scratch, of
+        self._journal = journal.Journal(scratch, of)
         self._header = {"settings": dict(settings), "clips": hashlib.sha256(listing).hexdigest()}
 
-    def resume(self, writer: FrameWriter) -> dict[int, tuple[ClipRow, ...]]:
-        """Rows of the shards that are finished; everything else is removed, here and on disk."""
-        header, shards = read_journal(self._path.parent)
-        finished = {
-            each.shard: each
-            for each in (shards if header == self._header else [])
-            if not any(row.retry for row in each.rows) and writer.checksum(each.shard) == each.checksum
-        }
+    def resume(self, writer: FrameWriter) -> tuple[dict[int, tuple[ClipRow, ...]], int]:
+        """Rows of the shards that are finished, and how many are damaged.
+
+        All else is removed, here and on disk.
+        """
+        header, shards, damaged = read_journal(self._scratch, self._of)
+        believed = [each for each in shards if header == self._header]
+        whole = [each for each in believed if writer.checksum(each.shard) == each.checksum]
+        finished = {each.shard: each for each in whole if not any(row.retry for row in each.rows)}
         writer.sweep(finished)
-        fresh = self._path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        _append(fresh, self._header, *(asdict(finished[shard]) for shard in sorted(finished)))
-        fresh.replace(self._path)
-        return {shard: each.rows for shard, each in finished.items()}
+        self._journal.begin(
+            [Entry(facts=self._header), *(finished[shard].entry for shard in sorted(finished))]
+        )
+        rows = {shard: each.rows for shard, each in finished.items()}
+        return rows, damaged + len(believed) - len(whole)
 
     def add(self, shard: FinishedShard) -> None:
         """Record a shard whose file is on the disk."""
-        _append(self._path, asdict(shard))
+        self._journal.add(shard.entry)
 
 
-def read_journal(scratch: Path) -> tuple[dict[str, Any], list[FinishedShard]]:
-    """The first line of the journal in ``scratch`` and what was finished; nothing if it is not whole."""
-    try:
-        lines = (scratch / NAME).read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
-        header, *entries = map(json.loads, lines)
-        return header, [
-            FinishedShard(entry["shard"], entry["checksum"], tuple(map(row_from_json, entry["rows"])))
-            for entry in entries
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}, []
+def read_journal(scratch: Path, of: str = "") -> tuple[Mapping[str, Any], list[FinishedShard], int]:
+    """What the journal in ``scratch`` is of, what was finished, and how many of its lines are damaged."""
+    entries, damaged = journal.Journal(scratch, of).read()
+    headers = [each.facts for each in entries if not each.files]
+    finished = [FinishedShard.of(each) for each in entries if each.files]
+    return (headers[0] if headers else {}), finished, damaged
 
 
 def row_from_json(row: Mapping[str, Any]) -> ClipRow:
     """A row as JSON keeps it."""
     return ClipRow(**{**row, "indices": tuple(row["indices"]), "problems": tuple(row["problems"])})
-
-
-def _append(path: Path, *entries: object) -> None:
-    with path.open("ab") as file:
-        file.write(b"".join(json.dumps(entry).encode() + b"\n" for entry in entries))
-        file.flush()
-        os.fsync(file.fileno())

@@ -8,6 +8,7 @@ where each chunk is. The bytes are those that zarr writes.
 
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 
 from fsarctl.artifacts.atomic_write import replacing
 
-__all__ = ["CLIPS_PER_SHARD", "ClipShards", "layout", "shard_checksum", "shard_path", "write_shard"]
+__all__ = ["CLIPS_PER_SHARD", "ClipShards", "layout", "shard_number", "shard_path", "write_shard"]
 
 CLIPS_PER_SHARD = 16
 
@@ -27,7 +28,6 @@ PLACE = struct.Struct("<QQ")  # of a chunk in its shard: the first byte, and how
 CHECKSUM = struct.Struct("<I")
 INDEX_BYTES = PLACE.size * CLIPS_PER_SHARD + CHECKSUM.size
 NOTHING_THERE = PLACE.pack(2**64 - 1, 2**64 - 1)
-READ_BYTES = 2**22
 
 
 def layout(clip: tuple[int, ...]) -> dict[str, Any]:
@@ -46,10 +46,15 @@ def shard_path(array: Path, shard: int) -> Path:
     return array / f"c.{shard}.0.0.0.0"
 
 
+def shard_number(path: Path) -> int:
+    """Which shard a file is."""
+    return int(path.name.split(".")[1])
+
+
 def write_shard(path: Path, clips: NDArray[np.uint8]) -> str:
     """Write the file of a shard that holds ``clips``, (rows, ...); on return its bytes are on the disk.
 
-    Its name is the last thing that it gets, so a shard is whole or not there. Returns ``shard_checksum``.
+    Its name is the last thing that it gets, so a shard is whole or not there. Returns ``file_crc32c``.
     """
     index = bytearray()
     whole = start = 0
@@ -64,31 +69,22 @@ def write_shard(path: Path, clips: NDArray[np.uint8]) -> str:
         index += NOTHING_THERE * (CLIPS_PER_SHARD - len(clips))
         index += CHECKSUM.pack(google_crc32c.value(bytes(index)))
         file.write(index)
-    return _text(google_crc32c.extend(whole, bytes(index)))
-
-
-def shard_checksum(path: Path) -> str:
-    """CRC-32C of a shard's file, in hexadecimal; "" when there is none."""
-    if not path.is_file():
-        return ""
-    whole = 0
-    with path.open("rb") as file:
-        while content := file.read(READ_BYTES):
-            whole = google_crc32c.extend(whole, content)
-    return _text(whole)
+    return f"{google_crc32c.extend(whole, bytes(index)):08x}"
 
 
 class ClipShards:
     """The clips of an array at ``path`` with the layout of :func:`layout`; opening reads no clip.
 
-    ``shape``: (N, ...), of which the first is the clip's row. ``attributes``: what else was noted.
+    ``shape``: (N, ...), of which the first is the clip's row. ``attributes``: what else was noted. A chunk's
+    checksum says that its bytes are those of some clip; whose they are says ``is_whole``, which is asked
+    about the file of each shard before the first clip of it is read.
 
     Raises:
         ValueError: it is no such array.
         OSError: it cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, is_whole: Callable[[Path], bool] = lambda _: True) -> None:
         try:
             array = zarr.open_array(path, mode="r")
             _require_layout(array)
@@ -97,6 +93,8 @@ class ClipShards:
         except Exception as error:  # zarr raises many types for what it did not write
             raise ValueError(f"{type(error).__name__}: {error}") from error
         self._path = path
+        self._is_whole = is_whole
+        self._known: set[int] = set()
         self.shape: tuple[int, ...] = array.shape
         self.attributes: dict[str, Any] = dict(array.attrs)
 
@@ -105,26 +103,30 @@ class ClipShards:
 
         Raises:
             ValueError: it is gone or damaged; the message says which.
-            OSError: its file cannot be opened.
+            OSError: its file cannot be read.
         """
         shard, place = divmod(row, CLIPS_PER_SHARD)
+        path = shard_path(self._path, shard)
         try:
-            file = shard_path(self._path, shard).open("rb")
+            if shard not in self._known and not self._is_whole(path):
+                raise ValueError(f"damaged (shard {shard} is not the one that was written)")
+            self._known.add(shard)
+            file = path.open("rb")
         except FileNotFoundError:
             raise ValueError(f"gone (shard {shard})") from None
         with file:
-            try:
-                end = file.seek(-INDEX_BYTES, os.SEEK_END)
-                index = file.read(INDEX_BYTES)
-                _check(index[: -CHECKSUM.size], index[-CHECKSUM.size :])
-                start, size = PLACE.unpack_from(index, place * PLACE.size)
-                if size != out.nbytes + CHECKSUM.size or start + size > end:
-                    raise ValueError(f"damaged (bytes {start} to {start + size} are noted for it)")
-                file.seek(start)
-                file.readinto(out.data)
-                _check(out.reshape(-1), file.read(CHECKSUM.size))
-            except OSError as error:
-                raise ValueError(f"damaged ({error.strerror})") from error
+            end = os.fstat(file.fileno()).st_size - INDEX_BYTES
+            if end < 0:
+                raise ValueError(f"damaged (shard {shard} is too short)")
+            file.seek(end)
+            index = file.read(INDEX_BYTES)
+            _check(index[: -CHECKSUM.size], index[-CHECKSUM.size :])
+            start, size = PLACE.unpack_from(index, place * PLACE.size)
+            if size != out.nbytes + CHECKSUM.size or start + size > end:
+                raise ValueError(f"damaged (bytes {start} to {start + size} are noted for it)")
+            file.seek(start)
+            file.readinto(out.data)
+            _check(out.reshape(-1), file.read(CHECKSUM.size))
 
 
 def _require_layout(array: "zarr.Array[Any]") -> None:
@@ -144,10 +146,6 @@ def _require_layout(array: "zarr.Array[Any]") -> None:
     keys = stored.chunk_key_encoding.encode_chunk_key((1, 0))
     if codecs != (plain, plain) or sharding.index_location.value != "end" or keys != "c.1.0":
         raise ValueError("its shards are encoded otherwise")
-
-
-def _text(checksum: int) -> str:
-    return f"{checksum:08x}"
 
 
 def _check(content: "bytes | NDArray[np.uint8]", checksum: bytes) -> None:

@@ -70,8 +70,10 @@ class Predictions:
         return cls(labels=labels, **load_file(path))
 
 
-def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write ``arrays`` to a safetensors file and wait until the disk has it."""
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+def save_arrays(
+    path: Path, arrays: Mapping[str, npt.NDArray[Any]], words: dict[str, str] | None = None
+) -> None:
+    """Write ``arrays``, and ``words`` about them, to a safetensors file and wait until the disk has it."""
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, words)
     with path.open("rb") as file:
         os.fsync(file.fileno())

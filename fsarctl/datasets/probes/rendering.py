@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fsarctl.artifacts.journal import Journal
 from fsarctl.datasets.class_sets import ClassSets
 from fsarctl.datasets.probes.classes import (
     FINE_SIZES,
@@ -96,7 +97,14 @@ def render_probe_clip(label: str, number: int, seed: int) -> NDArray[np.uint8]:
 
 
 def render_probe(
-    probe: str, folder: Path, split: str, clips_per_class: int, seed: int, workers: int, reporter: Reporter
+    probe: str,
+    folder: Path,
+    split: str,
+    clips_per_class: int,
+    seed: int,
+    workers: int,
+    reporter: Reporter,
+    finished: Journal | None = None,
 ) -> None:
     """Write a split's clips as ``render_videos`` does, and how episodes are drawn of them."""
     classes = [each for each in classes_of(probe) if each.split == split]
@@ -106,7 +114,7 @@ def render_probe(
         for number in range(clips_per_class)
     ]
     sets_of(probe, split, clips_per_class).write(folder)
-    render_videos(folder, split, rows, clips_per_class, render_probe_clip, seed, workers, reporter)
+    render_videos(folder, split, rows, clips_per_class, render_probe_clip, seed, workers, reporter, finished)
 
 
 def clip_name(label: str, split: str, number: int) -> str:

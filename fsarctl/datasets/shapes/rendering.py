@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pebble import ProcessExpired
 
 from fsarctl.artifacts.atomic_write import replacing, write_whole
+from fsarctl.artifacts.journal import Entry, Journal, file_crc32c, note_lost
 from fsarctl.datasets.shapes.classes import CLASSES, ShapeClass
 from fsarctl.datasets.shapes.drawing import BACKDROPS, COLOURS, KINDS, Backdrop, Sprite, draw, paint
 from fsarctl.datasets.shapes.motion import Pose
@@ -158,7 +159,13 @@ def _dress(actor: Sprite, pose: Pose, nuisance: Nuisance) -> Sprite:
 
 
 def render_split(
-    folder: Path, split: str, clips_per_class: int, seed: int, workers: int, reporter: Reporter
+    folder: Path,
+    split: str,
+    clips_per_class: int,
+    seed: int,
+    workers: int,
+    reporter: Reporter,
+    finished: Journal | None = None,
 ) -> None:
     """Write a split's clips as ``render_videos`` does."""
     rows = [
@@ -167,7 +174,7 @@ def render_split(
         if one.split == split
         for number in range(clips_per_class)
     ]
-    render_videos(folder, split, rows, clips_per_class, render_clip, seed, workers, reporter)
+    render_videos(folder, split, rows, clips_per_class, render_clip, seed, workers, reporter, finished)
 
 
 def render_videos(
@@ -179,26 +186,43 @@ def render_videos(
     seed: int,
     workers: int,
     reporter: Reporter,
+    finished: Journal | None = None,
 ) -> None:
     """Write clips as H.264 videos, and clips.json: [{"name", "label", "file"}], into ``folder``.
 
     ``rows`` are those of clips.json, class by class. ``drawn`` gives the frames of (label, number, seed),
     (frames, side, side, 3) uint8. Each video appears under its name when it is whole, so that a rerun goes
-    on where the last one stopped. ``file`` is relative to ``folder``.
+    on where the last one stopped: with a video that ``finished`` has, or without it with any that is there.
+    ``file`` is relative to ``folder``.
     """
     for torn in folder.rglob("*.partial"):
         torn.unlink()
+    there = {row["file"] for row in rows if (folder / row["file"]).exists()}
+    if finished is not None:
+        there &= _resume(finished, folder, split, reporter)
     jobs = [
         (folder / row["file"], row["label"], index % clips_per_class)
         for index, row in enumerate(rows)
-        if not (folder / row["file"]).exists()
+        if row["file"] not in there
     ]
     for parent in {path.parent for path, _, _ in jobs}:
         parent.mkdir(parents=True, exist_ok=True)
     with reporter.task(f"render {split}", len(rows), "clip", done=len(rows) - len(jobs)) as advance:
-        for finished in _run(jobs, drawn, seed, workers):
-            advance(finished)
+        for written in _run(jobs, drawn, seed, workers):
+            if finished is not None:
+                finished.add(Entry({str(path.relative_to(folder)): crc for path, crc in written.items()}))
+            advance(len(written))
     write_whole(folder / "clips.json", json.dumps(rows, indent=1).encode())
+
+
+def _resume(journal: Journal, folder: Path, split: str, reporter: Reporter) -> set[str]:
+    """The videos that an interrupted run has finished, and that are as they were then."""
+    entries, lost = journal.read()
+    videos = {name: checksum for each in entries for name, checksum in each.files.items()}
+    whole = {name: crc for name, crc in videos.items() if file_crc32c(folder / name) == crc}
+    note_lost(lost + len(videos) - len(whole), f"render {split}", reporter)
+    journal.begin([Entry(whole)] if whole else [])
+    return set(whole)
 
 
 def _run(
@@ -206,7 +230,7 @@ def _run(
     drawn: Callable[[str, int, int], NDArray[np.uint8]],
     seed: int,
     workers: int,
-) -> Iterable[int]:
+) -> Iterable[dict[Path, str]]:
     batches = [jobs[start : start + 8] for start in range(0, len(jobs), 8)]
     if workers <= 1 or len(batches) <= 1:
         yield from map(partial(_write_clips, drawn=drawn, seed=seed), batches)
@@ -225,10 +249,11 @@ def _run(
 
 def _write_clips(
     jobs: list[tuple[Path, str, int]], drawn: Callable[[str, int, int], NDArray[np.uint8]], seed: int
-) -> int:
+) -> dict[Path, str]:
+    """Write these clips; the CRC-32C of each."""
     for path, label, number in jobs:
         _write_video(path, drawn(label, number, seed))
-    return len(jobs)
+    return {path: file_crc32c(path) for path, _, _ in jobs}
 
 
 def _write_video(path: Path, frames: NDArray[np.uint8]) -> None:

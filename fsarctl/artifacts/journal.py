@@ -1,0 +1,99 @@
+"""What an unfinished build has finished so far: a sealed line for each unit, on disk after its files are.
+
+A line says which files of the build's folder came of it, with their CRC-32C, and what else is known. What has
+no line is not finished, though its files be there; what has one is believed as far as seal and files agree.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+
+from fsarctl.artifacts.sealed import SealError, require_sealed, sealed_json
+from fsarctl.progress import Reporter, counted
+
+__all__ = ["JOURNAL", "Entry", "Journal", "file_crc32c", "note_lost"]
+
+JOURNAL = "journal.jsonl"
+READ_BYTES = 2**22
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line. ``files``: name within the folder -> CRC-32C in hexadecimal. ``facts``: JSON."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def is_whole(self, folder: Path) -> bool:
+        """Whether all of its files are in ``folder`` with the bytes that they had."""
+        return all(file_crc32c(folder / name) == checksum for name, checksum in self.files.items())
+
+
+class Journal:
+    """The journal in ``scratch``, of the build ``of``."""
+
+    def __init__(self, scratch: Path, of: str) -> None:
+        self.path = scratch / JOURNAL
+        self._of = f"{of} {JOURNAL}"
+
+    def read(self) -> tuple[list[Entry], int]:
+        """The lines that are whole, and how many are not; what a kill has left of the last one is no line.
+
+        Raises:
+            OSError: there is a journal, and it cannot be read.
+        """
+        try:
+            lines = self.path.read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return [], 0
+        entries = []
+        for line in lines:
+            try:
+                require_sealed(line, self._of)
+                fields = json.loads(line)
+                entries.append(Entry(fields["files"], fields["facts"]))
+            except (SealError, UnicodeDecodeError):
+                continue
+        return entries, len(lines) - len(entries)
+
+    def begin(self, entries: Iterable[Entry]) -> None:
+        """Write it anew, with these lines."""
+        fresh = self.path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        self._append(fresh, entries)
+        fresh.replace(self.path)
+
+    def add(self, entry: Entry) -> None:
+        """One line more; its files are on the disk already."""
+        self._append(self.path, [entry])
+
+    def _append(self, path: Path, entries: Iterable[Entry]) -> None:
+        lines = [sealed_json({"files": e.files, "facts": e.facts}, self._of) + b"\n" for e in entries]
+        with path.open("ab") as file:
+            file.write(b"".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def note_lost(lost: int, title: str, reporter: Reporter) -> None:
+    """Say how many lines of a journal, or what they tell of, are damaged, if any."""
+    if lost:
+        parts = counted(lost, "part")
+        reporter.note(f"DAMAGED: {title}: {parts} of the unfinished work; made again.")
+
+
+def file_crc32c(path: Path) -> str:
+    """CRC-32C of a file, in hexadecimal; "" when there is none."""
+    whole = 0
+    try:
+        with path.open("rb") as file:
+            while content := file.read(READ_BYTES):
+                whole = google_crc32c.extend(whole, content)
+    except FileNotFoundError:
+        return ""
+    return f"{whole:08x}"
