@@ -17,9 +17,11 @@ from av.video.stream import VideoStream
 
 from fsarctl.errors import InputError
 from fsarctl.video.file_access import why_unreadable
+from fsarctl.video.file_ending import box_names, ending_of
 from fsarctl.video.packet_heads import PacketHeads
 
 __all__ = [
+    "MOV",
     "TIMES_OF_DECODING",
     "KeyPacket",
     "Survey",
@@ -108,7 +110,8 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
         raise UnreadableVideoError(found.broken or "it holds no video frames")
     coded = [each.pts for each in found.shown if each.pts is not None]
     ticks = sorted(coded)
-    _check_whole(header, found, max(map(sub, ticks[1:], ticks), default=0) * float(stream.time_base or 0))
+    widest_gap_s = max(map(sub, ticks[1:], ticks), default=0) * float(stream.time_base or 0)
+    ending = _ending(Path(container.name), header, found, widest_gap_s)
     doubts = (
         (found.incomplete, "a packet is incomplete"),
         (header.kind not in SEEKABLE, _container_words(header.kind)),
@@ -127,7 +130,11 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
     frames = [(each.pts, each.key) for each in found.shown if each.pts is not None and each.key]
     frames.sort(key=lambda frame: frame[0])
     return Survey(
-        len(found.shown), tuple(frames), coded == ticks, distrusted, (found.broken,) if found.broken else ()
+        len(found.shown),
+        tuple(frames),
+        coded == ticks,
+        distrusted,
+        tuple(filter(None, (found.broken, ending))),
     )
 
 
@@ -228,6 +235,7 @@ class _Found:
 
     ``incomplete``: whether a packet is cut off or was never written. ``lacks_picture``: whether a shown one
     has none. ``changes``: whether a decoder that enters midway may lack parameters that came before.
+    ``end_s``: of pictures and sound; ``last_s``: of all that there is, such as subtitles.
     """
 
     shown: list[_Packet] = field(default_factory=list)
@@ -236,6 +244,7 @@ class _Found:
     changes: bool = False
     listed: int = 0
     end_s: float = 0.0
+    last_s: float = 0.0
     longest_s: float = 0.0
     broken: str = ""
 
@@ -277,23 +286,52 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
     found.changes |= 0 < later_keys_with_sets < len(keys) - 1
     found.longest_s = longest * tick_s
     for each in container.streams:
+        end_s = float(ends.get(each.index, 0) * (each.time_base or 0))
+        found.last_s = max(found.last_s, end_s)
         if each.type in ("video", "audio"):
-            found.end_s = max(found.end_s, float(ends.get(each.index, 0) * (each.time_base or 0)))
+            found.end_s = max(found.end_s, end_s)
     return found
 
 
-def _check_whole(header: _Header, found: _Found, widest_gap_s: float) -> None:
+def _ending(path: Path, header: _Header, found: _Found, widest_gap_s: float) -> str:
+    """A remark on how the file ends, "" where all that it declares is there.
+
+    Durations that it declares are often of something else. So where they say more than there is, a complete
+    index, or else parts that go on to the last byte, is believed instead.
+
+    Raises:
+        UnreadableVideoError: it was cut off, and too much is missing.
+    """
     # How long the last frame stays is often not said; another frame's time may stand for it.
     slack_s = max(found.longest_s, header.usual_s, widest_gap_s) + ROUNDING_S
-    ends_early = header.lasts_s - found.end_s > max(TOLERATED_LOSS * header.lasts_s, slack_s)
-    lacks_frames = found.listed < (1 - TOLERATED_LOSS) * header.indexed
-    if ends_early or lacks_frames or (found.broken and not header.lasts_s):
-        of_frames = f" of {header.indexed}" if header.indexed else ""
-        of_s = f" of {header.lasts_s:.2f}" if header.lasts_s else ""
+    lacks_s = header.lasts_s - found.end_s
+    fragmented = header.kind == MOV and b"moof" in box_names(path)  # whose index is read bit by bit
+    if header.lasts_s and lacks_s <= slack_s and found.listed >= header.indexed and not fragmented:
+        return ""
+    there = f"{found.end_s:.2f} of {header.lasts_s:.2f} s" if header.lasts_s else f"{found.end_s:.2f} s"
+    of_frames = ""
+    if header.indexed and not fragmented:
+        whole: bool | None = found.listed >= header.indexed and not found.incomplete
+        too_much = found.listed < (1 - TOLERATED_LOSS) * header.indexed
+        of_frames = f" of {header.indexed}"
+    else:
+        whole, share = ending_of(path, header.kind)
+        too_much = lacks_s > max(TOLERATED_LOSS * header.lasts_s, slack_s)
+        if share:
+            there += f", {share:.0%} of its bytes,"
+            too_much = share < 1 - TOLERATED_LOSS and (too_much or not header.lasts_s)
+    if found.broken and (too_much or not header.lasts_s):
+        whole, too_much = False, True
+    if too_much and not whole:
         raise UnreadableVideoError(
-            f"truncated: {found.listed}{of_frames} frames, {found.end_s:.2f}{of_s} s are there"
+            f"truncated: {found.listed}{of_frames} frames, {there} are there"
             + (f"; {found.broken}" if found.broken else "")
         )
+    if not whole and (whole is False or header.lasts_s):
+        return f"its end is missing: {found.listed}{of_frames} frames, {there} are there"
+    if not whole or found.last_s >= header.lasts_s - slack_s:  # another track lasts as long as that
+        return ""
+    return f"its header says {header.lasts_s:.2f} s; its pictures are complete with {found.end_s:.2f} s"
 
 
 def _container_words(kind: str) -> str:

@@ -1,0 +1,129 @@
+"""A complete video is read however long its header says it is; a cut one is not taken for complete."""
+
+from pathlib import Path
+
+import av
+import pytest
+from built import BuiltOnce
+from declared_videos import COUNT, DECLARED
+from video_zoo import ffmpeg_shows, number_in, write
+
+from fsarctl.video.decode_clip import decode_clip
+from fsarctl.video.file_ending import ending_of
+from fsarctl.video.sampling import segment_centres
+from fsarctl.video.survey import MOV, UnreadableVideoError
+
+
+@pytest.fixture(scope="module", params=DECLARED)
+def declared(request: pytest.FixtureRequest, built_once: BuiltOnce) -> tuple[Path, str]:
+    make, says = DECLARED[request.param]
+    folder = built_once(
+        f"declared {list(DECLARED).index(request.param)}",
+        lambda at: (at / "name").write_text(make(at).name) and None,
+    )
+    return folder / (folder / "name").read_text(), says
+
+
+def test_what_is_complete_is_read(declared: tuple[Path, str]) -> None:
+    path, says = declared
+    clip = decode_clip(path, 8, 96)
+    assert ffmpeg_shows(path) == list(range(COUNT))
+    assert clip.indices == segment_centres(COUNT, 8)
+    assert [number_in(picture) for picture in clip.frames] == list(clip.indices)
+    remarks = [problem for problem in clip.problems if not problem.startswith("pyav: ")]
+    if says:
+        assert len(remarks) == 1
+        assert says in remarks[0]
+        assert "its pictures are complete" in remarks[0]
+    else:
+        assert remarks == []
+
+
+def cut(path: Path, part: float) -> Path:
+    """Of the packets, the first part: the file ends within one."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size and packet.pos is not None]
+    last = packets[int(len(packets) * part)]
+    content = path.read_bytes()
+    path = path.with_stem(f"cut-{part}")
+    path.write_bytes(content[: (last.pos or 0) + last.size // 2])
+    return path
+
+
+def test_the_same_cut_in_half_is_refused(declared: tuple[Path, str], tmp_path: Path) -> None:
+    path, _ = declared
+    target = tmp_path / path.name
+    target.write_bytes(path.read_bytes())
+    with pytest.raises(UnreadableVideoError, match=r"truncated: \d+ (of 40 )?frames, \d\.\d\d( of .*)? s"):
+        decode_clip(cut(target, 0.5), 8, 96)
+
+
+def test_the_same_whose_second_half_was_never_written_is_refused(
+    declared: tuple[Path, str], tmp_path: Path
+) -> None:
+    path, _ = declared
+    content = path.read_bytes()
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    begin = (packets[COUNT // 2].pos or 0) + 20
+    target = tmp_path / path.name
+    target.write_bytes(content[:begin] + bytes(len(content) - begin))
+    with pytest.raises(UnreadableVideoError, match=r"truncated|damaged"):
+        decode_clip(target, 8, 96)
+
+
+def test_a_little_that_is_missing_is_said(declared: tuple[Path, str], tmp_path: Path) -> None:
+    path, says = declared
+    target = tmp_path / path.name
+    target.write_bytes(path.read_bytes())
+    shorter = cut(target, 0.95)
+    with av.open(str(shorter)) as container:
+        _, share = ending_of(shorter, container.format.name)
+    if says == "9.00 s" and not share:  # nothing tells how much there was
+        with pytest.raises(UnreadableVideoError, match=r"truncated: 38 frames, 1\.52 of 9\.00 s"):
+            decode_clip(shorter, 8, 96)
+        return
+    clip = decode_clip(shorter, 8, 96)
+    assert COUNT - 4 <= clip.frame_count < COUNT
+    assert [number_in(picture) for picture in clip.frames] == list(clip.indices)
+    assert any("its end is missing" in problem for problem in clip.problems)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "flv", "wmv", "webm"])
+def test_a_file_is_whole_with_its_last_byte(tmp_path: Path, suffix: str) -> None:
+    codec = {"webm": "libvpx", "wmv": "wmv2", "avi": "mpeg4"}.get(suffix, "libx264")
+    path = write(tmp_path / f"v.{suffix}", codec, 30)
+    with av.open(str(path)) as container:
+        kind = container.format.name
+    content = path.read_bytes()
+    assert ending_of(path, kind) == (True, 0)
+    for missing in (40, 300):
+        path.write_bytes(content[:-missing])
+        whole, share = ending_of(path, kind)
+        assert not whole
+        # What follows the part that was cut is not known to be missing.
+        assert not share or share == pytest.approx(1 - missing / len(content), abs=0.1)
+    path.write_bytes(content[:-300] + bytes(4396))
+    assert not ending_of(path, kind).whole
+    assert ending_of(path, "ogg").whole is None
+
+
+def test_the_share_is_of_all_bytes(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.mkv", count=30)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert ending_of(path, "matroska,webm") == (False, pytest.approx(0.5, abs=0.001))
+
+
+def test_fragments_that_the_index_at_the_begin_lists_are_missed(tmp_path: Path) -> None:
+    """Cut between two fragments, where nothing but that index tells."""
+    flags = "frag_keyframe+empty_moov+default_base_moof+global_sidx"
+    path = write(tmp_path / "v.mp4", count=36, muxer={"movflags": flags}, bf="0", g="12")
+    content = path.read_bytes()
+    assert ending_of(path, MOV).whole
+    path.write_bytes(content[: content.rindex(b"moof") - 4])
+    whole, share = ending_of(path, MOV)
+    assert not whole
+    assert 0.5 < share < 0.9
+    with pytest.raises(UnreadableVideoError, match=r"truncated: 24 frames, .*% of its bytes"):
+        decode_clip(path, 8, 96)
