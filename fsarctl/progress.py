@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-__all__ = ["SILENT", "Advance", "Reporter", "counted", "first_of"]
+__all__ = ["SILENT", "Advance", "Reporter", "counted", "duration", "first_of"]
 
 
 def counted(number: int, thing: str, ending: str = "s") -> str:
@@ -17,6 +17,16 @@ def counted(number: int, thing: str, ending: str = "s") -> str:
     ('1 clip', '2,000 clips', '2 classes')
     """
     return f"{number:,} {thing}{'' if number == 1 else ending}"
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(12.3), duration(600), duration(7200)
+    ('12 s', '10 min', '2.0 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def first_of(items: Sequence[str], most: int, hint: str = "") -> str:

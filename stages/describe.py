@@ -19,7 +19,7 @@ from fsarctl.artifacts.command import Command, Option
 from fsarctl.artifacts.unit import JSON, Build, Unit
 from fsarctl.config.tables import DescribeConfig
 from fsarctl.errors import InputError, PartialError, UsageError
-from fsarctl.progress import Reporter, counted, first_of
+from fsarctl.progress import Reporter, counted, duration, first_of
 from fsarctl.text.caption_limit import CaptionLimit
 from fsarctl.text.corpus import DESCRIPTIONS, STAGES, SubActions, alone_text
 from fsarctl.text.edits import EDITS
@@ -131,7 +131,7 @@ def unit(
                 reporter=build.reporter,
             )
             if answers.failed:
-                raise failures(answers, len(rest), flags)
+                raise failures(answers, len(rest), flags, named)
             build.record("answers", {"found": answers.found, "new": answers.new, **tokens(answers)})
             described |= answers.sub_actions
         _require_readable(described, limit, flags)
@@ -223,15 +223,22 @@ def ask(
     )
 
 
-def failures(answers: Described, labels: int, flags: Sequence[Option] = ()) -> PartialError:
-    """The error that lists what a language model did not describe, of so many labels."""
+def failures(
+    answers: Described, labels: int, flags: Sequence[Option] = (), named: Sequence[Option] = ()
+) -> PartialError:
+    """What a language model did not describe of so many labels, and what to do; ``named``: of a list."""
     reasons = first_of([f"{label!r} ({reason})" for label, reason in sorted(answers.failed.items())], _SHOWN)
     failed, kept = len(answers.failed), len(answers.sub_actions)
     have = "has" if failed == 1 else "have"
+    when = f" in {duration(answers.wait_s)}" if answers.wait_s >= 1 else ""
+    waiting = Command("describe", (Option("--until-done"), *named, *flags))
+    rest = f", in all about {duration(answers.rest_s)}" if answers.rest_s else ""
+    wait = f" `{waiting}` waits for that{rest}." if answers.limited else ""
     return PartialError(
         f"{failed} of {counted(labels, 'label')} {have} no description: {reasons}",
-        next_step=f"Run again: {counted(kept, 'answer')} {'is' if kept == 1 else 'are'} kept, and only what "
-        f"failed is asked. Or write {_pronoun(failed)}: {edit_command(sorted(answers.failed), flags)}",
+        next_step=f"Run again{when}: {counted(kept, 'answer')} {'is' if kept == 1 else 'are'} kept, and only "
+        f"what failed is asked.{wait} Or write {_pronoun(failed)}: "
+        f"{edit_command(sorted(answers.failed), flags)}",
     )
 
 

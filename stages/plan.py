@@ -55,6 +55,7 @@ class RunOptions:
     strict: bool = False
     concurrency: int = 4
     answer_limit_s: float = 120.0
+    until_done: bool = False
     time_limit_s: float = 60.0
     flags: tuple[Option, ...] = ()
     note: Callable[[str], None] = lambda message: None
@@ -190,7 +191,8 @@ class Pipeline:
     @property
     def _patience(self) -> Patience:
         limit = self._options.answer_limit_s
-        return Patience(timeout=limit, deadline=max(Patience.deadline, 5 * limit))
+        deadline = max(Patience.deadline, 5 * limit)
+        return Patience(timeout=limit, deadline=deadline, until_done=self._options.until_done)
 
     def describe_labels(self, labels: Sequence[str], name: str, options: Sequence[Option]) -> Unit:
         """The descriptions of a label list of the user's; ``options`` are how a command names it."""

@@ -101,6 +101,9 @@ def describe(
     time_limit: Annotated[
         float, typer.Option("--time-limit", min=1, help="Seconds an answer may take.")
     ] = 120,
+    until_done: Annotated[
+        bool, typer.Option("--until-done", help="Wait out the server's rate limit, for hours if it says so.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the prompts that would be sent, and about what they cost.")
     ] = False,
@@ -126,7 +129,9 @@ def describe(
     if column is not None and labels is None:
         raise UsageError("--column is of a file of labels", next_step="Name it: --labels FILE")
     listed = LabelFile(labels, column, (*map(Option, given), *session.flags)) if labels else None
-    pipeline = session.pipeline(dataset=dataset, concurrency=concurrency, answer_limit_s=time_limit)
+    pipeline = session.pipeline(
+        dataset=dataset, concurrency=concurrency, answer_limit_s=time_limit, until_done=until_done
+    )
     if shown:
         show(session, pipeline, listed, chosen or (), as_json=as_json)
     elif edited:
@@ -191,7 +196,8 @@ def make(
             }
         )
     if asked and failed:
-        raise failures(asked, len(asked.sub_actions) + len(failed), session.flags)
+        named = file.options if file else ()
+        raise failures(asked, len(asked.sub_actions) + len(failed), session.flags, named)
 
 
 def _write(output: Path, found: Mapping[str, "Found"]) -> None:

@@ -13,5 +13,9 @@ __all__ = ["DecodedClip", "decode_clip", "segment_centres"]
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
-    submod_attrs={"decoder_protocol": ["DecodedClip"], "decode_clip": ["decode_clip"], "sampling": ["segment_centres"]},
+    submod_attrs={
+        "decoder_protocol": ["DecodedClip"],
+        "decode_clip": ["decode_clip"],
+        "sampling": ["segment_centres"],
+    },
 )

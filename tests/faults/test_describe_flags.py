@@ -1,10 +1,11 @@
 """``fsarctl describe`` in an empty folder: flags or the environment alone say whom to ask."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
-from loopback_server import failure, good, loopback
+from loopback_server import Reply, Request, failure, good, loopback
 from typed import type_in
 
 from fsarctl.text.corpus import parse_corpus
@@ -44,6 +45,24 @@ def test_answers_are_written_though_some_labels_failed(folder: Path) -> None:
         line = f"{LINE} --base-url {server.url} --model m -o made.json"
         type_in(folder, line, expect=7)
     assert list(json.loads((folder / "made.json").read_text())) == ["a"]
+
+
+def test_a_rate_limit_is_said_and_what_waits_for_it_works(folder: Path) -> None:
+    limited = True
+
+    def reply(asked: Request) -> Reply:
+        refuses = limited and asked.prompt == "b"
+        return failure(429, "Daily", **{"retry-after-ms": "7200000"}) if refuses else good(asked.prompt)
+
+    with loopback(reply) as server:
+        line = f"{LINE} --base-url {server.url} --model m"
+        said = " ".join(type_in(folder, line, expect=7).stderr.split())
+        assert "next: Run again in 2.0 h: 1 answer is kept" in said
+        (advised,) = re.findall(r"`(fsarctl describe --until-done [^`]*)` waits for that, in all about", said)
+        limited = False
+        server.requests.clear()
+        type_in(folder, advised)
+        assert server.prompts == ["b"]
 
 
 def test_nobody_is_paid_for_what_cannot_be_written(folder: Path) -> None:

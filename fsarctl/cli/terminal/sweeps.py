@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fsarctl.cli.terminal.console import print_json, print_table, say
+from fsarctl.progress import duration
 from fsarctl.results.markup import latex_text, markdown_text
 from fsarctl.results.sweep_table import caption, cells, label, published_cells, remarks
 
@@ -58,9 +59,7 @@ def print_plan(store: "Store", runs: "Sequence[Run]", *, as_json: bool) -> None:
     for run, state in zip(runs, states, strict=True):
         typer.echo(f"{state:<8} {run.title}")
     finished = states.count("done")
-    time = (
-        "nothing like them was made before" if seconds is None else f"about {_duration(seconds)} in one job"
-    )
+    time = "nothing like them was made before" if seconds is None else f"about {duration(seconds)} in one job"
     say(f"{finished} of {len(runs)} runs are done; {len(missing)} artifacts to make: {time}")
 
 
@@ -193,9 +192,3 @@ def _episodes(config: Mapping[str, Any]) -> int:
         sum(each.get("epochs", 1) * (each.get("episodes", 0) + each.get("val_episodes", 0)) for each in parts)
         or 1
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

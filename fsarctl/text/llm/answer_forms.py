@@ -53,11 +53,11 @@ def refuses_form(status: int, message: str) -> bool:
     """Whether this refusal may be one of the form, rather than of what was asked.
 
     400 and 422 are what most servers say, in words that cannot be told apart; others answer 404 or an
-    error of their own, and name the form.
+    error of their own, or 200 with an error in it, and name the form.
     """
     if status in (400, 422, 501):
         return True
-    return (status == 404 or status >= 500) and bool(_ABOUT_FORM.search(message))
+    return (status < 300 or status == 404 or status >= 500) and bool(_ABOUT_FORM.search(message))
 
 
 @dataclass(frozen=True)

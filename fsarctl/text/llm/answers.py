@@ -11,13 +11,27 @@ from typing import Any
 
 from fsarctl.text.corpus import STAGES, SubActions, sub_actions_from
 
-__all__ = ["Answer", "BadAnswerError", "answer_text", "parse_answer", "read_reply", "shortened", "usage_of"]
+__all__ = [
+    "Answer",
+    "BadAnswerError",
+    "NoAnswerError",
+    "answer_text",
+    "page_title",
+    "parse_answer",
+    "read_reply",
+    "shortened",
+    "usage_of",
+]
 
 _EXCERPT = 60
 
 
 class BadAnswerError(Exception):
     """A reply that is not three sub-actions; the message says in what way."""
+
+
+class NoAnswerError(BadAnswerError):
+    """A reply that is not even a model's answer, but something else's."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +54,26 @@ def read_reply(content: bytes) -> Mapping[str, Any]:
     """A reply's JSON object, whatever content type it came with (untyped: servers differ).
 
     Raises:
-        BadAnswerError: it is none.
+        NoAnswerError: it is none.
     """
     try:
         reply = json.loads(content)
     except UnicodeDecodeError:
-        raise BadAnswerError("the reply is not UTF-8 text") from None
+        raise NoAnswerError("the reply is not UTF-8 text") from None
     except (ValueError, RecursionError):
         page = re.match(rb"\s*<(!doctype|html)", content, flags=re.IGNORECASE)
-        raise BadAnswerError(f"the reply is {'an HTML page' if page else 'not JSON'}") from None
+        title = page_title(content.decode("utf-8", "replace"))
+        titled = f"an HTML page{title and f' ({shortened(title)!r})'}"
+        raise NoAnswerError(f"the reply is {titled if page else 'not JSON'}") from None
     if not isinstance(reply, dict):
-        raise BadAnswerError("the reply is not a JSON object")
+        raise NoAnswerError("the reply is not a JSON object")
     return reply
+
+
+def page_title(text: str) -> str:
+    """The title of an HTML page, if this is one that has one."""
+    page = re.search(r"<title[^>]*>(.*?)</title>", text, flags=re.DOTALL | re.IGNORECASE)
+    return " ".join(page[1].split()) if page else ""
 
 
 def usage_of(reply: Mapping[str, Any]) -> dict[str, int] | None:
@@ -78,7 +100,7 @@ def answer_text(reply: Mapping[str, Any]) -> str:
         message, finish = choice["message"], choice.get("finish_reason")
         content, refusal, calls = (message.get(name) for name in ("content", "refusal", "tool_calls"))
     except (AttributeError, IndexError, KeyError, TypeError):
-        raise BadAnswerError("the reply holds no message") from None
+        raise NoAnswerError("the reply holds no message") from None
     if refusal:
         raise BadAnswerError(f"the model refused: {' '.join(str(refusal).split())[:200]!r}")
     if finish == "content_filter":

@@ -17,6 +17,7 @@ from fsarctl.text.llm.answer_forms import FORMS, FormMemory, refuses_form
 from fsarctl.text.llm.answers import (
     Answer,
     BadAnswerError,
+    NoAnswerError,
     answer_text,
     parse_answer,
     read_reply,
@@ -25,15 +26,21 @@ from fsarctl.text.llm.answers import (
 )
 from fsarctl.text.llm.connection import Connection, ConnectionLostError, Reply
 from fsarctl.text.llm.costs import Tally
-from fsarctl.text.llm.failures import Failures, RefusedError
+from fsarctl.text.llm.failures import Failures
+from fsarctl.text.llm.rate_limit import ClosedError, Gate, sleep
 from fsarctl.text.llm.redaction import Redaction
+from fsarctl.text.llm.refusals import RefusedError, refusal_in
 from fsarctl.text.llm.retries import Patience, pause
 from fsarctl.text.llm.server import Server
+from fsarctl.text.llm.waits import until_renewed
 
 __all__ = ["ask"]
 
 GIVE_UP_AFTER = 10
 """Labels in a row that the server, not the model, failed on; the rest are then not asked."""
+
+NONE_OF_FIRST = 3
+"""Labels that fail, for whatever reason, before any is described; then the run ends."""
 
 FIRST_CONTACT = 2
 """Retries of a server that has never answered: more likely it is not there than it is busy."""
@@ -60,16 +67,19 @@ async def ask(
     patience: Patience,
     memory: FormMemory,
     tally: Tally,
+    gate: Gate,
+    on_limit: Callable[[RefusedError], None] = lambda refusal: None,
 ) -> None:
     """Ask for the sub-actions of each label in ``prompts`` (label to prompt), several at a time.
 
     Each label ends in one call of ``on_answer(label, answer)``, as it arrives, or of
     ``on_failure(label, reason)``. ``problem(label, sub_actions)`` says why three good sentences are
     refused all the same, or nothing; the model is told and asked again. ``tally`` counts the tokens.
+    ``on_limit(refusal)`` hears that a rate limit closed the ``gate``.
 
     Raises:
-        ConfigError: no label can succeed: the key, the model or the address is refused. Answers
-            that were under way are still handed over.
+        ConfigError: no label can succeed: the key, the model or the address is refused, or none of the
+            first labels was described. Answers that were under way are still handed over.
         FsarctlError: what ``on_answer`` raised, likewise.
     """
     failures = Failures(
@@ -92,6 +102,8 @@ async def ask(
             problem=problem,
             memory=memory,
             tally=tally,
+            gate=gate,
+            on_limit=on_limit,
         )
         await asking.work(concurrency)
     if asking.refusal:
@@ -112,6 +124,8 @@ class _Asking:
     problem: Callable[[str, SubActions], str]
     memory: FormMemory
     tally: Tally
+    gate: Gate
+    on_limit: Callable[[RefusedError], None]
     form: str = next(iter(FORMS))
     """In which a label begins."""
     proven: bool = False
@@ -120,12 +134,14 @@ class _Asking:
     """Nobody need wait for the first label any more."""
     lesser_in_a_row: int = 0
     reached: bool = False
+    described: bool = False
+    """A label was, now or the last time."""
     failures_in_a_row: int = 0
     refusal: FsarctlError | None = None
 
     async def work(self, workers: int) -> None:
         if known := self.memory.recall():
-            self.form = known
+            self.form, self.described = known, True
             self.settled.set()
         await asyncio.gather(*(self._work(first=worker == 0) for worker in range(workers)))
 
@@ -135,36 +151,49 @@ class _Asking:
         for label, prompt in self.queue:
             if self.refusal:
                 break
-            if self.failures_in_a_row >= GIVE_UP_AFTER:
-                self.on_failure(label, f"not asked: the server failed {GIVE_UP_AFTER} labels in a row")
+            if why := self._hopeless():
+                self.on_failure(label, f"not asked: {why}")
                 continue
             await self._describe(label, prompt)
             self.settled.set()
         self.settled.set()
 
+    def _hopeless(self) -> str:
+        """Why no further label is asked, if so."""
+        if self.failures_in_a_row >= GIVE_UP_AFTER:
+            return f"the server failed {GIVE_UP_AFTER} labels in a row"
+        left = self.gate.left
+        return "" if self.patience.waits(left) else str(ClosedError(left))
+
     async def _describe(self, label: str, prompt: str) -> None:
         try:
-            async with asyncio.timeout(self.patience.deadline):
+            async with asyncio.timeout(None if self.patience.until_done else self.patience.deadline):
                 answer = await self._answer(label, prompt)
-        except BadAnswerError as error:
-            self.on_failure(label, self.failures.redaction.text(str(error)))
-            return
-        except (RefusedError, ConnectionLostError, TimeoutError) as error:
+        except (BadAnswerError, RefusedError, ConnectionLostError, ClosedError, TimeoutError) as error:
             self.refusal = self.refusal or self.failures.stops_the_run(error, reached=self.reached)
             if not self.refusal:
-                self.failures_in_a_row += 1
-                self.on_failure(label, self.failures.reason(error))
+                self._fail(label, error)
             return
+        self.described, self.failures_in_a_row = True, 0
         try:
             self.on_answer(label, answer)
         except FsarctlError as error:
             self.refusal = error
 
+    def _fail(self, label: str, error: Exception) -> None:
+        """One label got no description; what met all of the first few is expected to meet the others too."""
+        of_model = isinstance(error, BadAnswerError) and not isinstance(error, NoAnswerError)
+        self.failures_in_a_row = 0 if of_model and self.described else self.failures_in_a_row + 1
+        self.on_failure(label, self.failures.reason(error))
+        asked_in_vain = self.failures_in_a_row >= NONE_OF_FIRST and not self.described
+        if asked_in_vain and self.patience.waits(self.gate.left):
+            self.refusal = self.failures.meets_every_label(error, self.failures_in_a_row)
+
     async def _answer(self, label: str, prompt: str) -> Answer:
         question: Message = {"role": "user", "content": prompt}
         messages, form = [question], self.form
         own = Tally()
-        wrong, broken = "", 0
+        wrong, broken = BadAnswerError(""), 0
         for _ in range(self.patience.attempts):
             text = ""
             try:
@@ -178,49 +207,66 @@ class _Asking:
                 first, then, last = map(self.failures.redaction.answer, parse_answer(text))
                 sub_actions = (first, then, last)
                 self._learn(form)
-                if wrong := self.problem(label, sub_actions):
-                    raise BadAnswerError(wrong)
+                if problem := self.problem(label, sub_actions):
+                    raise BadAnswerError(problem)
                 answered_by = self.failures.redaction.text(str(completion.get("model") or self.server.model))
                 return Answer(sub_actions, own.usage, answered_by, self.server.address, form)
             except BadAnswerError as error:
-                wrong = str(error)
-                messages = [question, *_complaint(text, wrong)]
+                wrong = error
+                messages = [question, *_complaint(text, str(wrong))]
                 broken += 1
                 if not self.proven and broken == BROKEN_IN_FORM:
                     # perhaps the server takes the form and pays no attention to it
                     form, broken = _lesser(form) or form, 0
         if not self.proven:
             self.form = form
-        raise BadAnswerError(f"{wrong} (asked {self.patience.attempts} times)")
+        raise type(wrong)(f"{wrong} (asked {self.patience.attempts} times)")
 
     async def _reply(self, messages: Sequence[Message], form: str) -> tuple[str, Reply]:
         """A reply after the retries that it takes, in this form or in the next that the server has."""
         retry = 0
         while True:
-            failure: ConnectionLostError | RefusedError
-            wait: float | None = None
+            failure: ConnectionLostError | RefusedError | None
             try:
-                reply = await self.connection.post(self._body(messages, form))
+                async with self.gate.passing():
+                    reply = await self.connection.post(self._body(messages, form))
                 self.reached = True
-                if 200 <= reply.status < 300:
-                    self.failures_in_a_row = 0
+                failure = refusal_in(reply, self.failures.redaction)
+                if failure is None:
+                    self._got_through(reply)
                     return form, reply
-                failure = self.failures.refused(reply)
                 lesser = _lesser(form)
                 if lesser and self._refuses_form(failure, exhausted=retry >= self.patience.retries):
                     form = lesser
                     continue
-                wait = failure.wait
             except ConnectionLostError as error:
                 failure = error
             self.settled.set()
-            retries = self.patience.retries if self.reached else min(FIRST_CONTACT, self.patience.retries)
-            passing = isinstance(failure, ConnectionLostError) or failure.passing
-            stops = self.failures.stops_the_run(failure, reached=True) is not None
-            if not passing or stops or retry >= retries or (wait or 0) > self.patience.longest_wait:
-                raise failure
-            await asyncio.sleep(pause(retry, wait, random.random()))
+            await self._pause(failure, retry)
             retry += 1
+
+    def _got_through(self, reply: Reply) -> None:
+        self.gate.answer()
+        wait = until_renewed(reply.headers)
+        if wait and wait <= self.patience.longest_wait:
+            self.gate.close(wait)  # the next request would be refused
+
+    async def _pause(self, failure: ConnectionLostError | RefusedError, retry: int) -> None:
+        """Wait before the same is asked once more; raises the failure where that is in vain."""
+        retries = self.patience.retries if self.reached else min(FIRST_CONTACT, self.patience.retries)
+        wait = failure.wait if isinstance(failure, RefusedError) else None
+        passing = isinstance(failure, ConnectionLostError) or failure.passing
+        if not passing or self.failures.stops_the_run(failure, reached=True) is not None:
+            raise failure
+        if isinstance(failure, RefusedError) and failure.limited:
+            self.gate.refuse(wait, random.random())
+            self.on_limit(failure)
+            if self.patience.until_done:
+                return
+        if retry >= retries or not self.patience.waits(max(wait or 0, self.gate.left)):
+            raise failure
+        if not (isinstance(failure, RefusedError) and failure.limited):
+            await sleep(pause(retry, wait, random.random()))
 
     def _body(self, messages: Sequence[Message], form: str) -> dict[str, object]:
         return {

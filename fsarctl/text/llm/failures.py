@@ -1,39 +1,33 @@
 """What a failed request means: a reason for one label's failure, or an error that stops the run."""
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from fsarctl.errors import ConfigError
 from fsarctl.errors.addresses import public_address
-from fsarctl.text.llm.connection import ConnectionLostError, Reply
+from fsarctl.text.llm.answers import BadAnswerError, NoAnswerError
+from fsarctl.text.llm.connection import ConnectionLostError
+from fsarctl.text.llm.rate_limit import ClosedError
 from fsarctl.text.llm.redaction import Redaction
-from fsarctl.text.llm.retries import asked_to_wait
+from fsarctl.text.llm.refusals import RefusedError
 from fsarctl.text.llm.server import KEY_VARIABLE
 
-__all__ = ["Failures", "RefusedError"]
+__all__ = ["Failures"]
 
-_LONGEST_QUOTE = 200
-_PASSING = {408, 409, 425, 429}
-
-
-class RefusedError(Exception):
-    """A reply whose status is not 200. The message is what the server said, without the key."""
-
-    def __init__(self, reply: Reply, said: str, code: str, param: str) -> None:
-        super().__init__(said)
-        self.status = reply.status
-        self.said = said
-        self.code = code
-        self.param = param
-        self.wait = asked_to_wait(reply.headers)
-        self.location = reply.headers.get("location", "")
-
-    @property
-    def passing(self) -> bool:
-        """Whether the same request may succeed later."""
-        return self.status in _PASSING or (self.status >= 500 and self.status not in (501, 505))
+_KEY = re.compile(
+    r"(api.?key|credential)s?\b.{0,30}\b(invalid|not valid|incorrect|wrong|missing|expired|required)"
+    r"|\b(invalid|incorrect|wrong|missing|expired|no)\b.{0,20}(api.?key|credential)",
+    re.I,
+)
+_MODEL = re.compile(
+    r"\b(unknown|invalid|no such|nonexistent|not a valid)\b.{0,9}\bmodel\b"
+    r"|\bmodel\b.{0,80}?(not found|n[o']t exist|not a valid|is unknown|not loaded)",
+    re.I,
+)
+_ADDRESS = re.compile(
+    r"unexpected (endpoint|path|url)|unknown (request )?(url|endpoint|route|path)|no route|cannot (post|get)",
+    re.I,
+)
 
 
 @dataclass(frozen=True)
@@ -47,32 +41,16 @@ class Failures:
     redaction: Redaction
     deadline: float
 
-    def refused(self, reply: Reply) -> RefusedError:
-        """What a reply that is none says, in whichever of its many places a server says it."""
-        text = reply.content.decode("utf-8", "replace")
-        try:
-            body = json.loads(text)
-        except (ValueError, RecursionError):
-            page = re.search(r"<title[^>]*>(.*?)</title>", text, flags=re.DOTALL | re.IGNORECASE)
-            body = {"message": page[1] if page else text}
-        error = body.get("error", body) if isinstance(body, dict) else body
-        fields: dict[str, Any] = error if isinstance(error, dict) else {}
-        words = fields.get("message") or fields.get("detail") or error or ""
-        said = " ".join(str(words).split())
-        return RefusedError(
-            reply,
-            self.redaction.text(said)[:_LONGEST_QUOTE],
-            str(fields.get("code") or ""),
-            str(fields.get("param") or ""),
-        )
-
     def reason(self, error: Exception) -> str:
         """Why one label failed."""
         if isinstance(error, RefusedError):
             wait = f", it asks to wait {error.wait:g} s" if (error.wait or 0) >= 1 else ""
-            return f"HTTP {error.status}{': ' if error.said else ''}{error.said}{wait}"
+            status = "an error" if error.status < 300 else f"HTTP {error.status}"
+            return f"{status}{': ' if error.said else ''}{error.said}{wait}"
         if isinstance(error, ConnectionLostError):
             return str(error)
+        if isinstance(error, BadAnswerError | ClosedError):
+            return self.redaction.text(str(error))
         return f"no answer within {self.deadline:g} s, all retries included"
 
     def stops_the_run(self, error: Exception, *, reached: bool) -> ConfigError | None:
@@ -91,8 +69,10 @@ class Failures:
                 f"{self.address} redirects to another address: {to}",
                 next_step="Set describe.base_url to the address that you trust with prompts and key.",
             )
-        if error.status == 401:
-            return self._unknown_caller()
+        if error.limited and error.code != "insufficient_quota":
+            return None
+        if error.status == 401 or (error.status in (200, 400, 403) and _KEY.search(error.said)):
+            return self._unknown_caller(error)
         if error.status == 403:
             this = "the login in describe.base_url" if self.has_login else "this key"
             other = "login in describe.base_url" if self.has_login else f"key ({KEY_VARIABLE})"
@@ -100,7 +80,8 @@ class Failures:
                 f"{self.address} does not allow {self.model!r} with {this}: {said}",
                 next_step=f"Use another {other} or another describe.model.",
             )
-        if error.status in (404, 405):
+        missing = error.status in (200, 400) and (_MODEL.search(error.said) or _ADDRESS.search(error.said))
+        if error.status in (404, 405) or missing:
             return ConfigError(
                 f"{self.address} has no model {self.model!r}, or is not the right address: {said}",
                 next_step="Correct describe.model, or describe.base_url (it usually ends in /v1).",
@@ -117,6 +98,21 @@ class Failures:
                 next_step="Set describe.temperature to what the model takes, often 1.",
             )
         return None
+
+    def meets_every_label(self, error: Exception, labels: int) -> ConfigError:
+        """The error that met the first labels, all of them, and so is expected to meet the others."""
+        step = "Do what it asks for; else correct describe.model or describe.base_url, or see its log."
+        if isinstance(error, NoAnswerError):
+            step = "Correct describe.base_url (it usually ends in /v1), or see the server's log."
+        elif isinstance(error, BadAnswerError):
+            step = "Try another model (--model, describe.model), or write them: fsarctl describe --edit LABEL"
+        elif not isinstance(error, RefusedError) or error.status >= 500:
+            step = "See the server's log; --concurrency 1 and --time-limit SECONDS go easy on a slow one."
+        return ConfigError(
+            f"{self.address} described none of the first {labels} labels, the last one for this reason: "
+            f"{self.reason(error)}",
+            next_step=step,
+        )
 
     def _no_reply(self, error: ConnectionLostError) -> ConfigError:
         """No request has had a reply so far."""
@@ -135,13 +131,15 @@ class Failures:
             next_step="See the server's log; check the port of describe.base_url, and http or https.",
         )
 
-    def _unknown_caller(self) -> ConfigError:
+    def _unknown_caller(self, error: RefusedError) -> ConfigError:
+        said = self.reason(error)
         if self.has_login:
             return ConfigError(
-                f"{self.address} refuses the login in describe.base_url (HTTP 401)",
+                f"{self.address} refuses the login in describe.base_url ({said})",
                 next_step="Correct the user and the password in describe.base_url.",
             )
         wrong = "refuses the key" if self.has_key else "wants a key, and there is none"
         return ConfigError(
-            f"{self.address} {wrong} (HTTP 401)", next_step=f"Set the environment variable {KEY_VARIABLE}."
+            f"{self.address} {wrong} ({said})",
+            next_step=f"Set the environment variable {KEY_VARIABLE} to a key that it takes.",
         )

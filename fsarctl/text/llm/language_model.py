@@ -27,6 +27,12 @@ class Described:
     """Answers that were there before."""
     tally: Tally = field(default_factory=Tally)
     """What was asked now."""
+    limited: bool = False
+    """Labels failed under the server's rate limit."""
+    wait_s: float = 0.0
+    """Seconds for which the server takes no more questions, where that is longer than it was waited."""
+    rest_s: float | None = None
+    """About so long those that failed would take under the server's rate limit; None without one."""
 
     @property
     def alike(self) -> list[list[str]]:
@@ -63,7 +69,7 @@ def describe(
         ConfigError: the server refuses every label; what was answered until then is kept.
         InputError: the records cannot be written. Said before anything is paid for.
     """
-    described = Described()
+    described, patience = Described(), patience or Patience()
     with records.held(reporter):
         for label, prompt in prompts.items():
             try:
@@ -96,7 +102,9 @@ def describe(
                     advance(1, label)
 
                 from fsarctl.text.llm.asking import ask
+                from fsarctl.text.llm.rate_limit import RateLimit
 
+                limit = RateLimit(patience, len(missing), lambda: described.new, reporter)
                 _finish(
                     ask(
                         server,
@@ -105,11 +113,16 @@ def describe(
                         on_failure=gave_up,
                         problem=problem,
                         concurrency=concurrency,
-                        patience=patience or Patience(),
+                        patience=patience,
                         memory=records.forms(server.address),
                         tally=described.tally,
+                        gate=limit.gate,
+                        on_limit=limit.met,
                     )
                 )
+                if limit.is_met and described.failed:
+                    described.limited = True
+                    described.wait_s, described.rest_s = limit.gate.left, limit.rest()
         finally:
             if described.tally.replies or described.failed:
                 reporter.note(_summary(described, prices or Prices()))
