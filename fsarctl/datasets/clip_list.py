@@ -65,15 +65,26 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
             continue
         there = os.path.isfile(clip.file)  # noqa: PTH113 - answers for any text
         if not there and os.path.lexists(clip.file):
-            passed_over.append(PassedOver(clip.name, "not a file, or a link that leads nowhere"))
+            passed_over.append(PassedOver(clip.name, _what_it_is(clip.file)))
         (clips if there else missing)[where[clip.label]].append(clip)
     if not any(clips.values()):
+        if folders := [clip.file for clip in listed if os.path.isdir(clip.file)]:  # noqa: PTH112
+            raise InputError(
+                f"dataset {name!r}: {file} lists {len(folders):,} folders, such as {folders[0]}, and no video"
+                " that is there",
+                next_step="List video files; of a folder of frames, ffmpeg makes one: ffmpeg -i"
+                " FOLDER/img_%05d.jpg FOLDER.mp4",
+            )
         raise InputError(
             f"dataset {name!r}: none of the {len(rows):,} videos of {file} is there; the first: "
             f"{base / rows[0].path}",
             next_step=f"Set datasets.{name}.root to the directory that its paths are relative to.",
         )
     return Dataset.of_clips(clips, missing, passed_over, remarks)
+
+
+def _what_it_is(path: str) -> str:
+    return "a folder" if os.path.isdir(path) else "not a file, or a link that leads nowhere"  # noqa: PTH112
 
 
 def _read_rows(file: Path, group_column: str) -> list[Row]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeAlias
 
-__all__ = ["Ending", "box_names", "ending_of"]
+__all__ = ["Ending", "boxes", "ending_of"]
 
 TAIL = 4096  # bytes; a download that did not end may have its whole length, and nothing in it
 
@@ -60,10 +60,10 @@ def ending_of(path: Path, kind: str) -> Ending:
     return Ending(False, size / parts.promised if parts.promised > size else 0)
 
 
-def box_names(path: Path) -> list[bytes]:
-    """The boxes of an MP4 on its uppermost level, as far as they can be followed."""
+def boxes(path: Path) -> dict[bytes, int]:
+    """Name -> end of the boxes on an MP4's uppermost level, as far as they can be followed; bytes."""
     with path.open("rb") as file:
-        return [name for name, _, _ in _boxes(file, path.stat().st_size)]
+        return {name: end for name, _, end in _boxes(file, path.stat().st_size)}
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fsarctl.video.decoder_protocol import DecodedClip
+from fsarctl.video.rotate_and_resize import Scale, square_of
 from fsarctl.video.survey import UnreadableVideoError, open_video, survey, video_stream
 
 __all__ = ["decode_first_frame"]
@@ -24,9 +25,11 @@ def decode_first_frame(path: Path, frames: int, size: int) -> DecodedClip:
     try:
         with open_video(path) as container:
             first = next(container.decode(video_stream(container)), None)
-            picture = None if first is None else first.reformat(size, size, "rgb24", threads=1).to_ndarray()
+            picture = None if first is None else square_of(first, Scale(size))
+    except UnreadableVideoError:
+        raise
     except Exception as error:  # PyAV raises many types
         raise UnreadableVideoError(f"no frame could be decoded ({type(error).__name__})") from None
     if picture is None:
         raise UnreadableVideoError("no frame could be decoded")
-    return DecodedClip(np.stack([picture.astype(np.uint8, copy=False)] * frames), "pyav", (0,) * frames, 1)
+    return DecodedClip(np.stack([picture] * frames), "pyav", (0,) * frames, 1)

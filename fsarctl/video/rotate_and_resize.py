@@ -30,6 +30,13 @@ Picture: TypeAlias = NDArray[np.uint8]
 
 MATRIX_NUMBERS = 9
 
+UNKNOWN_MATRICES = {
+    **{8: "YCgCo", 10: "BT.2020 with constant luminance", 11: "Y'D'zD'x (SMPTE ST 2085)"},
+    **{12: "derived from the primaries", 13: "derived from the primaries, with constant luminance"},
+    **{14: "ICtCp", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro"},
+}
+"""Of the matrix coefficients in ITU-T H.273, table 4, those that swscale does not know."""
+
 MOST_ELONGATED = 16
 """Times longer than wide; scaling such a strip's short side to the square's takes gigabytes."""
 
@@ -86,14 +93,25 @@ def square_of(frame: av.VideoFrame, scale: Scale) -> Picture:
     """A frame as a player shows it, (S, S, 3); PyAV reports the display matrix but does not apply it.
 
     Raises:
-        UnreadableVideoError: it is too elongated to keep its aspect.
+        UnreadableVideoError: it is too elongated to keep its aspect, or its colours are not to be had.
     """
     orientation = orientation_of(frame)
     width, height = scale.size_of(frame.width, frame.height, orientation)
     # As many threads as cores, the default, are started for each frame, and fight with the other workers.
-    scaled = _chroma_centred(frame).reformat(width, height, "rgb24", interpolation="BILINEAR", threads=1)
+    try:
+        scaled = _chroma_centred(frame).reformat(width, height, "rgb24", interpolation="BILINEAR", threads=1)
+    except OSError:
+        raise UnreadableVideoError(_colours_words(frame)) from None
     upright = orientation.apply(scaled.to_ndarray().astype(np.uint8, copy=False))
     return central_square(upright, scale.side)
+
+
+def _colours_words(frame: av.VideoFrame) -> str:
+    """Why its colours cannot be had."""
+    matrix = UNKNOWN_MATRICES.get(int(frame.colorspace))
+    if matrix is None:
+        return f"its pictures ({frame.format.name}) cannot be turned into RGB"
+    return f"its colours are stored by the matrix {matrix}, which swscale cannot turn into RGB"
 
 
 def _chroma_centred(frame: av.VideoFrame) -> av.VideoFrame:

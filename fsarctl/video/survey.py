@@ -16,8 +16,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from fsarctl.errors import InputError
+from fsarctl.video.content import HEAD_BYTES, MP4, content_of
+from fsarctl.video.described import codec_tag
 from fsarctl.video.file_access import why_unreadable
-from fsarctl.video.file_ending import box_names, ending_of
+from fsarctl.video.file_ending import boxes, ending_of
 from fsarctl.video.packet_heads import PacketHeads
 
 __all__ = [
@@ -108,6 +110,8 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
     found = _demux(container, stream)
     if not found.shown:
         raise UnreadableVideoError(found.broken or "it holds no video frames")
+    if found.encrypted:
+        raise UnreadableVideoError("it is encrypted, and only its player has the key")
     coded = [each.pts for each in found.shown if each.pts is not None]
     ticks = sorted(coded)
     widest_gap_s = max(map(sub, ticks[1:], ticks), default=0) * float(stream.time_base or 0)
@@ -148,7 +152,7 @@ def open_video(path: Path) -> InputContainer:
         raise UnreadableVideoError(reason)
     try:
         with path.open("rb") as file:
-            head = file.read(12)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         reason = f"it cannot be opened: {text_of(error)}"
         raise UnreadableVideoError(reason, retry=error.errno in PASSING_TROUBLES) from None
@@ -156,14 +160,33 @@ def open_video(path: Path) -> InputContainer:
         raise UnreadableVideoError("the file is empty")
     try:
         return av.open(str(path), options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
-    except (av.InvalidDataError, av.ArgumentError):
-        if head[4:8] == b"ftyp":
-            reason = "its index (moov) is missing: the recording or the copy was not finished"
-        else:
-            reason = "it is not a video of a known format"
-        raise UnreadableVideoError(reason) from None
+    except (av.InvalidDataError, av.ArgumentError, av.EOFError):
+        raise UnreadableVideoError(_why_unopened(path, head)) from None
     except Exception as error:
+        if getattr(error, "errno", 0) == errno.EIO and ending_of(path, MATROSKA).whole is False:
+            raise UnreadableVideoError(_why_unopened(path, head)) from None
         raise UnreadableVideoError(f"it cannot be opened: {text_of(error)}") from None
+
+
+def _why_unopened(path: Path, head: bytes) -> str:
+    """Of a file that libav takes for no video that it knows."""
+    content = content_of(head)
+    if not content.video:
+        return "it is not a video of a known format" + (f", but {content.words}" if content.words else "")
+    if content.words != MP4:
+        return f"it begins like {content.words}, but its header is damaged or cut off"
+    there = boxes(path)
+    if b"moov" in there:
+        return _index_cut_off(path) or "its index (moov) is there, but damaged"
+    if b"moof" in there:
+        return "it is a fragment of a stream, without the header (moov) that tells how to read it"
+    return "its index (moov) is missing: the recording or the copy was not finished"
+
+
+def _index_cut_off(path: Path) -> str:
+    """That an MP4 ends within its index, with which libav may be content; "" where it does not."""
+    cut = boxes(path).get(b"moov", 0) > path.stat().st_size
+    return "its index (moov) is cut off: the copy was not finished" if cut else ""
 
 
 def video_stream(container: InputContainer) -> VideoStream:
@@ -174,12 +197,17 @@ def video_stream(container: InputContainer) -> VideoStream:
     """
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream):
-        raise UnreadableVideoError("it has no video stream")
+        raise UnreadableVideoError(_index_cut_off(Path(container.name)) or "it has no video stream")
     if stream.disposition & av.stream.Disposition.attached_pic:
         raise UnreadableVideoError("it has no video stream, only a cover picture")
     if stream.codec_context is None:
-        raise UnreadableVideoError("its pictures are in a format that is not known here")
+        raise UnreadableVideoError(_unknown_codec_words(container, stream))
     return stream
+
+
+def _unknown_codec_words(container: InputContainer, stream: VideoStream) -> str:
+    tag = codec_tag(container, stream)
+    return "its pictures are in a format that is not known here" + (f" ({tag})" if tag else "")
 
 
 def text_of(error: Exception) -> str:
@@ -242,6 +270,7 @@ class _Found:
     incomplete: bool = False
     lacks_picture: bool = False
     changes: bool = False
+    encrypted: bool = False
     listed: int = 0
     end_s: float = 0.0
     last_s: float = 0.0
@@ -265,6 +294,7 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
             if index != shown or packet.dts is pts is None:
                 continue
             found.listed += 1
+            found.encrypted = found.encrypted or packet.has_sidedata("encryption_info")
             found.incomplete |= packet.is_corrupt or heads.is_blank(packet)
             sets = packet.size > 0 and heads.sets_parameters(packet)
             found.changes |= packet.size > 0 and heads.is_splice(packet)
@@ -305,7 +335,7 @@ def _ending(path: Path, header: _Header, found: _Found, widest_gap_s: float) -> 
     # How long the last frame stays is often not said; another frame's time may stand for it.
     slack_s = max(found.longest_s, header.usual_s, widest_gap_s) + ROUNDING_S
     lacks_s = header.lasts_s - found.end_s
-    fragmented = header.kind == MOV and b"moof" in box_names(path)  # whose index is read bit by bit
+    fragmented = header.kind == MOV and b"moof" in boxes(path)  # whose index is read bit by bit
     if header.lasts_s and lacks_s <= slack_s and found.listed >= header.indexed and not fragmented:
         return ""
     there = f"{found.end_s:.2f} of {header.lasts_s:.2f} s" if header.lasts_s else f"{found.end_s:.2f} s"

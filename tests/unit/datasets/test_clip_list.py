@@ -120,6 +120,17 @@ def test_what_is_listed_and_not_there_is_missing(tmp_path: Path) -> None:
     assert "datasets.mine.root" in caught.value.next_step
 
 
+def test_folders_in_a_list_are_called_folders(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.mp4").mkdir()
+    plant(tmp_path, "c.mp4")
+    found = look(tmp_path, "a.mp4,x\nc.mp4,x\n")
+    assert [(each.path, each.reason) for each in found.passed_over] == [("x/a.mp4", "a folder")]
+    with pytest.raises(InputError, match=r"lists 2 folders, such as .*a\.mp4, and no video") as caught:
+        look(tmp_path, "a.mp4,x\nb.mp4,y\ngone.mp4,y\n")
+    assert "ffmpeg -i FOLDER/img_%05d.jpg FOLDER.mp4" in caught.value.next_step
+
+
 def test_a_clip_may_be_of_two_classes_and_stands_in_each_once(tmp_path: Path) -> None:
     plant(tmp_path, "a.mp4")
     found = look(tmp_path, "a.mp4,x\na.mp4,y\n./a.mp4,x\na.mp4,y\n")

@@ -228,7 +228,7 @@ def test_the_stage_fills_a_folder_from_videos(tmp_path: Path) -> None:
     }
     assert recorder.notes == [
         "extract mine/test: 1 of 4 clips could not be decoded: "
-        "a/2.mp4 (it is not a video of a known format). failures.json lists them."
+        "a/2.mp4 (it is not a video of a known format, but text). failures.json lists them."
     ]
 
 

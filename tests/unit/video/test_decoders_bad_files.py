@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from declared_videos import ffmpeg
 
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.sampling import segment_centres
@@ -104,9 +105,61 @@ def picture(path: Path) -> None:
     path.with_suffix(".png").rename(path)
 
 
+def cut_in_its_header(path: Path) -> None:
+    content = whole(path)
+    path.write_bytes(content[:300])
+
+
+def with_other_bytes(path: Path, old: bytes, new: bytes, codec: str = "libx264") -> None:
+    content = whole(path, codec)
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+
+
+def bad_index(path: Path) -> None:
+    """The list of sample descriptions has no length."""
+    content = bytearray(whole(path, movflags=""))
+    place = content.index(b"stsd") - 4
+    content[place + 16 : place + 20] = bytes(4)
+    path.write_bytes(content)
+
+
+def fragment(path: Path) -> None:
+    """All but the header of a stream in fragments."""
+    content = whole(path, movflags="frag_keyframe+empty_moov")
+    path.write_bytes(content[content.index(b"moof") - 4 :])
+
+
+def encrypted(path: Path) -> None:
+    whole(path.with_name("plain.mp4"))
+    key = "-encryption_scheme cenc-aes-ctr -encryption_key 76a6c65c5ea762046bd749a2e632ccbb -encryption_kid"
+    ffmpeg(
+        "-i",
+        path.with_name("plain.mp4"),
+        "-c",
+        "copy",
+        *key.split(),
+        "a7e61c373e219033c21091fa607bf3b8",
+        path,
+    )
+
+
+def with_matrix(path: Path, number: int) -> None:
+    """Colours by this matrix of ITU-T H.273, as far as the stream says."""
+    whole(path.with_name("plain.mp4"))
+    how = f"h264_metadata=matrix_coefficients={number}"
+    ffmpeg("-i", path.with_name("plain.mp4"), "-c", "copy", "-bsf:v", how, path)
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
 BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "empty": ("v.mp4", lambda path: path.write_bytes(b""), "the file is empty"),
-    "text": ("v.mp4", lambda path: path.write_text("hello\n" * 400), "not a video of a known format"),
+    "text": (
+        "v.mp4",
+        lambda path: path.write_text("hello\n" * 400),
+        "not a video of a known format, but text",
+    ),
     "noise": (
         "v.mp4",
         lambda path: path.write_bytes(np.random.default_rng(0).bytes(50_000)),
@@ -114,6 +167,23 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "audio only": ("v.mp4", audio_only, "no video stream"),
     "no moov": ("v.mp4", lambda path: half(path, movflags=""), r"index \(moov\) is missing"),
+    "moov cut off": ("v.mp4", cut_in_its_header, r"index \(moov\) is cut off"),
+    "moov damaged": ("v.mp4", bad_index, r"index \(moov\) is there, but damaged"),
+    "a fragment alone": ("v.mp4", fragment, r"a fragment of a stream, without the header \(moov\)"),
+    "header of AVI": ("v.avi", cut_in_its_header, "begins like AVI, but its header is damaged or cut off"),
+    "header of Matroska": ("v.mkv", cut_in_its_header, "begins like Matroska or WebM, but its header"),
+    "unknown codec": (
+        "v.avi",
+        lambda path: with_other_bytes(path, b"FMP4", b"QQQQ", "mpeg4"),
+        r"a format that is not known here \(QQQQ\)",
+    ),
+    "encrypted": ("v.mp4", encrypted, "it is encrypted"),
+    "YCgCo": ("v.mp4", lambda path: with_matrix(path, 8), "stored by the matrix YCgCo, which swscale"),
+    "ICtCp": ("v.mp4", lambda path: with_matrix(path, 14), "stored by the matrix ICtCp, which swscale"),
+    "web page": ("v.mp4", lambda path: path.write_text("<!DOCTYPE html><p>no"), "but a web page"),
+    "LFS": ("v.mp4", lambda path: path.write_text(LFS), "a pointer of Git LFS: `git lfs pull`"),
+    "ZIP": ("v.mp4", lambda path: path.write_bytes(b"PK\x03\x04" + bytes(90)), "a ZIP archive: unpack it"),
+    "zeros": ("v.mp4", lambda path: path.write_bytes(bytes(9000)), "nothing but zeros"),
     "truncated MP4": ("v.mp4", half, r"truncated: \d+ of 120 frames, \d\.\d\d of 4\.80 s"),
     "truncated Matroska": ("v.mkv", half, r"truncated: .* of 4.80 s"),
     "truncated AVI": (
@@ -132,8 +202,8 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
         first_key_frame_lost,
         "pyav: .*; pyav-linear: .* frames are damaged",
     ),
-    "playlist": ("v.mp4", playlist, "not a video of a known format"),
-    "picture": ("v.mp4", picture, "not a video of a known format"),
+    "playlist": ("v.mp4", playlist, "not a video of a known format, but a playlist"),
+    "picture": ("v.mp4", picture, "not a video of a known format, but a PNG picture"),
 }
 
 
