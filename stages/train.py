@@ -1,20 +1,28 @@
 """train: episodic training of one adapter set, for one shot."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from fsarctl.artifacts import JSON, Build, Files, Unit
 from fsarctl.artifacts.command import Command, Option
+from fsarctl.artifacts.keys import canonical
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.datasets.groups import groups_key
+from fsarctl.episodes.ranks import Ranks
 from fsarctl.episodes.tensorboard import run_name, watching
 from fsarctl.episodes.training_log import ADAPTERS, Watch, write_log
 from fsarctl.execution.device import Machine
+from fsarctl.execution.torchrun import answer, call, next_order
+from fsarctl.progress import SILENT
 
-__all__ = ["unit"]
+__all__ = ["follow", "unit"]
 
 STAGE = "train"
 VERSION = 2
@@ -56,6 +64,8 @@ def unit(
         hashed |= {f"{name} {split}": each for name, each in groups_key(apart.get(split)).items()}
 
     def build(build: Build) -> None:
+        if machine.ranks.world > 1 and not machine.ranks.rank:
+            call(machine.ranks, _order(build, slot, hashed))
         with watching(board, run_name(slot, hashed)) as watch:
             _train(build, dataset, shot, config, model, root, apart, machine, watch)
 
@@ -69,6 +79,46 @@ def unit(
         inputs={**inputs, **files},
         build=build,
     )
+
+
+def follow(units: Sequence[Unit], ranks: Ranks) -> None:
+    """Have a part in the trainings among ``units`` that the first process calls this one to.
+
+    Raises:
+        InputError: a process has other settings, or does not see what the first one sees.
+        RankLostError: another process has ended.
+    """
+    known = {unit.slot: unit for unit in units}
+    while (order := next_order(ranks)) is not None:
+        unit = known.get(order["slot"])
+        paths = [order["scratch"], *order["inputs"].values()]
+        unseen = [path for path in paths if not Path(path).is_dir()]
+        objection = ""
+        if unit is None or _settings(unit.config) != order["settings"]:
+            objection = f"{order['slot']}: {platform.node()} has other settings than the first machine"
+        elif unseen:
+            objection = f"{platform.node()} does not see {unseen[0]}"
+        answer(ranks, objection)
+        assert unit is not None
+        inputs = {name: Path(path) for name, path in order["inputs"].items()}
+        with TemporaryDirectory() as folder:  # what the first process keeps, another drops
+            scratch = Path(order["scratch"])
+            unit.build(Build(Path(folder), scratch, inputs, SILENT, lambda name, value: None, of=order["of"]))
+
+
+def _order(build: Build, slot: str, config: Mapping[str, JSON]) -> dict[str, Any]:
+    """What another process needs to know to have a part in this training."""
+    return {
+        "slot": slot,
+        "settings": _settings(config),
+        "scratch": str(build.scratch),
+        "inputs": {name: str(path) for name, path in build.inputs.items()},
+        "of": build.of,
+    }
+
+
+def _settings(config: Mapping[str, JSON]) -> str:
+    return hashlib.sha256(canonical(config, "settings")).hexdigest()
 
 
 def _train(
@@ -91,6 +141,8 @@ def _train(
 
     device = machine.choose_device()
     build.record("device", str(device))
+    if machine.ranks.world > 1:
+        build.record("processes", machine.ranks.world)
     stored = FrameStore(build.inputs["frames_train"])
     adapted = build_model(model, root, frames=stored.frames, adapters=True, seed=config.seed, device=device)
     base, validation = (
@@ -118,6 +170,7 @@ def _train(
         title=f"train {dataset} {shot}-shot",
         watch=watch,
         of=build.of,
+        ranks=machine.ranks,
     )
     save_file(
         {name: tensor.detach().cpu().contiguous() for name, tensor in adapted.adapter_state().items()},

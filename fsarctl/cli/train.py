@@ -1,13 +1,15 @@
 """`fsarctl train`: what can be watched of it, and the line that each training ends with."""
 
 import json
+import os
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsarctl.cli.command.options import Device, DryRun, Force, Json, Memory, Shots, Spill
+from fsarctl.cli.command.options import CORES, Device, DryRun, Force, Json, Memory, Shots, Spill
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import stderr
 from fsarctl.execution.device import Machine
@@ -32,15 +34,41 @@ def train(
         Path | None,
         typer.Option("--tensorboard", metavar="DIR", help="Also write the curves there for TensorBoard."),
     ] = None,
+    gpus: Annotated[
+        int,
+        typer.Option("--gpus", min=1, help="Processes that share each step's episodes, one a GPU."),
+    ] = 1,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Train one set of adapters per shot on the base classes; the curves are in each artifact's log.jsonl."""
-    pipeline = session.pipeline(machine=Machine(device, memory, spill), board=board)
-    units = pipeline.train(session.shots(shots, "train"))
-    session.warn(pipeline.training_warnings())
-    _train(session, units, board, dry_run=dry_run, force=force, as_json=as_json)
+    """Train one set of adapters per shot on the base classes; the curves are in each artifact's log.jsonl.
+
+    Under torchrun its processes share the work, on one machine or many; the trained bytes are the same.
+    """
+    from fsarctl.episodes.ranks import RankLostError, require_shares
+    from fsarctl.execution.torchrun import LAUNCHED, dismiss, joined, run_ranks
+
+    if gpus > 1 and "WORLD_SIZE" not in os.environ and not dry_run:
+        require_shares(session.settings.config.train.episodes_per_step, gpus)
+        raise typer.Exit(run_ranks(gpus, sys.argv[1:], device, CORES))
+    try:
+        with joined(device) as ranks:
+            machine = Machine(device, memory, spill, ranks)
+            pipeline = session.pipeline(machine=machine, board=None if ranks.rank else board)
+            units = pipeline.train(session.shots(shots, "train"))
+            if ranks.rank:
+                from fsarctl.stages.train import follow
+
+                follow(units, ranks)
+                return
+            session.warn(pipeline.training_warnings())
+            _train(session, units, board, dry_run=dry_run, force=force, as_json=as_json)
+            dismiss(ranks)
+    except RankLostError as error:
+        if LAUNCHED in os.environ:  # who started this process says it
+            raise typer.Exit(error.exit_code) from None
+        raise
 
 
 def _train(

@@ -41,6 +41,12 @@ class TrainConfig:
     episodes_per_step: int = setting(
         1, "episodes whose gradients make an optimiser step, as their mean", later=True
     )
+    reduction: Literal["ordered", "fast"] = setting(
+        "ordered",
+        "ordered: several processes' gradients are added episode after episode, the same bytes however many "
+        "processes there are; fast: as they come, and the last bits depend on their number",
+        later=True,
+    )
     val_episodes: int = setting(1000, "validation episodes after each epoch, the same ones every time")
     optimiser: Literal["sgd", "adam", "adamw"] = setting(
         "sgd", "SGD (the paper's), Adam, or AdamW", later=True

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fsarctl.config.training_tables import TrainConfig
+from fsarctl.episodes.ranks import ALONE, Ranks
 from fsarctl.methods.protocol import FewShotMethod
 
 __all__ = ["Optimisation", "rate_factor"]
@@ -43,10 +44,13 @@ class Optimisation:
     Args:
         model: what is trained.
         config: which optimiser, rates, schedule and bound; E = ``episodes_per_step``.
+        ranks: the processes of this training, each of which adds its share of a step's episodes.
     """
 
-    def __init__(self, model: FewShotMethod, config: TrainConfig) -> None:
+    def __init__(self, model: FewShotMethod, config: TrainConfig, ranks: Ranks = ALONE) -> None:
         self.parameters = model.trainable_parameters()
+        self._ranks = ranks
+        self._apart: list[list[torch.Tensor | None]] = []
         groups = _groups(model, config)
         decay = config.weight_decay
         adam: dict[str, Any] = {"betas": config.betas, "eps": config.epsilon}
@@ -62,20 +66,28 @@ class Optimisation:
         self._rates = [group["lr"] for group in self.optimiser.param_groups]
         self._config = config
 
-    def add(self, loss: torch.Tensor, episode: int) -> None:
-        """Add the gradient of an episode's mean loss; the last of a step's episodes moves the weights.
-
-        Gradients are added in the order of their episodes, and the step's is their mean.
-        """
-        together = self._config.episodes_per_step
-        if episode % together == 0:
-            self.optimiser.zero_grad(set_to_none=True)
+    def add(self, loss: torch.Tensor) -> None:
+        """Add the gradient of the mean loss of one of the step's episodes, in the order of their numbers."""
         loss.backward()  # type: ignore[no-untyped-call]
-        if (episode + 1) % together == 0:
-            self._step(episode + 1 - together)
+        if self._ranks.world > 1 and self._config.reduction == "ordered":
+            self._apart.append([each.grad for each in self.parameters])
+            self.optimiser.zero_grad(set_to_none=True)
 
-    def _step(self, first: int) -> None:
-        config = self._config
+    def step(self, first: int) -> None:
+        """Move the weights by the mean gradient of a step's episodes, of which ``first`` is the first.
+
+        Raises:
+            RankLostError: another process has ended.
+        """
+        config, ranks = self._config, self._ranks
+        if ranks.world > 1:
+            if config.reduction == "ordered":
+                sums = ranks.add_in_order(self._apart, self.parameters)
+            else:
+                sums = ranks.add_fast([each.grad for each in self.parameters], self.parameters)
+            self._apart.clear()
+            for each, total in zip(self.parameters, sums, strict=True):
+                each.grad = total
         if config.episodes_per_step > 1:
             for each in self.parameters:
                 if each.grad is not None:
@@ -86,6 +98,7 @@ class Optimisation:
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
         self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, torch.Tensor]:
         """What the optimiser remembers between steps, by name."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, upload
+from fsarctl.episodes.ranks import ALONE, Ranks
 from fsarctl.episodes.sampler import Episode
 from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores
 
@@ -73,6 +74,11 @@ class Scorer:
                 self._prefixes.room = self._on_disk(self._room.disk)
                 self._prefixes = self._inherit(shared, "prefix", self._prefixes)
 
+    @property
+    def queries(self) -> int:
+        """Of an episode."""
+        return self._loader.way * self._loader.query
+
     def _inherit(self, shared: Shared, kind: str, own: Kept[int]) -> Kept[int]:
         of = (self._loader.store.path, self._model.frozen_digest(), self._model.prefix_name)
         if kind not in shared or shared[kind][0] != of:
@@ -95,13 +101,14 @@ class Scorer:
             self._prefixes.room = self._room
 
     @torch.inference_mode()
-    def score(self, numbers: Sequence[int]) -> Iterator[tuple[list[Episode], Scores]]:
+    def score(self, numbers: Sequence[int], ranks: Ranks = ALONE) -> Iterator[tuple[list[Episode], Scores]]:
         """These episodes in groups, each with its scores, (episodes, queries, way), on the model's device.
 
-        The groups depend on ``numbers``, the model and the shape of an episode alone.
+        The groups depend on ``numbers``, the model and the shape of an episode alone; several ``ranks`` take
+        them in turn.
         """
         size = self._group_size(self._loader.episode(numbers[0]))
-        for start in range(0, len(numbers), size):
+        for start in range(ranks.rank * size, len(numbers), ranks.world * size):
             group = [self._loader.episode(number) for number in numbers[start : start + size]]
             yield group, self._score(group)
 

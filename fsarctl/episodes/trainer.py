@@ -25,11 +25,12 @@ from fsarctl.episodes.base_loss import BaseLoss
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, ahead, upload
 from fsarctl.episodes.optimisation import Optimisation
+from fsarctl.episodes.ranks import ALONE, Ranks, require_shares
 from fsarctl.episodes.sampler import Episode, random_words
 from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.training_log import Line, TrainingLog, Watch
 from fsarctl.episodes.training_memory import free_memory, measure, videos_in_parts
-from fsarctl.errors import ConfigError, IntegrityError
+from fsarctl.errors import ConfigError, InputError, IntegrityError
 from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, seeded, without_pixels
 from fsarctl.progress import Advance, Reporter
 
@@ -83,17 +84,20 @@ def train_adapters(
     room: Room | None = None,
     watch: Watch = lambda line: None,
     of: str = "",
+    ranks: Ranks = ALONE,
 ) -> Training:
     """Train ``model``'s adapters in place and leave the best ones in it.
 
     The loaders decide which episodes; of ``config`` count epochs, episodes, val_episodes and what
     ``Optimisation`` reads. ``query_mode`` is validation's; ``room`` is for all that is kept. ``watch`` is
     given each line of the log, those from before an interruption too. ``scratch`` holds the checkpoint of the
-    build ``of``; a rerun goes on from it and ends with the same bytes.
+    build ``of``; a rerun goes on from it and ends with the same bytes. Each of several ``ranks`` learns from
+    its share of every step's episodes, and all end with the same weights, those of one process.
 
     Raises:
+        RankLostError: another of the ``ranks`` has ended.
         ConfigError: the loss is no longer finite (the checkpoint before it is kept), or crops are fixed for
-            a model whose prefix is trained.
+            a model whose prefix is trained; or ``ranks`` cannot share the work.
         IntegrityError: a frozen weight moved, which is a bug.
     """
     epochs, episodes, together = config.epochs, config.episodes, config.episodes_per_step
@@ -101,18 +105,20 @@ def train_adapters(
     room = base.room = room or Room()
     scorer = Scorer(model, validation, query_mode, room)
     classes, extra = _prepare(model, base, config)
-    optimisation = Optimisation(model, config)
+    _require_shares(model, config, ranks)
+    optimisation = Optimisation(model, config, ranks)
     checkpoint = scratch / "checkpoint.safetensors"
     seal = f"{of} {checkpoint.name}"
-    begun = is_there(checkpoint, seal, reporter, "The training starts anew.")
-    state = _load(checkpoint, model, optimisation) if begun else Training()
+    begun = not ranks.rank and is_there(checkpoint, seal, reporter, "The training starts anew.")
+    state = _load(checkpoint, model, optimisation) if ranks.total(begun) else Training()
+    _require_one_state(state, checkpoint, ranks)
     prefixes = _prefixes(model, base, room) if base.crops else None
     if state.step:
         reporter.note(f"{title}: going on from episode {state.step} of {epochs * episodes}")
     for before in state.log.lines:
         watch(before)
     saved = time.monotonic()
-    unread: list[tuple[Episode, Tensor]] = []
+    unread: list[tuple[int, Tensor]] = []
     at_once = READ_AT_ONCE.get(next(model.parameters()).device.type, 1)
     teacher = _Teacher(model, base, classes, prefixes, config.seed)
     if prefixes is None and state.step < epochs * episodes:
@@ -120,30 +126,33 @@ def train_adapters(
     # Validation is counted too, so that the time left is told right.
     total = epochs * (episodes + config.val_episodes)
     done = state.step + len(state.epochs) * config.val_episodes
+    share = ranks.share(together)
+    own = [number for number in range(state.step, epochs * episodes) if number % together in share]
     with (
-        closing(teacher.lessons(range(state.step, epochs * episodes))) as lessons,
+        closing(teacher.lessons(own)) as lessons,
         reporter.task(title, total, "episode", done=done) as advance,
     ):
         while len(state.epochs) < epochs:
             if state.step == (len(state.epochs) + 1) * episodes:
                 # The steps are in the checkpoint already: a kill while validating costs no training.
-                accuracy = _validate(model, scorer, config.val_episodes, advance)
+                accuracy = _validate(model, scorer, config.val_episodes, advance, ranks)
                 _finish_epoch(model, state, accuracy, episodes, base.way * base.query)
                 watch(state.log.lines[-1])
             else:
-                unread.append(_learn(model, optimisation, state.step, *next(lessons), extra))
-                state.step += 1
+                outcomes = [_learn(model, optimisation, next(lessons), extra) for _ in share]
+                optimisation.step(state.step)
+                unread += enumerate(ranks.gather(torch.stack(outcomes)), start=state.step)
+                state.step += together
             late = time.monotonic() - saved > CHECKPOINT_SECONDS
             regular = state.step % (together * max(1, CHECKPOINT_EPISODES // together)) == 0
-            # Gradients that wait for others of their step are in no checkpoint.
-            due = state.step % together == 0 and (regular or state.step % episodes == 0 or late)
-            if unread and (due or len(unread) == at_once):
-                for line in _read(unread, state, episodes):
+            due = regular or state.step % episodes == 0 or late
+            if unread and (due or len(unread) >= at_once):
+                for line in _read(unread, state, base, episodes):
                     watch(line)
                 detail = _detail(state, state.step % episodes or episodes, base.way * base.query)
                 advance(len(unread), detail)
                 unread.clear()
-            if due:
+            if due and not ranks.rank:
                 _save(checkpoint, seal, model, optimisation, state)
                 saved = time.monotonic()
     model.load_adapter_state(state.best)
@@ -154,6 +163,20 @@ def train_adapters(
             next_step="This is a bug in fsarctl; please report it with --debug output.",
         )
     return state
+
+
+def _require_shares(model: FewShotMethod, config: TrainConfig, ranks: Ranks) -> None:
+    """Refuse what several processes cannot do as one does.
+
+    Raises:
+        ConfigError: they have no equal shares of a step, or running statistics go from episode to episode.
+    """
+    require_shares(config.episodes_per_step, ranks.world)
+    if ranks.world > 1 and model.keeps_statistics:
+        raise ConfigError(
+            "the running statistics of batch normalisation go from episode to episode, in one process",
+            next_step="Leave out --gpus, or freeze the backbone.",
+        )
 
 
 def _prefixes(model: FewShotMethod, base: EpisodeLoader, room: Room) -> Kept[int]:
@@ -225,8 +248,8 @@ class _Teacher:
         self._at_once = at_once
         reporter.note(f"{title}: needs about {sizes}; they go through {at_once} at a time, twice as long")
 
-    def lessons(self, numbers: Iterable[int]) -> Generator[tuple[Episode, Lesson], None, None]:
-        """Each of these episodes, with what its loss looks at."""
+    def lessons(self, numbers: Iterable[int]) -> Generator[Lesson, None, None]:
+        """What the loss of each of these episodes looks at."""
         model, base = self._model, self._base
         if self._prefixes is not None:
             for episode in map(base.episode, numbers):
@@ -234,17 +257,14 @@ class _Teacher:
                     videos = model.alone(self._prefixes.of(base.crop_names(episode)))
                     split = episode.support.size
                     support = videos[:split] if model.needs_support else None
-                    yield episode, self._lesson(episode, support, videos[split:], base.tokens_of(episode))
+                    yield self._lesson(episode, support, videos[split:], base.tokens_of(episode))
             return
         with closing(ahead(lambda number: base.load(number).to(self._device), numbers)) as batches:
             for batch in batches:
                 with _drawing(model, self._seed, batch.episode.number, self._device):
                     support = self._videos(batch.support) if model.needs_support else None
                     lesson = self._lesson(batch.episode, support, self._videos(batch.query), batch.tokens)
-                    yield (
-                        batch.episode,
-                        replace(lesson, support_frames=batch.support, query_frames=batch.query),
-                    )
+                    yield replace(lesson, support_frames=batch.support, query_frames=batch.query)
 
     def _videos(self, frames: Tensor) -> Tensor:
         return videos_in_parts(self._model, self._model.normalise(frames), self._at_once)
@@ -274,57 +294,60 @@ def _drawing(model: FewShotMethod, seed: int, number: int, device: torch.device)
 
 
 def _learn(
-    model: FewShotMethod,
-    optimisation: Optimisation,
-    number: int,
-    episode: Episode,
-    lesson: Lesson,
-    extra: BaseLoss | None,
-) -> tuple[Episode, Tensor]:
-    """Learn from episode ``number``; its loss and how many queries were right, (2,), where the model is."""
+    model: FewShotMethod, optimisation: Optimisation, lesson: Lesson, extra: BaseLoss | None
+) -> Tensor:
+    """Learn from an episode; its loss and how many queries were right, (2,), where the model is."""
     loss = model.training_loss(lesson)
     if extra is not None:
         loss = loss + extra(lesson)
-    optimisation.add(loss, number)
+    optimisation.add(loss)
     right = (lesson.scores.score.argmax(1) == lesson.targets).sum()
-    return episode, torch.stack([loss.detach(), right.to(loss.dtype)])
+    return torch.stack([loss.detach(), right.to(loss.dtype)])
 
 
-def _read(unread: Sequence[tuple[Episode, Tensor]], state: Training, episodes: int) -> list[Line]:
-    """Add the outcome of steps to ``state``; ``episodes`` make an epoch. The lines of the log that are due.
+def _read(
+    unread: Sequence[tuple[int, Tensor]], state: Training, base: EpisodeLoader, episodes: int
+) -> list[Line]:
+    """Add what episodes came to to ``state``; ``episodes`` make an epoch. The lines of the log that are due.
 
     Raises:
         ConfigError: a loss is not finite.
     """
     lines = []
     outcomes = torch.stack([outcome for _, outcome in unread]).tolist()
-    for (episode, _), (loss, right) in zip(unread, outcomes, strict=True):
+    for (number, _), (loss, right) in zip(unread, outcomes, strict=True):
         if not math.isfinite(loss):
             raise ConfigError(
-                f"the loss is {loss} at training episode {episode.number}"
-                f" (classes {', '.join(episode.classes)})",
+                f"the loss is {loss} at training episode {number}"
+                f" (classes {', '.join(base.episode(number).classes)})",
                 next_step="Lower train.lr or model.logit_scale; the last checkpoint before it is kept.",
             )
         state.loss_sum += loss
         state.correct += int(right)
         sums = (state.loss_sum, state.correct)
-        line = state.log.interval(episode.number + 1, *sums, episodes=episodes, queries=episode.query.size)
+        queries = base.way * base.query
+        line = state.log.interval(number + 1, *sums, episodes=episodes, queries=queries)
         if line:
             lines.append(line)
     return lines
 
 
-def _validate(model: FewShotMethod, scorer: Scorer, val_episodes: int, advance: Advance) -> float:
-    """Accuracy over the validation episodes, the same ones every time."""
+def _validate(
+    model: FewShotMethod, scorer: Scorer, val_episodes: int, advance: Advance, ranks: Ranks
+) -> float:
+    """Accuracy over the validation episodes, the same ones every time, of which each rank scores a part."""
     scorer.forget_adapters()
     model.eval()
-    targets, answers = [], []
-    for episodes, scores in scorer.score(range(val_episodes)):
+    targets, answers, done = [], [], 0
+    for episodes, scores in scorer.score(range(val_episodes), ranks):
         targets += [episode.targets for episode in episodes]
         answers.append(scores.score.argmax(-1))
-        advance(len(episodes), f"validating, {len(targets)} of {val_episodes}")
+        more = min(len(episodes) * ranks.world, val_episodes - done)
+        done += more
+        advance(more, f"validating, {done} of {val_episodes}")
     model.train()
-    return float((torch.cat(answers).cpu().numpy() == np.stack(targets)).mean())
+    right = int((torch.cat(answers).cpu().numpy() == np.stack(targets)).sum()) if targets else 0
+    return ranks.total(right) / (val_episodes * scorer.queries)
 
 
 def _finish_epoch(
@@ -376,6 +399,19 @@ def _load(path: Path, model: FewShotMethod, optimisation: Optimisation) -> Train
     epochs = [Epoch(**epoch) for epoch in facts.pop("epochs")]
     log = TrainingLog(**facts.pop("log"))
     return Training(**facts, epochs=epochs, log=log, best=_under("best/", tensors))
+
+
+def _require_one_state(state: Training, path: Path, ranks: Ranks) -> None:
+    """Refuse to go on from different checkpoints.
+
+    Raises:
+        InputError: a file system shows another machine an older one.
+    """
+    if ranks.total(state.step) != ranks.world * state.step:
+        raise InputError(
+            f"not every machine sees the same {path}",
+            next_step="Run it again in a minute; all of them have to share the cache's file system.",
+        )
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

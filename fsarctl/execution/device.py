@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsarctl.episodes.ranks import ALONE, Ranks
 from fsarctl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ MEMORY_GIB = 2.0
 class Machine:
     """``device``: auto, cpu, cuda or cuda:N. ``memory_gib``: for videos that are computed once; None means
     2 GiB, or on a GPU half of what is free there. ``spill_gib``: likewise on disk, once memory is full; at
-    most half of what is free there.
+    most half of what is free there. ``ranks``: the processes of one training, of which this is one; each has
+    a GPU of its own, and its part of the memory.
     """
 
     device: str = "auto"
     memory_gib: float | None = None
     spill_gib: float = 16.0
+    ranks: Ranks = ALONE
 
     @property
     def options(self) -> "tuple[Option, ...]":
@@ -71,6 +74,9 @@ class Machine:
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
+        if self.device in ("auto", "cuda") and self.ranks.world > 1 and torch.cuda.is_available():
+            torch.cuda.set_device(self.ranks.local)
+            return torch.device("cuda", self.ranks.local)
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
@@ -97,7 +103,9 @@ class Machine:
         else:
             memory = MEMORY_GIB * GIB
         disk = min(self.spill_gib * GIB, shutil.disk_usage(folder).free / 2)
-        return Room(int(memory), int(disk), folder)
+        if device.type != "cuda":
+            memory /= self.ranks.beside
+        return Room(int(memory), int(disk / self.ranks.beside), folder)
 
 
 def gpu_name() -> str:

@@ -309,6 +309,11 @@ class FewShotMethod(nn.Module, ABC):
         clips = [each for name, each in self.named_modules() if not name.startswith("heads.")]
         return any(isinstance(each, _BatchNorm) and each.training for each in clips)
 
+    @property
+    def keeps_statistics(self) -> bool:
+        """Whether training moves running statistics, from episode to episode."""
+        return bool(self._statistics(trained=True))
+
     def normalise(self, frames: Tensor) -> Tensor:
         """Pixels as the backbone reads them. Shapes: uint8 (..., H, W, 3) -> float32 (..., 3, H, W)."""
         return (frames.movedim(-1, -3).float() - self._mean) / self._std

@@ -1,0 +1,156 @@
+"""A training in several processes gives the bytes of one, also when one of them is killed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from built import BuiltOnce, copied
+from safetensors import safe_open
+from safetensors.torch import load_file
+from test_optimisation import Linear
+from test_training_extras import Rich
+from typed import plain_environment, type_in
+
+from fsarctl.config.setting import keyed
+from fsarctl.config.training_tables import TrainConfig
+from fsarctl.episodes.ranks import Ranks, _buckets, require_shares
+from fsarctl.episodes.trainer import _require_shares
+from fsarctl.errors import ConfigError
+
+SCRIPT = Path(__file__).with_name("train_in_ranks.py")
+
+
+@pytest.fixture(scope="module")
+def trained(built_once: BuiltOnce) -> Path:
+    """What ``train_in_ranks.py`` leaves, one process that forks the others."""
+
+    def build(folder: Path) -> None:
+        path = os.pathsep.join([*sys.path, str(SCRIPT.parent)])
+        environment = plain_environment(PYTHONPATH=path, OMP_NUM_THREADS="1")
+        subprocess.run([sys.executable, SCRIPT, folder], check=True, env=environment)
+
+    return built_once("ranks", build)
+
+
+def outcome(trained: Path, name: str) -> list[str]:
+    ended: list[str] = json.loads((trained / "outcomes.json").read_text())[name]
+    return ended
+
+
+def checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What it says and holds; a header's fields come in any order."""
+    with safe_open(folder / "checkpoint.safetensors", "pt") as file:
+        tensors = {name: file.get_tensor(name).numpy().tobytes() for name in file.keys()}  # noqa: SIM118
+        return json.loads(file.metadata()["training"]), tensors
+
+
+def same(one: Path, other: Path) -> bool:
+    files = ("adapters.safetensors", "log.json")
+    equal = all((one / file).read_bytes() == (other / file).read_bytes() for file in files)
+    return equal and checkpoint(one) == checkpoint(other)
+
+
+@pytest.mark.parametrize("how", ["sgd", "adam"])
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_bytes_do_not_depend_on_the_number_of_processes(trained: Path, how: str, world: int) -> None:
+    assert outcome(trained, f"{how}-{world}") == ["done"] * world
+    assert same(trained / f"{how}-1", trained / f"{how}-{world}")
+    moved = load_file(trained / f"{how}-1" / "adapters.safetensors")
+    torch.manual_seed(7)
+    assert not torch.equal(moved["rare"], torch.ones(5))
+    assert not torch.equal(moved["project.weight"], Linear().project.weight)
+
+
+def test_a_killed_process_ends_the_others_and_other_processes_go_on(trained: Path) -> None:
+    assert outcome(trained, "dies") == ["lost", "lost", "killed", "lost"]
+    assert outcome(trained, "again") == ["done"] * 3
+    assert same(trained / "sgd-1", trained / "again")
+
+
+def test_the_fast_sum_is_the_same_but_for_its_last_bits(trained: Path) -> None:
+    ordered, fast = (load_file(trained / name / "adapters.safetensors") for name in ("sgd-1", "fast-2"))
+    for name in ordered:
+        torch.testing.assert_close(fast[name], ordered[name], rtol=1e-4, atol=1e-5)
+    assert "reduction" not in keyed(TrainConfig())
+    assert keyed(TrainConfig(reduction="fast"))["reduction"] == "fast"
+
+
+def test_shares_make_the_step_and_numbers_that_do_not_divide_it_are_refused() -> None:
+    assert [n for rank in range(3) for n in Ranks(rank, 3).share(12)] == list(range(12))
+    with pytest.raises(ConfigError, match="12, which 5 processes cannot share") as refused:
+        require_shares(12, 5)
+    assert refused.value.next_step.startswith("2 or 3 or 4 or 6 or 12 processes can; or set")
+    with pytest.raises(ConfigError) as refused:
+        require_shares(1, 2)
+    assert refused.value.next_step.startswith("Set train.episodes_per_step to a multiple of 2")
+
+
+def test_running_statistics_are_for_one_process() -> None:
+    with pytest.raises(ConfigError, match="batch normalisation"):
+        _require_shares(Rich(), TrainConfig(episodes_per_step=2), Ranks(0, 2))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([], []),
+        ([3], [range(1)]),
+        ([2, 2, 2], [range(2), range(2, 3)]),
+        ([9, 1, 3, 4], [range(1), range(1, 3), range(3, 4)]),
+    ],
+)
+def test_parameters_are_gathered_a_few_at_a_time(
+    sizes: list[int], expected: list[range], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fsarctl.episodes.ranks.NUMBERS_AT_ONCE", 4)
+    assert list(_buckets(sizes)) == expected
+
+
+def test_gpus_that_are_not_there_and_shares_that_are_none_are_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "fsarctl.toml").write_text("[datasets.shapes]\nkind = 'shapes'\n")
+    said = type_in(tmp_path, "fsarctl train --gpus 2", expect=3).stderr
+    assert "episodes_per_step is 1, which 2 processes cannot share" in said
+    if not torch.cuda.is_available():
+        said = type_in(tmp_path, "fsarctl train --gpus 2 --set train.episodes_per_step=2", expect=2).stderr
+        assert "--gpus 2 needs so many GPUs, and there are 0 here" in said
+        assert "--device cpu" in said
+
+
+def test_half_an_environment_of_torchrun_is_said(tmp_path: Path) -> None:
+    (tmp_path / "fsarctl.toml").write_text("[datasets.shapes]\nkind = 'shapes'\n")
+    said = type_in(tmp_path, "fsarctl train", expect=3, WORLD_SIZE="2").stderr
+    assert "WORLD_SIZE is 2" in said
+    assert "torchrun" in said
+
+
+COMMAND = "train --shots 1 --set train.episodes_per_step=4 --set train.epochs=1 --set train.episodes=8"
+MORE = "--set train.val_episodes=6 --device cpu"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["--gpus", "torchrun"])
+def test_the_command_trains_in_processes(shapes: Path, tmp_path: Path, launcher: str) -> None:
+    words = [*COMMAND.split(), *MORE.split()]
+    folder = {name: copied(shapes, tmp_path / name) for name in ("alone", "together")}
+    for each in folder.values():
+        type_in(each, "fsarctl describe")
+    type_in(folder["alone"], *words)
+    start = [sys.executable, "-m", "fsarctl", *words, "--gpus", "2"]
+    if launcher == "torchrun":
+        start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+        start += ["-m", "fsarctl", *words]
+    done = subprocess.run(
+        start, cwd=folder["together"], env=plain_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    made = [next(each.glob("cache/artifacts/train/*")) for each in folder.values()]
+    assert made[0].name == made[1].name
+    for file in ("adapters.safetensors", "log.jsonl", "training.json"):
+        assert (made[0] / file).read_bytes() == (made[1] / file).read_bytes()
+    facts = json.loads((made[1] / "manifest.json").read_text())["provenance"]["facts"]
+    assert facts["processes"] == 2

@@ -1,0 +1,134 @@
+"""Trains one small model in 1 to 4 processes, and with one killed: a process of its own, which forks them.
+
+``python train_in_ranks.py FOLDER`` leaves in FOLDER/NAME the checkpoint, the adapters and the log of each,
+and in FOLDER/outcomes.json how each process ended.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+from test_optimisation import CONFIG, Linear, loader
+from torch import Tensor, nn
+
+from fsarctl.episodes import trainer
+from fsarctl.episodes.ranks import RankLostError, Ranks
+from fsarctl.methods.protocol import Lesson
+from fsarctl.progress import SILENT
+
+TOGETHER = 12
+EPISODES = 2 * TOGETHER
+CONFIGS = {
+    "sgd": replace(
+        CONFIG,
+        epochs=3,
+        episodes=EPISODES,
+        val_episodes=70,
+        episodes_per_step=TOGETHER,
+        momentum=0.9,
+        weight_decay=0.1,
+        clip_norm=0.5,
+    )
+}
+CONFIGS["adam"] = replace(CONFIGS["sgd"], optimiser="adam", momentum=0.0)
+CONFIGS["fast"] = replace(CONFIGS["sgd"], reduction="fast")
+
+
+class Sometimes(Linear):
+    """With draws, and a weight that only episodes of some classes learn from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.2)
+        self.rare = nn.Parameter(torch.ones(5))
+
+    def alone(self, prefix: Tensor) -> Tensor:
+        return self.drop(super().alone(prefix))
+
+    def training_loss(self, lesson: Lesson) -> Tensor:
+        loss = super().training_loss(lesson)
+        if int(lesson.classes[0]) == 3 and int(lesson.classes[1]) == 0:
+            loss = loss + (self.rare * lesson.query.mean(0)).sum()
+        return loss
+
+
+def train(folder: Path, how: str, ranks: Ranks, dies_at: int | None) -> None:
+    torch.manual_seed(7)
+    model, base = Sometimes(), loader()
+    load = base.load
+
+    def until(number: int) -> Any:
+        if dies_at is not None and number >= dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return load(number)
+
+    base.load = until  # type: ignore[method-assign]
+    state = trainer.train_adapters(
+        model,
+        base,
+        loader("centre"),
+        CONFIGS[how],
+        scratch=folder,
+        reporter=SILENT,
+        title="train",
+        ranks=ranks,
+        of="this",
+    )
+    if not ranks.rank:
+        save_file(model.adapter_state(), folder / "adapters.safetensors")
+        (folder / "log.json").write_text(json.dumps(state.log.lines))
+
+
+def together(folder: Path, how: str, world: int, dies: tuple[int, int] | None = None) -> list[str]:
+    """Train in ``world`` processes, of which ``dies`` (rank, episode) kills itself; how each ended."""
+    folder.mkdir(exist_ok=True)
+    meeting = folder / f"meeting-{world}"
+    children = []
+    for rank in range(world):
+        child = os.fork()
+        if not child:
+            os._exit(_in_rank(folder, meeting, how, rank, world, dies))
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    meeting.unlink(missing_ok=True)
+    return [{0: "done", 7: "lost", -9: "killed"}.get(code, f"exit code {code}") for code in codes]
+
+
+def _in_rank(
+    folder: Path, meeting: Path, how: str, rank: int, world: int, dies: tuple[int, int] | None
+) -> int:
+    try:
+        if world > 1:
+            dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world)
+        train(folder, how, Ranks(rank, world), dies[1] if dies and dies[0] == rank else None)
+    except RankLostError as error:
+        return error.exit_code
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    trainer.CHECKPOINT_EPISODES = 1
+    outcomes = {}
+    for how in ("sgd", "adam"):
+        for world in (1, 2, 3, 4):
+            outcomes[f"{how}-{world}"] = together(folder / f"{how}-{world}", how, world)
+    outcomes["fast-2"] = together(folder / "fast-2", "fast", 2)
+    outcomes["dies"] = together(folder / "again", "sgd", 4, dies=(2, 30))
+    outcomes["again"] = together(folder / "again", "sgd", 3)
+    (folder / "outcomes.json").write_text(json.dumps(outcomes))
+
+
+if __name__ == "__main__":
+    main()
