@@ -21,6 +21,7 @@ from fsarctl.cli.report import report
 from fsarctl.cli.results import export
 from fsarctl.cli.run import run
 from fsarctl.cli.show import show
+from fsarctl.cli.spot import spot
 from fsarctl.cli.status import status
 from fsarctl.cli.train import train
 
@@ -52,7 +53,7 @@ app.command("demo", epilog="Example: fsarctl demo my-demo")(demo)
 app.command("init", epilog="Example: fsarctl init clips --dry-run")(init)
 app.command("methods", epilog="Example: fsarctl methods clip-fsar")(methods)
 for verb in (
-    describe, extract, train, evaluate, run, ablate, report, show, compare, predict, status, doctor,
+    describe, extract, train, evaluate, run, ablate, report, show, compare, predict, spot, status, doctor,
 ):  # fmt: skip
     verb.add_to(app)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fsarctl.predict.predictor import ClassScore, Prediction
     from fsarctl.stages.predict import Ready
 
-__all__ = ["predict"]
+__all__ = ["clip_path", "facts_of", "heading", "predict", "printable"]
 
 
 class PredictionLayout(StrEnum):
@@ -36,7 +36,7 @@ COLUMNS = ("clip", "rank", "class", "score", "confidence", "video", "text", "fai
 EXTENSION = ".safetensors"
 
 
-def _clip_path(text: str) -> Path:
+def clip_path(text: str) -> Path:
     """A clip's path; an unset shell variable is not the present folder, and an address is no path."""
     if not text or "://" in text:
         raise UsageError(
@@ -57,7 +57,7 @@ def predict(
     ],
     clips: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[CLIP]...", parser=_clip_path, help="Videos, or folders of videos."),
+        typer.Argument(metavar="[CLIP]...", parser=clip_path, help="Videos, or folders of videos."),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes of each clip to print.")] = 3,
     shots: Annotated[
@@ -189,9 +189,26 @@ def _warn_of_twins(predictions: "Sequence[Prediction]") -> None:
 def _document(
     session: Session, ready: "Ready", predictions: "Sequence[Prediction]", top: int
 ) -> dict[str, Any]:
-    model, adapters = session.settings.config.model, ready.adapters
     return {
         "schema": "fsarctl.predict/1",
+        **facts_of(session, ready),
+        "clips": [
+            {
+                "clip": each.clip,
+                "top": [_numbers(scored) for scored in each.classes[:top]],
+                "failure": each.failure or None,
+                "remarks": list(each.remarks),
+                "same_frames_as": each.twin or None,
+            }
+            for each in predictions
+        ],
+    }
+
+
+def facts_of(session: Session, ready: "Ready") -> dict[str, Any]:
+    """What a JSON document says of the model and the support set."""
+    model, adapters = session.settings.config.model, ready.adapters
+    return {
         "model": {
             "backbone": model.backbone,
             "weights": model.weights,
@@ -207,16 +224,6 @@ def _document(
             "undescribed": list(ready.undescribed),
             "text": _text_kind(ready),
         },
-        "clips": [
-            {
-                "clip": each.clip,
-                "top": [_numbers(scored) for scored in each.classes[:top]],
-                "failure": each.failure or None,
-                "remarks": list(each.remarks),
-                "same_frames_as": each.twin or None,
-            }
-            for each in predictions
-        ],
     }
 
 
@@ -247,27 +254,28 @@ def _print_table(session: Session, ready: "Ready", predictions: "Sequence[Predic
     from rich.table import Table
     from rich.text import Text
 
-    typer.echo(_heading(session, ready))
+    typer.echo(heading(session, ready))
     table = Table()
     table.add_column("clip", overflow="fold")
     table.add_column("class", overflow="fold")
     table.add_column("confidence", justify="right")
     table.add_column("score", justify="right")
     for each in predictions:
-        name = _printable(each.clip)
+        name = printable(each.clip)
         for rank, scored in enumerate(each.classes[:top]):
             style = "bold" if rank == 0 else "dim"
-            cells = (_printable(scored.label), f"{scored.confidence:.2f}", f"{scored.score:.4f}")
+            cells = (printable(scored.label), f"{scored.confidence:.2f}", f"{scored.score:.4f}")
             table.add_row(Text("" if rank else name), *(Text(cell, style) for cell in cells))
         if each.failure:
-            table.add_row(Text(name), Text(_printable(each.failure), "red"), Text("failed", "red"), "")
+            table.add_row(Text(name), Text(printable(each.failure), "red"), Text("failed", "red"), "")
         table.add_section()
     print_table(table)
     scale = ready.predictor.logit_scale
     typer.echo(f"confidence: softmax of {scale:g} x score over the classes; it is not calibrated")
 
 
-def _heading(session: Session, ready: "Ready") -> str:
+def heading(session: Session, ready: "Ready", alone: str = "each clip alone") -> str:
+    """A line that says of which classes, model and score a table is, and what is scored ``alone``."""
     counts = sorted(set(ready.support.shots.values()))
     each = counted(counts[0], "clip") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
     from fsarctl.models.strategies import frozen_title, title_of
@@ -281,9 +289,7 @@ def _heading(session: Session, ready: "Ready") -> str:
         _score_kind(session, ready), _score_kind(session, ready)
     )
     labels = " (labels alone)" if _text_kind(ready) == "labels" else ""
-    return (
-        f"{len(ready.support.labels)} classes, {each} each; {model}; score: {kind}{labels}; each clip alone"
-    )
+    return f"{len(ready.support.labels)} classes, {each} each; {model}; score: {kind}{labels}; {alone}"
 
 
 def _score_kind(session: Session, ready: "Ready") -> str:
@@ -299,6 +305,6 @@ def _text_kind(ready: "Ready") -> str | None:
     return "labels" if ready.undescribed or not ready.support.descriptions else "descriptions"
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """A name from a file system cannot move the cursor."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], name)

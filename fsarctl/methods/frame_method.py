@@ -101,6 +101,19 @@ class FrameMethod(FewShotMethod):
         """:meth:`of_clip`, after the backbone where it is trained."""
         return self.of_clip(self.of_frames(self.encoder(prefix)) if self.encoder.trained else prefix)
 
+    @property
+    def shares_frames(self) -> bool:
+        """The backbone reads one frame at a time, trained or not."""
+        return True
+
+    def each_frame(self, frames: Tensor) -> Tensor:
+        """:meth:`of_frames`, after the backbone."""
+        return self.of_frames(self.encoder(frames))
+
+    def from_frames(self, each: Tensor) -> Tensor:
+        """:meth:`of_clip`."""
+        return self.of_clip(each)
+
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Those of the backbone that is trained here."""
         return list(self.encoder.parameters())

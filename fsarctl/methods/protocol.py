@@ -4,8 +4,9 @@ A method scores an episode's queries against its support set in steps that are k
 depends on less is computed once: ``prefix`` (a constant of a clip while training), ``alone`` (a clip, given
 the weights), ``support_features`` and ``query_features`` (videos that may look at each other),
 ``text_features`` (a class), ``score_features`` (an episode). ``forward`` is all of them in a row: the plain
-path, which every shortcut has to equal. Training hands an episode's outcome to ``training_loss`` as a
-:class:`Lesson`, with what only training knows: which base classes these are.
+path, which every shortcut has to equal. Clips that share frames, as windows of a long video do, have
+``each_frame`` and ``from_frames`` in the place of the first two. Training hands an episode's outcome to
+``training_loss`` as a :class:`Lesson`, with what only training knows: which base classes these are.
 """
 
 import hashlib
@@ -211,6 +212,25 @@ class FewShotMethod(nn.Module, ABC):
     def video(self, frames: Tensor) -> Tensor:
         """:meth:`prefix`, then :meth:`alone`. Shapes: normalised (..., T, 3, H, W) -> as :meth:`alone`."""
         return self.alone(self.prefix(frames))
+
+    @property
+    def shares_frames(self) -> bool:
+        """Whether :meth:`each_frame` does work that clips with common frames need not do again."""
+        return False
+
+    def each_frame(self, frames: Tensor) -> Tensor:
+        """What of a clip depends on one frame alone, given the weights, wherever in a clip it stands.
+
+        Shapes: normalised (frames, 3, H, W) -> (frames, ...).
+        """
+        return frames
+
+    def from_frames(self, each: Tensor) -> Tensor:
+        """:meth:`video`, from what :meth:`each_frame` gave for its frames.
+
+        Shapes: (..., T, as :meth:`each_frame`) -> as :meth:`alone`.
+        """
+        return self.video(each)
 
     def support_features(self, videos: Tensor) -> Tensor:
         """Support videos of an episode as one set, from what :meth:`alone` gave for each."""

@@ -111,6 +111,10 @@ class FrameBranch(nn.Module):
         """What :meth:`prefix` gave."""
         return features
 
+    shares_frames = True
+    each_frame = prefix
+    from_frames = alone
+
     def together(self, videos: Tensor) -> Tensor:
         """What :meth:`prefix` gave."""
         return videos

@@ -54,6 +54,8 @@ class VisualBranch(nn.Module):
         self.first_adapted = min(blocks, default=self.last)
         self.sees_sets = bool(blocks) and "task" in kinds
         """Whether a video's features depend on the other videos of its set."""
+        self.sees_time = bool(blocks) and "temporal" in kinds
+        """Whether a frame's features depend on the other frames of its video."""
         self.temporal_embedding = nn.Parameter(torch.zeros(1, frames, width)) if temporal_embedding else None
         # Keyed by the block's own number, so that a state saved with another L cannot be mistaken.
         self.adapters = nn.ModuleDict(
@@ -126,6 +128,23 @@ class VisualBranch(nn.Module):
         with computing(self.precision, videos.device):
             x = adapters.together(block, videos, class_only=self.first_adapted == self.last)
         return self._features(self._blocks(x, self.first_adapted + 1))
+
+    @property
+    def shares_frames(self) -> bool:
+        """Whether anything depends on one frame alone, wherever in its video it stands."""
+        return self.temporal_embedding is None
+
+    def each_frame(self, frames: Tensor) -> Tensor:
+        """What depends on one frame alone: :meth:`prefix`, and all of :meth:`alone` without any T-MSA.
+
+        Shapes: (frames, 3, H, W) -> (frames, ...).
+        """
+        tokens = self.prefix(frames)  # (frames, N+1, width)
+        return tokens if self.sees_time else self.alone(tokens.unsqueeze(-3)).squeeze(1)
+
+    def from_frames(self, each: Tensor) -> Tensor:
+        """:meth:`video`, from what :meth:`each_frame` gave. Shapes: (..., T, ...) -> as :meth:`alone`."""
+        return self.alone(each) if self.sees_time else each
 
     def _blocks(self, x: Tensor, first: int) -> Tensor:
         with computing(self.precision, x.device):

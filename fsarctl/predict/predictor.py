@@ -111,6 +111,21 @@ class Predictor:
         self._decode = decode or partial(decode_clip, resize=resize)
 
     @property
+    def model(self) -> FewShotMethod:
+        """The model, in evaluation mode."""
+        return self._model
+
+    @property
+    def size(self) -> int:
+        """Side of the square that frames become before the central crop, pixels."""
+        return self._size
+
+    @property
+    def resize(self) -> Resize:
+        """How they become that square."""
+        return self._resize
+
+    @property
     def logit_scale(self) -> float:
         """What scores are multiplied by for a confidence."""
         return self._model.logit_scale
@@ -205,8 +220,13 @@ class Predictor:
     @torch.inference_mode()
     def scores(self, support: Support, frames: NDArray[np.uint8]) -> Scores:
         """Scores of one clip, (1, way). Shapes: frames (T, S, S, 3), as they were decoded."""
+        return self.scores_of(support, self._video(frames)[None])
+
+    @torch.inference_mode()
+    def scores_of(self, support: Support, videos: Tensor) -> Scores:
+        """Scores of clips, each by itself, (clips, way). Shapes: (clips, as ``FewShotMethod.alone``)."""
         model = self._model
-        query = model.query_features(self._video(frames)[None], query_mode="independent")
+        query = model.query_features(videos, query_mode="independent")
         # A prototype stands for the only clip of its class, so that classes may have any number of clips.
         shots = support.features if self._model.needs_equal_shots else support.prototypes
         return model.score_features(
@@ -246,11 +266,15 @@ class Predictor:
     @torch.inference_mode()
     def _video(self, frames: NDArray[np.uint8]) -> Tensor:
         """What a clip gives by itself. Shapes: (T, S, S, 3) -> as ``FewShotMethod.alone``, of one video."""
+        return self._model.video(self.normalised(frames)[None])[0]
+
+    def normalised(self, frames: NDArray[np.uint8]) -> Tensor:
+        """The middle of frames as the model reads it. Shapes: (frames, S, S, 3) -> (frames, 3, H, W)."""
         side = self._model.backbone.image_size
         offsets = centre_offsets(1, len(frames), self._size - side)
         device = next(self._model.parameters()).device
-        pixels = torch.from_numpy(crop_frames(frames[None], offsets, side)).to(device)
-        return self._model.video(self._model.normalise(pixels))[0]
+        pixels = torch.from_numpy(crop_frames(frames[None], offsets, side)[0]).to(device)
+        return self._model.normalise(pixels)
 
     def _text(self, labels: Sequence[str], descriptions: Mapping[str, SubActions]) -> Tensor | None:
         """(way, 3, embed), or None if it has no part in the scores."""

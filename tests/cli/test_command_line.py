@@ -110,6 +110,7 @@ def test_debug_shows_the_traceback(project: Path) -> None:
         "eval",
         "run",
         "predict",
+        "spot",
         "report",
         "show",
         "status",

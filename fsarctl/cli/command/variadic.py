@@ -14,7 +14,12 @@ from fsarctl.errors import UsageError
 
 __all__ = ["VARIADIC", "VariadicCommand", "spread"]
 
-VARIADIC = {"--shots": "numbers, e.g. 1 3 5", "--seeds": "numbers, e.g. 0 1 2", "--rows": "names of rows"}
+VARIADIC = {
+    "--shots": "numbers, e.g. 1 3 5",
+    "--seeds": "numbers, e.g. 0 1 2",
+    "--rows": "names of rows",
+    "--length": "numbers of seconds, e.g. 2 4.5",
+}
 """Each with what may follow it."""
 
 

@@ -204,6 +204,19 @@ class TaskAdapterPlusPlus(FewShotMethod):
         """What follows up to the first Task-MSA, see :meth:`VisualBranch.alone`."""
         return self.visual.alone(prefix)
 
+    @property
+    def shares_frames(self) -> bool:
+        """Not with a temporal embedding, which is another one for each frame of a clip."""
+        return self.visual.shares_frames
+
+    def each_frame(self, frames: Tensor) -> Tensor:
+        """See :meth:`VisualBranch.each_frame`."""
+        return self.visual.each_frame(frames) if self.shares_frames else super().each_frame(frames)
+
+    def from_frames(self, each: Tensor) -> Tensor:
+        """See :meth:`VisualBranch.from_frames`."""
+        return self.visual.from_frames(each) if self.shares_frames else super().from_frames(each)
+
     def look(self, query: Tensor, query_mode: QueryMode = "joint") -> tuple[Tensor, Tensor | None]:
         """The class token's attention in the last block (Figure 11), see ``models.attention_maps``.
 

@@ -194,6 +194,19 @@ class TSFSAR(FewShotMethod):
         z = distance_correlation(tokens, self.options.alpha)
         return torch.cat([z, tokens[..., 0, :], embedding], dim=-1)
 
+    @property
+    def shares_frames(self) -> bool:
+        """CLIP reads one frame at a time."""
+        return True
+
+    def each_frame(self, frames: Tensor) -> Tensor:
+        """Shapes: (frames, 3, H, W) -> (frames, blocks + 1, N+1, width)."""
+        return self.prefix(frames).transpose(0, 1)
+
+    def from_frames(self, each: Tensor) -> Tensor:
+        """:meth:`alone`. Shapes: (..., T, blocks + 1, N+1, width) -> as :meth:`alone`."""
+        return self.alone(each.transpose(-4, -3))
+
     def _parts(self, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Representations, class tokens and embeddings. Shapes: (..., T, sum of sizes) -> (..., T, each)."""
         z, token, embedding = torch.split(clips, list(self.sizes), dim=-1)

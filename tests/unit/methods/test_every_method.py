@@ -136,6 +136,17 @@ def test_scores_are_numbers_that_depend_on_support_and_query(model: FewShotMetho
     assert not torch.allclose(found, scores(model, other))
 
 
+def test_clips_may_share_what_depends_on_a_frame(model: FewShotMethod) -> None:
+    frames = torch.randn(T + 2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(4))
+    clips = torch.stack([frames[:T], frames[2:]])
+    with torch.no_grad():
+        each = model.each_frame(frames)
+        found = model.from_frames(torch.stack([each[:T], each[2:]]))
+        torch.testing.assert_close(found, model.video(clips), rtol=1e-4, atol=1e-5)
+        # It is of one frame: in another order it is the same.
+        torch.testing.assert_close(model.each_frame(frames.flip(0)), each.flip(0), rtol=1e-4, atol=1e-5)
+
+
 def test_classes_are_alike(model: FewShotMethod) -> None:
     given = episode(model)
     order = [2, 0, 1]

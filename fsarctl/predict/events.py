@@ -1,0 +1,133 @@
+"""From scores over time to events: smoothed, compared with a threshold, joined, and told apart.
+
+Every step is a function of the scores and the rules alone: the same ones give the same events.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsarctl.predict.windows import Windows
+
+__all__ = ["Event", "EventRules", "curves_of", "events_of"]
+
+Curve = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class EventRules:
+    """How events are made of scores.
+
+    ``smooth``: each window's confidences become the mean over so many windows of its size, around it.
+    ``threshold``: what a confidence has to reach. ``join``: "peak": an event is a window whose confidence is
+    the highest around it, and as long as that window; "run": all windows in a row that reach the threshold
+    are one event, however long. ``overlap``: of two events, of whatever classes and sizes, the less confident
+    one goes where they share more than this part of the time that both cover (intersection over union).
+    """
+
+    smooth: int = 3
+    threshold: float = 0.5
+    join: Literal["peak", "run"] = "peak"
+    overlap: float = 0.3
+
+
+@dataclass(frozen=True)
+class Event:
+    """An action from ``start_s`` to ``end_s``, seconds; ``score``: its confidence, smoothed, at its best."""
+
+    start_s: float
+    end_s: float
+    label: str
+    score: float
+
+
+def curves_of(confidences: Curve, windows: Windows, smooth: int) -> list[tuple[Curve, Curve]]:
+    """For each size the centres of its windows (windows,), seconds, and smoothed confidences (windows, way).
+
+    Shapes: confidences (all windows, way); NaN stays NaN, and has no part in the mean of its neighbours.
+    """
+    curves = []
+    first = 0
+    for size, count in zip(windows.sizes, windows.counts, strict=True):
+        centres = np.array([float(number * size.stride_s + size.length_s / 2) for number in range(count)])
+        curves.append((centres, _smoothed(confidences[first : first + count].astype(np.float64), smooth)))
+        first += count
+    return curves
+
+
+def events_of(
+    confidences: Curve, windows: Windows, labels: Sequence[str], rules: EventRules, duration_s: float
+) -> list[Event]:
+    """Events by their start; of those that overlap, the most confident. Shapes: (all windows, way)."""
+    found: list[Event] = []
+    for (centres, curve), size in zip(
+        curves_of(confidences, windows, rules.smooth), windows.sizes, strict=True
+    ):
+        half = float(size.length_s) / 2, float(size.stride_s) / 2
+        stretches = _peaks if rules.join == "peak" else _runs
+        for column, label in enumerate(labels):
+            for first, last, best in stretches(curve[:, column], rules.threshold):
+                reach = half[0] if rules.join == "peak" else half[1]
+                start, end = float(centres[first]) - reach, float(centres[last]) + reach
+                found.append(Event(max(start, 0.0), min(end, duration_s), label, float(curve[best, column])))
+    return sorted(_apart(found, rules.overlap), key=lambda each: (each.start_s, each.end_s, each.label))
+
+
+def _smoothed(values: Curve, smooth: int) -> Curve:
+    """Means over ``smooth`` rows around each (an even number: one more before it), of those there."""
+    there = ~np.isnan(values)
+    sums, counts = np.zeros(values.shape), np.zeros(values.shape)
+    for offset in range(-min(smooth // 2, len(values)), min((smooth - 1) // 2, len(values)) + 1):
+        here = slice(max(-offset, 0), len(values) - max(offset, 0))
+        beside = slice(max(offset, 0), len(values) - max(-offset, 0))
+        sums[here] += np.where(there, values, 0.0)[beside]
+        counts[here] += there[beside]
+    return np.where(there, sums / np.maximum(counts, 1), np.nan)
+
+
+def _peaks(curve: Curve, threshold: float) -> list[tuple[int, int, int]]:
+    """Windows that reach the threshold and are higher than those beside them: (first, last, best), one each.
+
+    Of equal neighbours the one in the middle is taken.
+    """
+    bounded = np.concatenate([[-np.inf], np.where(np.isnan(curve), -np.inf, curve), [-np.inf]])
+    found = []
+    place = 1
+    while place <= len(curve):
+        end = place
+        while bounded[end + 1] == bounded[place] and end < len(curve):
+            end += 1
+        if bounded[place] >= threshold and bounded[place - 1] < bounded[place] > bounded[end + 1]:
+            middle = (place + end) // 2 - 1
+            found.append((middle, middle, middle))
+        place = end + 1
+    return found
+
+
+def _runs(curve: Curve, threshold: float) -> list[tuple[int, int, int]]:
+    """Windows in a row that reach the threshold: (first, last, best)."""
+    reach = np.concatenate([[False], curve >= threshold, [False]])
+    turns = np.flatnonzero(reach[1:] != reach[:-1])
+    return [
+        (int(first), int(last) - 1, int(first + np.argmax(curve[first:last])))
+        for first, last in zip(turns[::2], turns[1::2], strict=True)
+    ]
+
+
+def _apart(events: Sequence[Event], overlap: float) -> list[Event]:
+    """Temporal non-maximum suppression, over all classes."""
+    kept: list[Event] = []
+    for event in sorted(events, key=lambda each: (-each.score, each.start_s, each.end_s, each.label)):
+        if all(_shared(event, other) <= overlap for other in kept):
+            kept.append(event)
+    return kept
+
+
+def _shared(a: Event, b: Event) -> float:
+    """Intersection over union."""
+    both = min(a.end_s, b.end_s) - max(a.start_s, b.start_s)
+    union = max(a.end_s, b.end_s) - min(a.start_s, b.start_s)
+    return both / union if both > 0 and union > 0 else 0.0

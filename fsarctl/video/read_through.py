@@ -1,0 +1,173 @@
+"""A long video from its first frame to its last, once: the pictures that are shown at given times.
+
+Times are seconds from the first frame on, as exact fractions. The picture shown at a time is the last frame
+that begins at or before it. A frame has the time that its packet bears; where times are missing or go back,
+the usual distance from the frame before it. Memory holds one frame, however long the video is.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from fsarctl.video.decode_clip import scale_of
+from fsarctl.video.rotate_and_resize import Resize, Scale, square_of
+from fsarctl.video.survey import UnreadableVideoError, open_video, survey, video_stream
+
+__all__ = ["Course", "Moment", "course_of", "pictures_at"]
+
+Asked = TypeVar("Asked")
+
+USUAL_RATE = 25
+"""Frames a second of a video that does not say."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a survey tells of a video's time. ``last_s``: when its last frame begins; ``frame_s``: how long a
+    frame usually lasts, and so the last one; ``tick_s``: what its times are rounded to. ``frames``: how many
+    there should be. ``problems``: remarks."""
+
+    frames: int
+    last_s: Fraction
+    frame_s: Fraction
+    tick_s: Fraction
+    problems: tuple[str, ...] = ()
+
+    @property
+    def duration_s(self) -> Fraction:
+        """From the beginning of the first frame to the end of the last."""
+        return self.last_s + self.frame_s
+
+
+@dataclass(frozen=True)
+class Moment(Generic[Asked]):
+    """What is shown at a time that was asked for: frame ``index``, which begins at ``time_s``.
+
+    ``picture`` (S, S, 3) is None where the video cannot be read. ``asked`` is whatever came with the time.
+    """
+
+    asked: Asked
+    index: int
+    time_s: Fraction
+    picture: NDArray[np.uint8] | None
+
+
+def course_of(path: Path) -> Course:
+    """How long a video is, without decoding it.
+
+    Raises:
+        UnreadableVideoError: empty, truncated, not a video, or without a picture.
+    """
+    with open_video(path) as container:
+        stream = video_stream(container)
+        found = survey(container, stream)
+        tick = Fraction(stream.time_base or 0)
+        rate = Fraction(stream.average_rate or stream.guessed_rate or USUAL_RATE)
+        ticks = np.array([pts for pts, _ in found.frames], np.int64)
+    if len(ticks) == found.packets and (gaps := np.diff(ticks)).size and (gaps > 0).all():
+        last, usual = tick * int(ticks[-1] - ticks[0]), tick * Fraction(float(np.median(gaps)))
+    else:
+        usual = 1 / rate
+        last = usual * (found.packets - 1)
+    return Course(found.packets, last, usual, tick, found.problems)
+
+
+def pictures_at(
+    path: Path,
+    course: Course,
+    wanted: Iterable[tuple[Fraction, Asked]],
+    size: int,
+    resize: Resize = "squash",
+) -> Iterator[Moment[Asked]]:
+    """A ``Moment`` for each of the wanted times, which do not go back; frames that nobody asks for are not
+    converted. What is damaged in the middle has no picture, up to the key frame after it.
+
+    Raises:
+        UnreadableVideoError: it cannot be opened, or a picture is too elongated to keep its aspect.
+    """
+    asked = iter(wanted)
+    waiting = next(asked, None)
+    with open_video(path) as container:
+        stream = video_stream(container)
+        scale = scale_of(stream, size, resize)
+        shown: _Shown | None = None
+        for frame in _frames(container, stream, course):
+            # A container that counts in milliseconds has rounded the time by up to half of one.
+            while waiting is not None and waiting[0] + course.tick_s / 2 < frame.time_s:
+                yield _moment(waiting, shown, scale, course, broken=frame.after_damage)
+                waiting = next(asked, None)
+            if waiting is None:
+                return
+            shown = frame
+    if shown is None:
+        raise UnreadableVideoError("no frame could be decoded")
+    early = shown.time_s + course.frame_s < course.last_s
+    while waiting is not None:
+        yield _moment(waiting, shown, scale, course, broken=early)
+        waiting = next(asked, None)
+
+
+@dataclass
+class _Shown:
+    """A decoded frame. ``after_damage``: frames before it are missing. ``picture``: once it was asked for."""
+
+    index: int
+    time_s: Fraction
+    frame: av.VideoFrame
+    sound: bool
+    after_damage: bool
+    picture: NDArray[np.uint8] | None = None
+
+
+def _moment(
+    waiting: tuple[Fraction, Asked], shown: _Shown | None, scale: Scale, course: Course, *, broken: bool
+) -> Moment[Asked]:
+    time_s, asked = waiting
+    if shown is None:  # before the first frame that could be decoded
+        return Moment(asked, -1, Fraction(0), None)
+    missing = broken and time_s >= shown.time_s + course.frame_s
+    if shown.sound and not missing and shown.picture is None:
+        shown.picture = square_of(shown.frame, scale)
+    return Moment(asked, shown.index, shown.time_s, None if missing else shown.picture)
+
+
+def _frames(container: InputContainer, stream: VideoStream, course: Course) -> Iterator[_Shown]:
+    """Every frame that can be decoded, in the order of their times."""
+    stream.thread_type = "NONE"
+    first: int | None = None
+    latest: Fraction | None = None
+    index = 0
+    broken = after_damage = False
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except Exception:  # the demuxer itself: nothing comes after it
+            return
+        if packet is None:
+            return
+        try:
+            decoded = packet.decode()
+        except Exception:
+            broken = broken or not packet.is_disposable
+            after_damage = True
+            continue
+        for frame in decoded:
+            # What refers to a lost frame is grey or smeared, and libav does not say so.
+            broken = broken and not frame.key_frame
+            first = frame.pts if first is None else first
+            own = None if frame.pts is None or first is None else course.tick_s * (frame.pts - first)
+            time_s = Fraction(0) if latest is None else latest + course.frame_s
+            if own is not None and (latest is None or own > latest):
+                time_s = own
+            yield _Shown(index, time_s, frame, not (broken or frame.is_corrupt), after_damage)
+            latest, after_damage = time_s, False
+            index += 1

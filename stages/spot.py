@@ -1,0 +1,192 @@
+"""spot: the scores of all windows of a long video against a support set.
+
+Events are made of scores in no time, so what makes them is in no key.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsarctl.artifacts import JSON, Build, Files, Unit
+from fsarctl.artifacts.command import Command
+from fsarctl.errors import InputError
+from fsarctl.progress import counted
+
+if TYPE_CHECKING:
+    from fsarctl.predict.predictor import Predictor
+    from fsarctl.predict.support_set import Support
+    from fsarctl.predict.windows import Windows, WindowSize
+
+__all__ = ["STAGE", "VERSION", "Spotted", "load_spotted", "unit", "window_sizes"]
+
+STAGE = "spot"
+VERSION = 1
+
+SCORES, FACTS = "scores.npy", "windows.json"
+
+
+@dataclass(frozen=True)
+class Spotted:
+    """What the artifact holds. ``scores``: (windows, score video text, way), NaN where there is none.
+
+    ``problems``: remarks of the decoder and on the windows.
+    """
+
+    windows: "Windows"
+    scores: NDArray[np.float32]
+    duration_s: float
+    frame_s: float
+    problems: tuple[str, ...]
+
+    def confidences(self, logit_scale: float) -> NDArray[np.float64]:
+        """Softmax of ``logit_scale`` x score over the classes, as of a prediction. Shapes: (windows, way)."""
+        logits = logit_scale * self.scores[:, 0].astype(np.float64)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+        return shares
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """A remark, if some windows could not be read."""
+        spans = [
+            (float(start), float(start + length))
+            for (start, length), row in zip(self.windows.spans(), self.scores, strict=True)
+            if np.isnan(row[0]).any()
+        ]
+        if not spans:
+            return ()
+        first, last = min(start for start, _ in spans), max(end for _, end in spans)
+        return (
+            f"{len(spans)} of {counted(len(self.windows), 'window')} between {first:.1f} and {last:.1f} s"
+            " hold frames that cannot be read, and no event is found there",
+        )
+
+
+def window_sizes(support: Path, lengths: Sequence[float] | None, stride: float | None) -> "list[WindowSize]":
+    """Each length once, in order, and its stride; without lengths, the middle one of the examples'.
+
+    Raises:
+        InputError: there are no lengths, and the support is a saved one, or no folder of clips.
+    """
+    from fsarctl.predict.windows import STRIDES, WindowSize
+
+    exact = sorted({Fraction(str(each)) for each in lengths}) if lengths else [_usual_length(support)]
+    return [WindowSize(each, Fraction(str(stride)) if stride else each / STRIDES) for each in exact]
+
+
+def _usual_length(support: Path) -> Fraction:
+    """The median length of the examples that can be read, to a hundredth of a second."""
+    from fsarctl.datasets.clip_files import open_support_folder
+    from fsarctl.video.read_through import course_of
+    from fsarctl.video.survey import UnreadableVideoError
+
+    if support.is_file():
+        raise InputError(
+            f"{support} does not say how long its examples are", next_step="Give --length, in seconds."
+        )
+    found = []
+    for clip in open_support_folder(support).clips:
+        try:
+            found.append(float(course_of(clip.path).duration_s))
+        except UnreadableVideoError:  # predict says so
+            continue
+    if not found:
+        raise InputError(f"no clip of {support} can be read", next_step="Add clips that a player can show.")
+    return max(Fraction(round(median(found) * 100), 100), Fraction(1, 100))
+
+
+def unit(
+    predictor: "Predictor",
+    support: "Support",
+    video: Path,
+    sizes: "Sequence[WindowSize]",
+    command: Command,
+) -> Unit:
+    """Scores of one video.
+
+    The key holds what the features of the support depend on (its clips' frames, classes, descriptions and
+    the model), not their bits.
+
+    Raises (when built):
+        UnreadableVideoError: nothing of the video can be decoded.
+    """
+    config: dict[str, JSON] = {
+        "model": dict(support.made_by),
+        "support": _digest(support),
+        "sizes": [[str(length), str(stride)] for length, stride in sizes],
+    }
+
+    def fill(build: Build) -> None:
+        from fsarctl.predict.spotting import score_windows
+        from fsarctl.predict.windows import Windows
+        from fsarctl.video.read_through import course_of
+
+        course = course_of(video)
+        windows = Windows.over(sizes, predictor.model.frames, course.duration_s, course.frame_s)
+        scores = score_windows(
+            predictor,
+            support,
+            video,
+            course,
+            windows,
+            build.scratch,
+            of=build.of,
+            reporter=build.reporter,
+            title=f"spot {video.name}",
+        )
+        np.save(build.folder / SCORES, scores)
+        facts = {
+            "sizes": [[str(length), str(stride)] for length, stride in windows.sizes],
+            "counts": windows.counts,
+            "frames": windows.frames,
+            "duration_s": str(course.duration_s),
+            "frame_s": str(course.frame_s),
+            "problems": [*course.problems, *windows.remarks],
+        }
+        (build.folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+    return Unit(
+        stage=STAGE,
+        version=VERSION,
+        slot=f"spot {video.name}",
+        command=command,
+        config=config,
+        inputs={"video": Files({"video": video})},
+        build=fill,
+    )
+
+
+def load_spotted(folder: Path) -> Spotted:
+    """What :func:`unit` made."""
+    from fsarctl.predict.windows import Windows, WindowSize
+
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    sizes = tuple(WindowSize(Fraction(length), Fraction(stride)) for length, stride in facts["sizes"])
+    windows = Windows(sizes, tuple(facts["counts"]), facts["frames"])
+    return Spotted(
+        windows,
+        np.load(folder / SCORES, allow_pickle=False),
+        float(Fraction(facts["duration_s"])),
+        float(Fraction(facts["frame_s"])),
+        tuple(facts["problems"]),
+    )
+
+
+def _digest(support: "Support") -> str:
+    """Of all that its features are made of, but the model."""
+    parts = [
+        support.labels,
+        support.classes.tolist(),
+        support.pictures,
+        {label: list(text) for label, text in support.descriptions.items()},
+        support.text is not None,
+    ]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()

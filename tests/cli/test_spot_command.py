@@ -1,0 +1,127 @@
+"""`fsarctl spot`, as it is typed."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from typed import type_in
+from video_zoo import write
+
+from fsarctl.datasets.shapes.rendering import _write_video, render_clip
+
+FILE = """
+[datasets.shapes]
+kind = "shapes"
+[model]
+backbone = "tiny"
+weights = "shipped"
+text_layers = 2
+"""
+LABELS = ("a shape grows", "--help")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Examples of two classes, a video of 8 s, one of half a second, and what is no video."""
+    folder = tmp_path_factory.mktemp("spot")
+    (folder / "fsarctl.toml").write_text(FILE)
+    for label, number in ((LABELS[0], 0), (LABELS[0], 1), (LABELS[1], 2)):
+        path = folder / "examples" / label / f"{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_video(path, render_clip(LABELS[0], number, 0))
+    write(folder / "long.mp4", count=120, rate=15)
+    write(folder / "short.mp4", count=8, rate=15)
+    (folder / "no.mp4").write_text("no video")
+    (folder / "one" / "class").mkdir(parents=True)
+    (folder / "one" / "class" / "0.mp4").write_bytes((folder / "short.mp4").read_bytes())
+    (folder / "broken" / "a").mkdir(parents=True)
+    (folder / "broken" / "b").mkdir(parents=True)
+    for label in "ab":
+        (folder / "broken" / label / "0.mp4").write_text("no video")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ("--support examples", 2, "VIDEO"),
+        ("long.mp4", 2, "--support"),
+        ("long.mp4 --support examples --stride 0", 2, "--stride is 0"),
+        ("long.mp4 --support examples --stride -1", 2, "--stride is -1"),
+        ("long.mp4 --support examples --length nan", 2, "--length is nan"),
+        ("long.mp4 --support examples --length 2 0", 2, "--length is 0"),
+        ("long.mp4 --support examples --length", 2, "e.g. 2 4.5"),
+        ("long.mp4 --support examples --length two", 2, "a valid number"),
+        ("long.mp4 --support examples --threshold 2", 2, "less than or equal to 1"),
+        ("long.mp4 --support examples --smooth 0", 2, "greater than or equal to 1"),
+        ("long.mp4 --support examples --json --format csv", 2, "two layouts"),
+        ("long.mp4 --support examples --frozen --shots 1", 2, "Leave out one of them"),
+        ("long.mp4 --support one", 3, "one class alone, 'class'"),
+        ("long.mp4 --support broken", 3, "no clip of broken can be read"),
+        ("long.mp4 --support no.mp4", 3, "Give --length"),
+        ("long.mp4 --support no.mp4 --length 2", 3, "no saved support"),
+        ("nowhere.mp4 --support examples", 3, "no clip nowhere.mp4"),
+        ("rtsp://camera --support examples", 2, "download what is on the network first"),
+        ("long.mp4 --support examples --length 2", 4, "or add --frozen"),
+    ],
+)
+def test_what_is_wrong_gives_one_message_and_its_exit_code(
+    project: Path, words: str, code: int, says: str
+) -> None:
+    done = type_in(project, f"fsarctl spot {words}", expect=code)
+    assert says in done.stderr
+    assert done.stdout == ""
+
+
+def test_events_as_json_csv_and_table(project: Path) -> None:
+    line = "fsarctl spot long.mp4 short.mp4 no.mp4 --support examples --frozen --threshold 0.4 --length 2 3"
+    done = type_in(project, f"{line} --json", expect=7)
+    told = json.loads(done.stdout)
+    assert told["schema"] == "fsarctl.spot/1"
+    assert told["support"]["classes"] == {LABELS[1]: 1, LABELS[0]: 2}
+    assert told["windows"] == [
+        {"length_s": 2.0, "stride_s": 0.25},
+        {"length_s": 3.0, "stride_s": 0.375},
+    ]
+    assert told["rules"] == {"smooth": 3, "threshold": 0.4, "join": "peak", "overlap": 0.3}
+    long, short, no = told["videos"]
+    assert (long["duration_s"], long["windows"], long["failure"]) == (8.0, 25 + 14, None)
+    assert long["events"]
+    for event in long["events"]:
+        assert event["class"] in LABELS
+        assert event["score"] >= 0.4
+        assert event["end_s"] - event["start_s"] in (2.0, 3.0)
+    assert short["windows"] == 1
+    assert "one window over all of it stands for 2 s and 3 s" in short["remarks"][0]
+    assert no["events"] == []
+    assert no["failure"].startswith("it is not a video of a known format")
+    assert "1 of 3 videos could not be read: no.mp4" in done.stderr
+
+    # The scores are kept: another threshold reads no video.
+    (project / "long.mp4").rename(project / "away.mp4")
+    (project / "away.mp4").rename(project / "long.mp4")
+    again = type_in(project, f"{line} --format csv", expect=7)
+    assert "spot long.mp4:" not in again.stderr  # no progress: nothing was done
+    rows = list(csv.DictReader(io.StringIO(again.stdout)))
+    assert [(row["class"], float(row["start_s"])) for row in rows if row["video"] == "long.mp4"] == [
+        (event["class"], event["start_s"]) for event in long["events"]
+    ]
+    assert rows[-1]["failure"] == no["failure"]
+
+    table = type_in(project, line, expect=7).stdout
+    assert "2 classes, 1 to 2 clips each" in table
+    assert "each window alone" in table
+    assert "0:00.5" in table
+    assert "not a video" in table
+
+
+def test_the_length_is_that_of_the_examples(project: Path) -> None:
+    """Their frames, at 15 a second; the middle one of three."""
+    seconds = sorted(len(render_clip(LABELS[0], number, 0)) / 15 for number in range(3))
+    told = json.loads(
+        type_in(project, "fsarctl spot short.mp4 --support examples --frozen --json --stride 1").stdout
+    )
+    assert told["windows"][0]["length_s"] == pytest.approx(seconds[1], abs=0.006)
+    assert told["windows"][0]["stride_s"] == 1
