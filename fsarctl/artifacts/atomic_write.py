@@ -7,9 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fsarctl.artifacts.process import Process
 from fsarctl.errors import FsarctlError, InputError
 
-__all__ = ["replacing", "storage_errors", "sync_file", "sync_folder", "write_synced", "write_whole"]
+__all__ = [
+    "is_abandoned",
+    "replacing",
+    "storage_errors",
+    "sync_file",
+    "sync_folder",
+    "write_synced",
+    "write_whole",
+]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
@@ -38,7 +47,8 @@ def replacing(path: Path, *, alone: bool = True) -> Iterator[Path]:
     ``path`` is whole, or as it was before, whatever happens. ``alone``: nobody else writes it at the same
     time, so that what a kill leaves behind is overwritten by the next attempt.
     """
-    partial = path.with_name(f".{path.name}.{'' if alone else f'{uuid.uuid4().hex}.'}partial")
+    mine = "" if alone else f"{uuid.uuid4().hex}.{Process.current().mark}."
+    partial = path.with_name(f".{path.name}.{mine}partial")
     try:
         yield partial
         sync_file(partial)
@@ -47,6 +57,14 @@ def replacing(path: Path, *, alone: bool = True) -> Iterator[Path]:
         with suppress(OSError):  # a read-only folder has none of it
             partial.unlink(missing_ok=True)
         raise
+
+
+def is_abandoned(partial: Path) -> bool:
+    """Whether a file that was to be written by one of several belongs to a process that is gone."""
+    try:
+        return Process.has_ended(partial.suffixes[-2].removeprefix("."))
+    except (IndexError, ValueError):
+        return False
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -15,11 +15,12 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fsarctl.artifacts.atomic_write import is_abandoned
 from fsarctl.artifacts.hashes import RESTED_NS
 from fsarctl.artifacts.keys import file_sha256
 from fsarctl.artifacts.locks import hold
@@ -38,6 +39,8 @@ __all__ = ["Shelf", "Verdict", "files_of"]
 KEY_DIGITS = 20  # 80 bits in a folder's name; the manifest has all of them
 READ_ON_HIT = 2**16  # bytes; an array's larger files are not read on every hit,
 ARRAY = ".zarr/"  # since who reads of them compares them first
+PARTS_IN = ("leases", "removed", "projects/*", "records/*", "records/*/servers")
+"""Where a kill may leave a file that was being written; within work/ the next build deals with it."""
 _FOREIGN = {".DS_Store"}  # left by a file browser, read by no stage
 
 
@@ -171,17 +174,35 @@ class Shelf:
 
     def discard(self, folder: Path) -> None:
         """Removes a folder at one stroke: a kill halfway leaves rubbish in trash/, never half a folder."""
-        if folder.exists():
-            trash = self.root / "trash"
-            trash.mkdir(parents=True, exist_ok=True)
-            doomed = trash / uuid.uuid4().hex
-            folder.rename(doomed)
-            shutil.rmtree(doomed)
+        while folder.exists():
+            self._trash.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # another process has just emptied it
+                doomed = folder.rename(self._trash / uuid.uuid4().hex)
+                _destroy(doomed)
+                break
+        with suppress(OSError):  # others are removing something, too
+            self._trash.rmdir()
 
     def empty_trash(self) -> None:
         """Removes what an interrupted removal has left."""
-        for doomed in (self.root / "trash").glob("*"):
-            shutil.rmtree(doomed, ignore_errors=True)
+        with suppress(OSError):  # another user's, or a cache that is read and not written
+            if self._trash.exists():
+                for doomed in self._trash.iterdir():
+                    _destroy(doomed)
+                self._trash.rmdir()
+
+    def sweep(self) -> None:
+        """Removes all that a kill has left, files that were being written among them."""
+        self.empty_trash()
+        with suppress(OSError):
+            for place in PARTS_IN:
+                for part in self.root.glob(f"{place}/.*.partial"):
+                    if is_abandoned(part):
+                        part.unlink(missing_ok=True)
+
+    @property
+    def _trash(self) -> Path:
+        return self.root / "trash"
 
     def _homes(self, stage: str) -> list[Path]:
         return sorted(folder for folder in (self.root / "artifacts").glob(f"{stage}/*") if folder.is_dir())
@@ -226,6 +247,13 @@ def files_of(folder: Path) -> dict[str, Path]:
             if name in names:
                 found[path.relative_to(folder).as_posix()] = path
     return dict(sorted(found.items()))
+
+
+def _destroy(folder: Path) -> None:
+    """Removes a folder that another process may be removing as well."""
+    while folder.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
 
 def _faults(

@@ -135,7 +135,7 @@ class Leases:
 
     def _now(self) -> float:
         """The time by the clock of the file system, which is the one that beats are told by."""
-        probe = self._folder / f".{uuid.uuid4().hex}"
+        probe = self._folder / f".clock.{uuid.uuid4().hex}.{Process.current().mark}.partial"
         try:
             probe.touch()
             return probe.stat().st_mtime

@@ -1,5 +1,6 @@
 """Which process holds something: its host, its number, and when it started, since numbers come back."""
 
+import hashlib
 import os
 import platform
 from collections.abc import Mapping
@@ -45,6 +46,21 @@ class Process:
         return asdict(self)
 
     @property
+    def mark(self) -> str:
+        """It as a part of a file's name."""
+        return f"{self.number}-{self.started}-{_digest(self.system)}"
+
+    @classmethod
+    def has_ended(cls, mark: str) -> bool:
+        """Whether the process of a ``mark`` ran here and does not run any more.
+
+        Raises:
+            ValueError: it is no mark.
+        """
+        number, started, system = mark.split("-")
+        return system == _digest(_system()) and not cls("", int(number), started, _system()).is_alive
+
+    @property
     def is_here(self) -> bool:
         """Whether this process can see it."""
         return self.system == _system()
@@ -78,6 +94,10 @@ def _started(number: int) -> str:
         return ""
     fields = after_name.split()
     return ENDED if fields[0] == "Z" else fields[19]
+
+
+def _digest(system: str) -> str:
+    return hashlib.sha256(system.encode()).hexdigest()[:8]
 
 
 @cache

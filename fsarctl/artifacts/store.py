@@ -79,6 +79,7 @@ class Store:
         self._project = project or self.root.parent
         self._patience_s = patience_s
         self._said: set[str] = set()
+        self._swept = False
         self._shelf = Shelf(self.root, reporter)
         self._hashes = HashMemory(self.root / "hashes.sqlite", reporter, rehash=rehash)
         self._leases = Leases(self.root / "leases", reporter)
@@ -146,6 +147,7 @@ class Store:
             InputError: an input file is unreadable, or the cache's disk is full or read-only.
             LockError: another process kept working on it for longer than ``patience_s``.
         """
+        self._shelf.empty_trash()
         with self._leases.hold() as lease:
             return self._realise(unit, self._look(), lease, force=force, reuse=not force).artifact
 
@@ -181,6 +183,7 @@ class Store:
         repeated = {look.identity(unit) for unit in again}
         anew = given if force else repeated
         self._foresee([u for u in ordered if look.identity(u) in anew or look.artifact(u) is None])
+        self._shelf.empty_trash()
         with self._leases.hold() as lease:
             return [
                 self._realise(
@@ -309,7 +312,7 @@ class Store:
                 each for each in found.doomed if remove(each, self._shelf, self._leases, self._project)
             ]
             self._projects.give_up([*found.given_up, *(name_of(each.path) for each in removed)])
-            self._shelf.empty_trash()
+            self._shelf.sweep()
         return removed
 
     def _foresee(self, due: Sequence[Unit]) -> None:
@@ -350,6 +353,9 @@ class Store:
             raise self._upstream_error(unit, undone, look)
         if not force and (found := look.artifact(unit)):
             return Outcome(unit, found, made=False)
+        if not self._swept:
+            self._swept = True
+            self._shelf.sweep()
         with storage_errors(self.root):
             self._projects.claim(unit.stage, self._shelf.home(unit.stage, key).name)
             lease.take(unit.slot, [found.path for found in look.found()])

@@ -11,8 +11,13 @@ __all__ = ["main"]
 def main() -> None:
     """Entry point: run a command, and turn what went wrong into one message and an exit code."""
     leave_out_working_directory()
+    from fsarctl.cli.terminal.signals import ending_by_signals
+    from fsarctl.video.lifetime import end_with_whoever_started
+
+    end_with_whoever_started()
     try:
-        _run()
+        with ending_by_signals():
+            _run()
     except KeyboardInterrupt:  # before the command took over, which says more
         sys.exit(130)
 

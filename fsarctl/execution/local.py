@@ -5,18 +5,24 @@ A unit of work is named by the command that makes it, so a process needs nothing
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Lock
 
 from fsarctl.artifacts.command import Command, Option, words
 from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
-from fsarctl.video.worker_process import environment
+from fsarctl.video.lifetime import STDIN, named_parent
+from fsarctl.video.worker_process import environment, sweep
 
 __all__ = ["Ended", "require_success", "run_commands"]
 
 ERROR = "error:"
+GRACE_S = 0.7
+"""How long commands may take to end once they are told to."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +47,21 @@ def run_commands(
     """Run commands, ``jobs`` at a time; what they say is passed on line by line.
 
     ``commands`` say of each what its lines begin with ("": nothing). ``options`` are added to each: what does
-    not change a result is not part of a command's name. Each process computes with one thread, since
-    together they use ``jobs`` cores. Returns how each command ended.
+    not change a result is not part of a command's name. They end when this process does.
+    Each process computes with one thread, since together they use ``jobs`` cores. Returns how each command
+    ended.
 
     Raises:
         KeyboardInterrupt: a command was interrupted.
     """
+    running = _Running(reporter, options)
     with ThreadPoolExecutor(jobs) as pool:
-        answers = pool.map(lambda each: _run(each[0], each[1], reporter, options), commands.items())
-        ended = dict(zip(commands, answers, strict=True))
+        try:
+            answers = pool.map(lambda each: running.run(*each), commands.items())
+            ended = dict(zip(commands, answers, strict=True))
+        except BaseException:
+            running.stop()
+            raise
     if any(each.exit_code == 128 + 2 for each in ended.values()):
         raise KeyboardInterrupt
     return ended
@@ -66,19 +78,50 @@ def require_success(ended: Mapping[Command, Ended]) -> None:
             raise _CommandError(command, each.exit_code)
 
 
-def _run(command: Command, title: str, reporter: Reporter, more: Sequence[Option]) -> Ended:
-    error = ""
-    with subprocess.Popen(
-        [sys.executable, "-m", "fsarctl", *command.arguments, *words(more)],
-        env={**environment(), "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith(ERROR):
-                error = line.removeprefix(ERROR).strip()
-            reporter.note(": ".join(filter(None, [title, line.rstrip("\n")])))
-    return Ended(process.returncode, error or f"`{command}` ended with exit code {process.returncode}")
+@dataclass
+class _Running:
+    """The commands that run now."""
+
+    reporter: Reporter
+    options: Sequence[Option]
+    processes: "list[subprocess.Popen[str]]" = field(default_factory=list)
+    stopped: bool = False
+    starting: Lock = field(default_factory=Lock)
+
+    def run(self, command: Command, title: str) -> Ended:
+        """Start a command and wait for its end."""
+        with self.starting:
+            if self.stopped:
+                return Ended(128 + 2, "it was not begun")
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fsarctl", *command.arguments, *words(self.options)],
+                env={**environment(), **named_parent(), "OMP_NUM_THREADS": "1"},
+                stdin=STDIN,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            self.processes.append(process)
+        error = ""
+        with process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if line.startswith(ERROR):
+                    error = line.removeprefix(ERROR).strip()
+                if not self.stopped:
+                    self.reporter.note(": ".join(filter(None, [title, line.rstrip("\n")])))
+        return Ended(process.returncode, error or f"`{command}` ended with exit code {process.returncode}")
+
+    def stop(self) -> None:
+        """End them all: at first as a user would, then for sure. Nothing is begun any more."""
+        with self.starting:
+            self.stopped = True
+        for process in self.processes:
+            process.terminate()
+        end = time.monotonic() + GRACE_S
+        for process in self.processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, end - time.monotonic()))
+            process.kill()
+            process.wait()
+        sweep()

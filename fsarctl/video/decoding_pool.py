@@ -24,7 +24,7 @@ from pebble import ProcessExpired
 from fsarctl.errors import FsarctlError
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.survey import UnreadableVideoError
-from fsarctl.video.worker_process import worker_pool
+from fsarctl.video.worker_process import await_own_signal, worker_pool
 
 __all__ = ["Decode", "Failure", "decode_all"]
 
@@ -84,6 +84,7 @@ def decode_all(
                 place, row, future = under_way.popleft()
                 answer = _answer(future)
             except RuntimeError as error:  # a broken pool; workers that die idle break it
+                await_own_signal()
                 raise FsarctlError(
                     f"the decoding processes could not be kept alive ({error}); a script must call this under"
                     ' `if __name__ == "__main__":`, since they import it',
@@ -115,6 +116,7 @@ def _answer(future: Any) -> DecodedClip | Failure:
     except TimeoutError:
         return Failure("no answer within the time limit", retry=True)
     except ProcessExpired as error:
+        await_own_signal(error.exitcode)
         return Failure(f"the decoder crashed ({_exit_name(error.exitcode)})", retry=True)
     return answer
 

@@ -2,18 +2,24 @@
 in the working directory; and the one pool of them."""
 
 import importlib
+import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from pebble import ProcessPool
 
-__all__ = ["environment", "worker_pool"]
+from fsarctl.video.lifetime import LEFT_BEHIND, end_with_parent, named_parent
+
+__all__ = ["await_own_signal", "environment", "sweep", "worker_pool"]
 
 SILENCE = "fsarctl.video.silence"
 DECODING = "fsarctl.video.decoding_pool"
@@ -24,6 +30,16 @@ LONGEST_FOLDER_OF_A_SOCKET = 103 - len("/pymp-12345678/listener-12345678")
 SAFE = {"PYTHONSAFEPATH": "1"}
 """Keeps the working directory off the import path of ``python -c``, by which multiprocessing starts too."""
 
+QUIET = {"PYTHONWARNINGS": "ignore:resource_tracker"}
+"""A killed process leaves semaphores; multiprocessing removes them, and need not complain."""
+
+ENDING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
+
+TO_THE_GROUP_S = 0.5
+"""How long a signal to all processes of a group may take to reach the last of them."""
+
+OWNER = "fsarctl.json"
+
 
 def environment() -> dict[str, str]:
     """The environment for another Python, in which nothing in the working directory is a module.
@@ -33,6 +49,17 @@ def environment() -> dict[str, str]:
     path = os.pathsep.join(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
     rest = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return rest | SAFE | ({"PYTHONPATH": path} if path else {})
+
+
+def sweep() -> None:
+    """Remove the temporary folders of worker pools whose process was killed."""
+    from fsarctl.artifacts.process import Process
+
+    for note in Path(tempfile.gettempdir()).glob(f"pymp-*/{OWNER}"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            owner = Process.of(json.loads(note.read_bytes()))
+            if owner.is_here and not owner.is_alive:
+                shutil.rmtree(note.parent, ignore_errors=True)
 
 
 @contextmanager
@@ -62,8 +89,17 @@ def worker_pool(
         pool.join()
 
 
+def await_own_signal(exit_code: int | None = None) -> None:
+    """Let the signal come that ended a worker, if it was sent to the whole group; it ends this one too."""
+    if exit_code in (None, -signal.SIGTERM):
+        time.sleep(TO_THE_GROUP_S)
+
+
 def _begin(begin: Callable[..., None] | None, *given: object) -> None:
+    end_with_parent()  # the fork server, which ends with the main process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     importlib.import_module(SILENCE)
     if begin is not None:
         begin(*given)
@@ -71,17 +107,32 @@ def _begin(begin: Callable[..., None] | None, *given: object) -> None:
 
 
 def _start_fork_server() -> None:
-    """Ctrl-C is for the main process, which then stops the workers: the server and they inherit the mask."""
-    from multiprocessing import resource_tracker
+    """Signals are for the main process, which then stops its workers: they and the server inherit it."""
+    from multiprocessing import resource_tracker, util
     from multiprocessing.forkserver import ensure_running
 
-    with _starting(), _short_temporary_folder():
-        resource_tracker.ensure_running()  # first, since it ends with SIGINT unblocked
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    bound = threading.current_thread() is threading.main_thread()  # another thread may end before the workers
+    with _short_temporary_folder():
+        sweep()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         try:
-            ensure_running()
+            with _starting(QUIET):
+                resource_tracker.ensure_running()  # first, since it ends with two of them unblocked
+                signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+            with _starting(named_parent() if bound else {}):
+                ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _sign(Path(util.get_temp_dir()))
+
+
+def _sign(folder: Path) -> None:
+    """Write down whose the folder of the fork server's socket is: it outlives a process that is killed."""
+    from fsarctl.artifacts.process import Process
+
+    LEFT_BEHIND.add(folder)
+    if not (folder / OWNER).exists():
+        (folder / OWNER).write_text(json.dumps(Process.current().fields), encoding="utf-8")
 
 
 @contextmanager
@@ -96,11 +147,11 @@ def _short_temporary_folder() -> Iterator[None]:
 
 
 @contextmanager
-def _starting() -> Iterator[None]:
-    """While this lasts, processes that multiprocessing starts get ``environment``."""
-    names = ("PYTHONPATH", *SAFE)
+def _starting(more: Mapping[str, str]) -> Iterator[None]:
+    """While this lasts, processes that multiprocessing starts get ``environment`` and ``more``."""
+    names = ("PYTHONPATH", *SAFE, *more)
     before = {name: os.environ[name] for name in names if name in os.environ}
-    wanted = environment()
+    wanted = {**environment(), **more}
     try:
         for name in names:
             _set(name, wanted.get(name))

@@ -28,7 +28,7 @@ from fsarctl.datasets.shapes.drawing import BACKDROPS, COLOURS, KINDS, Backdrop,
 from fsarctl.datasets.shapes.motion import Pose
 from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
-from fsarctl.video.worker_process import worker_pool
+from fsarctl.video.worker_process import await_own_signal, worker_pool
 
 __all__ = [
     "CLASSES",
@@ -241,6 +241,7 @@ def _run(
             for done in as_completed(given):
                 yield done.result()
     except ProcessExpired as error:
+        await_own_signal(error.exitcode)
         raise FsarctlError(
             "a process that renders videos was killed",
             next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",

@@ -10,6 +10,7 @@ import pytest
 
 from fsarctl.artifacts import Build, Files, Store, Unit, cache_layout, keys
 from fsarctl.artifacts.command import Command
+from fsarctl.artifacts.process import Process
 from fsarctl.errors import FsarctlError, InputError, IntegrityError, UpstreamError
 from fsarctl.progress import SILENT
 
@@ -320,8 +321,22 @@ def test_gc_keeps_what_the_units_reach(store, pipeline):
     assert {artifact.path for artifact in store.artifacts()} == kept
     assert not abandoned.exists()
     assert (store.records / "answer.json").exists()
-    assert list((store.root / "trash").iterdir()) == []
+    assert not (store.root / "trash").exists()
     assert store.gc([pipeline.evaluate()]) == []
+
+
+def test_what_a_kill_left_is_swept_by_the_next_build(store, pipeline):
+    mark = Process.current().mark.replace(str(os.getpid()), "999999999", 1)  # above any number of a process
+    torn = [store.root / "leases" / f".a.json.0123.{mark}.partial", store.root / "trash" / "0123" / "x"]
+    torn += [store.records / "describe" / f".b.json.0123.{mark}.partial"]
+    mine = store.root / "leases" / f".a.json.0123.{Process.current().mark}.partial"
+    for path in (*torn, mine):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    store.realise(pipeline.extract())
+    assert not any(path.exists() for path in torn)
+    assert not (store.root / "trash").exists()
+    assert mine.exists()
 
 
 def test_gc_keeps_the_newest_answer_of_a_named_slot(store, pipeline):

@@ -1,10 +1,13 @@
 """A file is whole or as it was before."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from fsarctl.artifacts.atomic_write import replacing, write_whole
+from fsarctl.artifacts.atomic_write import is_abandoned, replacing, write_whole
+from fsarctl.artifacts.process import Process
 
 
 def test_what_fails_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path: Path) -> None:
@@ -51,3 +54,17 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
     write_whole(path, b"three")
     assert path.read_bytes() == b"three"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_was_writing_is_told_from_what_is_being_written(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        gone = Process.current().mark.replace(str(os.getpid()), str(other.pid), 1)
+        other.kill()
+    with replacing(tmp_path / "kept.json", alone=False) as partial:
+        partial.touch()
+        assert not is_abandoned(partial)
+        assert is_abandoned(partial.with_name(partial.name.replace(Process.current().mark, gone)))
+    elsewhere = gone.rpartition("-")[0] + "-01234567"  # of another machine nothing is known
+    assert not is_abandoned(partial.with_name(partial.name.replace(Process.current().mark, elsewhere)))
+    for name in (".kept.json.partial", ".kept.json.0123456789.partial", "x", ".a.-.partial"):
+        assert not is_abandoned(tmp_path / name)

@@ -1,0 +1,77 @@
+"""What ends a command from outside: Ctrl-C, a closed terminal, a shutdown. All end it as Ctrl-C does."""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from fsarctl.video.lifetime import LEFT_BEHIND
+
+__all__ = ["ending_by_signals"]
+
+LIKE_CTRL_C = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
+ENDING = [signal.SIGINT, *LIKE_CTRL_C]
+
+GRACE_S = 1.2
+"""How long a command may take to end in good order. Native code that is at work hears of no signal, and
+whatever is cut off here is what a kill would have cut off."""
+
+
+@contextmanager
+def ending_by_signals() -> Iterator[None]:
+    """Until the block ends a signal raises ``KeyboardInterrupt``; the exit code is then 128 and its number.
+
+    What is ignored stays so (nohup). After ``GRACE_S`` the process is gone, whatever it does.
+    """
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    over = threading.Event()
+    # Python writes the number of a signal here at once, whatever the main thread is doing.
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+
+    def watch() -> None:
+        while number := os.read(read_end, 1)[0]:
+            if number in ENDING and not heard:
+                heard.append(number)
+                if not over.wait(GRACE_S):
+                    for folder in LEFT_BEHIND:
+                        shutil.rmtree(folder, ignore_errors=True)
+                    os._exit(128 + number)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    before = {each: signal.getsignal(each) for each in LIKE_CTRL_C}
+    wakeup = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    for each, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(each, _interrupt)
+    try:
+        yield
+    finally:
+        over.set()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        signal.set_wakeup_fd(wakeup)
+        os.write(write_end, b"\0")
+        watcher.join()
+        os.close(read_end)
+        os.close(write_end)
+        if heard:
+            sys.exit(128 + heard[0])
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    for each in LIKE_CTRL_C:  # a terminal that closes sends several
+        signal.signal(each, signal.SIG_IGN)
+    ctrl_c = signal.getsignal(signal.SIGINT)
+    if callable(ctrl_c):  # asyncio's own ends its tasks first
+        ctrl_c(signal.SIGINT, frame)
+    else:
+        raise KeyboardInterrupt

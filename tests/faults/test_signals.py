@@ -1,0 +1,170 @@
+"""A signal to the command alone or to its whole group: all its processes go, and nothing of them stays."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+from typed import plain_environment
+
+from fsarctl.artifacts.process import Process
+from fsarctl.cli.terminal.signals import ending_by_signals
+from fsarctl.video.worker_process import sweep, worker_pool
+
+PROJECT = """
+[datasets.a]
+kind = "shapes"
+clips_per_class = 400
+[datasets.b]
+kind = "shapes"
+clips_per_class = 401
+"""
+# As `fsarctl run --jobs 2` runs trainings; these begin sooner, and have processes of their own.
+COMMANDS = """
+import sys
+from unittest import mock
+from fsarctl.artifacts.command import Command, Option
+from fsarctl.cli import main
+from fsarctl.cli.terminal.console import make_reporter
+from fsarctl.execution.local import run_commands
+
+def app(**_):
+    options = [Option("--dataset", (name,)) for name in "ab"]
+    commands = {Command("extract", (option, Option("--workers", ("2",)))): "" for option in options}
+    run_commands(commands, 2, make_reporter())
+
+sys.argv = ["fsarctl"]
+with mock.patch("fsarctl.cli.app.app", app):
+    main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks for processes in /proc")
+@pytest.mark.parametrize(
+    ("blow", "group", "code"),
+    [
+        (signal.SIGINT, False, 130),
+        (signal.SIGTERM, True, 143),
+        (signal.SIGKILL, False, -signal.SIGKILL),
+    ],
+)
+def test_all_processes_end_and_leave_nothing(
+    tmp_path: Path, blow: signal.Signals, group: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fsarctl.toml").write_text(PROJECT)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMANDS],
+        cwd=tmp_path,
+        env=plain_environment(TMPDIR=str(temporary)),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as command:
+        try:
+            _wait_for(lambda: len([*tmp_path.glob("cache/work/render/*/folder/*/*/00.mp4")]) >= 2)
+            assert len(_of_session(command.pid)) == 1 + 2 * (1 + 4)  # a tracker, a fork server, two workers
+            assert len([*temporary.glob("pymp-*/fsarctl.json")]) == 2
+            (os.killpg if group else os.kill)(command.pid, blow)
+            _wait_for(lambda: not _of_session(command.pid), limit_s=20)
+        finally:
+            for process in [command.pid, *_of_session(command.pid)]:
+                os.kill(process, signal.SIGKILL)
+        assert command.stderr is not None
+        said = command.stderr.read()
+    assert command.returncode == code
+    assert "Traceback" not in said
+    assert "leaked" not in said
+    assert "bug" not in said
+    if blow == signal.SIGKILL:  # what it had no time for is done by the next
+        monkeypatch.setattr("tempfile.tempdir", str(temporary))
+        left = {*temporary.glob("pymp-*")}
+        with worker_pool(1):
+            assert not left & {*temporary.glob("pymp-*")}
+    else:
+        assert [*temporary.glob("pymp-*")] == []
+
+
+@pytest.mark.parametrize(
+    ("blow", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+@pytest.mark.parametrize("by", [KeyboardInterrupt, typer.Abort, None])
+def test_the_exit_code_names_the_first_signal_whatever_becomes_of_it(
+    blow: signal.Signals, code: int, by: type[BaseException] | None
+) -> None:
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    with pytest.raises(SystemExit) as ended, ending_by_signals():  # noqa: PT012
+        try:
+            signal.raise_signal(blow)
+        except KeyboardInterrupt:
+            if blow != signal.SIGINT:
+                signal.raise_signal(signal.SIGTERM)  # does nothing any more
+            if by:  # Click's own at a question
+                raise by from None
+    assert ended.value.code == code
+    assert before == {each: signal.getsignal(each) for each in before}
+
+
+def test_what_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_by_signals():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_what_does_not_end_is_cut_off() -> None:
+    busy = """
+import threading
+from fsarctl.cli.terminal import signals
+signals.GRACE_S = 0.1
+with signals.ending_by_signals():
+    threading.Timer(0.2, lambda: signals.os.kill(signals.os.getpid(), signals.signal.SIGTERM)).start()
+    lock = threading.Lock()
+    lock.acquire()
+    while True:
+        try:
+            lock.acquire(timeout=60)
+        except KeyboardInterrupt:
+            pass
+"""
+    assert subprocess.run([sys.executable, "-c", busy], check=False, timeout=60).returncode == 143
+
+
+def test_a_folder_of_a_living_process_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "pymp-of-another-program").mkdir()
+    (tmp_path / "pymp-of-this").mkdir()
+    (tmp_path / "pymp-of-this/fsarctl.json").write_text(json.dumps(Process.current().fields))
+    sweep()
+    assert len([*tmp_path.iterdir()]) == 2
+    monkeypatch.setattr(Process, "is_alive", property(lambda _: False))
+    sweep()
+    assert [each.name for each in tmp_path.iterdir()] == ["pymp-of-another-program"]
+
+
+def _wait_for(condition: "object", limit_s: float = 240) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def _of_session(number: int) -> list[int]:
+    """The processes of a session that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(session) == number and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
