@@ -35,6 +35,7 @@ def unit(
     frames: Unit,
     text: Unit,
     adapters: Unit | Path | None,
+    frozen: bool,
     seen: Sequence[str] | None,
     expected: int,
     empty: Sequence[str],
@@ -42,20 +43,21 @@ def unit(
     machine: Machine,
     shared: "Shared | None" = None,
 ) -> Unit:
-    """The episodes of ``dataset`` scored with ``adapters``, or with the frozen backbone when None.
+    """The episodes of ``dataset`` scored with the method and its ``adapters``, or the ``frozen`` backbone.
 
     ``adapters`` are a train unit's or a file's, which enters the key with its content; the result is named
-    after the file. ``seen`` are classes that the adapters were trained or chosen on, None if nobody knows;
-    the result names them, since they are not novel. ``expected`` is how many clips the split should have, and
-    ``empty`` are classes without any; the result says both. ``groups`` (clip -> group) are what episodes keep
-    apart. ``shared`` is for the evaluations at other shots too. Both models score the same episodes, so they
-    can be paired. The artifact is a result, see ``fsarctl.results.result``.
+    after the file. A method that trains nothing has none. ``seen`` are classes that the adapters were
+    trained or chosen on, None if nobody knows; the result names them, since they are not novel. ``expected``
+    is how many clips the split should have, and ``empty`` are classes without any; the result says both.
+    ``groups`` (clip -> group) are what episodes keep apart. ``shared`` is for the evaluations at other shots
+    too. Both models score the same episodes, so they can be paired. The artifact is a result, see
+    ``fsarctl.results.result``.
     """
     from fsarctl.methods.build import model_key
 
-    settings, files = model_key(model, root, adapters=adapters is not None)
+    settings, files = model_key(model, root, adapters=not frozen)
     file = adapters if isinstance(adapters, Path) else None
-    name = FROM_FILE + file.name if file else model.trained_name if adapters else FROZEN
+    name = FROM_FILE + file.name if file else FROZEN if frozen else model.trained_name
     key: dict[str, JSON] = {field: getattr(config, field) for field in RECORDED}
     upstream: dict[str, Unit | Files] = {"text": text, "frames": frames}
     if isinstance(adapters, Unit):
@@ -84,7 +86,7 @@ def unit(
             **key,
             "shot": shot,
             "model": settings,
-            "adapted": adapters is not None,
+            "adapted": not frozen,
             "seen": None if seen is None else list(seen),
             "expected": expected,
             "empty": list(empty),
@@ -126,7 +128,7 @@ def _evaluate(
         found = scorer.load_file(file, model)
         remarks += found.remarks
         told = {**told, "adapters": {"file": file.name, "layout": found.layout, **_digest_of(build)}}
-    elif name != FROZEN:
+    elif "adapters" in build.inputs:
         scorer.load_adapter_state(load_file(build.inputs["adapters"] / ADAPTERS))
     loader = load_episodes(
         scorer,

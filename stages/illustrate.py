@@ -17,6 +17,7 @@ from fsarctl.config.training_tables import EvalConfig
 from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.execution.device import Machine
+from fsarctl.models.strategies import FROZEN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,11 +39,16 @@ MOST_QUERIES = 10
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to look through: its name, its [model] table, and the unit of its adapters (None: frozen)."""
+    """A model to look through: its name, its [model] table, and the unit of its adapters, if it has any."""
 
     name: str
     config: ModelConfig
     adapters: Unit | None
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is the frozen backbone."""
+        return self.name == FROZEN
 
 
 def unit(
@@ -65,7 +71,7 @@ def unit(
     inputs: dict[str, Unit | Files] = {"result": result, "frames": frames, "text": text}
     models: dict[str, JSON] = {}
     for subject in subjects:
-        settings, files = model_key(subject.config, root, adapters=subject.adapters is not None)
+        settings, files = model_key(subject.config, root, adapters=not subject.frozen)
         models[subject.name] = settings
         inputs |= {f"{name} {subject.name}": each for name, each in files.items()}
         if subject.adapters is not None:
@@ -122,11 +128,15 @@ def _illustrate(
     total = len(subjects) * len(choices)
     with build.reporter.task(f"illustrate {dataset} {shot}-shot", total, "episode") as advance:
         for subject in subjects:
-            adapted = subject.adapters is not None
             model = build_model(
-                subject.config, root, frames=store.frames, adapters=adapted, seed=0, device=device
+                subject.config,
+                root,
+                frames=store.frames,
+                adapters=not subject.frozen,
+                seed=0,
+                device=device,
             )
-            if adapted:
+            if subject.adapters is not None:
                 folder = build.inputs[f"adapters {subject.name}"]
                 model.load_adapter_state(load_file(folder / ADAPTERS))
             loader = load_episodes(

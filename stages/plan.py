@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import Unit
 from fsarctl.artifacts.command import Command, Option
+from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.config.read_settings import Settings
 from fsarctl.config.setting import SPLITS
 from fsarctl.config.sweep_table import Ability, Shortcut
@@ -21,7 +22,7 @@ from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.project import ProjectData
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.execution.device import Machine
-from fsarctl.methods.build import require_backbone, require_frames, require_options, text_use
+from fsarctl.methods.build import require_backbone, require_frames, require_options, text_use, trains
 from fsarctl.methods.weights import check_weights, look_for_weights
 from fsarctl.models.catalogue import stored_side
 from fsarctl.models.strategies import FROZEN, title_of
@@ -77,7 +78,9 @@ class Pipeline:
         self._asked = dataset
         self._units: dict[str, Unit] = {}
         self._of_shots: dict[int, Config] = {}
-        self.data = ProjectData(settings, dataset, options.note, options.datasets)
+        self.data = ProjectData(
+            settings, dataset, options.note, options.datasets, lambda: trains(settings.config.model)
+        )
 
     @property
     def root(self) -> Path:
@@ -110,7 +113,9 @@ class Pipeline:
 
     def labels_of_datasets(self) -> list[str]:
         """The labels of every split of every dataset that can be opened, each once, in silence."""
-        data = ProjectData(self._settings, None, lambda message: None, self._options.datasets)
+        data = ProjectData(
+            self._settings, None, lambda message: None, self._options.datasets, lambda: self.data.trains
+        )
         labels: set[str] = set()
         for name in self._config.datasets:
             try:
@@ -211,9 +216,13 @@ class Pipeline:
             InputError: the base or validation classes are too few or too small for these episodes.
         """
         if not self.data.trains:
+            ours = self._config.model.method == TASK_ADAPTER
+            why = (
+                "model.strategy is frozen" if ours else f"method {self._config.model.method!r} trains nothing"
+            )
             raise ConfigError(
-                "model.strategy is frozen, so there is nothing to train",
-                next_step="Run `fsarctl eval`, or set another model.strategy.",
+                f"{why}, so there is nothing to train",
+                next_step=f"Run `fsarctl eval`, or set another model.{'strategy' if ours else 'method'}.",
             )
         shots = list(shots)
         self._require_model()
@@ -259,6 +268,12 @@ class Pipeline:
     def shortcut(self, name: Shortcut, shot: int, options: Sequence[Option]) -> Unit:
         """What a shortcut of the released protocol gives instead; ``options`` ask `fsarctl ablate` for it."""
         self._require_run(shot)
+        if not self.data.trains:
+            raise ConfigError(
+                f"the shortcut {name!r} is one of training, and {title_of(self._config.model.trained_name)}"
+                " trains nothing",
+                next_step="Set another model.method or model.strategy, or choose other rows with --rows.",
+            )
         split = self._config.eval.split
         unit = shortcut.unit(
             name,
@@ -399,7 +414,7 @@ class Pipeline:
         self, shot: int, name: str, shared: "Shared | None" = None, file: Path | None = None
     ) -> Unit:
         file = None if file is None or name == FROZEN else file.absolute()
-        own = name != FROZEN and file is None
+        own = name != FROZEN and file is None and self.data.trains
         split = self._config.eval.split
         return self._once(
             f"evaluate {shot} {name}",
@@ -412,6 +427,7 @@ class Pipeline:
                 frames=self._frames(self.novel, split),
                 text=self._text(self.novel, split),
                 adapters=self._train(shot) if own else file,
+                frozen=name == FROZEN,
                 seen=self.data.seen() if own else None if file else [],
                 expected=sum(self.data.dataset(self.novel).expected[split].values()),
                 empty=self.data.dataset(self.novel).empty_classes(split),

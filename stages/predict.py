@@ -14,6 +14,7 @@ from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.errors import InputError, UpstreamError
 from fsarctl.execution.device import Machine
 from fsarctl.models.catalogue import stored_side
+from fsarctl.models.strategies import FROZEN
 from fsarctl.progress import SILENT, Reporter, first_of
 from fsarctl.stages.plan import Pipeline
 from fsarctl.text.corpus import alone_text
@@ -32,10 +33,10 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Adapters:
-    """A set of trained adapters, and the shot it was trained for."""
+    """A set of trained adapters, and the shot it was trained for; none where the method trains nothing."""
 
     shot: int
-    artifact: Artifact
+    artifact: Artifact | None
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Setup:
             UpstreamError: the adapters are not trained with these settings.
             InputError: the support is none, or a saved one is of another model, in what is named.
         """
-        frozen = frozen or not self.settings.config.model.trains
+        frozen = frozen or self.settings.config.model.trained_name == FROZEN
         return (self._saved if place.is_file() else self._folder)(place, shot, frozen)
 
     def _folder(self, place: Path, shot: int | None, frozen: bool) -> Ready:
@@ -145,6 +146,8 @@ class Setup:
     def _adapters(self, shot: int | None, per_class: float) -> Adapters:
         """Those for ``shot``, or of all that are trained the nearest to so many clips per class."""
         shots = self._shots(per_class) if shot is None else [shot]
+        if not self.pipeline.data.trains:
+            return Adapters(shots[0], None)
         possible: list[int] = []
         problems: list[InputError] = []
         for each in shots:
@@ -206,9 +209,9 @@ class Setup:
             seed=0,
             device=self.machine.choose_device(),
         )
-        if adapters is not None:
+        if adapters is not None and adapters.artifact is not None:
             model.load_adapter_state(load_file(adapters.artifact.path / ADAPTERS))
-        elif random := config.model.random_if_frozen:
+        elif adapters is None and (random := config.model.random_if_frozen):
             self.reporter.note(f"warning: without adapters {random}")
         for remark in model.backbone.remarks:
             self.reporter.note(f"warning: {remark}")

@@ -106,7 +106,8 @@ class Report:
         if rival is not None and self._source.store.find(rival) is not None:
             subjects.append(illustrate.Subject("aim", self._source.settings.changed(AIM).config.model, rival))
         adapters, frames, text = (result.inputs.get(name) for name in ("adapters", "frames", "text"))
-        if isinstance(adapters, Unit):
+        if self._strategy != FROZEN:
+            assert adapters is None or isinstance(adapters, Unit)
             subjects.append(illustrate.Subject(self._strategy, config.model, adapters))
         assert isinstance(frames, Unit)
         assert isinstance(text, Unit)
@@ -152,7 +153,7 @@ class Report:
             "paper": paper_numbers(settings, benchmark),
             "published": published_on(settings, benchmark),
             "query_modes": self._query_modes(),
-            "training": [sections.training_curve(each) for each in trained],
+            "training": [curve for curve in map(sections.training_curve, trained) if curve["epochs"]],
             "classes": sections.class_tables(found, self._strategy),
             "pictures": _numbers(pictures) if pictures else None,
             "aim": self._aim_command,

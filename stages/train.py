@@ -185,6 +185,8 @@ def _train(
     }
     (build.folder / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     write_log(build.folder, training.log.lines)
+    if not training.epochs:
+        return
     build.reporter.note(
         f"train {dataset} {shot}-shot: kept epoch {training.best_epoch},"
         f" {training.best_val_accuracy:.1%} on validation"

@@ -214,7 +214,7 @@ def facts_of(session: Session, ready: "Ready") -> dict[str, Any]:
             "weights": model.weights,
             "strategy": model.trained_name if adapters else "frozen",
             "shot": adapters.shot if adapters else None,
-            "adapters": adapters.artifact.key if adapters else None,
+            "adapters": adapters.artifact.key if adapters and adapters.artifact else None,
         },
         "query_mode": "independent",
         "score": _score_kind(session, ready),
@@ -283,7 +283,9 @@ def heading(session: Session, ready: "Ready", alone: str = "each clip alone") ->
     model = frozen_title(session.settings.config.model.backbone)
     if ready.adapters is not None:
         name = session.settings.config.model.trained_name
-        model = f"{title_of(name)} ({ready.adapters.artifact.manifest.slot})"
+        model = title_of(name)
+        if trained := ready.adapters.artifact:
+            model += f" ({trained.manifest.slot})"
     product = session.settings.config.model.method == TASK_ADAPTER or ready.adapters is None
     kind = {"both": "video x text" if product else "video and text"}.get(
         _score_kind(session, ready), _score_kind(session, ready)

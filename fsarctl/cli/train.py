@@ -122,6 +122,8 @@ def _print_curves(session: Session, units: Sequence["Unit"]) -> None:
             continue
         report = json.loads((artifact.path / "training.json").read_text(encoding="utf-8"))
         epochs, kept = report["epochs"], report["best_epoch"]
+        if not epochs:  # a method that has nothing to train, and does not say so beforehand
+            continue
         # The last ones, since a line is a line.
         first = max(0, min(len(epochs) - WIDEST, kept - 1))
         line = Text(f"{unit.slot}  validation ")

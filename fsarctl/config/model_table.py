@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from fsarctl.config.methods import TASK_ADAPTER, find_method, method_names
-from fsarctl.config.plugins import Part, require_known
+from fsarctl.config.plugins import Part, is_own, require_known
 from fsarctl.config.setting import require, setting
 
 __all__ = [
@@ -211,6 +211,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         require_known("methods", self.method, method_names())
         require_known("metrics", self.metric, get_args(MetricName))
+        if is_own(self.backbone):
+            require_known("backbones", self.backbone, ())
         self._require_own_settings()
         has_adapters = self.strategy not in WITHOUT_ADAPTERS
         require(

@@ -11,12 +11,14 @@ import hashlib
 import importlib
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
-from fsarctl.errors import ConfigError
+from fsarctl.errors import ConfigError, FsarctlError, InputError
 
 __all__ = ["GROUPS", "Part", "find_part", "installed_parts", "is_own", "require_known"]
 
@@ -65,29 +67,87 @@ class Part:
             return {"part": self.name, "version": version}
         return {"part": self.name, "source": hashlib.sha256(text).hexdigest()}
 
+    @property
+    def called(self) -> str:
+        """What messages call it."""
+        return f"{GROUPS[self.group][0]} {self.name!r}"
+
     def load(self) -> Any:
         """The part itself; its type is for whoever uses it to check.
 
         Raises:
-            ConfigError: its module cannot be imported, or does not hold that name.
+            ConfigError: there is no such module, or it does not hold that name.
+            InputError: it cannot be imported.
         """
         module, _, name = self.target.partition(":")
-        what = GROUPS[self.group][0]
-        try:
+        with self.running("cannot be imported", next_step=f"Try: python -c 'import {module}'."):
             found: Any = importlib.import_module(module)
-            for each in name.split("."):
-                found = getattr(found, each)
-        except AttributeError:
-            raise ConfigError(
-                f"{what} {self.target!r}: {self.file} holds no {name}",
-                next_step="Correct the name after the colon.",
-            ) from None
-        except Exception as error:  # what other people's code does when it is imported
-            raise ConfigError(
-                f"{what} {self.target!r} cannot be imported: {type(error).__name__}: {error}",
-                next_step=f"Try: python -c 'import {module}'.",
-            ) from error
+        for each in name.split("."):
+            if not hasattr(found, each):
+                raise self._without(name)
+            found = getattr(found, each)
         return found
+
+    @contextmanager
+    def running(
+        self,
+        what: str = "failed",
+        *,
+        of: str = "",
+        next_step: str = "Correct it; --debug shows how it came to it.",
+    ) -> Iterator[None]:
+        """What goes wrong within somebody else's part is told as its fault, with the line of its code.
+
+        ``of``: what it was needed for.
+
+        Raises:
+            InputError: something did.
+        """
+        try:
+            yield
+        except Exception as error:  # what other people's code may do
+            if self.known_as or isinstance(error, FsarctlError):
+                raise
+            raise InputError(
+                f"{of}{self.called} {what}: {type(error).__name__}: {error} ({self._place(error)})",
+                next_step=next_step,
+            ) from error
+
+    def require(self) -> None:
+        """Refuse a part that is not there, without importing it.
+
+        Raises:
+            ConfigError: there is no such module or name.
+            InputError: its source is no Python.
+        """
+        name = self.target.partition(":")[2]
+        file = self.file
+        try:
+            names = _names_in(file, file.stat().st_mtime_ns)
+        except SyntaxError as error:
+            raise InputError(
+                f"{self.called} cannot be imported: SyntaxError: {error.msg} ({file}:{error.lineno})",
+                next_step="Correct it.",
+            ) from None
+        if names is not None and name.partition(".")[0] not in names:
+            raise self._without(name)
+
+    def _without(self, name: str) -> ConfigError:
+        return ConfigError(
+            f"{self.called}: {self.file} holds no {name}", next_step="Correct the name after the colon."
+        )
+
+    def _place(self, error: Exception) -> str:
+        """The last line of the part's own package that the error came through, or else its file."""
+        package = self.target.partition(":")[0].partition(".")[0]
+        place = self.file, self.target.partition(":")[0], 0
+        for frame, line in walk_tb(error.__traceback__):
+            module = str(frame.f_globals.get("__name__"))
+            if module.partition(".")[0] == package:
+                place = Path(frame.f_code.co_filename), module, line
+        file, module, line = place
+        parts = module.count(".") + 1 + (file.stem == "__init__")
+        return "/".join(file.parts[-parts:]) + (f":{line}" if line else "")
 
 
 def is_own(name: str) -> bool:
@@ -125,10 +185,10 @@ def require_known(group: str, name: str, known: Iterable[str]) -> None:
     """Refuse a name that means no part, without importing any.
 
     Raises:
-        ConfigError: as ``find_part``, or a part's source file is not there.
+        ConfigError, InputError: as ``find_part`` and ``Part.require``.
     """
     if part := find_part(group, name, known):
-        part.file  # noqa: B018 - raises
+        part.require()
 
 
 def installed_parts(group: str) -> Iterator[tuple[str, str]]:
@@ -180,3 +240,39 @@ def _version_in(source: bytes) -> str | int | None:
             if isinstance(value, ast.Constant) and isinstance(value.value, str | int):
                 return value.value
     return None
+
+
+# What a module that says any of these binds is known when it runs.
+AT_RUN_TIME = {"*", "__getattr__", "exec", "globals", "locals", "modules", "setattr", "vars"}
+
+
+@cache
+def _names_in(file: Path, changed: int) -> frozenset[str] | None:  # noqa: ARG001 - an edited file is read anew
+    """The names that a module binds, read without running it; None where they cannot be told.
+
+    Raises:
+        SyntaxError: it is no Python.
+    """
+    if file.suffix != ".py":
+        return None
+    tree = ast.parse(file.read_bytes())
+    found = {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
+    pending: list[ast.AST] = [*tree.body]
+    while pending:
+        node = pending.pop()
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)  # what is within binds nothing out here
+                continue
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                found.update((each.asname or each.name).partition(".")[0] for each in names)
+            case ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in AT_RUN_TIME:
+                found.add(name)
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+                found.add(name)
+        pending += ast.iter_child_nodes(node)
+    if file.name == "__init__.py":  # a package holds its modules, too, once something imports them
+        found.update(each.name.partition(".")[0] for each in file.parent.iterdir())
+    return None if found & AT_RUN_TIME else frozenset(found)

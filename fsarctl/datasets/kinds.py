@@ -10,7 +10,7 @@ from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.groups import with_groups
-from fsarctl.errors import FsarctlError, InputError
+from fsarctl.errors import InputError
 
 __all__ = ["open_dataset"]
 
@@ -19,7 +19,8 @@ def open_dataset(name: str, config: DatasetConfig, project: Path) -> Dataset:
     """What the table [datasets.``name``] stands for; relative paths in it start from ``project``.
 
     Raises:
-        InputError: its videos, lists, splits or groups are not as the settings say.
+        InputError: its videos, lists, splits or groups are not as the settings say, or a kind that is
+            somebody else's fails.
     """
     return with_groups(name, config, project, _open(name, config, project))
 
@@ -67,19 +68,16 @@ def _probe(config: DatasetConfig) -> Dataset:
 def _own(name: str, part: Part, config: DatasetConfig, project: Path) -> Dataset:
     """What somebody else's kind gives: split -> its clips, as ``Clip`` or as (name, label, file)."""
     settings = {"root": config.root, "file": config.file, **config.options}
-    try:
-        given = part.load()(project, {key: value for key, value in settings.items() if value != ""})
+    own = part.load()
+    with part.running(
+        of=f"dataset {name}: ",
+        next_step="It gets the project's folder and the table's settings, and returns {split: clips}.",
+    ):
+        given = own(project, {key: value for key, value in settings.items() if value != ""})
         clips = {split: [_clip(each) for each in some] for split, some in given.items()}
-    except FsarctlError:
-        raise
-    except Exception as error:  # what other people's code may do
-        raise InputError(
-            f"dataset {name}: kind {part.target!r} failed: {type(error).__name__}: {error}",
-            next_step="It gets the project's folder and the table's settings, and returns {split: clips}.",
-        ) from error
     if unknown := sorted(set(clips) - set(SPLITS)):
         raise InputError(
-            f"dataset {name}: kind {part.target!r} gives a split {unknown[0]!r}",
+            f"dataset {name}: {part.called} gives a split {unknown[0]!r}",
             next_step=f"Splits are {', '.join(SPLITS)}.",
         )
     found: dict[str, list[Clip]] = {split: [] for split in SPLITS}

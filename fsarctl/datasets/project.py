@@ -21,7 +21,7 @@ class ProjectData:
     """The datasets of ``settings``, with ``asked`` as the novel one if it is given.
 
     ``note`` hears what a user should know of a dataset when it is opened; those who share ``opened``
-    open each but once.
+    open each but once. ``trains`` says whether the method trains anything, and so reads base classes.
     """
 
     def __init__(
@@ -30,12 +30,14 @@ class ProjectData:
         asked: str | None,
         note: Callable[[str], None],
         opened: dict[str, Dataset],
+        trains: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._config = settings.config
         self._asked = asked
         self._note = note
         self._opened = opened
+        self._trains = trains
 
     @cached_property
     def base(self) -> str:
@@ -50,10 +52,10 @@ class ProjectData:
         self._settings.dataset(self._asked)
         return self._asked
 
-    @property
+    @cached_property
     def trains(self) -> bool:
         """Whether the method trains anything, and so reads base classes."""
-        return self._config.model.trains
+        return self._trains()
 
     def dataset(self, name: str) -> Dataset:
         """What a dataset's root holds, looked at once.
@@ -145,7 +147,7 @@ class ProjectData:
         """Why results on the novel classes are not what they seem: a sentence each."""
         seen = self.seen() if self.trains else []
         model, tested = self._config.model, self._config.eval
-        random = model.random_if_frozen if tested.frozen or not model.trains else ""
+        random = model.random_if_frozen if tested.frozen or not self.trains else ""
         known = [*self.training_warnings(), *([f"in the frozen model {random}"] if random else [])]
         if not seen:
             return known

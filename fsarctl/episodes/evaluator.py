@@ -12,7 +12,8 @@ from fsarctl.artifacts.atomic_write import replacing
 from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, is_there, seal_file
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import EpisodeLoader
-from fsarctl.episodes.scoring import Scorer, Shared
+from fsarctl.episodes.sampler import Episode
+from fsarctl.episodes.scoring import Scorer, Shared, require_finite, told
 from fsarctl.methods.protocol import FewShotMethod, QueryMode
 from fsarctl.progress import Advance, Reporter
 from fsarctl.results.predictions import Predictions, save_arrays
@@ -39,6 +40,9 @@ def evaluate_episodes(
     """Score episodes 0 to ``episodes`` - 1; blocks that are finished in ``scratch`` are not done again.
 
     ``room`` and ``shared``: see ``Scorer``. ``of``: the build that ``scratch`` belongs to.
+
+    Raises:
+        ConfigError: a score is not finite.
     """
     scorer = Scorer(model, loader, query_mode, room, shared)
     labels = tuple(sorted(loader.rows))
@@ -51,7 +55,7 @@ def evaluate_episodes(
             if is_there(path, seal, reporter, "Its episodes are scored again."):
                 advance(len(numbers))
             else:
-                block = _block(scorer, numbers, labels, advance)
+                block = _block(model, scorer, numbers, labels, advance)
                 with replacing(path) as partial:
                     save_arrays(partial, block, {SEAL: EMPTY_SEAL})
                     seal_file(partial, seal)
@@ -60,10 +64,13 @@ def evaluate_episodes(
     return Predictions(labels, **arrays, groups=loader.groups)
 
 
-def _block(scorer: Scorer, numbers: range, labels: tuple[str, ...], advance: Advance) -> Arrays:
+def _block(
+    model: FewShotMethod, scorer: Scorer, numbers: range, labels: tuple[str, ...], advance: Advance
+) -> Arrays:
     names = ("classes", "support", "query", "targets")
     rows: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in names}
     scored = []
+    seen: list[Episode] = []
     index = {label: number for number, label in enumerate(labels)}
     for episodes, scores in scorer.score(numbers):
         for episode in episodes:
@@ -71,8 +78,11 @@ def _block(scorer: Scorer, numbers: range, labels: tuple[str, ...], advance: Adv
             rows["support"].append(episode.support)
             rows["query"].append(episode.query)
             rows["targets"].append(episode.targets)
+        seen += episodes
         scored.append(scores.score.float())
         advance(len(episodes))
     # Read once a block: reading makes a GPU run dry.
     arrays: Arrays = {name: np.stack(values) for name, values in rows.items()}
-    return {**arrays, "scores": torch.cat(scored).cpu().numpy()}
+    found = torch.cat(scored).cpu()
+    require_finite(model, found, lambda number: told(seen[number]))
+    return {**arrays, "scores": found.numpy()}

@@ -28,7 +28,7 @@ class Glance:
 @torch.inference_mode()
 def glance(model: FewShotMethod, loader: EpisodeLoader, number: int, query_mode: QueryMode) -> Glance:
     """Look at episode ``number`` of ``loader``, with central crops; the scores are those of evaluation."""
-    device = next(model.parameters()).device
+    device = model.device
     episode = loader.episode(number)
 
     def frames(rows: npt.NDArray[np.int64]) -> torch.Tensor:

@@ -5,7 +5,7 @@ gives when it is alone, and the text features of a class are kept, since evaluat
 Several episodes are scored at once.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeAlias
 
 import torch
@@ -15,9 +15,10 @@ from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, upload
 from fsarctl.episodes.ranks import ALONE, Ranks
 from fsarctl.episodes.sampler import Episode
+from fsarctl.errors import ConfigError
 from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores
 
-__all__ = ["Scorer", "Shared"]
+__all__ = ["Scorer", "Shared", "require_finite", "told"]
 
 # The videos of the episodes that are scored at once hold about this much.
 GROUP_BYTES = {"cpu": 2**26, "cuda": 2**31}
@@ -55,7 +56,7 @@ class Scorer:
         self._model = model
         self._loader = loader
         self._query_mode = query_mode
-        self._device = next(model.parameters()).device
+        self._device = model.device
         self._room = room or Room()
         at_once = VIDEOS_AT_ONCE.get(self._device.type, 1)
         self._prefixes = Kept(self._compute_prefixes, Room(memory=0), at_once)
@@ -156,3 +157,27 @@ class Scorer:
         features = self._model.text_features(torch.stack([self._loader.tokens[label] for label in labels]))
         assert features is not None
         return features
+
+
+def require_finite(model: FewShotMethod, scores: Tensor, named: Callable[[int], str]) -> None:
+    """Refuse scores that are no numbers, since they would be ranked all the same.
+
+    Shapes: (n, queries, way); ``named`` says what the nth are of.
+
+    Raises:
+        ConfigError: one is not finite.
+    """
+    spoiled = (~scores.isfinite()).flatten(1).any(1)
+    if bool(spoiled.any()):
+        first = int(spoiled.nonzero()[0])
+        found = scores[first]
+        raise ConfigError(
+            f"{model.scored_by} gave scores that are not finite ({found[~found.isfinite()][0].item()}) in"
+            f" {named(first)}",
+            next_step=f"Look into {model.scored_by}, for a division by zero for example; nothing is kept.",
+        )
+
+
+def told(episode: Episode, kind: str = "") -> str:
+    """An episode in a message; ``kind``: what it is for."""
+    return f"{kind} episode {episode.number} (classes {', '.join(episode.classes)})".lstrip()

@@ -27,7 +27,7 @@ from fsarctl.episodes.loader import EpisodeLoader, ahead, upload
 from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.episodes.ranks import ALONE, Ranks, require_shares
 from fsarctl.episodes.sampler import Episode, random_words
-from fsarctl.episodes.scoring import Scorer
+from fsarctl.episodes.scoring import Scorer, require_finite, told
 from fsarctl.episodes.training_log import Line, TrainingLog, Watch
 from fsarctl.episodes.training_memory import free_memory, measure, videos_in_parts
 from fsarctl.errors import ConfigError, InputError, IntegrityError
@@ -92,7 +92,8 @@ def train_adapters(
     ``Optimisation`` reads. ``query_mode`` is validation's; ``room`` is for all that is kept. ``watch`` is
     given each line of the log, those from before an interruption too. ``scratch`` holds the checkpoint of the
     build ``of``; a rerun goes on from it and ends with the same bytes. Each of several ``ranks`` learns from
-    its share of every step's episodes, and all end with the same weights, those of one process.
+    its share of every step's episodes, and all end with the same weights, those of one process. Where nothing
+    can be trained no epoch is, and a note says so.
 
     Raises:
         RankLostError: another of the ``ranks`` has ended.
@@ -100,6 +101,11 @@ def train_adapters(
             a model whose prefix is trained; or ``ranks`` cannot share the work.
         IntegrityError: a frozen weight moved, which is a bug.
     """
+    if not model.trainable_parameters():
+        reporter.note(
+            f"{title}: there is nothing to train; a method whose `trains` says so needs no base classes"
+        )
+        return Training()
     epochs, episodes, together = config.epochs, config.episodes, config.episodes_per_step
     frozen = model.frozen_digest()
     room = base.room = room or Room()
@@ -119,7 +125,7 @@ def train_adapters(
         watch(before)
     saved = time.monotonic()
     unread: list[tuple[int, Tensor]] = []
-    at_once = READ_AT_ONCE.get(next(model.parameters()).device.type, 1)
+    at_once = READ_AT_ONCE.get(model.device.type, 1)
     teacher = _Teacher(model, base, classes, prefixes, config.seed)
     if prefixes is None and state.step < epochs * episodes:
         teacher.fit_memory(0 if config.optimiser == "sgd" and not config.momentum else 2, reporter, title)
@@ -147,7 +153,7 @@ def train_adapters(
             regular = state.step % (together * max(1, CHECKPOINT_EPISODES // together)) == 0
             due = regular or state.step % episodes == 0 or late
             if unread and (due or len(unread) >= at_once):
-                for line in _read(unread, state, base, episodes):
+                for line in _read(unread, state, base, config, model.scored_by):
                     watch(line)
                 detail = _detail(state, state.step % episodes or episodes, base.way * base.query)
                 advance(len(unread), detail)
@@ -188,7 +194,7 @@ def _prefixes(model: FewShotMethod, base: EpisodeLoader, room: Room) -> Kept[int
         )
     if model.reads_pixels:
         raise without_pixels()
-    device = next(model.parameters()).device
+    device = model.device
 
     @torch.no_grad()
     def compute(names: list[int]) -> Tensor:
@@ -201,7 +207,7 @@ def _prepare(
     model: FewShotMethod, base: EpisodeLoader, config: TrainConfig
 ) -> tuple[BaseClasses, BaseLoss | None]:
     """The base classes, which the method now knows, and the additional loss over them, if any."""
-    device = next(model.parameters()).device
+    device = model.device
     labels = tuple(base.rows)
     classes = BaseClasses(labels, torch.stack([base.tokens[label] for label in labels]).to(device))
     extra = None
@@ -225,7 +231,7 @@ class _Teacher:
         seed: int,
     ) -> None:
         self._model, self._base, self._prefixes, self._seed = model, base, prefixes, seed
-        self._device = next(model.parameters()).device
+        self._device = model.device
         self._numbers = {label: number for number, label in enumerate(classes.labels)}
         self._at_once = 0
 
@@ -306,9 +312,13 @@ def _learn(
 
 
 def _read(
-    unread: Sequence[tuple[int, Tensor]], state: Training, base: EpisodeLoader, episodes: int
+    unread: Sequence[tuple[int, Tensor]],
+    state: Training,
+    base: EpisodeLoader,
+    config: TrainConfig,
+    scored_by: str,
 ) -> list[Line]:
-    """Add what episodes came to to ``state``; ``episodes`` make an epoch. The lines of the log that are due.
+    """Add what episodes came to to ``state``. The lines of the log that are due.
 
     Raises:
         ConfigError: a loss is not finite.
@@ -317,16 +327,19 @@ def _read(
     outcomes = torch.stack([outcome for _, outcome in unread]).tolist()
     for (number, _), (loss, right) in zip(unread, outcomes, strict=True):
         if not math.isfinite(loss):
+            learned = number >= config.episodes_per_step
             raise ConfigError(
                 f"the loss is {loss} at training episode {number}"
-                f" (classes {', '.join(base.episode(number).classes)})",
-                next_step="Lower train.lr or model.logit_scale; the last checkpoint before it is kept.",
+                f" (classes {', '.join(base.episode(number).classes)}); its scores are of {scored_by}",
+                next_step="Lower train.lr or model.logit_scale; the last checkpoint before it is kept."
+                if learned
+                else f"Nothing was learned before it, so it is not the rate: look into {scored_by}.",
             )
         state.loss_sum += loss
         state.correct += int(right)
         sums = (state.loss_sum, state.correct)
         queries = base.way * base.query
-        line = state.log.interval(number + 1, *sums, episodes=episodes, queries=queries)
+        line = state.log.interval(number + 1, *sums, episodes=config.episodes, queries=queries)
         if line:
             lines.append(line)
     return lines
@@ -335,18 +348,27 @@ def _read(
 def _validate(
     model: FewShotMethod, scorer: Scorer, val_episodes: int, advance: Advance, ranks: Ranks
 ) -> float:
-    """Accuracy over the validation episodes, the same ones every time, of which each rank scores a part."""
+    """Accuracy over the validation episodes, the same ones every time, of which each rank scores a part.
+
+    Raises:
+        ConfigError: a score is not finite.
+    """
     scorer.forget_adapters()
     model.eval()
-    targets, answers, done = [], [], 0
+    seen: list[Episode] = []
+    scored, done = [], 0
     for episodes, scores in scorer.score(range(val_episodes), ranks):
-        targets += [episode.targets for episode in episodes]
-        answers.append(scores.score.argmax(-1))
+        seen += episodes
+        scored.append(scores.score)
         more = min(len(episodes) * ranks.world, val_episodes - done)
         done += more
         advance(more, f"validating, {done} of {val_episodes}")
     model.train()
-    right = int((torch.cat(answers).cpu().numpy() == np.stack(targets)).sum()) if targets else 0
+    right = 0
+    if seen:
+        found = torch.cat(scored).cpu()
+        require_finite(model, found, lambda number: told(seen[number], "validation"))
+        right = int((found.argmax(-1).numpy() == np.stack([each.targets for each in seen])).sum())
     return ranks.total(right) / (val_episodes * scorer.queries)
 
 

@@ -1,7 +1,8 @@
 """From the [model] table to a model: what of it enters a key, which files it reads, and the thing itself."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,7 +13,7 @@ from fsarctl.config.model_table import MetricName, ModelConfig
 from fsarctl.config.plugins import Part, find_part
 from fsarctl.config.read_settings import OPTIONS, table_of
 from fsarctl.config.setting import keyed
-from fsarctl.errors import ConfigError
+from fsarctl.errors import ConfigError, InputError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.methods.weights import weight_files
 from fsarctl.models.catalogue import (
@@ -43,6 +44,7 @@ __all__ = [
     "require_options",
     "text_use",
     "tokens_of",
+    "trains",
 ]
 
 OPEN_CLIP_LAYERS = 12  # of an encoder whose configuration does not say
@@ -107,6 +109,7 @@ def build_model(
     """
     import torch
 
+    from fsarctl.methods.checked_method import checked_method
     from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
     from fsarctl.models.backbone import load_backbone
 
@@ -116,28 +119,22 @@ def build_model(
     generator = torch.Generator().manual_seed(seed)
     if adapters and (part := model.other_method):
         own: Callable[..., FewShotMethod] = kind or method_class(part)
-        return (
-            own(
-                backbone,
-                frames=frames,
-                options=method_options(part, own, model.options),
-                precision=model.precision,
-                generator=generator,
-            )
-            .to(device)
-            .eval()
-        )
-    plus: Callable[..., FewShotMethod] = kind or TaskAdapterPlusPlus
-    return (
-        plus(
+        make = partial(
+            own,
             backbone,
             frames=frames,
+            options=method_options(part, own, model.options),
+            precision=model.precision,
             generator=generator,
-            **_constructor_options(model, TaskAdapterPlusPlus, adapters=adapters),
         )
-        .to(device)
-        .eval()
-    )
+        made = make() if part.known_as else checked_method(part, make)
+        made.scored_by = part.called
+    else:
+        plus: Callable[..., FewShotMethod] = kind or TaskAdapterPlusPlus
+        options = _constructor_options(model, TaskAdapterPlusPlus, adapters=adapters)
+        made = plus(backbone, frames=frames, generator=generator, **options)
+        made.scored_by = f"metric {model.metric!r}"
+    return made.to(device).eval()
 
 
 def _constructor_options(
@@ -181,18 +178,25 @@ def method_options(part: Part, own: object, values: Mapping[str, Any]) -> object
 
     Raises:
         ConfigError: it has no such option, or the option no such value.
+        InputError: somebody else's ``Options`` is no dataclass, or fails.
     """
     kind: Any = getattr(own, "Options", None)
+    if kind is not None and not (isinstance(kind, type) and is_dataclass(kind)):
+        raise InputError(
+            f"{part.called}: Options is no dataclass",
+            next_step="Put @dataclass(frozen=True) above the class.",
+        )
     known = [each.name for each in fields(kind)] if kind is not None else []
     if unknown := sorted(set(values) - set(known)):
         raise ConfigError(
             f"method {part.name!r} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}",
             next_step=f"Correct model.options{did_you_mean(unknown[0], known)}",
         )
-    try:
-        return None if kind is None else table_of(kind, OPTIONS, values, f"method {part.name!r}")
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"method {part.name!r}: {error}", next_step="Correct model.options.") from None
+    with part.running():
+        try:
+            return None if kind is None else table_of(kind, OPTIONS, values, f"method {part.name!r}")
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"method {part.name!r}: {error}", next_step="Correct model.options.") from None
 
 
 def require_options(model: ModelConfig) -> None:
@@ -203,6 +207,20 @@ def require_options(model: ModelConfig) -> None:
     """
     if part := model.other_method:
         method_options(part, method_class(part), model.options)
+
+
+def trains(model: ModelConfig) -> bool:
+    """Whether there is anything to train.
+
+    Raises:
+        ConfigError: as ``method_options`` and ``method_class``.
+    """
+    if part := model.other_method:
+        own: Any = method_class(part)
+        options = method_options(part, own, model.options)
+        with part.running():
+            return bool(own.trains(options))
+    return model.trains
 
 
 def require_frames(model: ModelConfig, prefix_crops: int) -> None:

@@ -60,6 +60,11 @@ class FrameMethod(FewShotMethod):
         with seeded(generator):
             self.build()
 
+    @classmethod
+    def trains(cls, options: Any) -> bool:
+        """Unless the backbone is frozen, and the method has nothing of its own."""
+        return options.backbone == "trained" or cls.build is not FrameMethod.build
+
     def build(self) -> None:
         """Make the method's own modules; :func:`seeded` has seeded PyTorch's own initialisation."""
 

@@ -148,6 +148,8 @@ class FewShotMethod(nn.Module, ABC):
     """Whether queries of an episode see each other where they are scored jointly."""
     reads_pixels: bool = False
     """Whether :meth:`training_loss` reads the frames themselves, which fixed crops do not keep."""
+    scored_by: str = "the method"
+    """What scores come from, for messages: a metric or a method, with its name."""
     undecayed: tuple[str, ...] = ()
     """Weight decay leaves parameters alone whose names hold one of these."""
     heads: nn.ModuleDict
@@ -193,6 +195,11 @@ class FewShotMethod(nn.Module, ABC):
         Shapes: as :meth:`support_features` (class-major), :meth:`query_features` and :meth:`text_features`
         give them.
         """
+
+    @classmethod
+    def trains(cls, options: Any) -> bool:  # noqa: ARG003
+        """Whether a method with these ``options`` has anything to train; else it needs no base classes."""
+        return True
 
     @property
     def prefix_is_constant(self) -> bool:
@@ -300,7 +307,7 @@ class FewShotMethod(nn.Module, ABC):
 
     def add_head(self, name: str, head: nn.Module) -> None:
         """Put a module among the :attr:`heads`, where the model is."""
-        self.heads[name] = head.to(self._mean.device)
+        self.heads[name] = head.to(self.device)
 
     def loss(self, scores: Scores, labels: Tensor) -> Tensor:
         """Cross-entropy of ``logit_scale`` times the score, mean over queries.
@@ -312,6 +319,11 @@ class FewShotMethod(nn.Module, ABC):
     def training_loss(self, lesson: Lesson) -> Tensor:
         """What training moves downhill: :meth:`loss`, unless the method adds to it."""
         return self.loss(lesson.scores, lesson.targets)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is, with all modules that it holds."""
+        return self._mean.device
 
     @property
     def feature_width(self) -> int:

@@ -237,6 +237,12 @@ def _tokenizer(arguments: str) -> Tokenizer:
 
 def _new_clip(name: str, configuration: Mapping[str, Any]) -> Any:
     part = own_backbone(name)
-    if make := getattr(part.load(), "make", None) if part else None:
-        return make(configuration)
+    if part is None:
+        return _plain_clip(configuration)
+    with part.running():
+        make = getattr(part.load(), "make", None)
+        return make(configuration) if make else _plain_clip(configuration)
+
+
+def _plain_clip(configuration: Mapping[str, Any]) -> Any:
     return open_clip.CLIP(**configuration) if "text_cfg" in configuration else image_only(configuration)

@@ -69,7 +69,7 @@ def architecture(backbone: str) -> dict[str, Any]:
     """open_clip's model configuration of ``backbone``, or that of the shipped tiny CLIP or of ``IMAGENET``.
 
     Raises:
-        ConfigError: no such backbone; the nearest names are suggested.
+        ConfigError: no such backbone, and the nearest names are suggested; or somebody else's is none.
     """
     if backbone in IMAGENET:
         return IMAGENET[backbone]
@@ -77,8 +77,7 @@ def architecture(backbone: str) -> dict[str, Any]:
     if backbone != TINY and not is_own(backbone):
         files |= {file.stem: file for file in _configurations().glob("*.json")}
     if part := own_backbone(backbone, files):
-        own = part.load()
-        return dict(own if isinstance(own, Mapping) else own.configuration)
+        return _own_configuration(part)
     if backbone not in files:
         near = nearest(backbone, [*files, *IMAGENET], 3) or [TINY, "ViT-B-16-quickgelu"]
         raise ConfigError(
@@ -160,6 +159,19 @@ def own_backbone(backbone: str, known: Iterable[str] = ()) -> Part | None:
     if backbone in known or not (is_own(backbone) or backbone in installed):
         return None
     return find_part("backbones", backbone, ())
+
+
+def _own_configuration(part: Part) -> dict[str, Any]:
+    own = part.load()
+    found = own if isinstance(own, Mapping) else getattr(own, "configuration", None)
+    if isinstance(found, Mapping) and "embed_dim" in found and isinstance(found.get("vision_cfg"), Mapping):
+        return dict(found)
+    what = f"a {type(own).__name__}" if found is None else "a configuration without embed_dim and vision_cfg"
+    raise ConfigError(
+        f"{part.called} is {what}, not a mapping of embed_dim, vision_cfg and text_cfg",
+        next_step="Write it like open_clip's model configurations, or as an object with such a"
+        " `configuration` and `make(configuration)`.",
+    )
 
 
 def image_side(backbone: str) -> int:

@@ -21,6 +21,7 @@ from fsarctl.artifacts import JSON
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.datasets.clips import Clip
 from fsarctl.episodes.crops import centre_offsets, crop_frames
+from fsarctl.episodes.scoring import require_finite
 from fsarctl.errors import InputError
 from fsarctl.methods.build import tokens_of
 from fsarctl.methods.protocol import FewShotMethod, Scores
@@ -198,6 +199,7 @@ class Predictor:
         """One prediction per clip, in their order; a clip that cannot be read says why.
 
         Raises:
+            ConfigError: a score is not finite.
             InputError: the model scores by text alone, and the support has none.
         """
         self.require_score(has_text=support.text is not None)
@@ -241,6 +243,7 @@ class Predictor:
         if isinstance(answer, Failure):
             return Prediction(name, (), failure=answer.reason)
         scores = self.scores(support, answer.frames)
+        require_finite(self._model, scores.score[None].cpu(), lambda _: f"clip {name}")
         confidences = torch.softmax(self._model.logit_scale * scores.score.float(), dim=-1)
         parts = (_values(part, len(support.labels)) for part in (scores.video, scores.text))
         columns = (scores.score[0].tolist(), confidences[0].tolist(), *parts)
@@ -272,8 +275,7 @@ class Predictor:
         """The middle of frames as the model reads it. Shapes: (frames, S, S, 3) -> (frames, 3, H, W)."""
         side = self._model.backbone.image_size
         offsets = centre_offsets(1, len(frames), self._size - side)
-        device = next(self._model.parameters()).device
-        pixels = torch.from_numpy(crop_frames(frames[None], offsets, side)[0]).to(device)
+        pixels = torch.from_numpy(crop_frames(frames[None], offsets, side)[0]).to(self._model.device)
         return self._model.normalise(pixels)
 
     def _text(self, labels: Sequence[str], descriptions: Mapping[str, SubActions]) -> Tensor | None:
@@ -283,7 +285,7 @@ class Predictor:
         if not self._model.reads_text or not descriptions.keys() >= set(labels):
             return None
         tokens = tokens_of(self._model, {label: descriptions[label] for label in labels})
-        device = next(self._model.parameters()).device
+        device = self._model.device
         features = [self._model.text_features(tokens[label][None].to(device)) for label in labels]
         return torch.cat([each for each in features if each is not None])
 

@@ -107,7 +107,6 @@ def test_every_block_says_its_language() -> None:
 
 @pytest.mark.parametrize("block", [each for each in blocks("toml") if each.word != "not a project"], ids=str)
 def test_configurations_load(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "theirs.py").write_text("")
     if "theirs" in block.text:
         monkeypatch.syspath_prepend(str(_package(tmp_path)))
     (tmp_path / "fsarctl.toml").write_text(block.text)
@@ -115,10 +114,11 @@ def test_configurations_load(block: Block, tmp_path: Path, monkeypatch: pytest.M
 
 
 def _package(folder: Path) -> Path:
-    """The package that the documents call theirs."""
+    """The package that the documents call theirs, with the parts that they show."""
     (folder / "site" / "theirs").mkdir(parents=True)
+    parts = "\n".join(each.text for each in blocks("python") if each.document == "docs/parts.md")
     for name in ("__init__", "metrics", "methods", "datasets"):
-        (folder / "site" / "theirs" / f"{name}.py").write_text("")
+        (folder / "site" / "theirs" / f"{name}.py").write_text(parts)
     return folder / "site"
 
 

@@ -54,12 +54,13 @@ def metric_of(
 
     Args:
         name: as in ``METRICS``, "trx", or a part of the group "metrics" (``fsarctl.config.plugins``): a
-            function like those here, or a class, made with ``embed``, ``frames`` and ``generator``.
+            function like those here, or a class, made with ``embed``, ``frames`` and ``generator`` by name.
         embed: D, the features' width; for metrics with weights, as are ``frames`` and ``generator``.
         pooled: for TRX, which see.
 
     Raises:
         ConfigError: there is no such metric, or it does not give one score for each query and class.
+        InputError: somebody else's fails.
     """
     if name == "trx":
         return TRX(embed, frames, pooled=pooled, generator=generator)
@@ -67,4 +68,7 @@ def metric_of(
     if part is None:
         return METRICS[name]
     own = part.load()
-    return OwnMetric(part, own(embed, frames, generator=generator) if isinstance(own, type) else own)
+    if isinstance(own, type):
+        with part.running():
+            own = own(embed=embed, frames=frames, generator=generator)
+    return OwnMetric(part, own)

@@ -17,7 +17,7 @@ class OwnMetric(nn.Module):
         super().__init__()
         if not callable(metric):
             raise ConfigError(
-                f"metric {part.target!r} is a {type(metric).__name__}, which cannot be called",
+                f"{part.called} is a {type(metric).__name__}, which cannot be called",
                 next_step="Name a function of queries (..., Q, T, D) and prototypes (..., C, T, D).",
             )
         self._part = part
@@ -28,13 +28,15 @@ class OwnMetric(nn.Module):
 
         Raises:
             ConfigError: the metric gave something else.
+            InputError: it failed.
         """
-        scores = self.metric(queries, prototypes)
+        with self._part.running():
+            scores = self.metric(queries, prototypes)
         wanted = (*queries.shape[:-2], prototypes.shape[-3])
         if not isinstance(scores, Tensor) or scores.shape != wanted:
             gave = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise ConfigError(
-                f"metric {self._part.target!r} gave {gave}, not scores of shape {wanted}",
+                f"{self._part.called} gave {gave}, not scores of shape {wanted}",
                 next_step="Queries (..., Q, T, D) and prototypes (..., C, T, D) make scores (..., Q, C).",
             )
         return scores

@@ -1,6 +1,6 @@
 """What holds of every method but Task-Adapter++, whatever it computes; a new one is tested by being there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from fsarctl.config.methods import TASK_ADAPTER, method_file, method_names
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.read_settings import load_settings
 from fsarctl.methods import FewShotMethod, parity
-from fsarctl.methods.build import method_class, method_options
+from fsarctl.methods.build import method_class, method_options, trains
 from fsarctl.methods.protocol import BaseClasses, Lesson
 from fsarctl.models.backbone import Backbone, build_backbone
 from fsarctl.text.corpus import prompts_of
@@ -125,6 +125,17 @@ def lesson(model: FewShotMethod, given: Episode) -> Lesson:
 @pytest.fixture(scope="module", params=METHODS)
 def model(request: pytest.FixtureRequest) -> FewShotMethod:
     return built(request.param)
+
+
+@pytest.mark.parametrize("options", [{}, {"backbone": "frozen"}, {"backbone": "trained"}])
+@pytest.mark.parametrize("name", METHODS)
+def test_what_trains_is_known_before_it_is_built(name: str, options: dict[str, str]) -> None:
+    part = ModelConfig(method=name).other_method
+    assert part is not None
+    own: Any = method_class(part)
+    if options.keys() <= {each.name for each in fields(own.Options)}:
+        known = trains(ModelConfig(method=name, options=options))
+        assert known == bool(built(name, started=False, **options).trainable_parameters())
 
 
 def test_scores_are_numbers_that_depend_on_support_and_query(model: FewShotMethod) -> None:

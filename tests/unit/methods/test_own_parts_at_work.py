@@ -1,0 +1,378 @@
+"""A user's parts in a project: those that are documented work, and what fails in one is told as its fault."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from built import BuiltOnce, copied
+from documents import blocks
+from typed import type_in
+
+from fsarctl.config.dataset_table import DatasetConfig
+from fsarctl.config.model_table import ModelConfig
+from fsarctl.config.plugins import _source, find_part
+from fsarctl.datasets.shapes.classes import CLASSES
+from fsarctl.datasets.shapes.rendering import _write_video, render_clip
+from fsarctl.errors import ConfigError, FsarctlError, InputError
+from fsarctl.models.backbone import load_backbone
+from fsarctl.models.catalogue import architecture
+
+Write = Callable[..., Path]
+VIDEOS = "videos"
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Writes modules of a package, ``theirs``, that can be imported: write(metrics="...")."""
+    folder = tmp_path / "site" / "theirs"
+    folder.mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(folder.parent))
+
+    def forget() -> None:
+        for name in [each for each in sys.modules if each.partition(".")[0] == "theirs"]:
+            del sys.modules[name]
+        _source.cache_clear()
+        architecture.cache_clear()
+
+    def written(**modules: str) -> Path:
+        for name, text in {"__init__": "", **modules}.items():
+            (folder / f"{name}.py").write_text(text)
+        forget()
+        return folder
+
+    yield written
+    forget()
+
+
+@pytest.fixture
+def project(built_once: BuiltOnce, tmp_path: Path) -> Path:
+    """A frozen model on two classes, none of which is a base class, with their frames."""
+
+    def build(folder: Path) -> None:
+        for each in [shape for shape in CLASSES if shape.split == "test"][:2]:
+            (folder / VIDEOS / each.label).mkdir(parents=True)
+            for number in range(3):
+                _write_video(
+                    folder / VIDEOS / each.label / f"{number}.mp4", render_clip(each.label, number, 0)
+                )
+        (folder / "fsarctl.toml").write_text(
+            f'[datasets.mine]\nkind = "folder"\nroot = "{VIDEOS}"\n'
+            '[model]\nbackbone = "tiny"\nweights = "shipped"\nstrategy = "frozen"\nscore = "video"\n'
+            "[eval]\nway = 2\nepisodes = 6\nshots = [1]\n"
+        )
+        type_in(folder, "extract")
+
+    return copied(built_once("own parts", build), tmp_path / "project")
+
+
+METRIC = '--set=model.metric="theirs.metrics:own"'
+
+
+def by_method(project: Path) -> None:
+    """Let the method be theirs."""
+    file = project / "fsarctl.toml"
+    text = file.read_text().replace('strategy = "frozen"\nscore = "video"', 'method = "theirs.methods:Own"')
+    file.write_text(text)
+
+
+def documented(heading: str) -> str:
+    """The Python of a section of docs/parts.md."""
+    text = (Path(__file__).parents[3] / "docs" / "parts.md").read_text(encoding="utf-8")
+    section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
+    found = [each.text for each in blocks("python") if each.document == "docs/parts.md"]
+    return "\n".join(each for each in found if each in section)
+
+
+def test_the_documented_method_trains_nothing_evaluates_and_predicts(write: Write, project: Path) -> None:
+    write(methods=documented("A method").replace("class Nearest", "class Own"))
+    by_method(project)
+    type_in(project, "run")
+    units = json.loads(type_in(project, "status", "--json").stdout)["units"]
+    assert {each["state"] for each in units} == {"done"}
+    assert not [each["slot"] for each in units if each["slot"].startswith("train")]
+    assert "eval mine 1-shot theirs.methods:Own" in {each["slot"] for each in units}
+    refused = type_in(project, "train", expect=3).stderr
+    assert "method 'theirs.methods:Own' trains nothing" in refused
+    clip = next((project / VIDEOS).rglob("0.mp4"))
+    said = json.loads(type_in(project, "predict", "--support", VIDEOS, str(clip), "--json").stdout)
+    assert said["model"]["strategy"] == "theirs.methods:Own"
+    assert said["clips"][0]["top"][0]["class"] == clip.parent.name  # which is one of its support
+    page = project / "report.html"
+    type_in(project, "report", "--output", str(page))
+    assert "theirs.methods:Own" in page.read_text()
+
+
+PARAMETERLESS = """
+import torch
+from fsarctl.methods import FewShotMethod, Scores
+
+
+class Own(FewShotMethod):
+    prefix_is_constant = alone_is_constant = True
+
+    def __init__(self, backbone, *, frames, options, precision, generator):
+        super().__init__(backbone, frames)
+
+    def prefix(self, frames):
+        features = self.backbone.visual(frames.flatten(0, -4))
+        return features.view(*frames.shape[:-3], -1).mean(-2)
+
+    def alone(self, prefix):
+        return torch.nn.functional.normalize(prefix, dim=-1)
+
+    def score_features(self, support, query, text, *, way=None, query_mode="joint"):
+        return Scores(query @ support.unflatten(-2, (way, -1)).mean(-2).mT)
+"""
+
+
+def test_a_method_without_parameters_that_does_not_say_so_trains_nothing(
+    write: Write, shapes: Path, tmp_path: Path
+) -> None:
+    write(methods=PARAMETERLESS)
+    mine = copied(shapes, tmp_path / "mine")
+    typed = type_in(
+        mine,
+        "run",
+        "--set",
+        'model.method="theirs.methods:Own"',
+        "--set",
+        "eval.shots=[1]",
+        "--set",
+        "eval.episodes=4",
+        "--set",
+        "model.visual_layers=2",
+        "--set",
+        "model.text_layers=8",
+    )
+    assert "there is nothing to train" in typed.stderr
+    assert "theirs.methods:Own" in typed.stdout
+
+
+def test_the_documented_metrics_score(write: Write, project: Path) -> None:
+    write(metrics=documented("A metric"))
+    for name in ("nearest_frame", "WeightedFrames"):
+        type_in(project, "run", f'--set=model.metric="theirs.metrics:{name}"')
+
+
+def test_a_method_whose_only_weights_are_a_frozen_backbones_needs_no_base_classes(project: Path) -> None:
+    by_method(project)
+    text = (project / "fsarctl.toml").read_text().replace("theirs.methods:Own", "protonet")
+    (project / "fsarctl.toml").write_text(text + '[model.options]\nbackbone = "frozen"\n')
+    said = type_in(project, "run").stdout
+    assert "ProtoNet" in said
+
+
+METRICS = {
+    "raises": (
+        "    return {}['x']",
+        "metric 'theirs.metrics:own' failed: KeyError: 'x' (theirs/metrics.py:4)",
+    ),
+    "a signature": ("", "metric 'theirs.metrics:own' failed: TypeError: own() takes 1 positional argument"),
+    "nan": (
+        "    return torch.full((*queries.shape[:-2], prototypes.shape[-3]), float('nan'))",
+        "metric 'theirs.metrics:own' gave scores that are not finite (nan) in episode 0 (classes ",
+    ),
+    "a shape": ("    return queries.mean()", "metric 'theirs.metrics:own' gave (), not scores of shape ("),
+}
+
+
+@pytest.mark.parametrize("case", METRICS)
+def test_a_metric_that_fails_is_named_and_nothing_is_published(
+    write: Write, project: Path, case: str
+) -> None:
+    body, words = METRICS[case]
+    text = f"import torch\n\ndef own(queries, prototypes):\n{body}\n"
+    write(metrics=text if body else "def own(queries):\n    return queries\n")
+    refused = type_in(project, "run", METRIC, expect=3)
+    assert words in refused.stderr
+    assert "bug in fsarctl" not in refused.stderr
+    assert "eval" not in type_in(project, "cache", "ls").stdout
+
+
+METHODS = {
+    "raises": ("alone", "        return {}['x']", "failed: KeyError: 'x' (theirs/methods.py:"),
+    "no structure": (
+        "score_features",
+        "        return query",
+        "score_features gave a Tensor, not fsarctl.methods.Scores",
+    ),
+    "a shape": ("score_features", "        return Scores(query)", "score_features gave ("),
+    "clips": (
+        "prefix",
+        "        return frames.mean((0, 1))",
+        "prefix gave (3, 64, 64), not (1, ...), one for each clip",
+    ),
+    "nothing": ("alone", "        pass", "alone gave a NoneType, not a Tensor"),
+    "nan": (
+        "score_features",
+        "        return Scores((query @ support.mT) / 0 * 0)",
+        "gave scores that are not finite (nan)",
+    ),
+    "constructor": ("__init__", "        raise KeyError('y')", "failed: KeyError: 'y' (theirs/methods.py:"),
+}
+
+
+@pytest.mark.parametrize("case", METHODS)
+def test_a_method_that_fails_is_named_and_nothing_is_published(
+    write: Write, project: Path, case: str
+) -> None:
+    function, body, words = METHODS[case]
+    before, rest = documented("A method").replace("class Nearest", "class Own").split(f"    def {function}(")
+    signature, _, after = rest.partition("\n")
+    after = after[after.find("\n\n") :] if "\n\n" in after else ""
+    write(methods=f"{before}    def {function}({signature}\n{body}\n{after}")
+    by_method(project)
+    refused = type_in(project, "run", "--set", "eval.frozen=false", expect=3)
+    assert "method 'theirs.methods:Own'" in refused.stderr
+    assert words in refused.stderr
+    assert "bug in fsarctl" not in refused.stderr
+    assert "eval" not in type_in(project, "cache", "ls").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def own():\n    pass\n", "'theirs.backbones:own' is a function, not a mapping of embed_dim"),
+        ("own = {'embed_dim': 32}\n", "is a configuration without embed_dim and vision_cfg"),
+        (
+            "class own:\n"
+            "    configuration = {'embed_dim': 32, 'vision_cfg': {'layers': 2}, 'text_cfg': {}}\n"
+            "    def make(configuration):\n"
+            "        return configuration['x']\n",
+            "backbone 'theirs.backbones:own' failed: KeyError: 'x' (theirs/backbones.py:4)",
+        ),
+        (
+            "own = {'embed_dim': 32, 'vision_cfg': {'layers': 2, 'width': 'wide'}, 'text_cfg': {}}\n",
+            "failed: TypeError",
+        ),
+    ],
+)  # fmt: skip
+def test_a_backbone_that_is_none(write: Write, text: str, words: str) -> None:
+    write(backbones=text)
+    with pytest.raises(FsarctlError) as refused:
+        load_backbone("theirs.backbones:own", "random")
+    assert words in refused.value.message
+
+
+NAMES = """
+import json as loads
+from os import path
+if True:
+    guarded = 1
+try:
+    import absent_everywhere
+except ImportError:
+    absent_everywhere = None
+first, *rest = range(3)
+with open(__file__) as opened:
+    pass
+for each in ():
+    pass
+class Holder:
+    inner = 1
+    def method(self):
+        local = 1
+def make():
+    global made
+    made = 1
+"""
+
+
+def test_a_name_that_a_module_does_not_hold_is_told_before_anything_is_done(
+    write: Write, project: Path
+) -> None:
+    folder = write(metrics=NAMES + "raise SystemExit('nobody imports this to look')\n")
+    for name in (
+        *(
+            "loads",
+            "path",
+            "guarded",
+            "absent_everywhere",
+            "first",
+            "rest",
+            "opened",
+            "each",
+            "Holder",
+            "make",
+        ),
+        *("made", "Holder.inner"),
+    ):
+        ModelConfig(metric=f"theirs.metrics:{name}")
+    for name in ("nosuch", "inner", "local", "method", "json", "os"):
+        with pytest.raises(ConfigError, match=f"metrics.py holds no {name}"):
+            ModelConfig(metric=f"theirs.metrics:{name}")
+    for command in (("status",), ("config", "show"), ("run", "--dry-run")):
+        said = type_in(project, *command, '--set=model.metric="theirs.metrics:nosuch"', expect=3).stderr
+        assert "metrics.py holds no nosuch" in said
+    # An edit is seen at once, as in a notebook.
+    (folder / "metrics.py").write_text("nosuch = len\n")
+    ModelConfig(metric="theirs.metrics:nosuch")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["from os.path import *", "def __getattr__(name): return 1", "globals()['own'] = 1",
+     "import sys\nsys.modules[__name__].own = 1", "exec('own = 1')"],
+)  # fmt: skip
+def test_what_is_known_at_run_time_alone_is_not_refused(write: Write, text: str) -> None:
+    write(metrics=f"{text}\n")
+    ModelConfig(metric="theirs.metrics:own")
+
+
+def test_names_are_looked_for_in_every_group(write: Write) -> None:
+    write(parts="pass\n", wrong="def own(:\n")
+    for setting in ("metric", "method", "backbone"):
+        with pytest.raises(ConfigError, match=r"parts.py holds no own"):
+            ModelConfig(**{setting: "theirs.parts:own"})  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=r"SyntaxError: .*wrong.py:1\)"):
+            ModelConfig(**{setting: "theirs.wrong:own"})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"parts.py holds no own"):
+        DatasetConfig(kind="theirs.parts:own")
+    find_part("metrics", "theirs:parts.own", ()).require()  # type: ignore[union-attr]
+
+
+def test_an_attribute_error_of_an_import_is_not_a_missing_name(write: Write) -> None:
+    write(metrics="import os\nos.nosuch\nown = 1\n")
+    part = find_part("metrics", "theirs.metrics:own", ())
+    assert part is not None
+    with pytest.raises(InputError, match=r"cannot be imported: AttributeError: .* \(theirs/metrics.py:2\)"):
+        part.load()
+
+
+NAN = """
+import torch
+
+
+def own(queries, prototypes):
+    scores = queries.mean((-2, -1))[..., None] - prototypes.mean((-2, -1))[..., None, :]
+    return scores * float("nan") if {when} else scores
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ("True", "the loss is nan at training episode 0 (classes "),
+        ("not torch.is_grad_enabled()", "not finite (nan) in validation episode 0 (classes "),
+    ],
+)
+def test_training_with_scores_that_are_no_numbers(
+    write: Write, shapes: Path, tmp_path: Path, when: str, words: str
+) -> None:
+    write(metrics=NAN.format(when=when))
+    short = ("--set=train.epochs=1", "--set=train.episodes=2", "--set=train.val_episodes=2", "--shots", "1")
+    mine = copied(shapes, tmp_path / "mine")
+    refused = type_in(mine, "run", METRIC, '--set=model.score="video"', *short, expect=3)
+    assert words in refused.stderr
+    assert "ook into metric 'theirs.metrics:own'" in refused.stderr
+
+
+def test_predicting_with_scores_that_are_no_numbers(write: Write, project: Path) -> None:
+    write(metrics=NAN.format(when="True"))
+    clip = next((project / VIDEOS).rglob("0.mp4"))
+    refused = type_in(project, "predict", METRIC, "--support", VIDEOS, str(clip), expect=3)
+    assert (
+        f"metric 'theirs.metrics:own' gave scores that are not finite (nan) in clip {clip}" in refused.stderr
+    )
