@@ -2,11 +2,12 @@
 # make test   set everything up, then run the tests
 # make check  lint, formatting, types, layering
 # make bench  measure speed, as ratios; minutes, on cores that do nothing else
+# make fuzz  damaged inputs for everything that reads files, and a table of what they did; an hour
 # make mutants  put 300 small faults into the code, one at a time, and say how many the tests find; an hour
 # make docs   build the documentation site into site/, strictly
 # make package  build sdist and wheel into dist/, look into them, and see whether they resolve on other machines
 # make image  a Docker image, fsarctl:cpu or (TARGET=cuda) fsarctl:cuda
-.PHONY: setup demo test test-slow check bench mutants docs package image format clean
+.PHONY: setup demo test test-slow check bench fuzz mutants docs package image format clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -38,6 +39,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python tests/benchmarks/run.py
+
+fuzz: setup
+	$(BIN)/python tests/fuzz/run.py $(FUZZ)
 
 mutants: setup
 	$(BIN)/python tests/mutants/run.py

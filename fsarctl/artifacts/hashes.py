@@ -1,6 +1,7 @@
 """The memory of input hashes: a file is read once, then recognised by (path, size, mtime)."""
 
 import os
+import re
 import sqlite3
 import stat
 import time
@@ -25,6 +26,7 @@ Item = TypeVar("Item")
 RESTED_NS = 2_000_000_000
 RECALL_BATCH = 10_000  # below SQLite's limit of 32,766 parameters
 REMEMBER_BATCH = 256  # files hashed between two commits: what a kill can cost
+SHA256 = re.compile("[0-9a-f]{64}")
 BAR_BYTES = 256 * 2**20  # roughly a second of hashing: below it, a bar would only flicker
 
 
@@ -94,11 +96,16 @@ class HashMemory:
                     rows = connection.execute(
                         f"SELECT path, size, mtime_ns, sha256 FROM files WHERE path IN ({marks})", batch
                     )
-                    remembered.update({by_name[name]: (size, mtime, sha) for name, size, mtime, sha in rows})
-        except sqlite3.OperationalError:
-            pass
-        except sqlite3.DatabaseError:
+                    for name, size, mtime, sha256 in rows:
+                        if not SHA256.fullmatch(sha256):
+                            raise LookupError(sha256)
+                        remembered[by_name[name]] = (size, mtime, sha256)
+        except sqlite3.OperationalError as error:
+            if "decode" in str(error):  # text that is none; else it is locked, or cannot be opened
+                self._forget()
+        except (sqlite3.DatabaseError, LookupError, TypeError, UnicodeDecodeError):
             self._forget()
+            return {}
         return remembered
 
     def _remember(self, rows: list[tuple[bytes, int, int, str]]) -> None:

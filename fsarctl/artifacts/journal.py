@@ -13,7 +13,8 @@ from typing import Any
 
 import google_crc32c
 
-from fsarctl.artifacts.sealed import SealError, require_sealed, sealed_json
+from fsarctl.artifacts.manifest import is_within
+from fsarctl.artifacts.sealed import require_sealed, sealed_json
 from fsarctl.progress import Reporter, counted
 
 __all__ = ["JOURNAL", "Entry", "Journal", "file_crc32c", "note_lost"]
@@ -55,9 +56,8 @@ class Journal:
         for line in lines:
             try:
                 require_sealed(line, self._of)
-                fields = json.loads(line)
-                entries.append(Entry(fields["files"], fields["facts"]))
-            except (SealError, UnicodeDecodeError):
+                entries.append(_entry(json.loads(line)))
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
         return entries, len(lines) - len(entries)
 
@@ -78,6 +78,18 @@ class Journal:
             file.write(b"".join(lines))
             file.flush()
             os.fsync(file.fileno())
+
+
+def _entry(line: Any) -> Entry:
+    """A line's entry.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is of another kind, or of files elsewhere.
+    """
+    files, facts = line["files"], line["facts"]
+    if not (isinstance(files, dict) and isinstance(facts, dict) and all(map(is_within, files))):
+        raise ValueError("no entry of a journal")
+    return Entry(files, facts)
 
 
 def note_lost(lost: int, title: str, reporter: Reporter) -> None:

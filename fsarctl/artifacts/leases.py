@@ -122,7 +122,7 @@ class Leases:
                 held = _Held.read(path)
             except FileNotFoundError:
                 continue  # its build has just ended
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
                 self._reporter.note(
                     f"The lease {path} holds no longer: it cannot be read ({type(error).__name__})."
                 )

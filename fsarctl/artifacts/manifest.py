@@ -9,11 +9,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from fsarctl.artifacts.keys import digest_of, key_of
 from fsarctl.artifacts.unit import JSON
+from fsarctl.errors import ConfigError
 
 __all__ = [
     "MANIFEST",
@@ -25,6 +26,7 @@ __all__ = [
     "Source",
     "Stored",
     "content_digest",
+    "is_within",
     "parse_manifest",
     "read_manifest",
     "read_sources",
@@ -156,14 +158,45 @@ def parse_manifest(raw: bytes) -> Manifest:
         fields["sources"] = fields["sources"] and Stored(**fields["sources"])
         fields["aside"] = tuple(fields.get("aside", ()))
         manifest = Manifest(**fields)
-    except (KeyError, TypeError, ValueError) as error:
+        _require_sense(manifest)
+        inputs = {name: source.digest for name, source in manifest.inputs.items()}
+        key = key_of(manifest.stage, manifest.version, manifest.config, inputs)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, ConfigError) as error:
         raise ManifestError(f"its manifest makes no sense ({error})") from error
-    inputs = {name: source.digest for name, source in manifest.inputs.items()}
-    if manifest.key != key_of(manifest.stage, manifest.version, manifest.config, inputs):
+    if manifest.key != key:
         raise ManifestError("its manifest contradicts its key")
     if manifest.digest != content_digest(manifest.files, manifest.aside):
         raise ManifestError("its manifest contradicts its digest")
     return manifest
+
+
+def _require_sense(manifest: Manifest) -> None:
+    """Refuse what no build writes: a seal says that bytes are whole, not that they are fsarctl's.
+
+    Raises:
+        ValueError: a field is of another type, or a file is named that is not in the artifact's folder.
+    """
+    words = (manifest.stage, manifest.slot, manifest.key, manifest.digest, manifest.command, *manifest.aside)
+    sources = [
+        each for source in manifest.inputs.values() for each in (source.digest, source.stage, source.key)
+    ]
+    sizes = [stored.bytes for stored in (*manifest.files.values(), *filter(None, (manifest.sources,)))]
+    sums = [stored.sha256 for stored in (*manifest.files.values(), *filter(None, (manifest.sources,)))]
+    tables = (manifest.config, manifest.provenance)
+    if not (
+        all(isinstance(word, str) for word in (*words, *sources, *sums))
+        and all(isinstance(number, int) for number in (manifest.version, *sizes))
+        and all(isinstance(table, dict) for table in tables)
+    ):
+        raise ValueError("a field is of another type")
+    if outside := [name for name in manifest.files if not is_within(name)]:
+        raise ValueError(f"{outside[0]!r} is no file of its folder")
+
+
+def is_within(name: str) -> bool:
+    """Whether a name is that of a file of the folder that it stands for, or of one in it."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def content_digest(files: Mapping[str, Stored], aside: Sequence[str]) -> str:
@@ -194,5 +227,9 @@ def read_sources(artifact: Artifact) -> Mapping[str, Mapping[str, str]]:
     written = artifact.manifest.sources
     if written is None or hashlib.sha256(raw).hexdigest() != written.sha256:
         return {}
-    sources: dict[str, dict[str, str]] = json.loads(raw)
-    return sources
+    try:
+        sources: dict[str, dict[str, str]] = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    listed = isinstance(sources, dict) and all(isinstance(files, dict) for files in sources.values())
+    return sources if listed else {}

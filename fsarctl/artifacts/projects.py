@@ -162,7 +162,7 @@ class Projects:
             try:
                 facts = json.loads((folder / FACTS).read_bytes())
                 words = [str(facts[field]) for field in ("path", "host", "user", "seen")]
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 words = ["of unknown path", "an unknown host", "somebody", "at an unknown time"]
             found.append(Known(folder, *words))
         return found

@@ -1,10 +1,13 @@
 """When the file system will not show what is there: that says nothing of the bytes, and is never damage."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from fsarctl.errors import InputError
+from fsarctl.errors import InputError, IntegrityError
 
-__all__ = ["is_refused", "unreadable"]
+__all__ = ["is_refused", "reading", "unreadable"]
 
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
@@ -22,3 +25,31 @@ def unreadable(what: str, error: OSError) -> InputError:
         next_step="Nothing is known to be wrong with it. Make it readable, or ask whoever made it to; then"
         " run the same command again.",
     )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Around the reading of a file of an artifact: whatever is wrong with it is one error.
+
+    Raises:
+        IntegrityError: it is not there, or is not what fsarctl writes.
+        InputError: it cannot be read now.
+    """
+    try:
+        yield
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        if isinstance(error, OSError) and is_refused(error):
+            raise unreadable(str(path), error) from error
+        raise IntegrityError(
+            f"{path} is not what fsarctl writes: {type(error).__name__}: {error}",
+            next_step="`fsarctl cache verify` moves what is damaged away; if it finds nothing, remove"
+            f" {path.parent}. Then run the same command again.",
+        ) from error

@@ -127,7 +127,7 @@ def remove(removal: Removal, shelf: Shelf, leases: Leases, project: Path) -> boo
 
 def end_of(shelf: Shelf, stage: str, key: str) -> str:
     """What has become of an artifact that was there and is not: who removed it, as far as that is known."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         note = json.loads(shelf.obituary(stage, key).read_bytes())
         return (
             f"`fsarctl cache gc` of the project {note['project']} removed it ({note['by']}, {note['when']})"

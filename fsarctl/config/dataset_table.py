@@ -127,7 +127,7 @@ class DatasetConfig:
             return
         try:
             captures = re.compile(self.group).groups
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ConfigError(
                 f"group = {self.group!r} is no pattern: {error}",
                 next_step=r"It is a regular expression on the clip's name, such as 'person(\d+)'.",

@@ -52,6 +52,8 @@ TABLES: Mapping[str, type[Any]] = {
 NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}
 OPTIONS = "model.options"
 FLAG = "--set "
+DEEPEST = 16
+"""Lists and tables in each other, within one setting."""
 # Variables that name places or moods rather than settings; the command line reads them itself.
 NOT_SETTINGS = {"FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE"}
 
@@ -226,6 +228,7 @@ def _merge(
     for origin, items in sources:
         for key, value in items:
             _check_known(key, origin)
+            _check_ordinary(key, value, origin)
             # A table given whole (splits = {...}) replaces what was there; its parts are not merged.
             for replaced in [each for each in values if each == key or each.startswith(f"{key}.")]:
                 del values[replaced]
@@ -290,7 +293,12 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", next_step="Make it readable.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError(
+            f"{path} is not valid TOML: a value is nested too deeply",
+            next_step=f"Nest it {DEEPEST} deep at most.",
+        ) from None
+    except ValueError as error:  # of TOML, UTF-8, or a number of thousands of digits
         raise ConfigError(f"{path} is not valid TOML: {error}", next_step="Correct that line.") from None
 
 
@@ -356,9 +364,27 @@ def _from_override(text: str) -> tuple[str, Any]:
 def _parse(text: str) -> Any:
     """A value as TOML where it is TOML, and otherwise the text itself, so that quotes are optional."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        read = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
         return text
+    return read["value"] if len(read) == 1 else text  # lines after the first would set something else
+
+
+def _check_ordinary(key: str, value: Any, origin: str, depth: int = 0) -> None:
+    """Refuse what no setting is, and would go wrong later: numbers beyond 64 bits, and endless nesting."""
+    if depth > DEEPEST:
+        raise ConfigError(
+            f"{origin}: {key} is nested too deeply",
+            next_step=f"Nest it {DEEPEST} deep at most, or leave it out.",
+        )
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(
+            f"{origin}: {key} holds a whole number of {value.bit_length()} bits",
+            next_step="Write one of 64 bits at most; `fsarctl config show` lists every setting's meaning.",
+        )
+    within = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for each in within:
+        _check_ordinary(key, each, origin, depth + 1)
 
 
 def _check_known(key: str, origin: str) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fsarctl.artifacts.refusals import reading
+
 __all__ = ["ClassSets"]
 
 FILE = "sets.json"
@@ -28,6 +30,17 @@ class ClassSets:
 
     @classmethod
     def read(cls, folder: Path) -> "ClassSets | None":
-        """What lies in a folder of videos or frames; None: episodes are of any classes."""
+        """What lies in a folder of videos or frames; None: episodes are of any classes.
+
+        Raises:
+            IntegrityError: it is something else.
+        """
         path = folder / FILE
-        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        if not path.is_file():
+            return None
+        with reading(path):
+            found = cls(**json.loads(path.read_text(encoding="utf-8")))
+            words = [*found.sets.items(), *(found.groups or {}).items()]
+            if not all(isinstance(name, str) and isinstance(value, str) for name, value in words):
+                raise ValueError("it names something else than labels and clips")
+        return found

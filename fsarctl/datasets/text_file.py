@@ -12,6 +12,8 @@ from fsarctl.errors import InputError
 __all__ = ["BYTE_ORDER_MARK", "read_csv", "read_text"]
 
 BYTE_ORDER_MARK = "\ufeff"
+LARGEST = 2**27
+"""Bytes; a list of a million clips has less."""
 BINARY = {
     b"PK\x03\x04": "a ZIP archive, such as an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an old Excel or Word document",
@@ -100,7 +102,8 @@ def _read(path: Path, what: str, shape: str, example: Sequence[str]) -> bytes:
     if path.is_dir():
         raise InputError(f"{path} is a directory, not a {what}", next_step=shape)
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
     except FileNotFoundError:
         step = "Write it, or correct the path."
         if example and path.parent.is_dir():
@@ -109,3 +112,9 @@ def _read(path: Path, what: str, shape: str, example: Sequence[str]) -> bytes:
         raise InputError(f"there is no {what} {path}", next_step=f"{step} {shape}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the {what} {path}: {error}", next_step=shape) from None
+    if len(content) > LARGEST:
+        raise InputError(
+            f"{path} is larger than any {what}: more than {LARGEST / 2**20:.0f} MiB",
+            next_step=f"Is it the right file? {shape}",
+        )
+    return content

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from fsarctl.artifacts.refusals import reading
+
 __all__ = ["ADAPTERS", "LOG", "Line", "TrainingLog", "Watch", "read_log", "write_log"]
 
 Line: TypeAlias = Mapping[str, Any]
@@ -76,5 +78,13 @@ def write_log(folder: Path, lines: Iterable[Line]) -> None:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Read what ``write_log`` wrote."""
-    return [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
+    """Read what ``write_log`` wrote.
+
+    Raises:
+        IntegrityError: it is something else.
+    """
+    with reading(folder / LOG):
+        lines = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
+        if not all(isinstance(line, dict) and {"kind", "step", "epoch"} <= line.keys() for line in lines):
+            raise ValueError("a line of it is none of a log")
+    return lines

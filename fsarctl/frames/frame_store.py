@@ -84,6 +84,8 @@ class FrameStore:
             self.names: tuple[str, ...] = tuple(row["name"] for row in rows)
             self.labels: tuple[str, ...] = tuple(row["label"] for row in rows)
             self.valid: tuple[bool, ...] = tuple(row["valid"] for row in rows)
+            if not all(isinstance(word, str) for word in (*self.names, *self.labels)):
+                raise ValueError("clips.json names something else than clips")
             self._shards = ClipShards(self.path, is_as_written(folder))
             clips, kept, self.size = self._shards.shape[:3]
             self.candidates: int = self._shards.attributes["candidates"]

@@ -36,9 +36,14 @@ class FinishedShard:
 
     @classmethod
     def of(cls, entry: Entry) -> "FinishedShard":
-        """What ``entry`` gave."""
+        """What ``entry`` gave.
+
+        Raises:
+            ValueError, KeyError, TypeError: it was no such line.
+        """
         (checksum,) = entry.files.values()
-        return cls(entry.facts["shard"], checksum, tuple(map(row_from_json, entry.facts["rows"])))
+        rows = tuple(map(row_from_json, entry.facts["rows"]))
+        return cls(int(entry.facts["shard"]), checksum, rows)
 
 
 class Journal:
@@ -80,7 +85,12 @@ def read_journal(scratch: Path, of: str = "") -> tuple[Mapping[str, Any], list[F
     """What the journal in ``scratch`` is of, what was finished, and how many of its lines are damaged."""
     entries, damaged = journal.Journal(scratch, of).read()
     headers = [each.facts for each in entries if not each.files]
-    finished = [FinishedShard.of(each) for each in entries if each.files]
+    finished = []
+    for each in entries:
+        try:
+            finished += [FinishedShard.of(each)] if each.files else []
+        except (ValueError, KeyError, TypeError):  # of another version
+            damaged += 1
     return (headers[0] if headers else {}), finished, damaged
 
 

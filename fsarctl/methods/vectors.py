@@ -3,11 +3,15 @@
 Floating arrays are float32; integers named ``..._x8`` are eight times their value. ``w.NAME`` are weights.
 """
 
+import lzma
+import struct
+import tokenize
+import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -31,6 +35,13 @@ __all__ = [
 Arrays: TypeAlias = Mapping[str, Tensor]
 TOLERANCE = 1e-5
 """Of the largest entry expected."""
+MOST_BYTES = 2**30
+"""More than this no file of vectors unpacks to."""
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, SyntaxError),
+    *(RuntimeError, MemoryError, BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError),
+)
+"""What numpy and zipfile raise for archives and headers that are damaged, or of another kind."""
 MULTIPLES = {"_x2": 2, "_x4": 4, "_x8": 8}
 
 
@@ -57,11 +68,18 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
         InputError: no such file, or it is not one.
     """
     try:
+        with ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MOST_BYTES:
+            raise ValueError(
+                f"it unpacks to {size / 2**20:,.0f} MiB; {MOST_BYTES / 2**20:,.0f} are read at most"
+            )
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
+    except UNREADABLE as error:
         raise InputError(
-            f"{path} cannot be read: {error}", next_step="Give an .npz file of vectors."
+            f"{path} cannot be read: {error or type(error).__name__}",
+            next_step="Give an .npz file of vectors.",
         ) from error
     # The model computes in float32, whatever the file was computed in.
     found = {name: each.float() if each.is_floating_point() else each for name, each in found.items()}

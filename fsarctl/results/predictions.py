@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 __all__ = ["Predictions", "save_arrays"]
@@ -66,8 +67,37 @@ class Predictions:
 
     @classmethod
     def load(cls, path: Path, labels: tuple[str, ...]) -> "Predictions":
-        """Read what ``save`` wrote."""
-        return cls(labels=labels, **load_file(path))
+        """Read what ``save`` wrote.
+
+        Raises:
+            ValueError: it is no such file, or its arrays do not fit each other or the labels.
+            OSError: it cannot be read.
+        """
+        try:
+            found = cls(labels=labels, **load_file(path))
+        except (SafetensorError, TypeError) as error:
+            raise ValueError(str(error)) from None
+        found._require_fitting()
+        return found
+
+    def _require_fitting(self) -> None:
+        episodes, way = self.classes.shape
+        queries = self.query.shape[1]
+        shapes = (self.support.shape[:2], self.query.shape, self.targets.shape, self.scores.shape)
+        if shapes != ((episodes, way), (episodes, queries), (episodes, queries), (episodes, queries, way)):
+            raise ValueError(f"its arrays are of {shapes}")
+        rows = 2**63 if self.groups is None else len(self.groups)
+        bounds = (
+            (self.classes, len(self.labels)),
+            (self.support, rows),
+            (self.query, rows),
+            (self.targets, way),
+        )
+        for array, below in bounds:
+            if array.dtype.kind != "i" or (array.size and not 0 <= array.min() <= array.max() < below):
+                raise ValueError("it numbers what is not there")
+        if self.scores.dtype.kind != "f" or not self.scores.size:
+            raise ValueError("it has no scores")
 
 
 def save_arrays(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fsarctl.artifacts.refusals import reading
 from fsarctl.errors import InputError
 from fsarctl.results.clip_intervals import intervals_of
 from fsarctl.results.intervals import Estimate, Interval, drawn, estimate, headline, two_sided_p
@@ -124,10 +125,20 @@ def intervals_as_json(intervals: Mapping[str, Interval]) -> dict[str, Any]:
 
 
 def load_result(folder: Path, *, called: str = "") -> Result:
-    """Read what ``write_result`` wrote; ``called`` is what the model is called now, if not as then."""
-    record = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    record |= {"model": called} if called else {}
-    return Result(record, Predictions.load(folder / PREDICTIONS, tuple(record["classes"])))
+    """Read what ``write_result`` wrote; ``called`` is what the model is called now, if not as then.
+
+    Raises:
+        IntegrityError: it is something else.
+    """
+    with reading(folder / RESULT):
+        record = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        record |= {"model": called} if called else {}
+        words = [*record["classes"], *record.get("remarks", ()), record["episodes_digest"]]
+        numbers = [record[name] for name in ("way", "shot", "episodes", "seed")]
+        if not (all(isinstance(e, str) for e in words) and all(isinstance(e, int) for e in numbers)):
+            raise ValueError("it says something else than a result")
+    with reading(folder / PREDICTIONS):
+        return Result(record, Predictions.load(folder / PREDICTIONS, tuple(record["classes"])))
 
 
 def compare(first: Result, second: Result) -> Comparison:

@@ -18,8 +18,10 @@ from typing import TypeAlias
 
 import yaml
 
+from fsarctl.artifacts.refusals import reading
 from fsarctl.datasets.labels.spelling import loosely
-from fsarctl.errors import ConfigError, InputError, IntegrityError
+from fsarctl.datasets.yaml_text import compose_yaml
+from fsarctl.errors import ConfigError, InputError
 
 __all__ = [
     "DESCRIPTIONS",
@@ -199,19 +201,17 @@ def load_descriptions(folder: Path) -> dict[str, SubActions]:
     Raises:
         IntegrityError: the artifact does not hold them.
     """
-    try:
+    with reading(folder / DESCRIPTIONS):
         labels = json.loads((folder / DESCRIPTIONS).read_bytes())["labels"]
-        return {
+        found = {
             label: (stages["beginning"], stages["process"], stages["end"])
             if any(stages.values())
             else alone_text(label)
             for label, stages in labels.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(
-            f"{folder / DESCRIPTIONS} holds no descriptions: {type(error).__name__}",
-            next_step="Run: fsarctl cache verify",
-        ) from None
+        if not all(isinstance(sentence, str) for sentences in found.values() for sentence in sentences):
+            raise ValueError("it holds something else than sentences")
+    return found
 
 
 def parse_corpus(name: str, content: bytes) -> dict[str, SubActions]:
@@ -261,11 +261,13 @@ def corpus_text(name: str, descriptions: Mapping[str, SubActions]) -> str:
 
 def _yaml_pairs(text: str) -> object:
     """Like ``object_pairs_hook=tuple`` of JSON: a label that stands twice is seen twice."""
-    loader = yaml.SafeLoader(text)
+    loader, node = compose_yaml(text)
     try:
-        node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             return node
-        return tuple((str(key.value), loader.construct_object(value, deep=True)) for key, value in node.value)
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.composer.ComposerError(None, None, "a label that is no text", key.start_mark)
+        return tuple((key.value, loader.construct_object(value, deep=True)) for key, value in node.value)
     finally:
         loader.dispose()

@@ -23,6 +23,7 @@ SHAPE = "A label map has a number and a label on each line, such as: 3 juggling 
 NUMBERED = re.compile(r"(\d+)[.):,;\s]\s*(\S.*)")
 MAP_NAME = re.compile(r".*(class|label|categor|action|name).*\.(txt|csv|tsv|json|ya?ml|pbtxt)", re.IGNORECASE)
 LARGEST = 2**20  # bytes of a file that may be a label map
+MOST_DIGITS = 18
 SHOWN = 3
 
 
@@ -157,11 +158,16 @@ def _counted(labels: Sequence[str]) -> dict[str, str]:
 def _number(text: str) -> str:
     """As numbers are compared: 01 is 1."""
     bare = text.strip()
-    return str(int(bare)) if bare.isdecimal() else bare
+    return str(int(bare)) if _is_number(bare) else bare
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is one that labels may have; a thousand digits are a name at best."""
+    return text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def _range(found: LabelMap) -> str:
-    numbers = sorted(int(number) for number in found.names if number.isdecimal())
+    numbers = sorted(int(number) for number in found.names if _is_number(number))
     if not numbers:
         return f"{len(found.names)} others"
     return f"{numbers[0]} to {numbers[-1]}" + (", counted from 0" if found.counted else "")

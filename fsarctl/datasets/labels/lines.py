@@ -49,6 +49,7 @@ DATA = re.compile(
     re.IGNORECASE,
 )
 """A cell of a table that no label is: a number, a time, a split, a path, an address, an identifier."""
+LONGEST_LINE = 1000
 MOST = 0.9
 MANY = 8
 
@@ -67,7 +68,12 @@ def numbered_columns(count: int) -> tuple[str, ...]:
 
 
 def lined_table(lines: Sequence[Line]) -> Found | None:
-    """What these lines look like, if they are no labels."""
+    """What these lines look like, if they are no labels; none is read of which one is longer than any row.
+
+    That bounds the time, which grows with the square of a line.
+    """
+    if any(len(line.text) > LONGEST_LINE for line in lines):
+        return None
     return (
         _commented(lines)
         or _bulleted(lines)

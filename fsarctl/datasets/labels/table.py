@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import yaml
 
 from fsarctl.datasets.labels.lines import DATA, ENDINGS, HEADERS, Line, Rows, lined_table, numbered_columns
+from fsarctl.datasets.yaml_text import read_yaml
 
 __all__ = ["Table", "table_in"]
 
@@ -27,6 +28,9 @@ NUMBER_COLUMNS = ("id", "idx", "index", "label_id", "class_id", "number", "num",
 NUMBER = re.compile(r"\D{0,9}\d+")
 HEADINGS = HEADERS | {"taxonomy", "database", "annotations", "data", "items", "vocabulary", "label_map"}
 """Keys whose only value is what the file is about."""
+MOST_CELLS = 2_000_000
+LARGEST_LITERAL = 2**22
+UNREADABLE = "JSON or program text that cannot be read", (), ()
 _SPLITS = {"train", "training", "val", "valid", "validate", "validation", "test", "testing", "split"}
 
 
@@ -84,8 +88,9 @@ class Table:
         folded = [name.strip().casefold() for name in self.columns]
         if column.strip().casefold() in folded:
             return folded.index(column.strip().casefold())
-        if column.strip().isdecimal() and 1 <= int(column) <= len(self.columns):
-            return int(column) - 1
+        number = column.strip()
+        if number.isdecimal() and len(number) < 9 and 1 <= int(number) <= len(self.columns):
+            return int(number) - 1
         raise KeyError(column)
 
     def _values(self, place: int) -> list[str]:
@@ -100,7 +105,12 @@ def table_in(text: str) -> Table | None:
     lines = [Line(n, line.strip()) for n, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
     if not lines:
         return None
-    found = _other_kind(text, lines) or _structured(text, lines) or lined_table(lines)
+    try:
+        found = _other_kind(text, lines) or _structured(text, lines) or lined_table(lines)
+    except (RecursionError, TypeError, ValueError):  # values without an end, or that no cell can hold
+        return Table(*UNREADABLE)
+    if found and len(found[1]) * len(found[2]) > MOST_CELLS:  # keys that are different in each row, say
+        return Table(f"{found[0]} of {len(found[1]):,} columns and {len(found[2]):,} rows", (), ())
     return Table(*found) if found else None
 
 
@@ -132,7 +142,7 @@ def _structured(text: str, lines: Sequence[Line]) -> tuple[str, tuple[str, ...],
             return f"a {language} {_named(value, language)}", *_columns(value)
     found = _pieces(lines) or _json_lines(lines) or _buffers(whole) or _yaml(whole, lines)
     if found is None and re.match(r"[\[{]\s*$|\{\s*[\"']|\[\s*[\"'\[{]", whole, re.MULTILINE):
-        return "JSON or program text that cannot be read", (), ()
+        return UNREADABLE
     return found
 
 
@@ -140,6 +150,8 @@ def _literal(text: str) -> object:
     """A Python literal, perhaps with the name that it is given."""
     named = re.match(r"\A(?:(?:const|let|var)\s+)?[A-Za-z_][\w.]*\s*(?::\s*[\w\[\], ]+)?=\s*(?=[\[({])", text)
     bare = (text[named.end() :] if named else text).rstrip().rstrip(";")
+    if len(bare) > LARGEST_LITERAL:
+        raise ValueError("what Python makes of it would fill the memory")
     return ast.literal_eval(bare)
 
 
@@ -169,11 +181,15 @@ def _json_lines(lines: Sequence[Line]) -> tuple[str, tuple[str, ...], Rows] | No
 
 def _buffers(text: str) -> tuple[str, tuple[str, ...], Rows] | None:
     """Label maps of TensorFlow and AVA: item { id: 1 name: "bend" }."""
-    blocks = re.findall(r"\w+\s*\{([^{}]*)\}", text)
-    if not blocks or not re.fullmatch(r"(\s*(#[^\n]*)?\w+\s*\{[^{}]*\}\s*)+", text):
+    bare = re.sub(r"^\s*#.*", "", text, flags=re.MULTILINE)
+    *blocks, rest = bare.split("}")
+    parts = [re.fullmatch(r"\s*\w+\s*\{([^{]*)", block) for block in blocks]
+    if not blocks or rest.strip() or not all(parts):
         return None
-    pattern = r"(\w+)\s*:\s*(\"[^\"]*\"|'[^']*'|\S+)"
-    items = [{key: value.strip("\"',") for key, value in re.findall(pattern, block)} for block in blocks]
+    pattern = r"\b(\w+)\s*:\s*(\"[^\"]*\"|'[^']*'|\S+)"
+    items = [
+        {key: value.strip("\"',") for key, value in re.findall(pattern, part[1])} for part in parts if part
+    ]
     return "a protocol buffer as text", *_columns(items)
 
 
@@ -184,8 +200,8 @@ def _yaml(text: str, lines: Sequence[Line]) -> tuple[str, tuple[str, ...], Rows]
     if not (heading or bullets):
         return None
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        value = read_yaml(text)
+    except yaml.YAMLError:
         return None
     if not isinstance(value, (dict, list)):
         return None
@@ -222,6 +238,8 @@ def _columns(value: object) -> tuple[tuple[str, ...], Rows]:
 
 def _records(records: Sequence[Mapping[object, object]]) -> tuple[tuple[str, ...], Rows]:
     names = list(dict.fromkeys(name for record in records for name in record))
+    if len(names) * len(records) > MOST_CELLS:
+        raise ValueError("no table has so many cells")
     return tuple(map(str, names)), _rows([record.get(name, "") for name in names] for record in records)
 
 

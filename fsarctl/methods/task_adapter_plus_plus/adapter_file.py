@@ -17,8 +17,8 @@ from fsarctl.models.weights.weight_file import read_weights, require_finite
 
 __all__ = ["load_adapter_file"]
 
-OURS = r"(?:visual|semantic)\.adapters\.(?P<block>\d+)\.(?:(?P<kind>temporal|spatial|task|joint)\.)?"
-RELEASED = rf"(?:.+\.)?resblocks\.(?P<block>\d+)\.(?P<kind>{'|'.join(VISUAL_ADAPTERS)}|sub3_adapter)\."
+OURS = r"(?:visual|semantic)\.adapters\.(?P<block>\d{1,4})\.(?:(?P<kind>temporal|spatial|task|joint)\.)?"
+RELEASED = rf"(?:.+\.)?resblocks\.(?P<block>\d{{1,4}})\.(?P<kind>{'|'.join(VISUAL_ADAPTERS)}|sub3_adapter)\."
 HALF = 1e-3
 """What rounding to half precision may change, relative to a number."""
 

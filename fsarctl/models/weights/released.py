@@ -120,7 +120,7 @@ def _adapter_names(visual_blocks: range, text_blocks: range) -> dict[str, str]:
 
 
 def _blocks(names: Mapping[str, Tensor] | set[str], branch: str) -> int:
-    found = (re.match(rf"{branch}\.transformer\.resblocks\.(\d+)\.attn\.", name) for name in names)
+    found = (re.match(rf"{branch}\.transformer\.resblocks\.(\d{{1,4}})\.attn\.", name) for name in names)
     return max((int(match[1]) + 1 for match in found if match), default=0)
 
 

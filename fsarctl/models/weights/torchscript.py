@@ -3,9 +3,12 @@
 ``torch.jit.load`` would run what the archive's classes do when they are restored, and that may write files.
 """
 
+import io
 import pickle
+import pickletools
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from torch import Tensor
 
 __all__ = ["is_torchscript", "read_torchscript"]
 
+MOST_ATTRIBUTES = 100_000
 STORAGES = {
     "HalfStorage": torch.float16,
     "BFloat16Storage": torch.bfloat16,
@@ -50,10 +54,11 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
     with zipfile.ZipFile(path) as archive:
         entry = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
         folder = entry.removesuffix("data.pkl")
-        with archive.open(entry) as file:
-            module = _Unpickler(file, lambda key: archive.read(f"{folder}data/{key}")).load()
-    state: dict[str, Tensor] = {}
-    _collect(module, "", state)
+        content = archive.read(entry)
+        _require_bounded(content)
+        numbers = cache(lambda key: archive.read(f"{folder}data/{key}"))
+        module = _Unpickler(io.BytesIO(content), numbers).load()
+    state = _collected(module)
     # A constant, which tracing turns into a weight.
     return {name: each for name, each in state.items() if name.rpartition(".")[2] != "attn_mask"}
 
@@ -105,10 +110,33 @@ def _tensor(
     return torch.as_strided(storage, tuple(shape), tuple(stride), offset)
 
 
-def _collect(value: Any, name: str, state: dict[str, Tensor]) -> None:
-    if isinstance(value, Tensor):
-        state[name] = value
-    elif isinstance(value, _Object):
-        attributes: Mapping[str, Any] = vars(value)
-        for each, inner in attributes.items():
-            _collect(inner, f"{name}.{each}" if name else each, state)
+def _require_bounded(content: bytes) -> None:
+    """Refuse a pickle that would fill the memory by a number: the unpickler has a place for each up to it.
+
+    Raises:
+        pickle.UnpicklingError: it keeps more values than it has bytes.
+        ValueError: it is damaged.
+    """
+    for operation, argument, _ in pickletools.genops(content):
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(content):
+            raise pickle.UnpicklingError(f"a memo of {argument} values is no tensor")
+
+
+def _collected(module: Any) -> dict[str, Tensor]:
+    """The tensors of a module and of those in it, by their names from the root.
+
+    Raises:
+        ValueError: it goes round in circles.
+    """
+    state: dict[str, Tensor] = {}
+    pending: list[tuple[str, Any]] = [("", module)]
+    for _ in range(MOST_ATTRIBUTES):
+        if not pending:
+            return state
+        name, value = pending.pop()
+        if isinstance(value, Tensor):
+            state[name] = value
+        elif isinstance(value, _Object):
+            inner = [(f"{name}.{each}" if name else str(each), one) for each, one in vars(value).items()]
+            pending += reversed(inner)
+    raise ValueError("its modules hold each other")

@@ -24,6 +24,8 @@ __all__ = ["WeightFile", "plain_name", "read_weights", "require_finite"]
 WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
 """What training scripts keep a state dict under, beside their epoch and optimizer; the first is read."""
 DEEPEST = 8  # wrappers in each other
+MOST_PACKED = 8  # times that an archive may become larger
+MOST_SHARED = 8  # tensors that are views of the same numbers, on the whole; two are, where weights are tied
 WRAPPING_MODULES = {"_orig_mod", "module"}  # of torch.compile and of data parallel training, at any depth
 CLIP_ATTRIBUTES = {"model", "clip", "clip_model"}  # what a module calls the CLIP within it
 SAFETENSORS_START = slice(8, 9)  # after the header's length
@@ -54,6 +56,7 @@ def read_weights(path: Path) -> WeightFile:
     """
     state: dict[str, Tensor] = {}
     remarks: list[str] = []
+    storages: dict[int, int] = {}
     for shard in shards_of(path):
         held, chosen = _unwrapped(_content(shard), shard)
         remarks += chosen
@@ -65,7 +68,13 @@ def read_weights(path: Path) -> WeightFile:
                     next_step="Save model.state_dict() of the CLIP model, and nothing else.",
                 )
             _require_plain(name, tensor, path)
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             state[plain] = tensor
+    if sum(tensor.nbytes for tensor in state.values()) > MOST_SHARED * sum(storages.values()):
+        raise InputError(
+            f"{path} cannot be read as weights: its tensors are {MOST_SHARED} times what it holds, and more",
+            next_step="Save each tensor by itself: {name: tensor.clone() for name, tensor in state.items()}.",
+        )
     return WeightFile(state, tuple(remarks))
 
 
@@ -96,7 +105,12 @@ def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _require_plain(name: str, tensor: Tensor, path: Path) -> None:
-    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
+    plain = tensor.layout == torch.strided and not (
+        tensor.is_meta or tensor.is_quantized or tensor.is_complex()
+    )
+    if (
+        not plain or tensor.nbytes > tensor.untyped_storage().nbytes()
+    ):  # one number may pose as a million million
         raise InputError(
             f"{path} cannot be read as weights: {name} is no plain tensor",
             next_step="Save the model's weights as float32 or half precision numbers.",
@@ -115,6 +129,7 @@ def _content(path: Path) -> Any:
             warnings.simplefilter("ignore")  # of old formats, which are read all the same
             if path.suffix == ".safetensors" or start[SAFETENSORS_START] == b"{":
                 return load_file(path)
+            _require_unpacked(path)
             if is_torchscript(path):
                 return read_torchscript(path)
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -123,6 +138,22 @@ def _content(path: Path) -> Any:
             f"{path} cannot be read as weights: {_reason(error)}",
             next_step="Fetch it again, or convert it to .safetensors: only tensors are read.",
         ) from error
+
+
+def _require_unpacked(path: Path) -> None:
+    """Refuse an archive that is a bomb: weights hardly shrink, and torch keeps them as they are.
+
+    Raises:
+        ValueError: it would unpack to many times its size.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > MOST_PACKED * path.stat().st_size + 2**20:
+        raise ValueError(
+            f"it would unpack to {unpacked / 2**20:,.0f} MiB, {MOST_PACKED} times its size and more"
+        )
 
 
 def _reason(error: Exception) -> str:
@@ -149,13 +180,14 @@ def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
             remarks.append(f"{path.name} holds {' and '.join(found)}; {found[0]} is read")
         content = held[found[0]]
     entries = dict(content) if isinstance(content, Mapping) else {}
-    others = [str(name) for name, value in entries.items() if not isinstance(value, Tensor)]
-    if others or not entries:
-        of = (
-            f"its entries are {', '.join(list(map(str, entries))[:4])}" if entries else "there are no tensors"
-        )
+    good = entries and all(
+        isinstance(name, str) and isinstance(each, Tensor) for name, each in entries.items()
+    )
+    if not good:
+        names = [name if isinstance(name, str) else f"a {type(name).__name__}" for name in entries]
+        of = f"its entries are {', '.join(names[:4])}" if entries else "there are no tensors"
         raise InputError(
             f"{path} holds no state dict: {of}",
             next_step="Save model.state_dict() of the CLIP model, and nothing else.",
         )
-    return {str(name): value for name, value in entries.items()}, remarks
+    return entries, remarks

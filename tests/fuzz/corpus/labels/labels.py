@@ -1,0 +1,1 @@
+CLASSES = ["run", "jump", "walk"]
