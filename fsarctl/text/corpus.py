@@ -54,6 +54,11 @@ DESCRIPTIONS = "descriptions.json"
 """The file of a describe artifact."""
 
 _YAML = (".yaml", ".yml")
+_PLACEHOLDERS = {
+    *("string", "str", "text", "value", "sentence", "placeholder", "description", "your sentence here"),
+    *("n/a", "na", "none", "null", "nil", "undefined", "unknown", "not applicable", "empty", "todo", "tbd"),
+    "lorem ipsum",
+}
 LONGEST_SENTENCE = 240
 """Characters; CLIP reads 77 tokens, label and prompt included, and drops the rest in silence."""
 
@@ -62,8 +67,8 @@ def sub_actions_from(sentences: Sequence[object]) -> SubActions:
     """Three checked sentences, surrounding spaces removed.
 
     Raises:
-        ValueError: they are not three, or one is not text, is empty, has several lines or control
-            characters, is longer than 240 characters or repeats another. The message completes
+        ValueError: they are not three, or one is not text, is empty or a placeholder, has several lines
+            or control characters, is longer than 240 characters or repeats another. The message completes
             "the description ...".
     """
     if len(sentences) != len(STAGES):
@@ -79,12 +84,22 @@ def sub_actions_from(sentences: Sequence[object]) -> SubActions:
             raise ValueError(f"has several lines in its {stage}")
         if re.search(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", sentence):
             raise ValueError(f"has control characters in its {stage}")
+        if not _words(sentence):
+            raise ValueError(f"has no word in its {stage}")
+        if _words(sentence) in _PLACEHOLDERS:
+            raise ValueError(f"has a placeholder for its {stage}: {sentence}")
         if len(sentence) > LONGEST_SENTENCE:
             raise ValueError(f"has {len(sentence)} characters in its {stage}; {LONGEST_SENTENCE} are allowed")
         checked.append(sentence)
     if len({sentence.casefold() for sentence in checked}) < len(STAGES):
         raise ValueError("says the same for two stages")
     return checked[0], checked[1], checked[2]
+
+
+def _words(sentence: str) -> str:
+    """What is said, without punctuation around it and without letters that nobody sees."""
+    seen = re.sub("[\u115f\u1160\u3164\uffa0_]", " ", sentence)
+    return re.sub(r"\A\W+|\W+\Z", "", seen.casefold())
 
 
 def action_prompts(label: str, sub_actions: SubActions) -> tuple[str, ...]:

@@ -232,9 +232,25 @@ def test_until_done_waits_for_hours(project: Project, clock: Clock) -> None:
 
 def test_a_server_that_is_always_at_its_limit_is_given_up(project: Project, clock: Clock) -> None:
     with loopback(lambda _: LIMITS["nothing"](0)) as server:
-        with pytest.raises(ConfigError, match=r"none of the first 3 labels.*HTTP 429: slow down"):
-            project.describe(server, LABELS)
-        assert len(server.requests) < 60
+        with pytest.raises(ConfigError, match=r"the rate limit of .* stays.*HTTP 429: slow down"):
+            project.describe(server, LABELS, patience=Patience())
+        assert clock.seconds > 60  # most limits are by the minute
+        assert len(server.requests) < 12
+    seconds = clock.seconds
+    with loopback(lambda _: LIMITS["Retry-After"](30)) as server:
+        with pytest.raises(ConfigError, match="stays"):
+            project.describe(server, LABELS, patience=Patience())
+        assert len(server.requests) < 8
+    assert clock.seconds - seconds < 61
+
+
+def test_a_limit_that_stays_from_some_label_on_is_given_up(project: Project, clock: Clock) -> None:
+    refusal = LIMITS["Retry-After"](30)
+    with loopback(lambda asked: good(asked.prompt) if asked.prompt < "label 10" else refusal) as server:
+        with pytest.raises(PartialError, match=r"30 of 40 labels.*slow down") as caught:
+            project.describe(server, LABELS, patience=Patience())
+        assert len(server.requests) < 10 + 12
+    assert "--until-done" in caught.value.next_step
 
 
 def test_a_gateway_that_fails_in_the_middle_is_given_up(project: Project, clock: Clock) -> None:

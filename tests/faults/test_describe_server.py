@@ -193,6 +193,14 @@ def test_content_in_parts_is_joined(project: Project) -> None:
         assert project.describe(server, ["a"])["a"] == tuple(sentences("a").values())
 
 
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_an_answer_that_a_server_takes_for_a_thought_is_read(project: Project, name: str) -> None:
+    told = json.dumps(sentences("a"))
+    for content in (None, "", "\n"):
+        with loopback(lambda _, content=content: Reply(completion(content, **{name: told}))) as server:
+            assert project.describe(server, ["a"])["a"] == tuple(sentences("a").values())
+
+
 def test_any_content_type_and_a_thinking_models_answer_are_read(project: Project) -> None:
     text = f"<think>Three stages.</think>\n```json\n{json.dumps(sentences('a'))}\n```"
     reply = Reply(completion(text, reasoning_content="Hm."), headers={"content-type": "text/html"})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsarctl.text.corpus import STAGES, SubActions, sub_actions_from
+from fsarctl.text.llm.wrappings import ThoughtError, unwrapped
 
 __all__ = [
     "Answer",
@@ -24,6 +25,9 @@ __all__ = [
 ]
 
 _EXCERPT = 60
+_TEXTS = ("text", "output_text")
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
+"""Where servers put a model's thoughts."""
 
 
 class BadAnswerError(Exception):
@@ -99,6 +103,7 @@ def answer_text(reply: Mapping[str, Any]) -> str:
         choice = reply["choices"][0]
         message, finish = choice["message"], choice.get("finish_reason")
         content, refusal, calls = (message.get(name) for name in ("content", "refusal", "tool_calls"))
+        reasoning = next((said for name in _REASONING if isinstance(said := message.get(name), str)), "")
     except (AttributeError, IndexError, KeyError, TypeError):
         raise NoAnswerError("the reply holds no message") from None
     if refusal:
@@ -111,7 +116,7 @@ def answer_text(reply: Mapping[str, Any]) -> str:
         # some servers give parts, of which thinking is one kind and text another
         kinds = [part.get("type") if isinstance(part, dict) else None for part in content]
         content = "".join(
-            str(part.get("text")) for part, kind in zip(content, kinds, strict=True) if kind == "text"
+            str(part.get("text")) for part, kind in zip(content, kinds, strict=True) if kind in _TEXTS
         )
         if None in kinds:
             raise BadAnswerError("the reply's content is not text")
@@ -119,25 +124,25 @@ def answer_text(reply: Mapping[str, Any]) -> str:
         raise BadAnswerError("the model called a tool instead of answering")
     if content is not None and not isinstance(content, str):
         raise BadAnswerError("the reply's content is not text")
-    return content or ""
+    # a server that takes an answer for a thought leaves the content empty
+    return content if content and content.strip() else reasoning
 
 
 def parse_answer(text: str) -> SubActions:
     """The sub-actions of an answer.
 
     The answer is a JSON object with the keys beginning, process and end, or the paper's list of
-    three sentences. What servers without structured output add is taken off: a <think> block before
-    it (some leave out the block's first tag), and the Markdown fence around it with what is said outside
-    that, if there is one fence. Words beside an answer without a fence are refused.
+    three sentences. What servers without structured output add is taken off (``wrappings``): a thought
+    before it, and the fence around it with what is said outside that, if there is one fence. Words
+    beside an answer without a fence are refused.
 
     Raises:
         BadAnswerError: the answer is anything else.
     """
-    bare = re.sub(r"\A.*</think(ing)?>", "", text, flags=re.DOTALL).strip()
-    if re.match(r"<think(ing)?>", bare):
-        raise BadAnswerError("the answer is a thought without an end")
-    fences = re.findall(r"^```\w*[ \t]*\n(.*?)\n[ \t]*```[ \t]*$", bare, flags=re.DOTALL | re.MULTILINE)
-    bare = fences[0] if len(fences) == 1 else bare
+    try:
+        bare = unwrapped(text)
+    except ThoughtError:
+        raise BadAnswerError("the answer is a thought without an end") from None
     if not bare:
         raise BadAnswerError("the answer is empty")
     try:
@@ -152,6 +157,8 @@ def parse_answer(text: str) -> SubActions:
         answer = [answer[stage] for stage in STAGES]
     if not isinstance(answer, list):
         raise BadAnswerError(f"the answer is neither an object nor a list: {_excerpt(bare)}")
+    if [str(each).strip(" .<>").casefold() for each in answer] == [*STAGES]:
+        raise BadAnswerError("the answer names the stages and does not describe them")
     try:
         return sub_actions_from(answer)
     except ValueError as error:

@@ -43,7 +43,8 @@ NONE_OF_FIRST = 3
 """Labels that fail, for whatever reason, before any is described; then the run ends."""
 
 FIRST_CONTACT = 2
-"""Retries of a server that has never answered: more likely it is not there than it is busy."""
+"""Retries of a server that has never answered: more likely it is not there than it is busy. And of a
+rate limit that stays, though the server said when it would be over."""
 
 BROKEN_IN_FORM = 2
 """Broken answers in a form in which none was good so far, before the next form is tried."""
@@ -162,8 +163,14 @@ class _Asking:
         """Why no further label is asked, if so."""
         if self.failures_in_a_row >= GIVE_UP_AFTER:
             return f"the server failed {GIVE_UP_AFTER} labels in a row"
-        left = self.gate.left
-        return "" if self.patience.waits(left) else str(ClosedError(left))
+        return self.gate.closed()
+
+    @property
+    def _limit_stays(self) -> bool:
+        """Whether request after request is refused for a rate limit, though each waited as it should."""
+        first = self.gate.said_when and not self.described
+        most = min(FIRST_CONTACT, self.patience.retries) if first else self.patience.retries
+        return not self.patience.until_done and self.gate.in_vain >= max(1, most)
 
     async def _describe(self, label: str, prompt: str) -> None:
         try:
@@ -185,8 +192,8 @@ class _Asking:
         of_model = isinstance(error, BadAnswerError) and not isinstance(error, NoAnswerError)
         self.failures_in_a_row = 0 if of_model and self.described else self.failures_in_a_row + 1
         self.on_failure(label, self.failures.reason(error))
-        asked_in_vain = self.failures_in_a_row >= NONE_OF_FIRST and not self.described
-        if asked_in_vain and self.patience.waits(self.gate.left):
+        in_vain = self.failures_in_a_row >= NONE_OF_FIRST or self.gate.shut
+        if in_vain and not self.described and self.patience.waits(self.gate.left):
             self.refusal = self.failures.meets_every_label(error, self.failures_in_a_row)
 
     async def _answer(self, label: str, prompt: str) -> Answer:
@@ -224,11 +231,11 @@ class _Asking:
 
     async def _reply(self, messages: Sequence[Message], form: str) -> tuple[str, Reply]:
         """A reply after the retries that it takes, in this form or in the next that the server has."""
-        retry = 0
+        retry, in_turn = 0, False
         while True:
             failure: ConnectionLostError | RefusedError | None
             try:
-                async with self.gate.passing():
+                async with self.gate.passing() as in_turn:
                     reply = await self.connection.post(self._body(messages, form))
                 self.reached = True
                 failure = refusal_in(reply, self.failures.redaction)
@@ -242,7 +249,7 @@ class _Asking:
             except ConnectionLostError as error:
                 failure = error
             self.settled.set()
-            await self._pause(failure, retry)
+            await self._pause(failure, retry, in_turn=in_turn)
             retry += 1
 
     def _got_through(self, reply: Reply) -> None:
@@ -251,7 +258,7 @@ class _Asking:
         if wait and wait <= self.patience.longest_wait:
             self.gate.close(wait)  # the next request would be refused
 
-    async def _pause(self, failure: ConnectionLostError | RefusedError, retry: int) -> None:
+    async def _pause(self, failure: ConnectionLostError | RefusedError, retry: int, *, in_turn: bool) -> None:
         """Wait before the same is asked once more; raises the failure where that is in vain."""
         retries = self.patience.retries if self.reached else min(FIRST_CONTACT, self.patience.retries)
         wait = failure.wait if isinstance(failure, RefusedError) else None
@@ -259,11 +266,13 @@ class _Asking:
         if not passing or self.failures.stops_the_run(failure, reached=True) is not None:
             raise failure
         if isinstance(failure, RefusedError) and failure.limited:
-            self.gate.refuse(wait, random.random())
+            self.gate.refuse(wait, random.random(), in_turn=in_turn)
             self.on_limit(failure)
+            if self._limit_stays:
+                self.gate.shut = "the server's rate limit stays"
             if self.patience.until_done:
                 return
-        if retry >= retries or not self.patience.waits(max(wait or 0, self.gate.left)):
+        if retry >= retries or self.gate.shut or not self.patience.waits(max(wait or 0, self.gate.left)):
             raise failure
         if not (isinstance(failure, RefusedError) and failure.limited):
             await sleep(pause(retry, wait, random.random()))

@@ -101,6 +101,11 @@ class Failures:
 
     def meets_every_label(self, error: Exception, labels: int) -> ConfigError:
         """The error that met the first labels, all of them, and so is expected to meet the others."""
+        if isinstance(error, RefusedError) and error.limited:
+            return ConfigError(
+                f"the rate limit of {self.address} stays, however long is waited: {self.reason(error)}",
+                next_step="Run again later, or with --until-done, which goes on asking.",
+            )
         step = "Do what it asks for; else correct describe.model or describe.base_url, or see its log."
         if isinstance(error, NoAnswerError):
             step = "Correct describe.base_url (it usually ends in /v1), or see the server's log."

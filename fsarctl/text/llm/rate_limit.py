@@ -32,10 +32,7 @@ def now() -> float:
 
 
 class ClosedError(Exception):
-    """A server asks for a longer pause than it is given."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the server asks to wait {seconds:.0f} s")
+    """Nothing is asked any more; the message says why."""
 
 
 class Gate:
@@ -47,10 +44,16 @@ class Gate:
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
+        self.shut = ""
+        """Why nothing goes through any more, if so."""
         self._opens = -math.inf
         self._careful, self._span = 0, CAREFUL
-        self._refused, self._passed = 0, 0
-        """In a row; and since the last refusal."""
+        self.in_vain = 0
+        """Requests in a row that waited for their turn and were refused all the same."""
+        self.said_when = False
+        """At the last refusal the server said for how long to wait."""
+        self._passed = 0
+        """Since the last refusal."""
         self._since, self._pace = now(), 0.0
         self._turn = asyncio.Lock()
 
@@ -60,41 +63,48 @@ class Gate:
         return max(0.0, self._opens - now())
 
     @asynccontextmanager
-    async def passing(self) -> AsyncIterator[None]:
-        """A request may go out within.
+    async def passing(self) -> AsyncIterator[bool]:
+        """A request may go out within; gives whether it waited for its turn.
 
         Raises:
-            ClosedError: not for a longer time than is waited.
+            ClosedError: not for a longer time than is waited, or never.
         """
         if not self._careful:
-            yield
+            yield False
             return
         async with self._turn:
-            while left := self.left:
-                if not self._patience.waits(left):
-                    raise ClosedError(left)
+            while (left := self.left) or self.shut:
+                if why := self.closed():
+                    raise ClosedError(why)
                 await sleep(left)
             self._opens = now() + self._pace
-            yield
+            yield True
+
+    def closed(self) -> str:
+        """Why nothing goes through for longer than is waited; nothing where it does."""
+        if self.shut or self._patience.waits(self.left):
+            return self.shut
+        return f"the server asks to wait {self.left:.0f} s"
 
     def close(self, seconds: float) -> None:
         """Let nothing through for so long."""
         self._opens = max(self._opens, now() + seconds)
         self._careful = max(self._careful, self._span)
 
-    def refuse(self, asked: float | None, chance: float) -> None:
-        """A request met the limit; the server ``asked`` for a pause of so many seconds, or did not say."""
+    def refuse(self, asked: float | None, chance: float, *, in_turn: bool) -> None:
+        """A request met the limit, perhaps ``in_turn``; the server asked for a pause, or did not say."""
         if self._passed:
             self._span *= 2
-        self.close(pause(self._refused, asked, chance, FIRST_PAUSE_S))
+        self.in_vain += in_turn
+        self.close(pause(self.in_vain, asked, chance, FIRST_PAUSE_S))
         if self._passed:
             self._pace = min((self._opens - self._since) / self._passed, LONGEST_PACE_S)
         self._since, self._passed = self._opens, 0
-        self._refused += 1
+        self.said_when = asked is not None
 
     def answer(self) -> None:
         """A request got through."""
-        self._refused = 0
+        self.in_vain = 0
         self._passed += 1
         if self._careful:
             self._careful -= 1
