@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["STAGE", "VERSION", "failure_note", "require_no_failures", "retry_hint", "Videos", "unit"]
 
 STAGE = "extract"
-VERSION = 3
+VERSION = 4
 
 NAMED_FAILURES = 3
 STRICT_STEP = "Repair or remove them, or leave out --strict: they are then skipped and listed."

@@ -1,6 +1,6 @@
 """One video of each sort: codecs, containers, ways of timing, hiding and laying down frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from video_zoo import (
     with_a_late_time,
     with_frames_not_coded,
     with_hidden_frames,
+    with_repeats,
     with_times_of_decoding,
     without_index,
     without_sync_table,
@@ -33,13 +34,13 @@ class Kind:
 
     make: Callable[[Path], Path]
     linear: str = ""
-    numbers: range = range(100)
+    numbers: Sequence[int] = range(100)
     decord: str = "right"
 
 
-def x265(at: Path, params: str = "", **more: str) -> Path:
+def x265(at: Path, params: str = "", count: int = 100, suffix: str = "mp4", **more: str) -> Path:
     params = f"log-level=none:keyint=12:bframes=3{params}"
-    return write(at / "v.mp4", "libx265", preset="ultrafast", x265_params=params, **more)
+    return write(at / f"v.{suffix}", "libx265", count, preset="ultrafast", x265_params=params, **more)
 
 
 def vpx(path: Path, codec: str = "libvpx", **more: object) -> Path:
@@ -116,6 +117,48 @@ KINDS: dict[str, Kind] = {
     "Matroska": Kind(lambda at: write(at / "v.mkv", **PLAIN)),
     "QuickTime": Kind(lambda at: write(at / "v.mov", **PLAIN)),
     "QuickTime, Motion JPEG": Kind(lambda at: write(at / "v.mov", "mjpeg", pixels="yuvj420p")),
+    "3GPP2": Kind(lambda at: write(at / "v.3g2", count=40, **PLAIN), numbers=range(40)),
+    "F4V": Kind(lambda at: write(at / "v.f4v", count=40, **PLAIN), numbers=range(40)),
+    "raw H.264": Kind(
+        lambda at: write(at / "v.h264", count=40, g="12", bf="2"), "raw stream", range(40), "wrong"
+    ),
+    "raw H.265": Kind(
+        lambda at: x265(at, count=40, suffix="hevc"), "raw stream", range(40), "wrong"
+    ),
+    "raw MPEG-4": Kind(
+        lambda at: write(at / "v.m4v", "mpeg4", 40, container="m4v", g="12", bf="2"),
+        "raw stream", range(40), "wrong",
+    ),
+    "raw MPEG-2": Kind(
+        lambda at: write(at / "v.m2v", "mpeg2video", 40, g="12", bf="2"), "raw stream", range(40), "wrong"
+    ),
+    "raw Motion JPEG": Kind(
+        lambda at: write(at / "v.mjpeg", "mjpeg", 40, pixels="yuvj420p"), "raw stream", range(40), "wrong"
+    ),
+    "raw AV1": Kind(
+        lambda at: write(at / "v.obu", "libsvtav1", 40, preset="8", g="12"), "raw stream", range(40), "wrong"
+    ),
+    "YUV4MPEG": Kind(
+        lambda at: write(at / "v.y4m", "wrapped_avframe", 40), "container yuv4mpegpipe", range(40), "right"
+    ),
+    "IVF": Kind(lambda at: vpx(at / "v.ivf", count=40), "container ivf", range(40), ""),
+    "NUT": Kind(lambda at: write(at / "v.nut", count=40, **PLAIN), "container nut", range(40), ""),
+    "DV": Kind(
+        lambda at: write(at / "v.dv", "dvvideo", 20, width=720, height=576), "container dv", range(20), ""
+    ),
+    "RealMedia": Kind(
+        lambda at: write(at / "v.rm", "rv20", 40, height=144, g="12"), "container rm", range(40), ""
+    ),
+    "MXF": Kind(
+        lambda at: write(at / "v.mxf", "mpeg2video", 40, g="12"), "container mxf", range(40), ""
+    ),
+    "Theora, frames as before": Kind(
+        lambda at: with_repeats(at / "v.ogv"), "container ogg",
+        tuple(number - number // 10 for number in range(40)), "wrong",
+    ),
+    "animated PNG": Kind(
+        lambda at: write(at / "v.apng", "apng", 20, pixels="rgb24"), "container apng", range(20), ""
+    ),
     "animated GIF": Kind(
         lambda at: write(at / "v.gif", "gif", 30, pixels="rgb8"),
         "container gif", range(30), "wrong",

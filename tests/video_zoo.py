@@ -6,7 +6,7 @@ turned, torn between two frames or beyond reading has no number (-1).
 """
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ def write(
     height: int = HEIGHT,
     pixels: str = "yuv420p",
     rate: int = 25,
+    numbers: Sequence[int] | None = None,
     times: Iterable[int] | None = None,
     turn: int = 0,
     hflip: bool = False,
@@ -68,7 +69,7 @@ def write(
     flags: str = "",
     **options: str,
 ) -> Path:
-    """Encode ``count`` painted frames.
+    """Encode ``count`` painted frames, or those of ``numbers``.
 
     ``times`` are their presentation times in frames. ``turn``, ``hflip`` and ``vflip`` are written into
     the container, and the frames laid down so that a player shows them upright. ``sound`` is "first" or
@@ -88,7 +89,8 @@ def write(
         if flags:
             stream.codec_context.options = {"flags": flags}
         audio = _Sound(output, path) if sound == "last" else audio
-        for number, time in zip(range(count), times or range(count), strict=False):
+        numbers = range(count) if numbers is None else numbers
+        for number, time in zip(numbers, times or range(len(numbers)), strict=False):
             if audio is not None:
                 audio.play(number / rate)
             # The matrix turns first and mirrors then, so what undoes it mirrors first.
@@ -151,6 +153,15 @@ def without_index(path: Path) -> Path:
     """Remove an AVI's index, which stands at its end."""
     content = path.read_bytes()
     path.write_bytes(content[: content.rindex(b"idx1")])
+    return path
+
+
+def with_repeats(path: Path, count: int = 40) -> Path:
+    """Theora, of which every tenth frame but the first is the one before it: an empty packet says so."""
+    numbers = [number - number // 10 for number in range(count)]
+    source = write(path.with_name("source.mkv"), "ffv1", numbers=numbers)
+    words = ["-v", "error", "-y", "-i", str(source), "-c:v", "libtheora", "-q:v", "8", str(path)]
+    subprocess.run([get_ffmpeg_exe(), *words], check=True)
     return path
 
 

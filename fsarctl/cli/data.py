@@ -65,18 +65,23 @@ def check(
 
 def list_datasets(session: Session, *, as_json: bool) -> None:
     """Every dataset of the project: kind, and classes and clips of each split."""
+    from fsarctl.datasets.video_tree import left_out_words
+
     data = session.pipeline(note=_nothing).data
     rows: list[dict[str, Any]] = []
+    left_out: dict[str, str] = {}
     for name, config in session.settings.config.datasets.items():
         row: dict[str, Any] = {"name": name, "kind": config.kind, "root": config.root, "error": None}
         try:
             dataset = data.dataset(name)
+            row["left_out"] = [asdict(each) for each in dataset.left_out]
+            left_out[name] = left_out_words(dataset.left_out)
             row["splits"] = [
                 {"split": split, "classes": len(dataset.labels(split)), "clips": sum(counts.values())}
                 for split, counts in dataset.found.items()
             ]
         except FsarctlError as error:
-            row |= {"splits": [], "error": error.message}
+            row |= {"splits": [], "left_out": [], "error": error.message}
         rows.append(row)
     if as_json:
         print_json({"schema": "fsarctl.data/1", "datasets": rows})
@@ -92,6 +97,8 @@ def list_datasets(session: Session, *, as_json: bool) -> None:
     for row in rows:
         if row["error"]:
             say(row["error"])
+        elif words := left_out[row["name"]]:
+            say(f"{row['name']}: {words}")
 
 
 def check_datasets(
@@ -263,6 +270,8 @@ def _print(
 
 
 def _findings(check: "DatasetCheck") -> Iterator[str]:
+    from fsarctl.datasets.video_tree import left_out_words
+
     for split in check.splits:
         if split.missing:
             yield f"/{split.split}: missing: {_some(split.missing)}"
@@ -286,6 +295,8 @@ def _findings(check: "DatasetCheck") -> Iterator[str]:
         yield ": decord gives the same frames of every clip that can be read"
     if check.passed_over:
         yield f": passed over: {_some([f'{each.path} ({each.reason})' for each in check.passed_over])}"
+    if check.left_out:
+        yield f": {left_out_words(check.left_out)}"
     for remark in check.remarks:
         yield f": {remark}"
 

@@ -43,7 +43,7 @@ def init(
     if demo:
         text = f"#:schema ./{SCHEMA_FILE}\n{demo_file()}"
     else:
-        text = project_file(place, target.parent, _all_described)
+        text = project_file(place, target.parent, _all_described, say)
     if dry_run:
         typer.echo(text, nl=False)
         return

@@ -123,6 +123,7 @@ def open_benchmark(name: str, config: DatasetConfig, project: Path) -> Dataset:
         {split: missing.get(split, []) for split in SPLITS},
         tree.passed_over,
         _remarks(matched.doubles),
+        tree.left_out,
     )
 
 

@@ -11,7 +11,7 @@ from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.episode_size import EpisodeSize, SmallClass
 from fsarctl.datasets.group_sizes import group_sizes
-from fsarctl.datasets.video_tree import PassedOver
+from fsarctl.datasets.video_tree import LeftOut, PassedOver
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter
 
@@ -70,6 +70,7 @@ class DatasetCheck:
     splits: tuple[SplitCheck, ...]
     duplicates: tuple[tuple[Clip, ...], ...]
     passed_over: tuple[PassedOver, ...]
+    left_out: tuple[LeftOut, ...]
     remarks: tuple[str, ...]
     other_in_decord: tuple[Other, ...] | None = None
 
@@ -104,6 +105,7 @@ def check_dataset(
         ),
         duplicates=_duplicates(known, sha256),
         passed_over=dataset.passed_over,
+        left_out=dataset.left_out,
         remarks=dataset.remarks,
         other_in_decord=None
         if opened.other_in_decord is None

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.datasets.clips import Clip
-from fsarctl.datasets.video_tree import VIDEO_EXTENSIONS, find_videos, plain_text
+from fsarctl.datasets.video_tree import find_videos, left_out_words, plain_text
 from fsarctl.errors import InputError
 
 __all__ = ["ClipFile", "SupportFolder", "clip_files", "open_support_folder"]
 
 SHAPE = "A support folder holds a folder for each class, and in it that class's clips."
-EXTENSIONS = f"known extensions: {' '.join(sorted(VIDEO_EXTENSIONS))}."
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def open_support_folder(folder: Path) -> SupportFolder:
         raise InputError(
             f"the support {folder} holds {found}"
             + (f", but {loose} video{'s' * (loose > 1)} beside it" if loose else ""),
-            next_step=f"{SHAPE} There must be two classes or more; {EXTENSIONS}",
+            next_step=f"{SHAPE} There must be two classes or more.",
         )
     return SupportFolder(tuple(sorted(clips, key=lambda clip: (clip.label, clip.name))), tuple(sorted(empty)))
 
@@ -94,14 +93,15 @@ def _classes(folder: Path) -> tuple[list[Clip], list[str], int]:
 
 def _in_folder(folder: Path) -> list[ClipFile]:
     try:
-        inside = find_videos(folder).videos
+        tree = find_videos(folder)
     except OSError as error:
         raise InputError(
             f"{error.filename} cannot be read: {error.strerror}", next_step="Make it readable."
         ) from None
-    if not inside:
+    if not tree.videos:
         raise InputError(
-            f"there is no video in {folder}",
-            next_step=f"Name the files, or another folder; {EXTENSIONS}",
+            f"there is no video in {folder}"
+            + (f" ({left_out_words(tree.left_out)})" if tree.left_out else ""),
+            next_step="Name the files, or another folder.",
         )
-    return [ClipFile(str(folder / plain_text(name)), folder / name) for name in inside]
+    return [ClipFile(str(folder / plain_text(name)), folder / name) for name in tree.videos]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.group_sizes import group_sizes
-from fsarctl.datasets.video_tree import PassedOver
+from fsarctl.datasets.video_tree import LeftOut, PassedOver, left_out_words
 from fsarctl.progress import first_of
 
 __all__ = ["Dataset"]
@@ -20,7 +20,8 @@ class Dataset:
 
     ``found`` and ``expected``: split -> label -> number of clips, for the same labels. ``clips``: split
     -> those found, sorted by label and name; empty if they are rendered when needed. ``missing``: split
-    -> names of those expected and not found. ``remarks``: a sentence each on what a user may want to know.
+    -> names of those expected and not found. ``left_out``: files beside them that are no videos.
+    ``remarks``: a sentence each on what a user may want to know.
     ``sets``: split -> label -> the set of classes that an episode is drawn from; empty: from any.
     """
 
@@ -29,6 +30,7 @@ class Dataset:
     clips: Mapping[str, tuple[Clip, ...]] = field(default_factory=dict)
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     passed_over: tuple[PassedOver, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()
     sets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -39,6 +41,7 @@ class Dataset:
         missing: Mapping[str, Iterable[Clip]],
         passed_over: Iterable[PassedOver] = (),
         remarks: Iterable[str] = (),
+        left_out: Iterable[LeftOut] = (),
     ) -> "Dataset":
         """A dataset of videos on disk; ``missing`` are clips whose path is not there."""
         there = {split: _counts(some) for split, some in clips.items()}
@@ -55,6 +58,7 @@ class Dataset:
             },
             missing={split: tuple(sorted(clip.name for clip in some)) for split, some in missing.items()},
             passed_over=tuple(passed_over),
+            left_out=tuple(left_out),
             remarks=tuple(remarks),
         )
 
@@ -83,6 +87,8 @@ class Dataset:
         if self.passed_over:
             shown = [f"{each.path} ({each.reason})" for each in self.passed_over]
             parts.append(f"passed over: {first_of(shown, NAMED)}")
+        if self.left_out:
+            parts.append(left_out_words(self.left_out))
         return "; ".join([*parts, *self.remarks])
 
 

@@ -18,7 +18,7 @@ from fsarctl.datasets.folder import classes_of, list_videos
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.labels.label_map import are_numbers, find_label_map
 from fsarctl.datasets.splits import load_split_lists
-from fsarctl.datasets.video_tree import VideoTree, plain_text
+from fsarctl.datasets.video_tree import VideoTree, left_out_words, plain_text
 from fsarctl.errors import InputError
 from fsarctl.progress import first_of
 
@@ -108,19 +108,26 @@ class Sight:
     splits: tuple[str, ...] = ("test",)
 
 
-def project_file(place: Path, project: Path, described: Callable[[Sequence[str]], bool]) -> str:
+def project_file(
+    place: Path,
+    project: Path,
+    described: Callable[[Sequence[str]], bool],
+    note: Callable[[str], None],
+) -> str:
     """The text of a commented fsarctl.toml in ``project`` for the videos at ``place``.
 
     ``place`` is a directory of class directories, a public benchmark's videos in any layout, or a list
     file. A benchmark is trained on and tested; other classes are all novel ones, and a frozen CLIP
     compares them, which needs no base classes and no GPU. ``described`` says whether the shipped descriptions
-    hold all of some labels.
+    hold all of some labels. ``note`` hears which files are left out, as no videos.
 
     Raises:
         InputError: there are no videos, or not two classes with two videos each.
     """
     sight = _look(place, project)
     _require_episodes(sight)
+    if left_out := left_out_words(sight.dataset.left_out):
+        note(left_out)
     trains = sight.splits == SPLITS
     counts = [n for split in sight.splits for n in sight.dataset.found[split].values() if n]
     labels = [label for split in sight.splits for label in sight.dataset.labels(split)]
@@ -150,7 +157,7 @@ def _look(place: Path, project: Path) -> Sight:
     tree = list_videos(place.name, place)
     if not tree.videos:
         raise InputError(
-            f"there are no videos under {place}",
+            f"there are no videos under {place}" + _but(tree),
             next_step="fsarctl init --demo (drawn shapes, to try it without clips); with clips: fsarctl init "
             "FOLDER, the directory that holds one directory of clips per class.",
         )
@@ -169,6 +176,10 @@ def _look(place: Path, project: Path) -> Sight:
     if by_directory and (shared or "test" not in by_directory):
         config = replace(config, split_ratio=(0, 0, 1))
     return _novel(_table_name(place.resolve().name), config, project)
+
+
+def _but(tree: VideoTree) -> str:
+    return f" ({left_out_words(tree.left_out)})" if tree.left_out else ""
 
 
 def _benchmark(tree: VideoTree) -> str | None:

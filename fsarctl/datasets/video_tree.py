@@ -1,24 +1,67 @@
-"""The videos under a directory: one look at the tree, and no file is opened.
+"""The videos under a directory: one look at the tree, and only files whose ending says nothing are opened.
 
 Links are followed, to videos and to directories; a directory that several links lead to, or that contains
 the link, is read once. What looks like a video and cannot be one (a link that leads nowhere, a pipe) is
-passed over and said.
+passed over and said; what is no video is counted by its ending.
 """
 
 import os
 import unicodedata
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["VIDEO_EXTENSIONS", "PassedOver", "VideoTree", "find_videos", "is_video", "plain_text"]
+from fsarctl.progress import counted, first_of
+from fsarctl.video.content import HEAD_BYTES, TEXT, UNKNOWN, Content, content_of
+
+__all__ = [
+    "VIDEO_EXTENSIONS",
+    "LeftOut",
+    "PassedOver",
+    "VideoTree",
+    "find_videos",
+    "is_video",
+    "left_out_words",
+    "plain_text",
+]
 
 # fmt: off
 VIDEO_EXTENSIONS = frozenset((
-    ".3gp", ".asf", ".avi", ".divx", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov",
-    ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+    ".264", ".265", ".266", ".3g2", ".3gp", ".3gpp", ".amv", ".apng", ".asf", ".avc", ".avi", ".dav",
+    ".dif", ".divx", ".drc", ".dv", ".dvr-ms", ".f4v", ".flv", ".gif", ".gxf", ".h264", ".h265", ".h266",
+    ".h26l", ".hevc", ".insv", ".ismv", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mj2",
+    ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mov", ".mp2v", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts",
+    ".mxf", ".nut", ".obu", ".ogg", ".ogm", ".ogv", ".ogx", ".psp", ".qt", ".rm", ".rmvb", ".tod", ".ts",
+    ".vc1", ".vob", ".vvc", ".webm", ".wm", ".wmv", ".wtv", ".xvid", ".y4m",
 ))
+
+BY_CONTENT = frozenset((".ogg", ".ogx"))
+"""Endings of a video, or else of sound alone."""
+
+DOCUMENTS = frozenset((
+    ".cff", ".cfg", ".csv", ".html", ".ini", ".ipynb", ".json", ".jsonl", ".lock", ".log", ".md", ".pdf",
+    ".py", ".rst", ".sh", ".srt", ".toml", ".tsv", ".txt", ".vtt", ".xml", ".yaml", ".yml",
+))
+"""What often lies beside videos and says something of them, or of the project; nothing is said of these."""
+
+OTHERS = frozenset((
+    ".7z", ".aac", ".aif", ".aiff", ".avif", ".bmp", ".bz2", ".doc", ".docx", ".flac", ".gz", ".h5",
+    ".heic", ".heif", ".isma", ".jpeg", ".jpg", ".m4a", ".m4b", ".mat", ".mka", ".mks", ".mp3", ".mpo",
+    ".npy", ".npz", ".opus", ".parquet", ".pickle", ".pkl", ".png", ".ppt", ".psd", ".pt", ".pth", ".rar",
+    ".safetensors", ".tar", ".tgz", ".thm", ".tif", ".tiff", ".wav", ".webp", ".wma", ".xcf", ".xls",
+    ".xlsx", ".xz", ".zip", ".zst",
+))
+"""Endings of no video; they are not opened."""
+
+COPIES = frozenset((
+    ".bak", ".crdownload", ".download", ".filepart", ".lrf", ".lrv", ".old", ".orig", ".part", ".partial",
+    ".tmp",
+))
+"""Endings of a camera's small copies of its videos, of what a file was before, of unfinished downloads."""
 # fmt: on
+
+NAMED = 3
 
 CACHE_TAG = "CACHEDIR.TAG"  # marks a directory of things that can be made again, such as our own cache
 
@@ -32,19 +75,29 @@ class PassedOver:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Files of one ending ("" of none) that are no videos: how many, and the first of them by its path."""
+
+    ending: str
+    files: int
+    such_as: str
+
+
+@dataclass(frozen=True)
 class VideoTree:
     """``videos``: paths within ``root``, with "/" between the parts, sorted. So are ``directories``, hidden
-    ones too, though nothing in these is looked at.
+    ones too, though nothing in these is looked at. ``left_out``: the most frequent first.
     """
 
     root: Path
     videos: tuple[str, ...]
     passed_over: tuple[PassedOver, ...]
     directories: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def find_videos(root: Path) -> VideoTree:
-    """Every file under ``root`` with a video's extension.
+    """Every file under ``root`` that ends like a video, or begins like one where its ending is not known.
 
     Hidden files and directories are not looked at, nor are directories that hold a CACHEDIR.TAG.
 
@@ -54,12 +107,33 @@ def find_videos(root: Path) -> VideoTree:
     walk = _Walk(str(root))
     walk.directory("")
     passed_over = sorted(walk.passed_over, key=lambda each: each.path)
-    return VideoTree(root, tuple(sorted(walk.videos)), tuple(passed_over), tuple(sorted(walk.directories)))
+    left_out = (LeftOut(ending, count, plain_text(first)) for ending, (count, first) in walk.left_out.items())
+    return VideoTree(
+        root,
+        tuple(sorted(walk.videos)),
+        tuple(passed_over),
+        tuple(sorted(walk.directories)),
+        tuple(sorted(left_out, key=lambda each: (-each.files, each.ending))),
+    )
+
+
+def left_out_words(left_out: Sequence[LeftOut]) -> str:
+    """How many files are no videos, and which; "" where there are none."""
+    if not left_out:
+        return ""
+    total = sum(each.files for each in left_out)
+    kinds = [f"{each.files:,} {each.ending or 'without an ending'} ({each.such_as})" for each in left_out]
+    taken = "a video" if total == 1 else "videos"
+    return f"{counted(total, 'file')} not taken for {taken}: {first_of(kinds, NAMED)}"
 
 
 def is_video(file_name: str) -> bool:
     """Whether the name has the extension of a video."""
-    return os.path.splitext(file_name)[1].lower() in VIDEO_EXTENSIONS  # noqa: PTH122
+    return _ending(file_name) in VIDEO_EXTENSIONS
+
+
+def _ending(file_name: str) -> str:
+    return os.path.splitext(file_name)[1].lower()  # noqa: PTH122
 
 
 def plain_text(name: str) -> str:
@@ -76,6 +150,7 @@ class _Walk:
         self.videos: list[str] = []
         self.passed_over: list[PassedOver] = []
         self.directories: set[str] = set()
+        self.left_out: dict[str, tuple[int, str]] = {}
         self._root = root
         self._seen: dict[tuple[int, int], str] = {}
         self._links: list[str] = []
@@ -124,7 +199,7 @@ class _Walk:
                     inner.append(where)
                 elif entry.is_symlink():
                     self._link(entry, where)
-                elif is_video(entry.name):
+                else:
                     self._file(entry, where)
             except OSError as error:
                 self._pass_over(where, _reason(error))
@@ -135,17 +210,33 @@ class _Walk:
             self._links.append(where)
         elif not os.path.exists(entry.path):  # noqa: PTH110
             self._pass_over(where, "a link that leads nowhere")
-        elif is_video(entry.name):
+        else:
             self._file(entry, where)
 
     def _file(self, entry: os.DirEntry[str], where: str) -> None:
-        if entry.is_file():
+        ending = _ending(entry.name)
+        known = ending in VIDEO_EXTENSIONS
+        if not entry.is_file():
+            if known:
+                self._pass_over(where, "not a file")
+        elif (known and ending not in BY_CONTENT) or (content := _content(entry, ending)).video:
             self.videos.append(where)
-        else:
-            self._pass_over(where, "not a file")
+        elif content != TEXT:
+            count, first = self.left_out.get(ending, (0, where))
+            self.left_out[ending] = count + 1, min(first, where)
 
     def _pass_over(self, where: str, reason: str) -> None:
         self.passed_over.append(PassedOver(plain_text(where), reason))
+
+
+def _content(entry: os.DirEntry[str], ending: str) -> Content:
+    """What a file is by its ending, or else by its first bytes."""
+    if ending in DOCUMENTS:
+        return TEXT
+    if ending in OTHERS or ending in COPIES or entry.name.endswith("~"):
+        return UNKNOWN
+    with open(entry.path, "rb") as file:  # noqa: PTH123 - of each of many
+        return content_of(file.read(HEAD_BYTES))
 
 
 def _reason(error: OSError) -> str:

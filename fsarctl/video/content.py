@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-__all__ = ["HEAD_BYTES", "MP4", "Content", "content_of"]
+__all__ = ["HEAD_BYTES", "MP4", "TEXT", "UNKNOWN", "Content", "content_of"]
 
 HEAD_BYTES = 4096
 
@@ -18,7 +18,7 @@ class Content(NamedTuple):
     words: str
 
 
-UNKNOWN = Content(False, "")
+UNKNOWN, TEXT = Content(False, ""), Content(False, "text")
 
 MP4 = "MP4 or QuickTime"
 STILL = b"avif|avis|heic|heix|heim|heis|hevc|mif1|msf1|crx "
@@ -45,6 +45,8 @@ VIDEOS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
         ("MXF", rb"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02"),
         ("DV", rb"\x1f\x07\x00[\x3f\xbf]"),
         ("a Windows TV recording", rb"\xb7\xd8\x00\x20\x37\x49\xda\x11"),
+        ("GXF", rb"\x00{4}\x01\xbc"),
+        ("an animated PNG", rb"\x89PNG.*acTL"),
         ("a DHAV recording", rb"DHAV"),
     )
 )
@@ -68,7 +70,7 @@ OTHERS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
         ("a playlist, which names the videos", rb"#EXTM3U|ffconcat|\[playlist\]"),
     )
 )  # fmt: skip
-TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]+")
+PRINTED = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]+")
 
 
 def content_of(head: bytes) -> Content:
@@ -83,8 +85,8 @@ def content_of(head: bytes) -> Content:
             return Content(False, words)
     if head and not any(head):
         return Content(False, "nothing but zeros: what was set aside for it was not written")
-    if TEXT.fullmatch(head):
-        return Content(False, "text")
+    if PRINTED.fullmatch(head):
+        return TEXT
     return UNKNOWN
 
 

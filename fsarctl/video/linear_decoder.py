@@ -1,11 +1,14 @@
 """PyAV from the first frame to the last: it trusts neither times nor key frames, and misses no damage."""
 
+from collections import deque
 from pathlib import Path
 
 import numpy as np
+from av import VideoFrame
 from numpy.typing import NDArray
 
 from fsarctl.video.decoder_protocol import DecodedClip, UntrustedError, Video
+from fsarctl.video.packet_heads import is_repeat
 from fsarctl.video.rotate_and_resize import Scale, square_of
 from fsarctl.video.sampling import segment_centres
 from fsarctl.video.survey import TOLERATED_LOSS, UnreadableVideoError, open_video, text_of, video_stream
@@ -28,7 +31,8 @@ class LinearPyAV:
         path, surveyed = video.path, video.surveyed
         count, pictures, lost = self._pass(path, surveyed.packets, frames, scale)
         if count and count != surveyed.packets:
-            expected, (count, pictures, lost) = count, self._pass(path, count, frames, scale)
+            expected = count
+            count, pictures, lost = self._pass(path, expected, frames, scale)
             if count != expected:
                 raise UntrustedError(f"it gave {expected} frames, then {count}")
         if not count:
@@ -48,16 +52,38 @@ class LinearPyAV:
     def _pass(
         path: Path, expected: int, frames: int, scale: Scale
     ) -> tuple[int, dict[int, NDArray[np.uint8]], int]:
-        """Decode it all: frames counted, pictures (S, S, 3) by index, frames damaged."""
+        """Decode it all: frames counted, pictures (S, S, 3) by index, frames damaged.
+
+        A packet that is empty means that the frame before it is shown once more.
+        """
         wanted = frozenset(segment_centres(expected, frames))
         pictures: dict[int, NDArray[np.uint8]] = {}
         count = lost = 0
         broken = False
+        repeats: deque[int | None] = deque()
+        shown: VideoFrame | None = None
+
+        def show(frame: VideoFrame) -> None:
+            nonlocal count
+            if count in wanted:
+                pictures[count] = square_of(frame, scale)
+            count += 1
+
+        def repeat(before: int | None) -> None:
+            """Show the last frame again for the packets that are due before a time, or for all of them."""
+            while repeats and (None in (before, repeats[0]) or (repeats[0] or 0) < (before or 0)):
+                repeats.popleft()
+                if shown is not None:
+                    show(shown)
+
         with open_video(path) as container:
             stream = video_stream(container)
             stream.thread_type = "NONE"
             try:
                 for packet in container.demux(stream):
+                    if is_repeat(packet) and not packet.is_discard:
+                        repeats.append(packet.pts)
+                        continue
                     try:
                         decoded = packet.decode()
                     except Exception:
@@ -68,9 +94,10 @@ class LinearPyAV:
                         # What refers to a lost frame is grey or smeared, and libav does not say so.
                         broken = broken and not frame.key_frame
                         lost += frame.is_corrupt or broken
-                        if count in wanted:
-                            pictures[count] = square_of(frame, scale)
-                        count += 1
+                        repeat(frame.pts)
+                        show(frame)
+                        shown = frame
+                repeat(None)
             except UnreadableVideoError:
                 raise
             except Exception as error:  # the demuxer itself; what came before it stands

@@ -1,7 +1,7 @@
 """What the first bytes of a packet tell without decoding it: what a decoder would silently depend on."""
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from av.video.stream import VideoStream
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import av
     from av.stream import Stream
 
-__all__ = ["PacketHeads"]
+__all__ = ["PacketHeads", "is_repeat"]
 
 HEAD = 4096  # bytes; what stands before a picture is seldom longer
 
@@ -29,6 +29,11 @@ AVC_PARAMETERS, AVC_PICTURES = (7, 8, 13, 15), range(1, 6)
 HEVC_PARAMETERS, HEVC_SPLICES, HEVC_PICTURES = (32, 33, 34), (16, 17, 18), range(32)
 
 
+def is_repeat(packet: "av.Packet[Any]") -> bool:
+    """Whether it is empty, and means that the frame before it is shown once more; the end is empty too."""
+    return packet.size == 0 and not (packet.dts is packet.pts is None)
+
+
 class PacketHeads:
     """Looks at the packets of one stream."""
 
@@ -45,7 +50,7 @@ class PacketHeads:
 
     def is_blank(self, packet: "av.Packet[Stream]") -> bool:
         """Whether nothing was ever written here, as in a download that did not end."""
-        return packet.size >= BLANK and not any(memoryview(packet)[:BLANK])
+        return self._codec != "rawvideo" and packet.size >= BLANK and not any(memoryview(packet)[:BLANK])
 
     def lacks_picture(self, packet: "av.Packet[Stream]") -> bool:
         """Whether it is one of MPEG-4 that only says that nothing changed."""

@@ -20,7 +20,7 @@ from fsarctl.video.content import HEAD_BYTES, MP4, content_of
 from fsarctl.video.described import codec_tag
 from fsarctl.video.file_access import why_unreadable
 from fsarctl.video.file_ending import boxes, ending_of
-from fsarctl.video.packet_heads import PacketHeads
+from fsarctl.video.packet_heads import PacketHeads, is_repeat
 
 __all__ = [
     "MOV",
@@ -47,9 +47,12 @@ DECLARING = (MOV, MATROSKA, "asf", "flv")
 """Containers whose header says how long they last; elsewhere it is estimated from what is there."""
 
 # fmt: off
+RAW = ("dirac", "h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu", "vc1", "vvc")
+"""Formats that are pictures one after another, and nothing that says when each is shown."""
+
 FORMATS = ",".join((
-    MOV, MATROSKA, AVI, "asf", "asf_o", "dv", "flv", "gif", "h264", "hevc", "ivf", "m4v", "mpeg", "mpegts",
-    "mpegvideo", "mxf", "nut", "ogg", "rm",
+    MOV, MATROSKA, AVI, *RAW, "apng", "asf", "asf_o", "dhav", "dv", "flv", "gif", "gxf", "ivf", "mpeg",
+    "mpegts", "mxf", "nut", "ogg", "rm", "wtv", "yuv4mpegpipe",
 ))
 # fmt: on
 """Of libav's hundreds of formats those that are a video in one file: no playlist that opens other files or
@@ -110,6 +113,8 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
     found = _demux(container, stream)
     if not found.shown:
         raise UnreadableVideoError(found.broken or "it holds no video frames")
+    if header.kind == "mjpeg" and len(found.shown) == 1:
+        raise UnreadableVideoError("it is not a video but a JPEG picture")
     if found.encrypted:
         raise UnreadableVideoError("it is encrypted, and only its player has the key")
     coded = [each.pts for each in found.shown if each.pts is not None]
@@ -291,7 +296,7 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
             index, pts, duration = packet.stream_index, packet.pts, packet.duration or 0
             if pts is not None:
                 ends[index] = max(ends.get(index, 0), pts + duration)
-            if index != shown or packet.dts is pts is None:
+            if index != shown or (packet.size == 0 and not is_repeat(packet)):
                 continue
             found.listed += 1
             found.encrypted = found.encrypted or packet.has_sidedata("encryption_info")
@@ -306,9 +311,9 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
             key = keys[-1] if keys else None
             if key is not None and pts is not None and pts < key.pts:  # of an open GOP
                 key = keys[-2] if len(keys) > 1 and keys[-2].pts <= pts else None
-            if packet.size and not packet.is_discard and not heads.is_hidden(packet):
+            if not packet.is_discard and not (packet.size and heads.is_hidden(packet)):
                 found.shown.append(_Packet(pts, key))
-                found.lacks_picture = found.lacks_picture or heads.lacks_picture(packet)
+                found.lacks_picture = found.lacks_picture or packet.size == 0 or heads.lacks_picture(packet)
                 longest = max(longest, duration)
     except Exception as error:
         found.broken = f"reading stopped early ({text_of(error)})"
@@ -365,4 +370,6 @@ def _ending(path: Path, header: _Header, found: _Found, widest_gap_s: float) -> 
 
 
 def _container_words(kind: str) -> str:
+    if kind in RAW:
+        return f"a raw stream ({kind}), which has no times"
     return "transport stream" if kind == "mpegts" else f"container {kind}"

@@ -63,6 +63,7 @@ def test_ls_lists_kinds_classes_and_clips(project: Path) -> None:
         "kind": "folder",
         "root": "clips",
         "error": None,
+        "left_out": [],
         "splits": [{"split": "test", "classes": 2, "clips": 8}],
     }
 
@@ -95,6 +96,20 @@ def test_check_names_everything_that_is_wrong(project: Path) -> None:
     assert "next:" in done.stderr
     # One shot is possible.
     type_in(project, "data", "check", "mine", "--shots", "1", "2")
+
+
+def test_files_that_are_no_videos_are_counted_wherever_videos_are_looked_at(project: Path) -> None:
+    for name in ("1.jpg", "2.jpg", "sound.wav"):
+        (project / "clips/bow" / name).write_bytes(b"x")
+    words = "3 files not taken for videos: 2 .jpg (bow/1.jpg), 1 .wav (bow/sound.wav)"
+    assert f"mine: {words}" in type_in(project, "data", "check", "mine").stdout
+    assert f"mine: {words}" in type_in(project, "data", "ls").stderr
+    assert f"mine: {words}" in type_in(project, "extract", "--dry-run").stderr
+    assert words in type_in(project, "init", "clips", "--dry-run").stderr
+    (dataset, *_) = json.loads(type_in(project, "data", "ls", "--json").stdout)["datasets"]
+    assert dataset["left_out"][0] == {"ending": ".jpg", "files": 2, "such_as": "bow/1.jpg"}
+    (dataset,) = json.loads(type_in(project, "data", "check", "mine", "--json").stdout)["datasets"]
+    assert [each["files"] for each in dataset["left_out"]] == [2, 1]
 
 
 def test_check_shortens_a_long_row_of_copies(project: Path) -> None:

@@ -52,7 +52,7 @@ def listed(place: Path, **settings: object) -> Dataset:
 
 def written(place: Path) -> str:
     """What ``init`` writes beside the clips."""
-    return project_file(place, place.parent, lambda labels: False)
+    return project_file(place, place.parent, lambda labels: False, lambda note: None)
 
 
 @pytest.mark.parametrize("name", MAPS)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.datasets.video_tree import VideoTree, find_videos
+from fsarctl.datasets.video_tree import OTHERS, VIDEO_EXTENSIONS, VideoTree, find_videos, left_out_words
+from fsarctl.video.survey import FORMATS
 
 
 def plant(root: Path, *names: str) -> Path:
@@ -22,6 +23,55 @@ def reasons(tree: VideoTree) -> dict[str, str]:
 def test_videos_at_any_depth_by_any_known_extension(tmp_path: Path) -> None:
     plant(tmp_path, "a/b/c/1.WebM", "2.mp4", "a/notes.txt", "a/.3.mp4", ".hidden/4.mp4", "a/5.mp4.part")
     assert find_videos(tmp_path).videos == ("2.mp4", "a/b/c/1.WebM")
+
+
+def test_files_whose_ending_says_nothing_are_known_by_their_content(tmp_path: Path) -> None:
+    heads = {
+        "clip001": b"\x00\x00\x00\x20ftypisom",
+        "clip.mov.1": b"\x00\x00\x00\x08wide\x00\x00\x00\x00mdat",
+        "a/7.dat": b"\x1a\x45\xdf\xa3\x01",
+        "a/8.rec": b"RIFF\x10\x00\x00\x00AVI LIST",
+        "a/9.mod": b"\x00\x00\x01\xba\x44",
+        "a/10.bin": b"".join(b"\x47" + bytes(187) for _ in range(5)),
+        "a/11.xyz": b"\x00\x00\x00\x01\x67\x42",
+        "a/12.ogg": b"OggS\x00\x02" + bytes(22) + b"\x80theora",
+    }
+    others = {
+        "sound.ogg": b"OggS\x00\x02" + bytes(22) + b"\x01vorbis",
+        "sound.rec": b"RIFF\x10\x00\x00\x00WAVEfmt ",
+        "sound.x": b"\x00\x00\x00\x20ftypM4A ",
+        "picture.x": b"\x00\x00\x00\x20ftypavif",
+        "noise.bin": bytes(range(7, 100)),
+        "nothing.bin": b"",
+        "copy.mp4~": heads["clip001"],
+        "copy.lrv": heads["clip001"],
+        "copy.part": heads["clip001"],
+        "frames/1.jpg": b"\xff\xd8\xff",
+        "frames/2.JPG": b"\xff\xd8\xff",
+    }
+    documents = {"LICENSE": b"The free use of this", "notes.txt": b"hello", "README": b"# clips\n"}
+    plant(tmp_path, *heads, *others, *documents)
+    for name, content in {**heads, **others, **documents}.items():
+        (tmp_path / name).write_bytes(content)
+    tree = find_videos(tmp_path)
+    assert set(tree.videos) == set(heads)
+    assert {each.ending: each.files for each in tree.left_out} == {
+        **{".jpg": 2, ".x": 2, ".bin": 2, ".ogg": 1, ".rec": 1, ".mp4~": 1, ".lrv": 1, ".part": 1}
+    }
+    assert left_out_words(tree.left_out) == (
+        "11 files not taken for videos: 2 .bin (noise.bin), 2 .jpg (frames/1.jpg), 2 .x (picture.x)"
+        " and 5 more"
+    )
+
+
+def test_what_libav_calls_a_format_s_ending_is_listed() -> None:
+    import av
+
+    for name in ("mov", "matroska", *FORMATS.split(",")):
+        if name not in av.formats_available:
+            continue
+        endings = {f".{each}" for each in av.ContainerFormat(name, "r").extensions}
+        assert endings <= VIDEO_EXTENSIONS | OTHERS | {".ism"}, name
 
 
 def test_a_link_that_leads_nowhere_and_a_pipe_are_said(tmp_path: Path) -> None:
