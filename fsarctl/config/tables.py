@@ -37,12 +37,21 @@ class DescribeConfig:
     model: str = setting("gpt-4o", "openai: the model's name on that server")
     base_url: str = setting("", "openai: the server, e.g. http://localhost:8000/v1; empty means OpenAI's own")
     template: str = setting("", "openai: your prompt template; empty means prompts/sub_actions.txt")
-    temperature: float = setting(0.0, "openai: sampling temperature")
+    temperature: float | Literal["none"] = setting(
+        0.0, 'openai: sampling temperature; "none" leaves it to the server'
+    )
+    max_tokens: int = setting(
+        0, "openai: longest answer, thoughts included, in tokens; 0 leaves it to the server; in no key"
+    )
     price_in: float = setting(0.0, "openai: what a million prompt tokens cost, for the estimate; in no key")
     price_out: float = setting(0.0, "openai: what a million answered tokens cost; 0 and 0: no estimate")
 
     def __post_init__(self) -> None:
-        require(0 <= self.temperature <= 2, f"temperature is {self.temperature}; it must be within 0 and 2")
+        require(
+            self.temperature == "none" or 0 <= self.temperature <= 2,
+            f'temperature is {self.temperature}; it must be within 0 and 2, or "none"',
+        )
+        require(self.max_tokens >= 0, f"max_tokens is {self.max_tokens}; it must be 0 or more")
         for name in ("price_in", "price_out"):
             price = getattr(self, name)
             require(0 <= price < math.inf, f"{name} is {price}; it must be 0 or more")

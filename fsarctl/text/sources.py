@@ -46,10 +46,11 @@ class Sources:
         self._config = config
         self._root = root
         self.asks = config.source == "openai"
-        self.records = Records(records, config.model, config.temperature)
+        temperature = None if config.temperature == "none" else float(config.temperature)
+        self.records = Records(records, config.model, temperature)
         if self.asks:
             self.template = read_template(root / config.template if config.template else None)
-            self.server = Server(config.base_url, config.model, float(config.temperature))
+            self.server = Server(config.base_url, config.model, temperature, config.max_tokens)
 
     def written(self, labels: Sequence[str]) -> dict[str, Found]:
         """Those of the labels that need no language model: corrected by a person, or from a file.

@@ -1,6 +1,7 @@
 """Which form of answer a server has: how servers say no, and what is remembered of it."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -227,6 +228,108 @@ def test_a_missing_model_is_not_taken_for_a_missing_form(project: Project) -> No
     with loopback(lambda _: missing()) as server, pytest.raises(ConfigError, match="has no model 'm'"):
         project.describe(server, ["a"])
     assert forms(server) == [SCHEMA]
+
+
+UNTAKEN = {
+    "openai": (
+        400,
+        {
+            "error": {
+                "message": "Unsupported parameter: 'temperature' is not supported with this model.",
+                "param": "temperature",
+                "code": "unsupported_parameter",
+            }
+        },
+    ),
+    "fastapi": (
+        422,
+        {"detail": [{"loc": ["body", "temperature"], "msg": "Extra inputs are not permitted"}]},
+    ),
+    "words": (400, {"error": "unknown field: temperature"}),
+    "deprecated": (400, {"error": {"message": "`temperature` is deprecated for this model."}}),
+    "within 200": (200, {"error": {"message": "temperature may not be set: unexpected argument"}}),
+}
+
+
+@pytest.mark.parametrize("words", UNTAKEN)
+def test_a_parameter_that_must_not_be_sent_is_left_out_and_that_is_remembered(
+    project: Project, words: str
+) -> None:
+    refusal = says(*UNTAKEN[words])
+    reply = lambda asked: refusal() if "temperature" in asked.body else good(asked.prompt)  # noqa: E731
+    with loopback(reply) as server:
+        project.describe(server, ["a", "b", "c"], concurrency=3)
+        assert ["temperature" in asked.body for asked in server.requests] == [True, False, False, False]
+        assert {form_of(asked) for asked in server.requests} == {SCHEMA}
+        assert any("takes no temperature" in note for note in project.notes.said)
+        server.requests.clear()
+        project.describe(server, ["d"])
+        assert ["temperature" in asked.body for asked in server.requests] == [False]
+        project.describe(server, ["a"])  # the same question as before
+        assert len(server.requests) == 1
+
+
+def test_labels_in_flight_are_asked_again_without_what_another_found_out(project: Project) -> None:
+    """A server that starts to refuse a parameter in the middle: each label under way meets that."""
+    refusal = says(*UNTAKEN["openai"])
+
+    def reply(asked: Request) -> Reply:
+        refused = asked.prompt > "a" and "temperature" in asked.body
+        return Reply(refusal().body, 400, delay=0.05) if refused else good(asked.prompt)
+
+    with loopback(reply) as server:
+        assert len(project.describe(server, ["a", "b", "c", "d"], concurrency=3)) == 4
+
+
+def test_a_temperature_of_none_is_not_sent_and_is_another_question(project: Project) -> None:
+    with loopback() as server:
+        project.describe(server, ["a"])
+        project.describe(server, ["a"], temperature="none")
+        assert ["temperature" in asked.body for asked in server.requests] == [True, False]
+        project.describe(server, ["a"], temperature="none")
+        assert len(server.requests) == 2
+
+
+def test_the_longest_answer_is_asked_for_by_the_name_that_the_server_knows(project: Project) -> None:
+    instead = says(
+        400,
+        {
+            "error": {
+                "message": "Unsupported parameter: 'max_tokens' is not supported with this model. "
+                "Use 'max_completion_tokens' instead.",
+                "param": "max_tokens",
+            }
+        },
+    )
+
+    def names(server: Loopback) -> list[list[str]]:
+        sent = [[name for name in asked.body if "tokens" in name] for asked in server.requests]
+        server.requests.clear()
+        return sent
+
+    with loopback(lambda asked: instead() if "max_tokens" in asked.body else good(asked.prompt)) as server:
+        project.describe(server, ["a", "b"], max_tokens=900, concurrency=1)
+        assert server.requests[-1].body["max_completion_tokens"] == 900
+        assert names(server) == [["max_tokens"], ["max_completion_tokens"], ["max_completion_tokens"]]
+        project.describe(server, ["c"], max_tokens=900)
+        assert names(server) == [["max_completion_tokens"]]
+        project.describe(server, ["a", "d"])  # an answer that was kept does not depend on it
+        assert names(server) == [[]]
+    large = says(400, {"error": {"message": "max_tokens is too large: 900. At most 512 are supported."}})
+    with loopback(lambda _: large()) as server, pytest.raises(ConfigError, match=r"describe\.max_tokens"):
+        project.describe(server, ["x"], max_tokens=900)
+
+
+def test_an_answer_that_is_always_cut_off_is_helped_by_a_setting(project: Project) -> None:
+    def reply(asked: Request) -> Reply:
+        enough = asked.body.get("max_tokens", 100) >= 4000
+        return good(asked.prompt) if enough else Reply(completion('{"begin', finish_reason="length"))
+
+    with loopback(reply) as server:
+        with pytest.raises(ConfigError, match="cut off") as caught:
+            project.describe(server, [f"label {n}" for n in range(9)])
+        (setting,) = re.findall(r"--set describe\.(max_tokens)=(\d+)", caught.value.next_step)
+        assert project.describe(server, ["label 1"], **{setting[0]: int(setting[1])})
 
 
 def test_the_form_is_in_no_key(project: Project) -> None:

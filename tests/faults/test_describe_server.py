@@ -325,6 +325,10 @@ def test_a_server_that_trickles_for_ever_meets_the_deadline(project: Project) ->
             failure(400, "'temperature' does not support 0 with this model, only 1"),
             "'m' does not take this temperature: HTTP 400: 'temperature' does not support 0",
         ),
+        (
+            failure(400, "Unsupported value: 'temperature' does not support 0.", code="unsupported_value"),
+            "'m' does not take this temperature",
+        ),
     ],
 )
 def test_what_meets_every_label_stops_at_once(project: Project, reply: Reply, words: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from fsarctl.errors import FsarctlError
 from fsarctl.text.corpus import STAGES, SubActions
-from fsarctl.text.llm.answer_forms import FORMS, FormMemory, refuses_form
+from fsarctl.text.llm.answer_forms import FORMS, FormMemory, parameters, refused_parameter, refuses_form
 from fsarctl.text.llm.answers import (
     Answer,
     BadAnswerError,
@@ -70,13 +70,15 @@ async def ask(
     tally: Tally,
     gate: Gate,
     on_limit: Callable[[RefusedError], None] = lambda refusal: None,
+    on_note: Callable[[str], None] = lambda remark: None,
 ) -> None:
     """Ask for the sub-actions of each label in ``prompts`` (label to prompt), several at a time.
 
     Each label ends in one call of ``on_answer(label, answer)``, as it arrives, or of
     ``on_failure(label, reason)``. ``problem(label, sub_actions)`` says why three good sentences are
     refused all the same, or nothing; the model is told and asked again. ``tally`` counts the tokens.
-    ``on_limit(refusal)`` hears that a rate limit closed the ``gate``.
+    ``on_limit(refusal)`` hears that a rate limit closed the ``gate``, and ``on_note(remark)`` what a user
+    should know.
 
     Raises:
         ConfigError: no label can succeed: the key, the model or the address is refused, or none of the
@@ -105,6 +107,7 @@ async def ask(
             tally=tally,
             gate=gate,
             on_limit=on_limit,
+            on_note=on_note,
         )
         await asking.work(concurrency)
     if asking.refusal:
@@ -127,6 +130,9 @@ class _Asking:
     tally: Tally
     gate: Gate
     on_limit: Callable[[RefusedError], None]
+    on_note: Callable[[str], None]
+    without: set[str] = field(default_factory=set)
+    """Parameters that the server does not take."""
     form: str = next(iter(FORMS))
     """In which a label begins."""
     proven: bool = False
@@ -142,7 +148,8 @@ class _Asking:
 
     async def work(self, workers: int) -> None:
         if known := self.memory.recall():
-            self.form, self.described = known, True
+            (self.form, without), self.described = known, True
+            self.without |= without
             self.settled.set()
         await asyncio.gather(*(self._work(first=worker == 0) for worker in range(workers)))
 
@@ -234,14 +241,17 @@ class _Asking:
         retry, in_turn = 0, False
         while True:
             failure: ConnectionLostError | RefusedError | None
+            body = self._body(messages, form)
             try:
                 async with self.gate.passing() as in_turn:
-                    reply = await self.connection.post(self._body(messages, form))
+                    reply = await self.connection.post(body)
                 self.reached = True
                 failure = refusal_in(reply, self.failures.redaction)
                 if failure is None:
                     self._got_through(reply)
                     return form, reply
+                if self._leaves_out(failure, body):
+                    continue
                 lesser = _lesser(form)
                 if lesser and self._refuses_form(failure, exhausted=retry >= self.patience.retries):
                     form = lesser
@@ -278,12 +288,18 @@ class _Asking:
             await sleep(pause(retry, wait, random.random()))
 
     def _body(self, messages: Sequence[Message], form: str) -> dict[str, object]:
-        return {
-            "model": self.server.model,
-            "messages": messages,
-            "temperature": self.server.temperature,
-            **FORMS[form],
-        }
+        taken = parameters(self.server.temperature, self.server.max_tokens, self.without)
+        return {"model": self.server.model, "messages": messages, **taken, **FORMS[form]}
+
+    def _leaves_out(self, failure: RefusedError, body: Mapping[str, object]) -> bool:
+        """Whether the same is to be asked without a parameter that the server does not take."""
+        if failure.passing or failure.status >= 500:
+            return False
+        name = refused_parameter(body, failure.param, failure.code, failure.said)
+        if name and name not in self.without:
+            self.without.add(name)
+            self.on_note(f"{self.server.model!r} on {self.server.address} takes no {name}: it is not sent")
+        return name is not None
 
     def _refuses_form(self, failure: RefusedError, *, exhausted: bool) -> bool:
         if failure.status == 400 and self.failures.stops_the_run(failure, reached=True):
@@ -299,7 +315,7 @@ class _Asking:
             return  # one odd label
         self.form, self.proven = form, True
         with suppress(OSError):  # it is only a memory; that answers cannot be kept is said where they are
-            self.memory.remember(form)
+            self.memory.remember(form, self.without)
 
 
 def _lesser(form: str) -> str | None:

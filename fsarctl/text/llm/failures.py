@@ -95,7 +95,13 @@ class Failures:
         if error.status == 400 and about:
             return ConfigError(
                 f"{self.model!r} does not take this temperature: {said}",
-                next_step="Set describe.temperature to what the model takes, often 1.",
+                next_step="Set describe.temperature to what the model takes, often 1, or "
+                "leave it to the server: --set describe.temperature=none",
+            )
+        if error.status == 400 and re.search(r"max_(completion_)?tokens", f"{error.param} {error.said}"):
+            return ConfigError(
+                f"{self.model!r} does not take this describe.max_tokens: {said}",
+                next_step="Set describe.max_tokens to what the model takes, or to 0.",
             )
         return None
 
@@ -109,6 +115,8 @@ class Failures:
         step = "Do what it asks for; else correct describe.model or describe.base_url, or see its log."
         if isinstance(error, NoAnswerError):
             step = "Correct describe.base_url (it usually ends in /v1), or see the server's log."
+        elif "cut off" in str(error):
+            step = "Let it say more: --set describe.max_tokens=4000; or try a model that thinks less."
         elif isinstance(error, BadAnswerError):
             step = "Try another model (--model, describe.model), or write them: fsarctl describe --edit LABEL"
         elif not isinstance(error, RefusedError) or error.status >= 500:

@@ -118,6 +118,7 @@ def describe(
                         tally=described.tally,
                         gate=limit.gate,
                         on_limit=limit.met,
+                        on_note=reporter.note,
                     )
                 )
                 if limit.is_met and described.failed:

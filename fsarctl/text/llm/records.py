@@ -51,10 +51,10 @@ class Record:
 class Records:
     """The answers of one model at one temperature, in ``folder``."""
 
-    def __init__(self, folder: Path, model: str, temperature: float) -> None:
+    def __init__(self, folder: Path, model: str, temperature: float | None) -> None:
         self.folder = folder
         self.model = model
-        self.temperature = float(temperature)
+        self.temperature = None if temperature is None else float(temperature)
 
     def path(self, prompt: str) -> Path:
         """Where the answer to a prompt is, or would be."""

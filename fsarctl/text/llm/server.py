@@ -24,7 +24,10 @@ class Server:
 
     base_url: str
     model: str
-    temperature: float = 0.0
+    temperature: float | None = 0.0
+    """None leaves it to the server."""
+    max_tokens: int = 0
+    """Of one answer; 0 leaves it to the server."""
 
     def __post_init__(self) -> None:
         try:
