@@ -54,6 +54,7 @@ OPTIONS = "model.options"
 FLAG = "--set "
 DEEPEST = 16
 """Lists and tables in each other, within one setting."""
+MOST_DOTS = 1000
 # Variables that name places or moods rather than settings; the command line reads them itself.
 NOT_SETTINGS = {"FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE"}
 
@@ -290,7 +291,7 @@ def _no_project(start: Path) -> ConfigError:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return _toml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", next_step="Make it readable.") from None
     except RecursionError:
@@ -300,6 +301,18 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:  # of TOML, UTF-8, or a number of thousands of digits
         raise ConfigError(f"{path} is not valid TOML: {error}", next_step="Correct that line.") from None
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """What TOML says. A key of many parts costs tomllib the square of their number.
+
+    Raises:
+        ValueError: it is no TOML, or none that settings need.
+        RecursionError: it is nested without an end.
+    """
+    if max((line.count(".") for line in text.splitlines()), default=0) > MOST_DOTS:
+        raise ValueError(f"a line has more than {MOST_DOTS:,} dots")
+    return tomllib.loads(text)
 
 
 def _flatten(file: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -364,7 +377,7 @@ def _from_override(text: str) -> tuple[str, Any]:
 def _parse(text: str) -> Any:
     """A value as TOML where it is TOML, and otherwise the text itself, so that quotes are optional."""
     try:
-        read = tomllib.loads(f"value = {text}")
+        read = _toml(f"value = {text}")
     except (ValueError, RecursionError):
         return text
     return read["value"] if len(read) == 1 else text  # lines after the first would set something else

@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 __all__ = ["hidden", "hidden_within", "public_address", "public_text", "secrets_in"]
 
 _MARK = "***"
+LONGEST = 10_000
+"""Characters of a message; an address cut off by that shows nothing of itself."""
 _LOGIN = re.compile(r"(?<=://)(?:[^\s?#]*|[^/\n]*)@")
 # up to a blank, less the quotes and brackets that a sentence puts around it
 _QUERY = re.compile(r"(://[^\s?#]*)([?#])\S+?(?=[\"'`)\]},:;.]*(?:\s|$))")
@@ -36,6 +38,10 @@ def hidden(text: str) -> str:
     >>> hidden("no answer from 'http://me:secret@host/v1?key=secret'")
     "no answer from 'http://***@host/v1?***'"
     """
+    if len(text) > LONGEST:  # what is sought for an end at each :// takes the square of that
+        start = text[:LONGEST]
+        place = start.rfind("://")
+        text = f"{start[: place + 3] + _MARK if place >= 0 else start}... ({len(text):,} characters)"
     return _QUERY.sub(rf"\1\2{_MARK}", _LOGIN.sub(f"{_MARK}@", text))
 
 

@@ -140,26 +140,28 @@ def _edited(path: Path) -> None:
 
 
 def _reply(path: Path) -> None:
-    """A reply's body, taken for an answer and for an error."""
-    from fsarctl.text.llm.answers import BadAnswerError, answer_text, parse_answer, read_reply, usage_of
+    """A reply's body, taken for an answer and for an error; and what is said of either holds no key."""
+    from fsarctl.text.llm.answers import answer_text, parse_answer, read_reply, usage_of
     from fsarctl.text.llm.connection import Reply
     from fsarctl.text.llm.failures import Failures
     from fsarctl.text.llm.redaction import Redaction
+    from fsarctl.text.llm.refusals import refusal_in
 
-    content = path.read_bytes()
-    failures = Failures("http://host/v1", "model", True, False, Redaction(("sk-secret",)), 1.0)
-    for status in (200, 400, 429, 500):
+    content, redaction = path.read_bytes(), Redaction(("sk-secret",))
+    failures = Failures("http://host/v1", "model", True, False, redaction, 1.0)
+    for status in (200, 302, 400, 429, 500):
         headers = {"retry-after": os.fsdecode(content[:40]), "date": os.fsdecode(content[-40:])}
-        refused = failures.refused(Reply(status, headers, content))
-        failures.stops_the_run(refused, reached=True)
-        assert "sk-secret" not in failures.reason(refused)
-    try:
+        refused = refusal_in(Reply(status, headers, content), redaction)
+        if refused:
+            assert "sk-secret" not in failures.reason(refused) + str(
+                failures.stops_the_run(refused, reached=True)
+            )
+    if path.suffix == ".json":
         reply = read_reply(content)
         usage_of(reply)
-        text = answer_text(reply)
-    except BadAnswerError:
-        text = content.decode("utf-8", "replace")
-    parse_answer(text)
+        parse_answer(answer_text(reply))
+    else:
+        parse_answer(content.decode("utf-8", "replace"))
 
 
 def _reply_refusals() -> tuple[type[Exception], ...]:

@@ -45,6 +45,7 @@ LAUGHS = FOLDER / "descriptions" / "laughs.yaml"
         (f"seed = {'[' * 400}{']' * 400}", "nested too deeply"),
         (f"seed = {'[' * 20}{']' * 20}", "nested too deeply"),
         ("group = '(a{99999999999})'", "is no pattern"),
+        (f"{'a.' * 50_000}b = 1", "more than 1,000 dots"),
     ],
 )
 def test_settings_without_an_end_are_refused_and_named(tmp_path: Path, line: str, said: str) -> None:

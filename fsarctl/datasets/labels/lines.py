@@ -116,6 +116,8 @@ def _bulleted(lines: Sequence[Line]) -> Found | None:
 def _separated(lines: Sequence[Line]) -> Found | None:
     for separator, name in SEPARATORS.items():
         rows = _cells(lines, separator)
+        if not rows:  # nothing but rules
+            continue
         counts = Counter(len(cells) for _, cells in rows)
         columns, same = counts.most_common(1)[0]
         if max(counts) == 1:

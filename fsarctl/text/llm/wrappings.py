@@ -24,9 +24,13 @@ _CHANNELS_WITHOUT_MARKS = re.compile(
 _MARK = r"<[|｜][^<>|｜\n]{1,40}[|｜]>|</?s>|<(?:eos|bos|pad|\w+_of_turn|turn\|)>|\[/?(?:INST|EOS|BOS)\]"
 """Of turns, and of a text's beginning and end."""
 _MARKS = re.compile(rf"\A(?:(?:{_MARK})\s*(?:assistant\b|model\b)?\s*)+")
-_FENCE = re.compile(r"(`{3,}|~{3,}|'{3}|\"{3})[ \t]*[^\n`~{\[]*\s*([\[{].*?)\s*\1", re.S)
+_FENCE = re.compile(r"(`{3,}|~{3,}|'{3}|\"{3})[ \t]*[^\n`~{\[]{0,80}\s*([\[{].*?)\s*\1", re.S)
 _NAMED = r"(?:\w*_)?(?:answer|response|output|final|result|solution|json|code)"
 _TAG = re.compile(rf"<[|｜]?({_NAMED})[|｜]?>(.*?)<[|｜]?(?:/|end_(?:of_)?){_NAMED}[|｜]?>", re.S | re.I)
+
+
+LONGEST = 8_000
+"""Characters at the end of an answer that are looked at; some wrappings take the square of them to find."""
 
 
 class ThoughtError(Exception):
@@ -39,7 +43,12 @@ def unwrapped(text: str) -> str:
     Raises:
         ThoughtError: there is but a thought.
     """
-    bare = _final(text.replace("\ufeff", ""))
+    bare = _stripped(text.replace("\ufeff", ""))
+    if len(bare) > LONGEST:  # a thought and its end, or nothing that is meant to be read
+        start, bare = bare[:LONGEST], bare[-LONGEST:]
+        if _BEGIN.match(start) and not _END.search(bare):
+            raise ThoughtError
+    bare = _final(bare)
     thoughts = [*_END.finditer(bare)]
     bare = _stripped(bare[thoughts[-1].end() :] if thoughts else bare)
     bare = _stripped(_MARKS.sub("", bare))
