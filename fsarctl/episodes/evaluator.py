@@ -13,7 +13,7 @@ from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, is_there, seal_file
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.sampler import Episode
-from fsarctl.episodes.scoring import Scorer, Shared, require_finite, told
+from fsarctl.episodes.scoring import Scorer, Shared, require_finite_scores, told
 from fsarctl.methods.protocol import FewShotMethod, QueryMode
 from fsarctl.progress import Advance, Reporter
 from fsarctl.results.predictions import Predictions, save_arrays
@@ -84,5 +84,5 @@ def _block(
     # Read once a block: reading makes a GPU run dry.
     arrays: Arrays = {name: np.stack(values) for name, values in rows.items()}
     found = torch.cat(scored).cpu()
-    require_finite(model, found, lambda number: told(seen[number]))
+    require_finite_scores(model, found, lambda number: told(seen[number]))
     return {**arrays, "scores": found.numpy()}

@@ -18,7 +18,7 @@ from fsarctl.episodes.sampler import Episode
 from fsarctl.errors import ConfigError
 from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores
 
-__all__ = ["Scorer", "Shared", "require_finite", "told"]
+__all__ = ["Scorer", "Shared", "require_finite_scores", "told"]
 
 # The videos of the episodes that are scored at once hold about this much.
 GROUP_BYTES = {"cpu": 2**26, "cuda": 2**31}
@@ -159,7 +159,7 @@ class Scorer:
         return features
 
 
-def require_finite(model: FewShotMethod, scores: Tensor, named: Callable[[int], str]) -> None:
+def require_finite_scores(model: FewShotMethod, scores: Tensor, named: Callable[[int], str]) -> None:
     """Refuse scores that are no numbers, since they would be ranked all the same.
 
     Shapes: (n, queries, way); ``named`` says what the nth are of.

@@ -27,7 +27,7 @@ from fsarctl.episodes.loader import EpisodeLoader, ahead, upload
 from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.episodes.ranks import ALONE, Ranks, require_shares
 from fsarctl.episodes.sampler import Episode, random_words
-from fsarctl.episodes.scoring import Scorer, require_finite, told
+from fsarctl.episodes.scoring import Scorer, require_finite_scores, told
 from fsarctl.episodes.training_log import Line, TrainingLog, Watch
 from fsarctl.episodes.training_memory import free_memory, measure, videos_in_parts
 from fsarctl.errors import ConfigError, InputError, IntegrityError
@@ -367,7 +367,7 @@ def _validate(
     right = 0
     if seen:
         found = torch.cat(scored).cpu()
-        require_finite(model, found, lambda number: told(seen[number], "validation"))
+        require_finite_scores(model, found, lambda number: told(seen[number], "validation"))
         right = int((found.argmax(-1).numpy() == np.stack([each.targets for each in seen])).sum())
     return ranks.total(right) / (val_episodes * scorer.queries)
 

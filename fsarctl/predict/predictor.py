@@ -21,7 +21,7 @@ from fsarctl.artifacts import JSON
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.datasets.clips import Clip
 from fsarctl.episodes.crops import centre_offsets, crop_frames
-from fsarctl.episodes.scoring import require_finite
+from fsarctl.episodes.scoring import require_finite_scores
 from fsarctl.errors import InputError
 from fsarctl.methods.build import tokens_of
 from fsarctl.methods.protocol import FewShotMethod, Scores
@@ -243,7 +243,7 @@ class Predictor:
         if isinstance(answer, Failure):
             return Prediction(name, (), failure=answer.reason)
         scores = self.scores(support, answer.frames)
-        require_finite(self._model, scores.score[None].cpu(), lambda _: f"clip {name}")
+        require_finite_scores(self._model, scores.score[None].cpu(), lambda _: f"clip {name}")
         confidences = torch.softmax(self._model.logit_scale * scores.score.float(), dim=-1)
         parts = (_values(part, len(support.labels)) for part in (scores.video, scores.text))
         columns = (scores.score[0].tolist(), confidences[0].tolist(), *parts)
