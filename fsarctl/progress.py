@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-__all__ = ["SILENT", "Advance", "Reporter", "counted", "duration", "first_of"]
+__all__ = ["SILENT", "Advance", "Reporter", "counted", "duration", "first_of", "shortened"]
 
 
 def counted(number: int, thing: str, ending: str = "s") -> str:
@@ -29,14 +29,23 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def first_of(items: Sequence[str], most: int, hint: str = "") -> str:
+def first_of(items: Sequence[str], most: int, hint: str = "", *, between: str = ", ") -> str:
     """The first of many, and how many more there are; ``hint`` says where to find these.
 
     >>> first_of(["a", "b", "c", "d"], 2), first_of(["a", "b"], 2)
     ('a, b and 2 more', 'a, b')
     """
     more = f" and {len(items) - most} more{hint}" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
+    return between.join(items[:most]) + more
+
+
+def shortened(text: str, longest: int) -> str:
+    """At most so many letters, of which the last three are dots where there are more.
+
+    >>> shortened("juggling", 8), shortened("juggling balls", 8)
+    ('juggling', 'juggl...')
+    """
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 class Advance(Protocol):

@@ -87,7 +87,7 @@ class Setup:
         labels = sorted({clip.label for clip in folder.clips})
         if self._reads_text and are_numbers(labels):
             self.reporter.note(
-                f"warning: the classes are numbers ({', '.join(labels[:SHOWN])}), which say nothing of an"
+                f"warning: the classes are numbers ({first_of(labels, SHOWN)}), which say nothing of an"
                 " action: name the folders after what they show"
             )
         adapters = None if frozen else self._adapters(shot, len(folder.clips) / len(labels))

@@ -87,17 +87,8 @@ class Store:
 
     @property
     def records(self) -> Path:
-        """The folder where stages keep paid answers, item by item; no gc touches it.
-
-        Raises:
-            InputError: it cannot be made.
-        """
-        folder, tag = self.root / "records", self.root / CACHE_TAG
-        with storage_errors(self.root):
-            folder.mkdir(parents=True, exist_ok=True)
-            if not tag.exists():
-                tag.write_text(f"{CACHE_SIGNATURE}\n", encoding="utf-8")
-        return folder
+        """The folder where stages keep paid answers, item by item; no gc touches it."""
+        return self.root / "records"
 
     def sha256(self, paths: Iterable[str]) -> dict[str, str]:
         """The digest of the content of files outside the store, each read once and then remembered.
@@ -324,7 +315,20 @@ class Store:
                     self._reporter.note(f"warning: {remark}")
 
     def _look(self) -> Snapshot:
+        self._begin()
         return Snapshot(self._hashes, self._get)
+
+    def _begin(self) -> None:
+        """Make the store's folder, which is marked as one of things that can be made again.
+
+        Raises:
+            InputError: it cannot be made.
+        """
+        tag = self.root / CACHE_TAG
+        with storage_errors(self.root):
+            self.records.mkdir(parents=True, exist_ok=True)
+            if not tag.exists():
+                tag.write_text(f"{CACHE_SIGNATURE}\n", encoding="utf-8")
 
     def _get(self, stage: str, key: str) -> Artifact | None:
         artifact = self._shelf.get(stage, key)

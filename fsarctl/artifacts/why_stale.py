@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fsarctl.artifacts.keys import canonical
 from fsarctl.artifacts.manifest import Manifest
 from fsarctl.artifacts.unit import JSON, Unit
+from fsarctl.progress import shortened
 
 __all__ = ["Change", "changes"]
 
@@ -106,5 +107,4 @@ def _short(digest: str | None) -> str | None:
 def _shown(value: JSON) -> str:
     if value is None:
         return "nothing"
-    text = json.dumps(value, ensure_ascii=False, default=dict)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+    return shortened(json.dumps(value, ensure_ascii=False, default=dict), SHOWN)

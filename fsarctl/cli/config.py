@@ -9,11 +9,12 @@ import typer
 from fsarctl.cli.command.options import Json
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, print_table
+from fsarctl.progress import shortened
 
 __all__ = ["print_schema", "show_settings"]
 
 
-@command("show", example="fsarctl config show --origin")
+@command("show", example="fsarctl config show --origin", needs_project=False)
 def show_settings(
     session: Session,
     origin: Annotated[bool, typer.Option("--origin", help="Also say where each value comes from.")] = False,
@@ -62,4 +63,4 @@ def _print_settings(rows: Sequence[tuple[str, Any, str, str]], *, origin: bool, 
 
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(text, 60)

@@ -145,9 +145,8 @@ def check_datasets(
     elif checks:
         _print(checks, texts, refusals)
     if refusals:
-        message, step = refusals[0]
-        more = f" (and {len(refusals) - 1} more, see above)" if len(refusals) > 1 else ""
-        raise InputError(message + more, next_step=step)
+        messages = [message for message, _ in refusals]
+        raise InputError(first_of(messages, 1, ", see above"), next_step=refusals[0][1])
     if unasked == len(names):
         say("only counted: neither train.dataset nor eval.dataset is set, so no episodes are asked for")
     else:
@@ -315,8 +314,7 @@ def _groups(counts: Mapping[str, int]) -> str:
 
 
 def _joined(names: Sequence[str]) -> str:
-    more = f" = ... ({len(names):,} files)" if len(names) > NAMED else ""
-    return " = ".join(names[:NAMED]) + more
+    return first_of(names, NAMED, between=" = ")
 
 
 def _some(items: Sequence[str]) -> str:

@@ -48,6 +48,7 @@ def _set_up(folder: Path) -> None:
     Raises:
         InputError: something else is there, or it cannot be written.
     """
+    from fsarctl.artifacts.atomic_write import write_whole
     from fsarctl.config.demo import demo_file
     from fsarctl.config.read_settings import FILE_NAME
 
@@ -60,7 +61,7 @@ def _set_up(folder: Path) -> None:
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise _taken(folder, f"{folder} is {'not empty' if folder.is_dir() else 'no folder'}")
         folder.mkdir(parents=True, exist_ok=True)
-        target.write_text(demo_file(), encoding="utf-8")
+        write_whole(target, demo_file().encode())
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{target} cannot be written: {reason}", next_step="Name another folder.") from None

@@ -13,7 +13,7 @@ from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, print_line, say
 from fsarctl.cli.terminal.files import require_writable, writing
 from fsarctl.errors import UsageError
-from fsarctl.progress import counted
+from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
     from fsarctl.artifacts.command import Option
@@ -117,9 +117,11 @@ def describe(
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} are two commands", next_step=f"Leave out {given[1]}.")
     if chosen and not (shown or edited):
+        way = "--labels" if Path(chosen[0]).is_file() else "--show"
         raise UsageError(
-            f"{chosen[0]!r} is a label for --show or --edit",
-            next_step=f"A list of labels: fsarctl describe --labels {shlex.quote(chosen[0])}",
+            f"{chosen[0]!r} is given without --show, --edit or --labels",
+            next_step=f"fsarctl describe {way} {shlex.quote(chosen[0])} (--show and --edit are for labels,"
+            " --labels is for a file of them)",
         )
     if output and given:
         raise UsageError(f"{given[0]} makes nothing that --output could write", next_step="Leave out one.")
@@ -302,9 +304,9 @@ def _say_unused(
     if not unused:
         return
     near = {label: nearest_label(label, known) for label in unused[:_SHOWN]}
-    named = [f"{label!r}" + (f" (did you mean {other!r}?)" if other else "") for label, other in near.items()]
-    more = f" and {len(unused) - _SHOWN} more" if len(unused) > _SHOWN else ""
-    say(f"{EDITS} also describes {', '.join(named)}{more}, in {_nowhere(file)}")
+    meant = {label: f" (did you mean {other!r}?)" for label, other in near.items() if other}
+    named = [f"{label!r}{meant.get(label, '')}" for label in unused]
+    say(f"{EDITS} also describes {first_of(named, _SHOWN)}, in {_nowhere(file)}")
 
 
 def _nowhere(file: LabelFile | None) -> str:

@@ -25,6 +25,7 @@ def init(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, and write nothing.")] = False,
 ) -> None:
     """Look at a folder of clips, and write a commented fsarctl.toml for it here."""
+    from fsarctl.artifacts.atomic_write import write_whole
     from fsarctl.config.demo import demo_file
     from fsarctl.config.json_schema import SCHEMA_FILE, schema
     from fsarctl.config.read_settings import FILE_NAME
@@ -52,12 +53,13 @@ def init(
         (target, text),
     ):
         try:
-            path.write_text(content, encoding="utf-8")
+            write_whole(path.resolve(), content.encode())
         except OSError as error:
             raise InputError(
                 f"{path} cannot be written: {error.strerror}", next_step="Go elsewhere."
             ) from None
-    say(f"wrote {FILE_NAME}; next: fsarctl data check, then fsarctl run")
+    say(f"wrote {FILE_NAME}, and {SCHEMA_FILE}, by which editors complete and check it")
+    say("next: fsarctl data check, then fsarctl run")
 
 
 def _all_described(labels: Sequence[str]) -> bool:

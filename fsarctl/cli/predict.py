@@ -177,13 +177,11 @@ def _check(place: Path, paths: Sequence[Path], shot: int | None, frozen: bool, s
 
 def _warn_of_twins(predictions: "Sequence[Prediction]") -> None:
     """A clip that is its own example says nothing about how good the answers are."""
-    twins = [each for each in predictions if each.twin]
+    twins = [
+        f"{each.clip} has the same frames as {each.twin} of the support" for each in predictions if each.twin
+    ]
     if twins:
-        more = f"; and {len(twins) - 1} more" if len(twins) > 1 else ""
-        say(
-            f"warning: {twins[0].clip} has the same frames as {twins[0].twin} of the support{more}."
-            " What is said of a support clip is no test"
-        )
+        say(f"warning: {first_of(twins, 1)}. What is said of a support clip is no test")
 
 
 def _document(

@@ -57,7 +57,10 @@ def require(condition: bool, message: str) -> None:
         ConfigError: it does not; ``message`` says what is so, and what it must be.
     """
     if not condition:
-        raise ConfigError(message, next_step="Correct it in fsarctl.toml, or override it with --set.")
+        raise ConfigError(
+            message,
+            next_step="Correct it in fsarctl.toml, or where else it is set: with --set, by the environment.",
+        )
 
 
 def require_bounds(

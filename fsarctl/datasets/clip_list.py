@@ -17,6 +17,7 @@ from fsarctl.datasets.labels.label_map import named_labels, number_remarks
 from fsarctl.datasets.text_file import BYTE_ORDER_MARK, read_csv, read_text
 from fsarctl.datasets.video_tree import VIDEO_EXTENSIONS, PassedOver, is_video
 from fsarctl.errors import InputError
+from fsarctl.progress import first_of
 
 __all__ = ["open_list"]
 
@@ -203,5 +204,5 @@ def _clips(file: Path, base: Path, rows: Sequence[Row]) -> tuple[list[Clip], lis
             )
     if not repeated:
         return list(clips.values()), []
-    lines = ", ".join(map(str, repeated[:NAMED])) + (", ..." if len(repeated) > NAMED else "")
+    lines = first_of([*map(str, repeated)], NAMED)
     return list(clips.values()), [f"lines that repeat an earlier one, and are dropped: {lines}"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fsarctl.errors import InputError
 from fsarctl.errors.nearest import nearest
+from fsarctl.progress import first_of
 
 if TYPE_CHECKING:
     from fsarctl.video.rotate_and_resize import Resize
@@ -112,4 +113,4 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:NAMED]))
+    return first_of([*map(repr, names)], NAMED)

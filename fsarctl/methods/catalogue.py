@@ -10,6 +10,7 @@ from fsarctl.config.plugins import GROUPS, installed_parts
 from fsarctl.config.setting import default_of
 from fsarctl.models.catalogue import known_backbones
 from fsarctl.models.strategies import STRATEGIES
+from fsarctl.progress import first_of
 
 __all__ = ["Described", "Named", "OptionOf", "describe", "parts"]
 
@@ -116,5 +117,5 @@ def _text_of(own: Any) -> str:
         return "none"
     use = own.sub_actions
     if isinstance(use, tuple):
-        return f"the label, as {use[0]!r}" + (f" and {len(use) - 1} more" if len(use) > 1 else "")
+        return f"the label, as {first_of([*map(repr, use)], 1)}"
     return "the label" if use == "none" else "three sub-actions of a class"

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,17 @@ from fsarctl.models.backbone import Backbone
 from fsarctl.models.frame_encoder import FrameEncoder, FrameFeatures
 from fsarctl.models.precision import Precision
 
-__all__ = ["FrameMethod", "FrameOptions"]
+__all__ = ["BackboneUse", "FrameMethod", "FrameOptions"]
+
+
+BackboneUse: TypeAlias = Literal["trained", "frozen"]
 
 
 @dataclass(frozen=True)
 class FrameOptions:
     """What every method on frame features can be told."""
 
-    backbone: Literal["trained", "frozen"] = setting(
+    backbone: BackboneUse = setting(
         "trained", "the backbone is trained as a whole, or frozen, so that each frame is read but once"
     )
 

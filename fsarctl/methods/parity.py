@@ -14,6 +14,7 @@ from types import ModuleType
 from fsarctl.config.methods import method_file, method_names
 from fsarctl.errors import FsarctlError, InputError
 from fsarctl.methods.vectors import Arrays, Difference, read_arrays
+from fsarctl.progress import first_of
 
 UNUSABLE = (AssertionError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -29,7 +30,7 @@ def method_of(path: Path, arrays: Arrays) -> ModuleType:
     found = {len(keys): each for each in _modules() for keys in _keys_of(each) if arrays.keys() >= keys}
     if not found:
         raise InputError(
-            f"{path} holds the vectors of no method that is known here: {', '.join(sorted(arrays)[:6])}, ...",
+            f"{path} holds the vectors of no method that is known here: {first_of(sorted(arrays), 6)}",
             next_step="`fsarctl methods` lists the methods; those with vectors have a parity.py.",
         )
     return found[max(found)]

@@ -26,7 +26,7 @@ from fsarctl.errors import InputError
 from fsarctl.methods.build import tokens_of
 from fsarctl.methods.protocol import FewShotMethod, Scores
 from fsarctl.predict.support_set import Support
-from fsarctl.progress import SILENT, Reporter
+from fsarctl.progress import SILENT, Reporter, first_of
 from fsarctl.text.corpus import SubActions, needs_descriptions
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.decoder_protocol import DecodedClip
@@ -308,7 +308,7 @@ def _require_every_class(
         if label not in readable:
             reasons = [f"{clip.name}: {left_out[clip.name]}" for clip in clips if clip.label == label]
             raise InputError(
-                f"no clip of class {label!r} can be read: {'; '.join(reasons[:NAMED])}",
+                f"no clip of class {label!r} can be read: {first_of(reasons, NAMED, between='; ')}",
                 next_step="Add a clip that a player can show, or remove the class.",
             )
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from fsarctl.artifacts import JSON
 from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.errors import InputError
+from fsarctl.progress import shortened
 from fsarctl.text.corpus import SubActions
 
 __all__ = ["Support", "load_support"]
@@ -160,4 +161,4 @@ def _check(support: Support) -> None:
 def _short(value: JSON) -> str:
     """A value for people; a digest by its beginning."""
     text = "not set" if value is None else value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:12]}..."
+    return text if len(text) <= 40 else shortened(text, 15)

@@ -191,7 +191,7 @@ def load_corpus(files: Sequence[Path]) -> Corpus:
         except OSError as error:
             raise ConfigError(
                 f"describe.files names {file}, which cannot be read: {error.strerror}",
-                next_step="Correct describe.files in fsarctl.toml.",
+                next_step="Correct describe.files.",
             ) from None
         places.append(parse_corpus(str(file), content))
 

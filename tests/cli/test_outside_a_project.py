@@ -112,3 +112,55 @@ def test_a_reader_that_has_gone_ends_it_quietly(line: str) -> None:
     os.close(writing)
     assert done.returncode == 128 + 13
     assert not done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("describe --labels nope.txt", 3),
+        ("describe --labels labels.txt", 3),  # one of them is described nowhere
+        ("describe --labels labels.txt --base-url nonsense", 3),
+        ("describe --labels labels.txt --set describe.temperature=9", 3),
+        ("describe --labels labels.txt --set describe.files=['nope.json']", 3),
+        ("describe --edit 'juggling balls'", 2),
+        ("describe 'juggling balls'", 2),
+        ("describe --show 'juggling balls'", 0),
+        ("config show", 0),
+    ],
+)
+def test_nothing_is_left_and_no_advice_needs_a_file_that_is_not_there(
+    tmp_path: Path, words: str, code: int
+) -> None:
+    (tmp_path / "labels.txt").write_text("juggling balls\nflying a carpet\n")
+    line = f"fsarctl {words}"
+    said = type_in(tmp_path, line, expect=code, EDITOR="", VISUAL="").stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["labels.txt"]
+    assert "beside fsarctl.toml" not in said
+    assert "in fsarctl.toml." not in said
+
+
+def test_a_label_by_itself_is_shown_by_the_command_that_the_error_names(tmp_path: Path) -> None:
+    (tmp_path / "balls").write_text("juggling balls\n")
+    for given in ("'juggling balls'", "balls"):
+        refused = type_in(tmp_path, f"fsarctl describe {given}", expect=2)
+        command = refused.stderr.partition("next:")[2].strip().partition(" (")[0]
+        assert command == f"fsarctl describe {'--labels' if given == 'balls' else '--show'} {given}"
+        type_in(tmp_path, command)
+
+
+def test_what_no_editor_could_write_may_be_written_where_the_error_says(tmp_path: Path) -> None:
+    said = type_in(
+        tmp_path, "fsarctl describe --edit 'flying a carpet'", expect=2, EDITOR="", VISUAL=""
+    ).stderr
+    found = re.search(r"write (\{.*\}) into (\S+)\.\n", said)
+    assert found
+    Path(found[2]).write_text(found[1])
+    (tmp_path / "labels.txt").write_text("flying a carpet\n")
+    type_in(tmp_path, "fsarctl describe --labels labels.txt")
+
+
+def test_init_says_what_it_wrote(tmp_path: Path) -> None:
+    said = type_in(tmp_path, "fsarctl init --demo").stderr
+    written = sorted(each.name for each in tmp_path.iterdir())
+    assert written == ["fsarctl.schema.json", "fsarctl.toml"]
+    assert all(each in said for each in written)

@@ -1,5 +1,6 @@
 """``fsarctl describe --edit``: a person writes or corrects descriptions in her editor."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -52,12 +53,12 @@ def edit(pipeline: "Pipeline", listed: Sequence[Option], labels: Sequence[str]) 
 
 def _corrected(label: str, before: "SubActions | None", pipeline: "Pipeline") -> "SubActions | None":
     """What a person makes of a description; None if she leaves it. Errors are shown in the editor again."""
-    from fsarctl.text.edits import as_text, from_text, with_problem
+    from fsarctl.text.edits import EDITS, as_text, from_text, with_problem
 
     limit = pipeline.caption_limit
     text = as_text(label, before)
     while True:
-        edited = _in_editor(text)
+        edited = _in_editor(text, label, pipeline.root / EDITS)
         if edited == text:
             return None
         try:
@@ -76,13 +77,15 @@ def _corrected(label: str, before: "SubActions | None", pipeline: "Pipeline") ->
             text = with_problem(edited, str(error))
 
 
-def _in_editor(text: str) -> str:
+STAGES = ["beginning.", "process.", "end."]
+
+
+def _in_editor(text: str, label: str, kept: Path) -> str:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("vi" if sys.stdin.isatty() else "")
     if not editor:
         raise UsageError(
             "there is no editor: neither VISUAL nor EDITOR is set, and this is no terminal",
-            next_step='Set EDITOR, or write {"label": ["beginning.", "process.", "end."]} into '
-            "edited-descriptions.json beside fsarctl.toml.",
+            next_step=f"Set EDITOR, or write {json.dumps({label: STAGES}, ensure_ascii=False)} into {kept}.",
         )
     with tempfile.TemporaryDirectory(prefix="fsarctl-") as folder:
         path = Path(folder, "sub-actions.yaml")

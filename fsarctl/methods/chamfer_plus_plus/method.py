@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fsarctl.config.setting import require_bounds, setting
 from fsarctl.errors import ConfigError
 from fsarctl.methods.chamfer_plus_plus.chamfer import Side, chamfer
-from fsarctl.methods.frame_method import FrameMethod, FrameOptions
+from fsarctl.methods.frame_method import BackboneUse, FrameMethod, FrameOptions
 from fsarctl.methods.protocol import QueryMode, Scores, by_class
 from fsarctl.models.metrics.cosines import damped_cosines
 from fsarctl.models.metrics.trx import ordered_tuples
@@ -23,7 +23,7 @@ VERSION = 1
 class Options(FrameOptions):
     """What there is to choose."""
 
-    backbone: Literal["trained", "frozen"] = setting(
+    backbone: BackboneUse = setting(
         "frozen", "frozen, as published, so that each frame is read but once, or trained as a whole"
     )
     tuple_length: int = setting(3, "n: frames in a tuple, all ordered choices of n; 1: the frames themselves")

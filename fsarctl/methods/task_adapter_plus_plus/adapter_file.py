@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fsarctl.config.model_table import ModelConfig
+from fsarctl.config.model_table import WITHOUT_ADAPTERS, ModelConfig
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.methods.protocol import FewShotMethod, WeightsFile
 from fsarctl.models.strategies import STRATEGIES
 from fsarctl.models.weights.layouts import NO_WEIGHT, arrange
 from fsarctl.models.weights.released import VISUAL_ADAPTERS, from_released
 from fsarctl.models.weights.weight_file import read_weights, require_finite
+from fsarctl.progress import first_of
 
 __all__ = ["load_adapter_file"]
 
@@ -35,12 +36,12 @@ def load_adapter_file(model: FewShotMethod, path: Path, config: ModelConfig) -> 
     released = any(re.match(RELEASED, name) for name in state)
     if not released and not any(re.match(OURS, name) for name in state):
         raise InputError(
-            f"{path} holds no adapters: it holds {', '.join(sorted(state)[:3])}",
+            f"{path} holds no adapters: it holds {first_of(sorted(state), 3)}",
             next_step="Name adapters.safetensors of a train artifact, or a released checkpoint.",
         )
     require_finite(state, path)
     held = _contents(state)
-    if config.strategy in ("frozen", "full"):
+    if config.strategy in WITHOUT_ADAPTERS:
         raise ConfigError(
             f'{path} holds {held}, and model.strategy is "{config.trained_name}", which has none of them',
             next_step='Add: --set model.strategy="task-adapter++" (or what they were trained with).',

@@ -11,6 +11,7 @@ from typing import Any
 
 from fsarctl.errors import ConfigError
 from fsarctl.models.catalogue import architecture, own_backbone
+from fsarctl.progress import first_of
 
 __all__ = ["OPENAI_SIZES", "require_activation", "settle_activation", "twin"]
 
@@ -59,7 +60,7 @@ def settle_activation(
         return []
     own = _called(bool(configuration.get("quick_gelu", False)))
     known = [
-        f"{_called(kind)} for {', '.join(tags[:NAMED])}{' and others' if len(tags) > NAMED else ''}"
+        f"{_called(kind)} for {first_of(tags, NAMED)}"
         for kind in (True, False)
         if (tags := [tag for tag, quick in published.items() if quick == kind])
     ]

@@ -74,7 +74,7 @@ def layout_of(names: Iterable[str], what: str, family: Family) -> Layout:
             )
     titles = ", ".join(layout.title for layout, _ in family.read)
     raise InputError(
-        f"{what} is in none of the layouts that are read ({titles}): it holds {', '.join(sorted(held)[:3])}",
+        f"{what} is in none of the layouts that are read ({titles}): it holds {first_of(sorted(held), 3)}",
         next_step=family.step,
     )
 

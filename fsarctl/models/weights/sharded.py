@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from fsarctl.errors import InputError
+from fsarctl.progress import first_of
 
 __all__ = ["INDEX", "shards_of"]
 
@@ -37,7 +38,7 @@ def shards_of(path: Path) -> list[Path]:
     missing = [name for name in names if not (path.parent / name).is_file()]
     if missing:
         raise InputError(
-            f"{path} names {len(names)} files, and {len(missing)} are not there: {', '.join(missing[:3])}",
+            f"{path} names {len(names)} files, and {len(missing)} are not there: {first_of(missing, 3)}",
             next_step=f"Put them into {path.parent}.",
         )
     return [path.parent / name for name in names]

@@ -185,7 +185,7 @@ def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
     )
     if not good:
         names = [name if isinstance(name, str) else f"a {type(name).__name__}" for name in entries]
-        of = f"its entries are {', '.join(names[:4])}" if entries else "there are no tensors"
+        of = f"its entries are {first_of(names, 4)}" if entries else "there are no tensors"
         raise InputError(
             f"{path} holds no state dict: {of}",
             next_step="Save model.state_dict() of the CLIP model, and nothing else.",

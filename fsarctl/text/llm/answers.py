@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fsarctl.progress import shortened
 from fsarctl.text.corpus import STAGES, SubActions, sub_actions_from
 from fsarctl.text.llm.wrappings import ThoughtError, unwrapped
 
@@ -20,7 +21,6 @@ __all__ = [
     "page_title",
     "parse_answer",
     "read_reply",
-    "shortened",
     "usage_of",
 ]
 
@@ -67,7 +67,7 @@ def read_reply(content: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         page = re.match(rb"\s*<(!doctype|html)", content, flags=re.IGNORECASE)
         title = page_title(content.decode("utf-8", "replace"))
-        titled = f"an HTML page{title and f' ({shortened(title)!r})'}"
+        titled = f"an HTML page{title and f' ({shortened(title, _EXCERPT)!r})'}"
         raise NoAnswerError(f"the reply is {titled if page else 'not JSON'}") from None
     if not isinstance(reply, dict):
         raise NoAnswerError("the reply is not a JSON object")
@@ -153,7 +153,9 @@ def parse_answer(text: str) -> SubActions:
     if isinstance(answer, dict):
         if set(answer) != set(STAGES):
             keys = ", ".join(map(_excerpt, answer)) or "none"
-            raise BadAnswerError(f"the answer has other keys than {', '.join(STAGES)}: {shortened(keys)}")
+            raise BadAnswerError(
+                f"the answer has other keys than {', '.join(STAGES)}: {shortened(keys, _EXCERPT)}"
+            )
         answer = [answer[stage] for stage in STAGES]
     if not isinstance(answer, list):
         raise BadAnswerError(f"the answer is neither an object nor a list: {_excerpt(bare)}")
@@ -165,10 +167,5 @@ def parse_answer(text: str) -> SubActions:
         raise BadAnswerError(f"the answer {error}") from None
 
 
-def shortened(text: str, longest: int = _EXCERPT) -> str:
-    """The text, or its beginning and three dots."""
-    return text if len(text) <= longest else text[:longest] + "..."
-
-
 def _excerpt(text: str) -> str:
-    return repr(shortened(text))
+    return repr(shortened(text, _EXCERPT))

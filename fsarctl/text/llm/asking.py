@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fsarctl.errors import FsarctlError
+from fsarctl.progress import shortened
 from fsarctl.text.corpus import STAGES, SubActions
 from fsarctl.text.llm.answer_forms import FORMS, FormMemory, parameters, refused_parameter, refuses_form
 from fsarctl.text.llm.answers import (
@@ -21,7 +22,6 @@ from fsarctl.text.llm.answers import (
     answer_text,
     parse_answer,
     read_reply,
-    shortened,
     usage_of,
 )
 from fsarctl.text.llm.connection import Connection, ConnectionLostError, Reply

@@ -39,7 +39,7 @@ class Server:
         if not good:
             raise ConfigError(
                 "describe.base_url is not an http or https address",
-                next_step="Write it like http://localhost:8000/v1 in fsarctl.toml.",
+                next_step="Write it like http://localhost:8000/v1.",
             )
 
     @property
