@@ -8,9 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fsarctl.artifacts.process import Process
+from fsarctl.artifacts.refusals import unreadable
 from fsarctl.errors import FsarctlError, InputError
 
 __all__ = [
+    "following",
     "is_abandoned",
     "replacing",
     "storage_errors",
@@ -22,6 +24,7 @@ __all__ = [
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+_BROKEN = {errno.EIO, errno.ESTALE}
 
 
 def sync_file(path: Path) -> None:
@@ -74,11 +77,29 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 @contextmanager
+def following(root: Path) -> Iterator[None]:
+    """While this lasts, new files and folders are for those for whom the folder ``root`` is.
+
+    A folder that a group shares (its bits g+rws) is shared by what is made in it, whatever the umask.
+    """
+    try:
+        mode = root.stat().st_mode
+    except OSError:  # not there yet: it will be as the umask says
+        yield
+        return
+    before = os.umask(~mode & 0o777)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@contextmanager
 def storage_errors(root: Path) -> Iterator[None]:
-    """Turns "disk full" and "read-only" into an error for the user; everything else passes through.
+    """Turns what a disk refuses into an error for the user; everything else passes through.
 
     Raises:
-        InputError: the cache's disk is full, or the cache at ``root`` cannot be written.
+        InputError: the cache's disk is full or broken, or the cache at ``root`` cannot be written or read.
     """
     try:
         yield
@@ -91,6 +112,8 @@ def storage_errors(root: Path) -> Iterator[None]:
                 next_step="Free some space (`fsarctl cache gc` removes outdated artifacts), then run the same"
                 " command again: it goes on where it stopped.",
             ) from error
+        if isinstance(error, OSError) and (error.errno in _BROKEN or _is_hidden(error, root)):
+            raise unreadable(f"A file of the cache {root} or of its inputs", error) from error
         if isinstance(error, OSError) and error.errno in _DENIED and _is_within(error.filename, root):
             raise InputError(
                 f"The cache cannot be written: {error.strerror}: {error.filename}.",
@@ -108,6 +131,15 @@ def _full(error: BaseException | None) -> str:
             return "No space left on device"
         error = error.__cause__ or error.__context__
     return ""
+
+
+def _is_hidden(error: OSError, root: Path) -> bool:
+    """Whether something in the cache is not to be read, rather than not to be written."""
+    if error.errno not in (errno.EACCES, errno.EPERM) or not _is_within(error.filename, root):
+        return False
+    return not os.access(Path(error.filename).parent, os.X_OK) or (
+        os.path.exists(error.filename) and not os.access(error.filename, os.R_OK)  # noqa: PTH110 - may be bytes
+    )
 
 
 def _is_within(filename: object, root: Path) -> bool:

@@ -1,9 +1,11 @@
 """Making one artifact: private folder, build, check, seal, rename."""
 
 import os
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import sync_file, sync_folder, write_synced
@@ -27,7 +29,7 @@ from fsarctl.artifacts.provenance import provenance
 from fsarctl.artifacts.removal import end_of
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
-from fsarctl.errors import FsarctlError, IntegrityError, UpstreamError
+from fsarctl.errors import FsarctlError, InputError, IntegrityError, UpstreamError
 from fsarctl.progress import SILENT, Reporter, first_of
 
 __all__ = ["make", "recover"]
@@ -173,12 +175,20 @@ def _earlier(stage: str, work: Path, shelf: Shelf) -> list[Earlier]:
     """What is there of a stage, finished or not, the newest artifact first; ``work`` is the one in hand."""
     named = sorted(shelf.all(stage), key=lambda artifact: artifact.manifest.created, reverse=True)
     # What is copied of a damaged array is compared clip by clip.
-    finished = (artifact for each in named if (artifact := shelf.get(stage, each.key, read_up_to=0)))
+    finished = (artifact for each in named if (artifact := _if_readable(stage, each.key, shelf)))
     others = [place for place in shelf.unfinished() if place.parent.name == stage and place != work]
     return [
         *(Earlier(artifact.path) for artifact in finished),
         *(Earlier(place / "folder", place / "scratch", shelf.seal_of(place)) for place in others),
     ]
+
+
+def _if_readable(stage: str, key: str, shelf: Shelf) -> Artifact | None:
+    try:
+        return shelf.get(stage, key, read_up_to=0)
+    except InputError as error:
+        shelf.reporter.note(f"Nothing is taken from it: {error}")
+        return None
 
 
 def _upstream(look: Snapshot, unit: Unit) -> Artifact:
@@ -200,7 +210,8 @@ def _require(artifacts: Iterable[Artifact], unit: Unit, shelf: Shelf) -> None:
                 pass
         if not artifact.path.is_dir():
             raise UpstreamError(
-                f"{slot} vanished while {unit.slot} was being made of it: {end_of(shelf, stage, key)}",
+                f"{slot} vanished while {unit.slot} was being made of it: "
+                f"{end_of(shelf, stage, key) or 'no fsarctl removed it'}",
                 next_step=f"Make it again: {artifact.manifest.command}; then run: {unit.command}",
             )
 
@@ -274,8 +285,17 @@ def _publish(shelf: Shelf, stage: str, key: str, work: Path) -> Path:
     shelf.obituary(stage, key).unlink(missing_ok=True)
     for folder in (home.parent, home.parent.parent, work):
         sync_folder(folder)
-    # Against writes by accident; the folders stay writable, so that removing needs no chmod.
-    for path in files_of(home).values():
-        path.chmod(path.stat().st_mode & ~0o222)
+    _set_modes(home, stat.S_IMODE(shelf.root.stat().st_mode))
     shelf.discard(work)
     return home
+
+
+def _set_modes(home: Path, mode: int) -> None:
+    """Files and folders are for those for whom the store is, whatever wrote them.
+
+    No file can be written, against accidents; folders can, so that removing needs no chmod.
+    """
+    for parent, _, names in os.walk(home):
+        for path, wanted in [(Path(parent), mode), *((Path(parent, name), mode & 0o444) for name in names)]:
+            with suppress(PermissionError):  # another user of the group began this work, and it is hers
+                path.chmod(wanted)

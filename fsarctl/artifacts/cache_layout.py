@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fsarctl.artifacts.atomic_write import is_abandoned
+from fsarctl.artifacts.atomic_write import following, is_abandoned
 from fsarctl.artifacts.hashes import RESTED_NS
 from fsarctl.artifacts.keys import file_sha256
 from fsarctl.artifacts.locks import hold
@@ -32,6 +32,7 @@ from fsarctl.artifacts.manifest import (
     Stored,
     read_manifest,
 )
+from fsarctl.artifacts.refusals import is_refused, is_there, listed, reading_of, unreadable
 from fsarctl.progress import Reporter
 
 __all__ = ["Shelf", "Verdict", "files_of"]
@@ -49,6 +50,7 @@ class Verdict:
     """What verification found: no ``faults`` means every byte is as written.
 
     ``quarantined`` is where a damaged artifact was moved, None where it is whole or could not be moved.
+    ``unread``: why it could not be read, which says nothing of it.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Verdict:
     slot: str
     faults: tuple[str, ...]
     quarantined: Path | None
+    unread: str = ""
 
 
 class Shelf:
@@ -92,16 +95,20 @@ class Shelf:
 
         Those, beyond ``read_up_to`` bytes, are compared when the first clip of them is read.
         A damaged one is moved to quarantine with a note, and counts as missing.
+
+        Raises:
+            InputError: it cannot be read.
         """
         home = self.home(stage, key)
         for last_look in (False, True):  # twice: another process may be replacing it right now
-            if not home.is_dir():
-                return None
-            try:
-                artifact = Artifact(home, read_manifest(home))
-                fault = next(_faults(artifact, key, read_up_to=read_up_to, known=self._whole), "")
-            except ManifestError as error:
-                fault = str(error)
+            with reading_of(f"the {stage} artifact {home.name}"):
+                if not is_there(home):
+                    return None
+                try:
+                    artifact = Artifact(home, read_manifest(home))
+                    fault = next(_faults(artifact, key, read_up_to=read_up_to, known=self._whole), "")
+                except ManifestError as error:
+                    fault = str(error)
             if not fault:
                 return artifact
             if last_look:
@@ -114,24 +121,29 @@ class Shelf:
         return max(answers, key=lambda artifact: artifact.manifest.created, default=None)
 
     def all(self, stage: str = "*") -> list[Artifact]:
-        """Every artifact with a readable manifest, by stage, slot and age."""
+        """Every artifact with a manifest that can be read, by stage, slot and age."""
         artifacts = []
         for folder in self._homes(stage):
             try:
                 artifacts.append(Artifact(folder, read_manifest(folder)))
-            except ManifestError:
+            except (ManifestError, OSError):
                 continue  # `get` and `verify` deal with it
         return sorted(
             artifacts, key=lambda found: (found.manifest.stage, found.manifest.slot, found.manifest.created)
         )
 
     def quarantine_unreadable(self, beginning: str) -> list[str]:
-        """Moves artifacts away whose key begins like this and whose manifest cannot be read; their keys."""
+        """Moves artifacts away whose key begins like this and whose manifest is damaged; their keys.
+
+        Raises:
+            InputError: one cannot be read.
+        """
         moved = []
         for folder in self._homes("*"):
             if folder.name.startswith(beginning[:KEY_DIGITS]):
                 try:
-                    read_manifest(folder)
+                    with reading_of(f"the {folder.parent.name} artifact {folder.name}"):
+                        read_manifest(folder)
                 except ManifestError as error:
                     self.quarantine(folder, str(error))
                     moved.append(folder.name)
@@ -158,7 +170,8 @@ class Shelf:
         place = self.root / "quarantine" / f"{stage}-{key}-{moment}"
         named = f"DAMAGED: the {stage} artifact {key}: {fault}."
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            with following(self.root):
+                place.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(place)
         except FileNotFoundError:
             return None  # another process was faster
@@ -205,19 +218,23 @@ class Shelf:
         return self.root / "trash"
 
     def _homes(self, stage: str) -> list[Path]:
-        return sorted(folder for folder in (self.root / "artifacts").glob(f"{stage}/*") if folder.is_dir())
+        with reading_of("the list of artifacts"):
+            stages = [each for each in listed(self.root / "artifacts") if stage in ("*", each.name)]
+            return [folder for each in stages for folder in listed(each)]
 
     def _verify(self, home: Path) -> Verdict | None:
         for last_look in (False, True):
-            if not home.is_dir():
-                return None  # removed or replaced since it was listed
             slot = ""
             try:
+                if not is_there(home):
+                    return None  # removed or replaced since it was listed
                 artifact = Artifact(home, read_manifest(home))
                 slot = artifact.manifest.slot
                 faults = tuple(_faults(artifact, artifact.key, read_up_to=sys.maxsize, strays=True))
             except ManifestError as error:
                 faults = (str(error),)
+            except OSError as error:
+                return Verdict(home, home.parent.name, slot, (), None, str(unreadable("it", error)))
             if not faults:
                 return Verdict(home, home.parent.name, slot, (), None)
             if last_look:
@@ -280,7 +297,7 @@ def _faults(
         expected = {*manifest.files, *RESERVED}
         try:
             present = files_of(folder)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             yield str(error)
             return
         for name, path in present.items():
@@ -308,4 +325,7 @@ def _file_faults(
     except FileNotFoundError:
         yield f"{name} is missing"
     except OSError as error:
+        if is_refused(error):
+            error.filename = error.filename or path
+            raise
         yield f"{name} cannot be read ({error.strerror})"

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+from fsarctl.artifacts.atomic_write import following
 from fsarctl.artifacts.keys import file_sha256
 from fsarctl.errors import InputError, IntegrityError
 from fsarctl.progress import SILENT, Reporter
@@ -113,7 +114,7 @@ class HashMemory:
             return
         try:
             self._database.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._connect()) as connection, connection:
+            with following(self._database.parent), closing(self._connect()) as connection, connection:
                 connection.execute(
                     "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER NOT NULL,"
                     " mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID"

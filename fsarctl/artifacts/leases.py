@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.artifacts.process import Process
+from fsarctl.artifacts.refusals import is_refused, reading_of
 from fsarctl.progress import Reporter
 
 __all__ = ["Lease", "Leases", "name_of"]
@@ -102,18 +103,22 @@ class Leases:
         """ "stage/key" -> who reads it or works there, and what for.
 
         The leases of the dead are removed, and it is said.
+
+        Raises:
+            InputError: a lease cannot be read.
         """
-        return {
-            name: f"{held.process}, which makes {held.what}"
-            for held in self._held()
-            for name in (*held.reads, held.makes)
-        }
+        with reading_of("what a running build reads"):
+            return {
+                name: f"{held.process}, which makes {held.what}"
+                for held in self._held()
+                for name in (*held.reads, held.makes)
+            }
 
     def works(self, but: Lease) -> set[str]:
         """ "stage/key" of where others than the holder of ``but`` are at work."""
-        return {held.makes for held in self._held() if held.path != but.path}
+        return {held.makes for held in self._held(but_unreadable=True) if held.path != but.path}
 
-    def _held(self) -> Iterator[_Held]:
+    def _held(self, *, but_unreadable: bool = False) -> Iterator[_Held]:
         paths = sorted(self._folder.glob("*.json"))
         now = self._now() if paths else 0.0
         for path in paths:
@@ -123,12 +128,17 @@ class Leases:
             except FileNotFoundError:
                 continue  # its build has just ended
             except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+                if is_refused(error):  # it holds, whatever it says
+                    if but_unreadable:
+                        continue
+                    raise
                 self._reporter.note(
                     f"The lease {path} holds no longer: it cannot be read ({type(error).__name__})."
                 )
                 continue
             if not held.process.is_alive if held.process.is_here else silent_s > SILENT_S:
-                path.unlink(missing_ok=True)
+                with suppress(PermissionError):  # who may not remove it need not
+                    path.unlink(missing_ok=True)
                 self._reporter.note(f"{held.process} (to make {held.what}) is gone, and its lease with it.")
                 continue
             yield held

@@ -6,8 +6,9 @@ others. No result depends on either: who publishes second drops what it made.
 """
 
 import errno
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,9 @@ def hold(path: Path, doing: str, reporter: Reporter, patience_s: float = -1.0) -
     lock = _acquired(path, owner, doing, reporter, patience_s)
     try:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        owner.write_text(f"{Process.current()} (since {since})", encoding="utf-8")
+        with suppress(OSError):  # it is only told to who waits
+            owner.unlink(missing_ok=True)  # that of another user
+            owner.write_text(f"{Process.current()} (since {since})", encoding="utf-8")
         yield
     finally:
         lock.release()
@@ -49,7 +52,8 @@ def hold(path: Path, doing: str, reporter: Reporter, patience_s: float = -1.0) -
 def _acquired(path: Path, owner: Path, doing: str, reporter: Reporter, patience_s: float) -> "BaseFileLock":
     from filelock import FileLock, SoftFileLease, Timeout
 
-    lock: BaseFileLock = FileLock(path, fallback_to_soft=False)
+    mode = stat.S_IMODE(path.parent.stat().st_mode) & 0o666  # for those for whom the folder is
+    lock: BaseFileLock = FileLock(path, mode=mode, fallback_to_soft=False)
     lapse = ""
     try:
         lock.acquire(timeout=0)
@@ -59,7 +63,7 @@ def _acquired(path: Path, owner: Path, doing: str, reporter: Reporter, patience_
         if error.errno not in NO_LOCKS:
             raise
         lease = path.with_suffix(".lease")
-        lock = SoftFileLease(lease, lease_duration=LAPSE_S, heartbeat_interval=BEAT_S)
+        lock = SoftFileLease(lease, mode=mode, lease_duration=LAPSE_S, heartbeat_interval=BEAT_S)
         lapse = f" If that process is gone, its lock ends {LAPSE_S:.0f} s from now; {lease} is the file."
     if not lock.is_locked:
         try:

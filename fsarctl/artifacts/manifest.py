@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from fsarctl.artifacts.keys import digest_of, key_of
+from fsarctl.artifacts.refusals import is_refused
 from fsarctl.artifacts.unit import JSON
 from fsarctl.errors import ConfigError
 
@@ -129,12 +130,15 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         ManifestError: it is missing, damaged, or contradicts itself.
+        OSError: it cannot be read, which says nothing of it.
     """
     try:
         raw = (folder / MANIFEST).read_bytes()
     except FileNotFoundError as error:
         raise ManifestError("it has no manifest") from error
     except OSError as error:
+        if is_refused(error):
+            raise
         raise ManifestError(f"its manifest cannot be read ({error.strerror})") from error
     return parse_manifest(raw)
 

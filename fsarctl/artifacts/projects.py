@@ -22,7 +22,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from fsarctl.artifacts.atomic_write import write_whole
+from fsarctl.artifacts.atomic_write import following, write_whole
+from fsarctl.artifacts.refusals import listed, reading_of
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter
 
@@ -66,9 +67,10 @@ class Projects:
             return
         self._here = True
         try:
-            self._sign_in()
-            (self._home / stage).mkdir(exist_ok=True)
-            (self._home / stage / name).touch()
+            with following(self._folder.parent):
+                self._sign_in()
+                (self._home / stage).mkdir(exist_ok=True)
+                (self._home / stage / name).touch()
         except OSError as error:
             if not self._refused:
                 self._refused = True
@@ -92,11 +94,12 @@ class Projects:
         """ "stage/key" -> which other project, but for the one at ``forget``, has a use for it.
 
         Raises:
-            InputError: no project at ``forget`` has used this store.
+            InputError: no project at ``forget`` has used this store, or it is not to be known what one uses.
         """
         gone = [] if forget is None else self._at(forget)
         others = [known for known in self._others() if known not in gone]
-        return {name: str(known) for known in others for name in _claims(known.folder)}
+        with reading_of("what another project uses"):
+            return {name: str(known) for known in others for name in _claims(known.folder)}
 
     def nobody_claims(self, name: str) -> bool:
         """Whether no project is known to use an artifact, "stage/key"."""
@@ -169,7 +172,7 @@ class Projects:
 
 
 def _claims(home: Path) -> list[str]:
-    return [f"{path.parent.name}/{path.name}" for path in sorted(home.glob("*/*"))]
+    return [f"{stage.name}/{path.name}" for stage in listed(home) for path in listed(stage)]
 
 
 def _user() -> str:

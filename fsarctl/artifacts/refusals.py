@@ -1,13 +1,14 @@
 """When the file system will not show what is there: that says nothing of the bytes, and is never damage."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fsarctl.errors import InputError, IntegrityError
 
-__all__ = ["is_refused", "reading", "unreadable"]
+__all__ = ["is_refused", "is_there", "listed", "reading", "reading_of", "unreadable"]
 
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
@@ -53,3 +54,47 @@ def reading(path: Path) -> Iterator[None]:
             next_step="`fsarctl cache verify` moves what is damaged away; if it finds nothing, remove"
             f" {path.parent}. Then run the same command again.",
         ) from error
+
+
+@contextmanager
+def reading_of(what: str) -> Iterator[None]:
+    """Says of a refusal what it was that could not be read.
+
+    Raises:
+        InputError: see ``unreadable``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_refused(error):
+            raise unreadable(what, error) from error
+        raise
+
+
+def is_there(folder: Path) -> bool:
+    """Whether this is a folder.
+
+    Raises:
+        OSError: nobody will tell.
+    """
+    try:
+        os.stat(f"{folder}{os.sep}")  # noqa: PTH116 - which a file is not
+    except OSError as error:
+        if is_refused(error):
+            raise
+        return False
+    return True
+
+
+def listed(folder: Path) -> list[Path]:
+    """What is in a folder, in order; nothing where there is none.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    try:
+        return sorted(folder / name for name in os.listdir(folder))  # noqa: PTH208 - its errors are passed on
+    except OSError as error:
+        if is_refused(error):
+            raise
+        return []

@@ -126,7 +126,7 @@ def remove(removal: Removal, shelf: Shelf, leases: Leases, project: Path) -> boo
 
 
 def end_of(shelf: Shelf, stage: str, key: str) -> str:
-    """What has become of an artifact that was there and is not: who removed it, as far as that is known."""
+    """What has become of an artifact that was there and is not: who removed it; "" if nobody said so."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         note = json.loads(shelf.obituary(stage, key).read_bytes())
         return (
@@ -134,7 +134,7 @@ def end_of(shelf: Shelf, stage: str, key: str) -> str:
         )
     if places := shelf.quarantined(stage, key):
         return f"it was damaged and is in quarantine: {places[-1]}"
-    return "no fsarctl removed it"
+    return ""
 
 
 def upstream_of(artifacts: Sequence[Artifact], stages: Iterable[str]) -> set[Path]:

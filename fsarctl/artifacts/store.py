@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fsarctl.artifacts.atomic_write import storage_errors
+from fsarctl.artifacts.atomic_write import following, storage_errors
 from fsarctl.artifacts.build import make, recover
 from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.command import joined
@@ -14,7 +14,7 @@ from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.leases import Lease, Leases, name_of
 from fsarctl.artifacts.manifest import Artifact, read_sources
 from fsarctl.artifacts.projects import Projects
-from fsarctl.artifacts.removal import Removal, Sorted, remove, sort_out, upstream_of
+from fsarctl.artifacts.removal import Removal, Sorted, end_of, remove, sort_out, upstream_of
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import Unit
 from fsarctl.artifacts.why_stale import Change, changes
@@ -229,7 +229,13 @@ class Store:
         return whole
 
     def verify(self) -> Iterator[Verdict]:
-        """Reads every byte of every artifact; damaged ones go to quarantine with a note."""
+        """Reads every byte of every artifact; damaged ones go to quarantine with a note.
+
+        Of what cannot be read the verdict says so; it stays where it is.
+
+        Raises:
+            InputError: the artifacts cannot be listed.
+        """
         return self._shelf.verify()
 
     def sort_out(
@@ -296,7 +302,7 @@ class Store:
         found = self.sort_out(units, keep=keep, newest=newest, forget=forget, unclaimed=unclaimed)
         if dry_run:
             return list(found.doomed)
-        with storage_errors(self.root):
+        with storage_errors(self.root), following(self.root):
             if forget is not None:
                 self._projects.take_over(forget)
             removed = [
@@ -325,9 +331,12 @@ class Store:
             InputError: it cannot be made.
         """
         tag = self.root / CACHE_TAG
+        if tag.exists() and self.records.is_dir():
+            return
         with storage_errors(self.root):
-            self.records.mkdir(parents=True, exist_ok=True)
-            if not tag.exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            with following(self.root):
+                self.records.mkdir(exist_ok=True)
                 tag.write_text(f"{CACHE_SIGNATURE}\n", encoding="utf-8")
 
     def _get(self, stage: str, key: str) -> Artifact | None:
@@ -360,11 +369,12 @@ class Store:
         if not self._swept:
             self._swept = True
             self._shelf.sweep()
-        with storage_errors(self.root):
+        with storage_errors(self.root), following(self.root):
             self._projects.claim(unit.stage, self._shelf.home(unit.stage, key).name)
             lease.take(unit.slot, [found.path for found in look.found()])
         with (
             storage_errors(self.root),
+            following(self.root),
             self._shelf.lock(unit.stage, key, unit.slot, self._patience_s),
         ):
             recover(self._shelf, unit.stage, key)
@@ -400,6 +410,11 @@ class Store:
             f"{state.unit.slot} is out of date ({state.why[0]})"
             for state in states
             if state.name == "stale" and state.why
+        ]
+        reasons += [
+            f"{state.unit.slot} was there: {end}"
+            for state in states
+            if state.key and (end := end_of(self._shelf, state.unit.stage, state.key))
         ]
         because = f": {'; '.join(reasons)}" if reasons else ""
         slots = [each.slot for each in undone]

@@ -10,7 +10,7 @@ import typer
 from fsarctl.cli.command.options import DryRun, Json
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, say
-from fsarctl.errors import IntegrityError, UsageError
+from fsarctl.errors import InputError, IntegrityError, UsageError
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted
 
@@ -45,11 +45,20 @@ def verify(session: Session, as_json: Json = False) -> None:
     """Read every byte back and compare it with its digest; what is corrupt is moved to quarantine."""
     verdicts = list(session.store.verify())
     _print_verdicts(verdicts, as_json=as_json)
-    corrupt = [each for each in verdicts if each.faults]
+    corrupt = sum(bool(each.faults) for each in verdicts)
+    unread = sum(bool(each.unread) for each in verdicts)
+    untold = f"{unread} of {counted(len(verdicts), 'artifact')} cannot be read"
     if corrupt:
         raise IntegrityError(
-            f"{len(corrupt)} of {len(verdicts)} artifacts are corrupt and were moved to quarantine",
+            f"{corrupt} of {len(verdicts)} artifacts are corrupt and were moved to quarantine"
+            + (f"; {untold}" if unread else ""),
             next_step="Run `fsarctl run` to make them again; then check this disk.",
+        )
+    if unread:
+        raise InputError(
+            untold,
+            next_step="Nothing is known to be wrong with them. Make them readable, or ask whoever made them"
+            " to; then run the same command again.",
         )
 
 
@@ -183,6 +192,7 @@ def _print_verdicts(verdicts: Sequence["Verdict"], *, as_json: bool) -> None:
                 "path": str(each.path),
                 "faults": list(each.faults),
                 "quarantined": each.quarantined and str(each.quarantined),
+                "unread": each.unread,
             }
             for each in verdicts
         ]
@@ -193,7 +203,9 @@ def _print_verdicts(verdicts: Sequence["Verdict"], *, as_json: bool) -> None:
             typer.echo(f"{each.slot}: {fault}")
         if each.quarantined:
             typer.echo(f"{each.slot}: moved to {each.quarantined}")
-    whole = sum(not each.faults for each in verdicts)
+        if each.unread:
+            typer.echo(f"{each.slot or each.path}: {each.unread}")
+    whole = sum(not each.faults and not each.unread for each in verdicts)
     say(f"{whole} of {len(verdicts)} artifacts are whole")
 
 

@@ -128,7 +128,10 @@ def _finished(place: Earlier, settings: Mapping[str, object]) -> tuple[EarlierSt
 
 def _unfinished(place: Earlier, settings: Mapping[str, object]) -> tuple[EarlierStore, Rows]:
     assert place.scratch is not None
-    header, shards, _ = read_journal(place.scratch, place.of)
+    try:
+        header, shards, _ = read_journal(place.scratch, place.of)
+    except OSError:  # another user's: nothing to be had
+        return EarlierStore(place.folder, {}), []
     if header.get("settings") != dict(settings):
         return EarlierStore(place.folder, {}), []
     checksums = {shard_path(place.folder / ARRAY, each.shard): each.checksum for each in shards}

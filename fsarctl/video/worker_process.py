@@ -107,7 +107,7 @@ def _begin(begin: Callable[..., None] | None, *given: object) -> None:
 
 
 def _start_fork_server() -> None:
-    """Signals are for the main process, which then stops its workers: they and the server inherit it."""
+    """Signals are for the main process, which then stops workers; the server and they inherit the mask."""
     from multiprocessing import resource_tracker, util
     from multiprocessing.forkserver import ensure_running
 
