@@ -3,14 +3,16 @@
 Events are made of scores in no time, so what makes them is in no key.
 """
 
+import base64
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +23,18 @@ from fsarctl.errors import InputError
 from fsarctl.progress import counted
 
 if TYPE_CHECKING:
+    from fsarctl.datasets.clip_files import ClipFile
+    from fsarctl.predict.events import Event, EventRules
     from fsarctl.predict.predictor import Predictor
     from fsarctl.predict.support_set import Support
     from fsarctl.predict.windows import Windows, WindowSize
 
-__all__ = ["STAGE", "VERSION", "Spotted", "load_spotted", "unit", "window_sizes"]
+__all__ = ["STAGE", "VERSION", "Spotted", "load_spotted", "unit", "window_sizes", "write_timeline"]
 
 STAGE = "spot"
 VERSION = 1
 
+PICTURE_HEIGHT = 96
 SCORES, FACTS = "scores.npy", "windows.json"
 
 
@@ -71,19 +76,19 @@ class Spotted:
 
 
 def window_sizes(support: Path, lengths: Sequence[float] | None, stride: float | None) -> "list[WindowSize]":
-    """Each length once, in order, and its stride; without lengths, the middle one of the examples'.
+    """Each length once, in order, and its stride; without lengths, the quartiles of the examples'.
 
     Raises:
         InputError: there are no lengths, and the support is a saved one, or no folder of clips.
     """
     from fsarctl.predict.windows import STRIDES, WindowSize
 
-    exact = sorted({Fraction(str(each)) for each in lengths}) if lengths else [_usual_length(support)]
+    exact = sorted({Fraction(str(each)) for each in lengths}) if lengths else _usual_lengths(support)
     return [WindowSize(each, Fraction(str(stride)) if stride else each / STRIDES) for each in exact]
 
 
-def _usual_length(support: Path) -> Fraction:
-    """The median length of the examples that can be read, to a hundredth of a second."""
+def _usual_lengths(support: Path) -> list[Fraction]:
+    """Quartiles of the lengths of the examples that can be read, in tenths of a second, each once."""
     from fsarctl.datasets.clip_files import open_support_folder
     from fsarctl.video.read_through import course_of
     from fsarctl.video.survey import UnreadableVideoError
@@ -100,7 +105,7 @@ def _usual_length(support: Path) -> Fraction:
             continue
     if not found:
         raise InputError(f"no clip of {support} can be read", next_step="Add clips that a player can show.")
-    return max(Fraction(round(median(found) * 100), 100), Fraction(1, 100))
+    return sorted({Fraction(max(round(10 * each), 1), 10) for each in np.quantile(found, (0.25, 0.5, 0.75))})
 
 
 def unit(
@@ -178,6 +183,52 @@ def load_spotted(folder: Path) -> Spotted:
         float(Fraction(facts["frame_s"])),
         tuple(facts["problems"]),
     )
+
+
+def write_timeline(
+    html: Path,
+    watched: "Sequence[tuple[ClipFile, Spotted | None, Sequence[Event], Sequence[str], str]]",
+    labels: Sequence[str],
+    rules: "EventRules",
+    *,
+    logit_scale: float,
+    about: str,
+    note: str,
+) -> None:
+    """Write the page of videos: file, scores, events, remarks, and why it failed if it did.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    from fsarctl.artifacts.atomic_write import write_whole
+    from fsarctl.predict.events import curves_of
+    from fsarctl.report.timeline import BINS, TimelineEvent, TimelineVideo, binned, render_timeline
+    from fsarctl.video.thumbnails import THUMBNAIL_TYPE, thumbnails
+
+    videos = []
+    for file, spotted, events, remarks, failure in watched:
+        curves, shown, duration_s = np.full((len(labels), BINS), np.nan), [], 0.0
+        if spotted is not None:
+            duration_s = spotted.duration_s
+            smoothed = curves_of(spotted.confidences(logit_scale), spotted.windows, rules.smooth)
+            curves = binned(smoothed, duration_s)
+            middles = [(event.start_s + event.end_s) / 2 for event in events]
+            pictures = thumbnails(file.path, middles, PICTURE_HEIGHT)
+            for event, picture in zip(events, pictures, strict=True):
+                data = f"data:{THUMBNAIL_TYPE};base64,{base64.b64encode(picture).decode()}" if picture else ""
+                shown.append(TimelineEvent(event.start_s, event.end_s, event.label, event.score, data))
+        place = os.path.relpath(file.path.absolute(), html.absolute().parent)
+        source = quote(Path(place).as_posix())
+        name = file.path.name
+        videos.append(TimelineVideo(name, source, duration_s, labels, curves, shown, remarks, failure))
+    title = videos[0].name if len(videos) == 1 else counted(len(videos), "video")
+    page = render_timeline(videos, title=title, about=about, threshold=rules.threshold, note=note)
+    try:
+        write_whole(html, page.encode("utf-8", "replace"))
+    except OSError as error:
+        raise InputError(
+            f"the page {html} cannot be written: {error.strerror}", next_step="Name another place: --html."
+        ) from None
 
 
 def _digest(support: "Support") -> str:

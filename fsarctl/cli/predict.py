@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import print_json, print_table, say
+from fsarctl.cli.terminal.console import print_json, print_table, printable, say
 from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.execution.device import Machine
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from fsarctl.predict.predictor import ClassScore, Prediction
     from fsarctl.stages.predict import Ready
 
-__all__ = ["clip_path", "facts_of", "heading", "predict", "printable"]
+__all__ = ["clip_path", "facts_of", "heading", "predict"]
 
 
 class PredictionLayout(StrEnum):
@@ -303,8 +302,3 @@ def _text_kind(ready: "Ready") -> str | None:
     if ready.support.text is None:
         return None
     return "labels" if ready.undescribed or not ready.support.descriptions else "descriptions"
-
-
-def printable(name: str) -> str:
-    """A name from a file system cannot move the cursor."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], name)

@@ -1,9 +1,6 @@
 """`fsarctl spot`: finds the actions of a support set in long videos, and when each begins and ends."""
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +9,9 @@ import typer
 
 from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.predict import clip_path, facts_of, heading, printable
-from fsarctl.cli.terminal.console import print_json, print_table, say
+from fsarctl.cli.predict import clip_path, facts_of, heading
+from fsarctl.cli.terminal.console import print_json, say
+from fsarctl.cli.terminal.events import Watched, as_csv, as_subtitles, print_events, row
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted, first_of
@@ -21,10 +19,9 @@ from fsarctl.progress import counted, first_of
 if TYPE_CHECKING:
     from fsarctl.artifacts import Unit
     from fsarctl.datasets.clip_files import ClipFile
-    from fsarctl.predict.events import Event, EventRules
+    from fsarctl.predict.events import EventRules
     from fsarctl.predict.windows import WindowSize
     from fsarctl.stages.predict import Ready
-    from fsarctl.stages.spot import Spotted
 
 __all__ = ["spot"]
 
@@ -34,6 +31,8 @@ class EventLayout(StrEnum):
 
     table = "table"
     csv = "csv"
+    vtt = "vtt"
+    srt = "srt"
 
 
 class Join(StrEnum):
@@ -42,8 +41,6 @@ class Join(StrEnum):
     peak = "peak"
     run = "run"
 
-
-COLUMNS = ("video", "start_s", "end_s", "class", "score", "failure")
 
 Threshold = Annotated[
     float, typer.Option("--threshold", min=0, max=1, help="Confidence that an event has to reach.")
@@ -89,14 +86,24 @@ def spot(
         ),
     ] = None,
     threshold: Threshold = 0.5,
-    smooth: Smooth = 3,
+    smooth: Smooth = 1,
     join: Annotated[
         Join,
         typer.Option(
             "--join", help="An event is a window at a peak, or a run of windows, for what goes on long."
         ),
     ] = Join.peak,
-    overlap: Overlap = 0.3,
+    overlap: Overlap = 0.0,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="A page with curves, events and a player that jumps to them."
+        ),
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", metavar="DIR", help="A clip of each event, and clips.csv, a list of them."),
+    ] = None,
     shots: Annotated[
         int | None,
         typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
@@ -126,8 +133,9 @@ def spot(
     from fsarctl.stages.predict import Setup
     from fsarctl.stages.spot import window_sizes
 
-    machine = Machine(device)
     files = clip_files(videos)
+    _check_outputs(files, layout.value, html, clips)
+    machine = Machine(device)
     sizes = window_sizes(support, length, stride)
     setup = Setup(
         session.settings,
@@ -142,12 +150,22 @@ def spot(
         say("this model reads no frame by itself, so what windows share is computed for each of them")
     rules = EventRules(smooth=smooth, threshold=threshold, join=join.value, overlap=overlap)
     watched = [_watch(session, ready, each, sizes, rules) for each in files]
+    about = heading(session, ready, "each window alone")
+    note = (
+        f"score: confidence (softmax of {ready.predictor.logit_scale:g} x score over the classes), "
+        + (f"mean over {smooth} windows, " if smooth > 1 else "")
+        + f"{threshold:g} or more; it is not calibrated"
+    )
+    if html is not None:
+        _write_page(html, watched, ready, rules, about, note)
+    cut = _cut(session, watched, clips) if clips is not None else []
     if as_json:
         print_json(_document(session, ready, watched, sizes, rules))
-    elif layout == EventLayout.csv:
-        _print_csv(watched)
+    elif layout == EventLayout.table:
+        print_events(watched, about, note)
     else:
-        _print_table(session, ready, watched, rules)
+        text = as_csv(watched) if layout == EventLayout.csv else as_subtitles(watched[0].events, layout.value)
+        typer.echo(text, nl=False)
     failed = [each for each in watched if each.failure]
     if failed:
         raise PartialError(
@@ -155,27 +173,58 @@ def spot(
             f" {first_of([f'{each.video.name} ({each.failure})' for each in failed], 1)}",
             next_step=f"Check that a player can show {'it' if len(failed) == 1 else 'them'}.",
         )
+    if lost := [each for each in cut if not each["path"]]:
+        raise PartialError(
+            f"{len(lost)} of {counted(len(cut), 'event')} could not be cut out: {lost[0]['how']}",
+            next_step="The other clips are there; clips.csv lists them.",
+        )
 
 
-@dataclass(frozen=True)
-class _Watched:
-    """One video and what was found in it, or why nothing could be."""
+def _check_outputs(files: "Sequence[ClipFile]", layout: str, html: Path | None, clips: Path | None) -> None:
+    """What would fail when all is computed is refused before."""
+    if layout in ("vtt", "srt") and len(files) > 1:
+        raise UsageError(
+            f"--format {layout} is of one video, and there are {len(files)}", next_step="Name one of them."
+        )
+    if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
+        raise UsageError(
+            f"--html {html} is a folder" if html.is_dir() else f"there is no folder {html.parent} for --html",
+            next_step="Name a file in a folder that is there.",
+        )
+    if clips is not None and clips.exists() and not clips.is_dir():
+        raise UsageError(f"--clips {clips} is a file", next_step="Name a folder; it is made if need be.")
 
-    video: "ClipFile"
-    spotted: "Spotted | None" = None
-    key: str = ""
-    events: "Sequence[Event]" = ()
-    failure: str = ""
 
-    @property
-    def remarks(self) -> list[str]:
-        """What a user should know of it."""
-        return [*self.spotted.problems, *self.spotted.unread] if self.spotted else []
+def _write_page(
+    html: Path, watched: Sequence[Watched], ready: "Ready", rules: "EventRules", about: str, note: str
+) -> None:
+    from fsarctl.stages.spot import write_timeline
+
+    write_timeline(
+        html,
+        [(each.video, each.spotted, each.events, each.remarks, each.failure) for each in watched],
+        ready.support.labels,
+        rules,
+        logit_scale=ready.predictor.logit_scale,
+        about=about,
+        note=note,
+    )
+    say(f"page: {html}")
+
+
+def _cut(session: Session, watched: Sequence[Watched], folder: Path) -> list[dict[str, Any]]:
+    from fsarctl.predict.event_clips import cut_events
+
+    found = [(each.path, each.events) for each in watched if not each.failure]
+    rows = cut_events(found, folder, session.reporter)
+    copied, encoded = (sum(each["how"] == how for each in rows) for how in ("copied", "encoded"))
+    say(f"clips: {folder} ({copied} copied, {encoded} encoded anew, since they begin at no key frame)")
+    return rows
 
 
 def _watch(
     session: Session, ready: "Ready", video: "ClipFile", sizes: "Sequence[WindowSize]", rules: "EventRules"
-) -> _Watched:
+) -> Watched:
     from fsarctl.predict.events import events_of
     from fsarctl.stages.spot import load_spotted
     from fsarctl.video.survey import UnreadableVideoError
@@ -183,11 +232,11 @@ def _watch(
     try:
         artifact = session.store.realise(_unit(session, ready, video, sizes))
     except UnreadableVideoError as error:
-        return _Watched(video, failure=error.message)
+        return Watched(video, failure=error.message)
     spotted = load_spotted(artifact.path)
     confidences = spotted.confidences(ready.predictor.logit_scale)
     events = events_of(confidences, spotted.windows, ready.support.labels, rules, spotted.duration_s)
-    found = _Watched(video, spotted, artifact.key, events)
+    found = Watched(video, spotted, artifact.key, events)
     for remark in found.remarks:
         say(f"warning: {video.name}: {remark}")
     return found
@@ -205,7 +254,7 @@ def _unit(session: Session, ready: "Ready", video: "ClipFile", sizes: "Sequence[
 def _document(
     session: Session,
     ready: "Ready",
-    watched: Sequence[_Watched],
+    watched: Sequence[Watched],
     sizes: "Sequence[WindowSize]",
     rules: "EventRules",
 ) -> dict[str, Any]:
@@ -220,73 +269,10 @@ def _document(
                 "duration_s": each.spotted.duration_s if each.spotted else None,
                 "windows": len(each.spotted.windows) if each.spotted else 0,
                 "key": each.key or None,
-                "events": [_row(event) for event in each.events],
+                "events": [row(event) for event in each.events],
                 "failure": each.failure or None,
                 "remarks": each.remarks,
             }
             for each in watched
         ],
     }
-
-
-def _row(event: "Event") -> dict[str, Any]:
-    """An event by the names of JSON and CSV."""
-    return {
-        "start_s": round(event.start_s, 3),
-        "end_s": round(event.end_s, 3),
-        "class": event.label,
-        "score": round(event.score, 6),
-    }
-
-
-def _print_csv(watched: Sequence[_Watched]) -> None:
-    """A line for each event; a video that failed has one line."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for each in watched:
-        for event in each.events:
-            writer.writerow({"video": each.video.name, **_row(event)})
-        if each.failure:
-            writer.writerow({"video": each.video.name, "failure": each.failure})
-    typer.echo(text.getvalue(), nl=False)
-
-
-def _print_table(session: Session, ready: "Ready", watched: Sequence[_Watched], rules: "EventRules") -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    typer.echo(heading(session, ready, "each window alone"))
-    table = Table()
-    table.add_column("video", overflow="fold")
-    table.add_column("start", justify="right")
-    table.add_column("end", justify="right")
-    table.add_column("class", overflow="fold")
-    table.add_column("score", justify="right")
-    for each in watched:
-        name = printable(each.video.name)
-        if each.failure:
-            table.add_row(Text(name), "", "", Text(printable(each.failure), "red"), Text("failed", "red"))
-        elif not each.events:
-            table.add_row(Text(name), "", "", Text("no event", "dim"), "")
-        for number, event in enumerate(each.events):
-            cells = (clock(event.start_s), clock(event.end_s), printable(event.label), f"{event.score:.2f}")
-            table.add_row(Text("" if number else name), *(Text(cell) for cell in cells))
-        table.add_section()
-    print_table(table)
-    typer.echo(
-        f"score: confidence (softmax of {ready.predictor.logit_scale:g} x score over the classes), mean over"
-        f" {counted(rules.smooth, 'window')}, {rules.threshold:g} or more; it is not calibrated"
-    )
-
-
-def clock(seconds: float) -> str:
-    """
-    >>> clock(5.25), clock(3725.004), clock(59.9996)
-    ('0:05.25', '1:02:05.00', '1:00.00')
-    """
-    hundredths = round(seconds * 100)
-    minutes, rest = divmod(hundredths, 6000)
-    hours, minutes = divmod(minutes, 60)
-    start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
-    return f"{start}:{rest // 100:02}.{rest % 100:02}"

@@ -28,10 +28,10 @@ class EventRules:
     one goes where they share more than this part of the time that both cover (intersection over union).
     """
 
-    smooth: int = 3
+    smooth: int = 1
     threshold: float = 0.5
     join: Literal["peak", "run"] = "peak"
-    overlap: float = 0.3
+    overlap: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 import csv
 import io
 import json
+import math
+import re
 from pathlib import Path
 
+import av
 import pytest
 from typed import type_in
-from video_zoo import write
+from video_zoo import number_in, write
 
 from fsarctl.datasets.shapes.rendering import _write_video, render_clip
 
@@ -64,6 +67,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("long.mp4 --support no.mp4 --length 2", 3, "no saved support"),
         ("nowhere.mp4 --support examples", 3, "no clip nowhere.mp4"),
         ("rtsp://camera --support examples", 2, "download what is on the network first"),
+        ("long.mp4 short.mp4 --support examples --format vtt", 2, "of one video, and there are 2"),
+        ("long.mp4 --support examples --html no/page.html", 2, "no folder no for --html"),
+        ("long.mp4 --support examples --html examples", 2, "--html examples is a folder"),
+        ("long.mp4 --support examples --clips no.mp4", 2, "--clips no.mp4 is a file"),
         ("long.mp4 --support examples --length 2", 4, "or add --frozen"),
     ],
 )
@@ -85,7 +92,7 @@ def test_events_as_json_csv_and_table(project: Path) -> None:
         {"length_s": 2.0, "stride_s": 0.25},
         {"length_s": 3.0, "stride_s": 0.375},
     ]
-    assert told["rules"] == {"smooth": 3, "threshold": 0.4, "join": "peak", "overlap": 0.3}
+    assert told["rules"] == {"smooth": 1, "threshold": 0.4, "join": "peak", "overlap": 0.0}
     long, short, no = told["videos"]
     assert (long["duration_s"], long["windows"], long["failure"]) == (8.0, 25 + 14, None)
     assert long["events"]
@@ -117,11 +124,38 @@ def test_events_as_json_csv_and_table(project: Path) -> None:
     assert "not a video" in table
 
 
-def test_the_length_is_that_of_the_examples(project: Path) -> None:
-    """Their frames, at 15 a second; the middle one of three."""
-    seconds = sorted(len(render_clip(LABELS[0], number, 0)) / 15 for number in range(3))
+def test_subtitles_a_page_and_clips(project: Path) -> None:
+    line = "fsarctl spot long.mp4 --support examples --frozen --threshold 0 --length 2 3"
+    events = json.loads(type_in(project, f"{line} --json").stdout)["videos"][0]["events"]
+    assert len(events) > 1
+    vtt = type_in(project, f"{line} --format vtt").stdout
+    assert vtt.startswith("WEBVTT\n\n1\n00:00:")
+    srt = type_in(project, f"{line} --format srt --html page.html --clips cut").stdout
+    for text, point in ((vtt, "."), (srt, ",")):
+        cues = re.findall(r"(?m)^(\d\d):(\d\d):(\d\d)[.,](\d{3}) --> .*\n(.+) \(\d\.\d\d\)$", text)
+        starts = [int(h) * 3600 + int(m) * 60 + int(s) + int(ms) / 1000 for h, m, s, ms, _ in cues]
+        assert starts == [event["start_s"] for event in events]
+        assert [label for *_, label in cues] == [event["class"] for event in events]
+        assert text.count(f"{point}") >= 2 * len(events)
+    page = (project / "page.html").read_text(encoding="utf-8")
+    assert 'src="long.mp4"' in page
+    assert page.count("data-start=") == page.count("data:image/webp") == len(events)
+    rows = list(csv.DictReader((project / "cut" / "clips.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["label"] for row in rows] == [event["class"] for event in events]
+    for row, event in zip(rows, events, strict=True):
+        with av.open(str(project / "cut" / row["path"])) as given:
+            shown = [number_in(frame.to_ndarray(format="rgb24")) for frame in given.decode(video=0)]
+        first, end = (math.ceil(event[name] * 15 - 1e-6) for name in ("start_s", "end_s"))
+        assert shown == list(range(first, end))
+
+
+def test_lengths_are_quartiles_of_the_examples(project: Path) -> None:
+    """Of three: halfway between the first two, the second, and halfway between the last two."""
+    a, b, c = sorted(len(render_clip(LABELS[0], number, 0)) / 15 for number in range(3))
     told = json.loads(
         type_in(project, "fsarctl spot short.mp4 --support examples --frozen --json --stride 1").stdout
     )
-    assert told["windows"][0]["length_s"] == pytest.approx(seconds[1], abs=0.006)
+    assert [each["length_s"] for each in told["windows"]] == sorted(
+        {round((a + b) / 2, 1), round(b, 1), round((b + c) / 2, 1)}
+    )
     assert told["windows"][0]["stride_s"] == 1

@@ -1,6 +1,7 @@
 """How the command line talks: data on stdout, everything else on stderr."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["make_reporter", "print_error", "print_json", "print_line", "print_table", "say", "stderr"]
+__all__ = [
+    "make_reporter",
+    "print_error",
+    "print_json",
+    "print_line",
+    "print_table",
+    "printable",
+    "say",
+    "stderr",
+]
 
 PLAIN_SECONDS = 10.0
 
@@ -62,6 +72,11 @@ def print_table(table: "Table") -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=max(console.width, 160))
     console.print(table)
+
+
+def printable(name: str) -> str:
+    """A name from a file system cannot move the cursor."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], name)
 
 
 def make_reporter() -> Reporter:

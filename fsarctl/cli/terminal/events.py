@@ -1,0 +1,126 @@
+"""Events of long videos as people and programs read them: a table, CSV, WebVTT and SubRip."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fsarctl.cli.terminal.console import print_table, printable
+
+if TYPE_CHECKING:
+    from fsarctl.datasets.clip_files import ClipFile
+    from fsarctl.predict.events import Event
+    from fsarctl.stages.spot import Spotted
+
+__all__ = ["Watched", "as_csv", "as_subtitles", "clock", "print_events", "row"]
+
+COLUMNS = ("video", "start_s", "end_s", "class", "score", "failure")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One video and what was found in it, or why nothing could be."""
+
+    video: "ClipFile"
+    spotted: "Spotted | None" = None
+    key: str = ""
+    events: "Sequence[Event]" = ()
+    failure: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self.video.path
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should know of it."""
+        return [*self.spotted.problems, *self.spotted.unread] if self.spotted else []
+
+
+def row(event: "Event") -> dict[str, Any]:
+    """An event by the names of JSON and CSV."""
+    return {
+        "start_s": round(event.start_s, 3),
+        "end_s": round(event.end_s, 3),
+        "class": event.label,
+        "score": round(event.score, 6),
+    }
+
+
+def as_csv(watched: Sequence[Watched]) -> str:
+    """A line for each event; a video that failed has one line."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for each in watched:
+        for event in each.events:
+            writer.writerow({"video": each.video.name, **row(event)})
+        if each.failure:
+            writer.writerow({"video": each.video.name, "failure": each.failure})
+    return text.getvalue()
+
+
+def as_subtitles(events: "Sequence[Event]", layout: str) -> str:
+    """Events as cues of "vtt" (WebVTT) or "srt" (SubRip), which players show over the video."""
+    point = "." if layout == "vtt" else ","
+    blocks = ["WEBVTT"] if layout == "vtt" else []
+    for number, event in enumerate(events, start=1):
+        # Such an arrow would be taken for a line of times; SubRip has no way to write one.
+        said = f"{printable(event.label)} ({event.score:.2f})".replace("-->", "→")
+        times = f"{_stamp(event.start_s, point)} --> {_stamp(event.end_s, point)}"
+        blocks.append(f"{number}\n{times}\n{escape(said, quote=False) if layout == 'vtt' else said}")
+    return "\n\n".join(blocks) + "\n" * bool(blocks)
+
+
+def print_events(watched: Sequence[Watched], about: str, below: str) -> None:
+    """A table, between two lines."""
+    from rich.table import Table
+    from rich.text import Text
+
+    typer.echo(about)
+    table = Table()
+    table.add_column("video", overflow="fold")
+    table.add_column("start", justify="right")
+    table.add_column("end", justify="right")
+    table.add_column("class", overflow="fold")
+    table.add_column("score", justify="right")
+    for each in watched:
+        name = printable(each.video.name)
+        if each.failure:
+            table.add_row(Text(name), "", "", Text(printable(each.failure), "red"), Text("failed", "red"))
+        elif not each.events:
+            table.add_row(Text(name), "", "", Text("no event", "dim"), "")
+        for number, event in enumerate(each.events):
+            cells = (clock(event.start_s), clock(event.end_s), printable(event.label), f"{event.score:.2f}")
+            table.add_row(Text("" if number else name), *(Text(cell) for cell in cells))
+        table.add_section()
+    print_table(table)
+    typer.echo(below)
+
+
+def clock(seconds: float) -> str:
+    """
+    >>> clock(5.25), clock(3725.004), clock(59.9996)
+    ('0:05.25', '1:02:05.00', '1:00.00')
+    """
+    hundredths = round(seconds * 100)
+    minutes, rest = divmod(hundredths, 6000)
+    hours, minutes = divmod(minutes, 60)
+    start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{start}:{rest // 100:02}.{rest % 100:02}"
+
+
+def _stamp(seconds: float, point: str) -> str:
+    """
+    >>> _stamp(3725.0042, ".")
+    '01:02:05.004'
+    """
+    thousandths = round(seconds * 1000)
+    minutes, rest = divmod(thousandths, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{point}{rest % 1000:03}"
