@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fsarctl.errors import FsarctlError
+from fsarctl.errors.addresses import secrets_in
 from fsarctl.progress import shortened
 from fsarctl.text.corpus import STAGES, SubActions
 from fsarctl.text.llm.answer_forms import FORMS, FormMemory, parameters, refused_parameter, refuses_form
@@ -26,6 +27,7 @@ from fsarctl.text.llm.answers import (
 )
 from fsarctl.text.llm.connection import Connection, ConnectionLostError, Reply
 from fsarctl.text.llm.costs import Tally
+from fsarctl.text.llm.environment import proxy_of
 from fsarctl.text.llm.failures import Failures
 from fsarctl.text.llm.rate_limit import ClosedError, Gate, sleep
 from fsarctl.text.llm.redaction import Redaction
@@ -85,15 +87,17 @@ async def ask(
             first labels was described. Answers that were under way are still handed over.
         FsarctlError: what ``on_answer`` raised, likewise.
     """
+    proxy = proxy_of(server.base)
     failures = Failures(
         server.address,
         server.model,
         bool(server.key()),
         server.has_login,
-        Redaction(server.secrets()),
+        Redaction((*server.secrets(), *(secrets_in(proxy.url) if proxy else ()))),
         patience.deadline,
+        proxy,
     )
-    async with Connection(server, patience.timeout) as connection:
+    async with Connection(server, patience.timeout, proxy) as connection:
         asking = _Asking(
             connection=connection,
             server=server,

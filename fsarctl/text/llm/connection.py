@@ -14,6 +14,7 @@ from typing import Any, Literal
 import httpx2
 
 from fsarctl.text.llm.answers import BadAnswerError
+from fsarctl.text.llm.environment import Proxy, certificates
 from fsarctl.text.llm.server import Server
 
 __all__ = ["Connection", "ConnectionLostError", "Reply"]
@@ -28,10 +29,13 @@ class ConnectionLostError(Exception):
     """A request without a whole reply; the message says what became of it.
 
     ``kind``: unreached, nobody took the connection; broken, it was taken and then broken off; late, there
-    was no whole reply in time.
+    was no whole reply in time; untrusted, the server's certificate is not trusted; barred, the proxy does
+    not let it through.
     """
 
-    def __init__(self, message: str, kind: Literal["unreached", "broken", "late"]) -> None:
+    def __init__(
+        self, message: str, kind: Literal["unreached", "broken", "late", "untrusted", "barred"]
+    ) -> None:
         super().__init__(message)
         self.kind = kind
 
@@ -52,10 +56,10 @@ class Connection:
     ``timeout`` is for one request, from connecting to the last byte, in seconds.
 
     Raises:
-        ConfigError: see ``Server.key``.
+        ConfigError: see ``Server.key``; or the certificates to trust cannot be read.
     """
 
-    def __init__(self, server: Server, timeout: float) -> None:
+    def __init__(self, server: Server, timeout: float, proxy: Proxy | None = None) -> None:
         import openai
 
         self._timeout = timeout
@@ -74,7 +78,9 @@ class Connection:
             timeout=httpx2.Timeout(timeout, connect=self._connect),
             http_client=httpx2.AsyncClient(
                 # reading the certificates takes 40 ms, and without TLS there is none to check
-                verify=not server.base.startswith("http:"),
+                verify=certificates() if server.base.startswith("https:") else False,
+                proxy=proxy.url if proxy else None,
+                trust_env=False,
                 limits=httpx2.Limits(max_connections=None),
                 follow_redirects=False,
                 event_hooks={"response": [_bound]},
@@ -133,6 +139,10 @@ def _lost(error: Exception) -> ConnectionLostError:
             return ConnectionLostError("there is no host of this name", "unreached")
         if isinstance(each, ConnectionRefusedError):
             return ConnectionLostError("the connection is refused", "unreached")
+        if isinstance(each, httpx2.ProxyError):
+            return ConnectionLostError(f"it answers {each}", "barred")
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return ConnectionLostError(f"its certificate is not trusted: {each.verify_message}", "untrusted")
         if isinstance(each, ssl.SSLError):
             reason = str(each.reason or "no reason given").lower().replace("_", " ")
             return ConnectionLostError(f"https fails ({reason})", "broken")

@@ -1,5 +1,6 @@
 """What a failed request means: a reason for one label's failure, or an error that stops the run."""
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from fsarctl.errors import ConfigError
 from fsarctl.errors.addresses import public_address
 from fsarctl.text.llm.answers import BadAnswerError, NoAnswerError
 from fsarctl.text.llm.connection import ConnectionLostError
+from fsarctl.text.llm.environment import Proxy, trusted_from
 from fsarctl.text.llm.rate_limit import ClosedError
 from fsarctl.text.llm.redaction import Redaction
 from fsarctl.text.llm.refusals import RefusedError
@@ -40,6 +42,7 @@ class Failures:
     has_login: bool
     redaction: Redaction
     deadline: float
+    proxy: Proxy | None = None
 
     def reason(self, error: Exception) -> str:
         """Why one label failed."""
@@ -58,9 +61,22 @@ class Failures:
 
         ``reached``: the server has answered something before.
         """
+        return self._through_proxy(self._stopping(error, reached=reached))
+
+    def _through_proxy(self, error: ConfigError | None) -> ConfigError | None:
+        """The same, with the proxy that may be at fault."""
+        if error is None or self.proxy is None or self.proxy.variable in error.message:
+            return error
+        return ConfigError(
+            f"{error.message} (asked through {self.proxy.named})",
+            next_step=f"{error.next_step} If it is the proxy that answers: correct {self.proxy.variable}, or "
+            f"go past it: {self.proxy.past}",
+        )
+
+    def _stopping(self, error: Exception, *, reached: bool) -> ConfigError | None:
         said = self.reason(error)
         if isinstance(error, ConnectionLostError):
-            return None if reached else self._no_reply(error)
+            return self._no_reply(error) if not reached or error.kind in ("untrusted", "barred") else None
         if not isinstance(error, RefusedError):
             return None
         if 300 <= error.status < 400:
@@ -71,6 +87,8 @@ class Failures:
             )
         if error.limited and error.code != "insufficient_quota":
             return None
+        if error.status == 407 and self.proxy:
+            return self._barred(self.proxy, f"it answers HTTP 407 {error.said}")
         if error.status == 401 or (error.status in (200, 400, 403) and _KEY.search(error.said)):
             return self._unknown_caller(error)
         if error.status == 403:
@@ -105,8 +123,11 @@ class Failures:
             )
         return None
 
-    def meets_every_label(self, error: Exception, labels: int) -> ConfigError:
+    def meets_every_label(self, error: Exception, labels: int) -> ConfigError | None:
         """The error that met the first labels, all of them, and so is expected to meet the others."""
+        return self._through_proxy(self._meeting_all(error, labels))
+
+    def _meeting_all(self, error: Exception, labels: int) -> ConfigError:
         if isinstance(error, RefusedError) and error.limited:
             return ConfigError(
                 f"the rate limit of {self.address} stays, however long is waited: {self.reason(error)}",
@@ -129,6 +150,16 @@ class Failures:
 
     def _no_reply(self, error: ConnectionLostError) -> ConfigError:
         """No request has had a reply so far."""
+        if error.kind == "barred" and self.proxy:
+            return self._barred(self.proxy, str(error))
+        if error.kind == "untrusted":
+            return self._untrusted(error)
+        if error.kind == "unreached" and self.proxy:
+            return ConfigError(
+                f"cannot reach {self.proxy.named}, through which {self.address} is asked: {error}",
+                next_step=f"Start the proxy, correct or unset {self.proxy.variable}, or go past it: "
+                f"{self.proxy.past}",
+            )
         if error.kind == "unreached":
             return ConfigError(
                 f"cannot reach {self.address}: {error}",
@@ -142,6 +173,22 @@ class Failures:
         return ConfigError(
             f"{self.address} takes the connection, but gives no whole answer: {error}",
             next_step="See the server's log; check the port of describe.base_url, and http or https.",
+        )
+
+    def _barred(self, proxy: Proxy, said: str) -> ConfigError:
+        login = ": put user and password before its host, with an @ between" if "407" in said else ""
+        return ConfigError(
+            f"{proxy.named} does not let through to {self.address}: {said.strip()}",
+            next_step=f"Correct {proxy.variable}{login}, or go past it: {proxy.past}",
+        )
+
+    def _untrusted(self, error: ConnectionLostError) -> ConfigError:
+        variable = trusted_from()
+        now = f" by {variable} ({os.environ[variable]})" if variable else ""
+        return ConfigError(
+            f"{self.address} cannot be asked safely: {error}{now}",
+            next_step="Save the certificate of the server, or of who signed it, and trust it: "
+            f"export {variable or 'SSL_CERT_FILE'}=FILE.pem; or correct the name in describe.base_url.",
         )
 
     def _unknown_caller(self, error: RefusedError) -> ConfigError:

@@ -10,6 +10,7 @@ from fsarctl.errors.addresses import public_address, secrets_in
 __all__ = ["KEY_VARIABLE", "Server"]
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+URL_VARIABLE = "OPENAI_BASE_URL"
 
 _OPENAI = "https://api.openai.com/v1"
 
@@ -37,15 +38,20 @@ class Server:
         except ValueError:
             good = False
         if not good:
+            variable = not self.base_url
+            name = f"the environment variable {URL_VARIABLE}" if variable else "describe.base_url"
+            given = public_address(self.url)
             raise ConfigError(
-                "describe.base_url is not an http or https address",
-                next_step="Write it like http://localhost:8000/v1.",
+                f"{name} is not an http or https address: {given!r}",
+                next_step=f"export {URL_VARIABLE}=http://localhost:8000/v1, or unset {URL_VARIABLE}"
+                if variable
+                else "Write it like http://localhost:8000/v1; `fsarctl config show --origin` says where.",
             )
 
     @property
     def url(self) -> str:
         """The address that is asked; it may hold a password."""
-        return self.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or _OPENAI
+        return self.base_url or os.environ.get(URL_VARIABLE, "").strip() or _OPENAI
 
     @property
     def address(self) -> str:
