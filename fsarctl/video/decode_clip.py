@@ -8,9 +8,11 @@ its answer needs no trust. Both give the same bytes.
 from dataclasses import replace
 from pathlib import Path
 
+from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from fsarctl.video.decoder_protocol import DecodedClip, Decoder, UntrustedError, Video
+from fsarctl.video.described import cropping
 from fsarctl.video.linear_decoder import LinearPyAV
 from fsarctl.video.rotate_and_resize import Resize, Scale
 from fsarctl.video.seeking_decoder import SeekingPyAV
@@ -47,4 +49,7 @@ def decode_clip(path: Path, frames: int, size: int, resize: Resize = "squash") -
 
 def scale_of(stream: VideoStream, size: int, resize: Resize) -> Scale:
     """What the pictures of a video are scaled to."""
-    return Scale(size, resize, float(stream.sample_aspect_ratio or 1))
+    aspect = float(stream.sample_aspect_ratio or 1)
+    container = stream.container
+    assert isinstance(container, InputContainer)
+    return Scale(size, resize, aspect, cropping(container, stream))

@@ -23,8 +23,9 @@ SMALLEST_PICTURE = 12
 
 MPEG4_PICTURE = b"\x00\x00\x01\xb6"
 MPEG4_PARAMETERS = re.compile(rb"\x00\x00\x01[\x20-\x2f]")
-UNITS = re.compile(rb"\x00\x00\x01(.)", re.DOTALL)  # of H.264 and H.265 where start codes part them
+UNITS = re.compile(rb"\x00\x00\x01.", re.DOTALL)  # of H.264 and H.265 where start codes part them
 
+AVC_SEI, HEVC_SEI, ORIENTATION, MORE = 6, 39, 47, 255
 AVC_PARAMETERS, AVC_PICTURES = (7, 8, 13, 15), range(1, 6)
 HEVC_PARAMETERS, HEVC_SPLICES, HEVC_PICTURES = (32, 33, 34), (16, 17, 18), range(32)
 
@@ -76,25 +77,60 @@ class PacketHeads:
             return self._has(packet, HEVC_PARAMETERS, HEVC_PICTURES)
         return False
 
+    def turns(self, packet: "av.Packet[Stream]") -> bool:
+        """Whether its picture says how it is turned (SEI, display orientation), which not each may do."""
+        sei = AVC_SEI if self._codec == "h264" else HEVC_SEI
+        content = memoryview(packet)
+        return self._codec in ("h264", "hevc") and any(
+            self._type(content[place]) == sei and ORIENTATION in _messages(content[place:end])
+            for place, end in self._units(packet)
+        )
+
+    def _type(self, first: int) -> int:
+        return first >> 1 & 63 if self._codec == "hevc" else first & 31
+
     def _has(self, packet: "av.Packet[Stream]", wanted: tuple[int, ...], pictures: range) -> bool:
         """Whether a unit of these types stands before the first picture, or is it."""
-        for first in self._units(packet):
-            kind = first >> 1 & 63 if self._codec == "hevc" else first & 31
+        content = memoryview(packet)
+        for place, _ in self._units(packet):
+            kind = self._type(content[place])
             if kind in wanted:
                 return True
             if kind in pictures:
                 return False
         return False
 
-    def _units(self, packet: "av.Packet[Stream]") -> list[int]:
-        """The first byte of each unit."""
+    def _units(self, packet: "av.Packet[Stream]") -> list[tuple[int, int]]:
+        """Where each unit begins and ends, bytes; as far as the head goes where start codes part them."""
         content = memoryview(packet)
         if not self._length_bytes:
-            return [match[0] for match in UNITS.findall(bytes(content[:HEAD]))]
-        first: list[int] = []
+            head = bytes(content[:HEAD])
+            begins = [match.end() - 1 for match in UNITS.finditer(head)]
+            return list(zip(begins, [*(place - 3 for place in begins[1:]), len(head)], strict=True))
+        found: list[tuple[int, int]] = []
         place = 0
-        while place + self._length_bytes < len(content) and len(first) < HEAD:
-            length = int.from_bytes(content[place : place + self._length_bytes], "big")
-            first.append(content[place + self._length_bytes])
-            place += self._length_bytes + length
-        return first
+        while place + self._length_bytes < len(content) and len(found) < HEAD:
+            begin = place + self._length_bytes
+            place = begin + int.from_bytes(content[place:begin], "big")
+            found.append((begin, place))
+        return found
+
+
+def _messages(unit: "memoryview | bytes") -> set[int]:
+    """The types of the messages in a unit of supplemental information (ITU-T H.264, 7.3.2.3.1)."""
+    content = bytes(unit[:HEAD]).replace(b"\x00\x00\x03", b"\x00\x00")
+    place = 1 if unit[0] & 31 == AVC_SEI else 2
+    found: set[int] = set()
+    while place + 2 < len(content):
+        numbers = []
+        for _ in ("type", "bytes"):
+            number = 0
+            while place < len(content) and content[place] == MORE:
+                number += MORE
+                place += 1
+            number += content[place] if place < len(content) else 0
+            place += 1
+            numbers.append(number)
+        found.add(numbers[0])
+        place += numbers[1]
+    return found

@@ -5,14 +5,17 @@ take it whatever a stream says, so that frames are the same as theirs.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeAlias
 
 import av
 import numpy as np
+from av.filter import Graph
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from fsarctl.config.setting import Resize
+from fsarctl.video.described import Crop
 from fsarctl.video.survey import UnreadableVideoError
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "Resize",
     "Scale",
     "central_square",
+    "cropped",
     "orientation_of",
     "scaled_size",
     "square_of",
@@ -67,12 +71,14 @@ class Scale:
     """What each picture is scaled to before its middle ``side`` x ``side``, pixels, is kept.
 
     "squash" scales both of its sides to that, "aspect" the shorter one as shown, whatever shape the pictures
-    before it have. ``pixel_aspect``: width / height of a pixel as it is stored.
+    before it have. ``pixel_aspect``: width / height of a pixel as it is stored. ``crop``: what the container
+    hides of each picture.
     """
 
     side: int
     resize: Resize = "squash"
     pixel_aspect: float = 1.0
+    crop: Crop | None = None
 
     def size_of(self, width: int, height: int, orientation: Orientation) -> tuple[int, int]:
         """Width and height to scale a decoded picture of ``width`` x ``height`` to.
@@ -89,13 +95,18 @@ class Scale:
         return upright[::-1] if orientation.swapped else upright
 
 
-def square_of(frame: av.VideoFrame, scale: Scale) -> Picture:
+def square_of(frame: av.VideoFrame, scale: Scale, orientation: Orientation | None = None) -> Picture:
     """A frame as a player shows it, (S, S, 3); PyAV reports the display matrix but does not apply it.
+
+    ``orientation``: another than the frame itself says.
 
     Raises:
         UnreadableVideoError: it is too elongated to keep its aspect, or its colours are not to be had.
     """
-    orientation = orientation_of(frame)
+    if orientation is None:
+        orientation = orientation_of(frame)
+    if scale.crop:
+        frame = cropped(frame, scale.crop)
     width, height = scale.size_of(frame.width, frame.height, orientation)
     # As many threads as cores, the default, are started for each frame, and fight with the other workers.
     try:
@@ -104,6 +115,27 @@ def square_of(frame: av.VideoFrame, scale: Scale) -> Picture:
         raise UnreadableVideoError(_colours_words(frame)) from None
     upright = orientation.apply(scaled.to_ndarray().astype(np.uint8, copy=False))
     return central_square(upright, scale.side)
+
+
+def cropped(frame: av.VideoFrame, crop: Crop) -> av.VideoFrame:
+    """What the container does not hide of it: all of it where that would be nothing."""
+    width = frame.width - crop.left - crop.right
+    height = frame.height - crop.top - crop.bottom
+    if width <= 0 or height <= 0:
+        return frame
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+    )
+    cut = graph.add("crop", f"{width}:{height}:{crop.left}:{crop.top}:exact=1")
+    sink = graph.add("buffersink")
+    source.link_to(cut)
+    cut.link_to(sink)
+    graph.configure()
+    source.push(frame)
+    cropped = sink.pull()
+    assert isinstance(cropped, av.VideoFrame)
+    return cropped
 
 
 def _colours_words(frame: av.VideoFrame) -> str:
@@ -134,8 +166,8 @@ def _rows(plane: VideoPlane) -> Picture:
     return held[: plane.height * plane.line_size].reshape(plane.height, -1)
 
 
-def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """The display matrix that the container gave to this frame, rounded to quarter turns.
+def orientation_of(frame: av.VideoFrame, otherwise: Orientation = UPRIGHT) -> Orientation:
+    """The display matrix that came with this frame, rounded to quarter turns; ``otherwise`` where none did.
 
     The matrix takes a decoded point (x, y) to (a x + c y, b x + d y).
     """
@@ -143,7 +175,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
         # PyAV's stub knows one kind of side data; its object knows them all.
         matrix = np.frombuffer(bytes(frame.side_data["DISPLAYMATRIX"]), np.int32)  # type: ignore[typeddict-item]
     except KeyError:
-        return UPRIGHT
+        return otherwise
     if len(matrix) != MATRIX_NUMBERS:
         return UPRIGHT
     a, b, c, d = (int(matrix[place]) for place in (0, 1, 3, 4))

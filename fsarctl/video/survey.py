@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from fsarctl.errors import InputError
@@ -62,6 +64,10 @@ SEEKABLE = (MOV, MATROSKA, AVI)
 SEEKABLE_CODECS = ("h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "mpeg4", "mjpeg")
 """Where a packet is a frame, shown at the packet's time. AVI has no times of presentation, so only where
 frames are shown in the order of the file."""
+
+AV1 = "libdav1d"
+
+HDR = {16: "PQ", 18: "HLG"}  # by the transfer characteristics in ITU-T H.273, table 3
 
 TIMES_OF_DECODING = "its frames are reordered, but their times are not"
 
@@ -134,6 +140,7 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
         (header.reorders and coded == ticks, TIMES_OF_DECODING),
         (found.lacks_picture, "packets without a picture"),
         (found.changes, "what its decoder is told changes midway"),
+        (found.turns, "its pictures say themselves how they are turned"),
     )
     distrusted = next((reason for doubtful, reason in doubts if doubtful), "")
     frames = [(each.pts, each.key) for each in found.shown if each.pts is not None and each.key]
@@ -143,7 +150,7 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
         tuple(frames),
         coded == ticks,
         distrusted,
-        tuple(filter(None, (found.broken, ending))),
+        tuple(filter(None, (found.broken, ending, _hdr_words(stream)))),
     )
 
 
@@ -207,6 +214,8 @@ def video_stream(container: InputContainer) -> VideoStream:
         raise UnreadableVideoError("it has no video stream, only a cover picture")
     if stream.codec_context is None:
         raise UnreadableVideoError(_unknown_codec_words(container, stream))
+    # Else of what an H.264 or H.265 picture hides at its left some stays, so that rows are aligned.
+    stream.codec_context.flags |= Flags.unaligned
     return stream
 
 
@@ -239,7 +248,7 @@ class _Header:
 
 def _read_header(container: InputContainer, stream: VideoStream) -> _Header:
     kind = container.format.name
-    if stream.width * stream.height > MOST_PIXELS:
+    if stream.width * stream.height > MOST_PIXELS and not _pictures_fit(container, stream):
         raise UnreadableVideoError(f"its header asks for pictures of {stream.width} x {stream.height} pixels")
     if kind == AVI:  # libav scales an AVI's duration down to what is there
         lasts_s = stream.frames * float(stream.time_base or 0)
@@ -253,6 +262,23 @@ def _read_header(container: InputContainer, stream: VideoStream) -> _Header:
         float(1 / stream.average_rate) if stream.average_rate else 0.0,
         bool(stream.codec_context.has_b_frames),
     )
+
+
+def _pictures_fit(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether its first picture is smaller than its header says, as AV1's header may state a maximum."""
+    if stream.codec_context.name != AV1:
+        return False
+    decoder = av.CodecContext.create(AV1, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.options = {"max_pixels": str(MOST_PIXELS)}
+    with open_video(Path(container.name)) as again:
+        for packet in again.demux(video_stream(again)):
+            try:
+                if decoder.decode(packet):
+                    return True
+            except Exception:  # PyAV raises many types
+                return False
+    return False
 
 
 class _Packet(NamedTuple):
@@ -275,6 +301,7 @@ class _Found:
     incomplete: bool = False
     lacks_picture: bool = False
     changes: bool = False
+    turns: bool = False
     encrypted: bool = False
     listed: int = 0
     end_s: float = 0.0
@@ -301,6 +328,7 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
             found.listed += 1
             found.encrypted = found.encrypted or packet.has_sidedata("encryption_info")
             found.incomplete |= packet.is_corrupt or heads.is_blank(packet)
+            found.turns = found.turns or (packet.size > 0 and heads.turns(packet))
             sets = packet.size > 0 and heads.sets_parameters(packet)
             found.changes |= packet.size > 0 and heads.is_splice(packet)
             if packet.is_keyframe and pts is not None:
@@ -367,6 +395,11 @@ def _ending(path: Path, header: _Header, found: _Found, widest_gap_s: float) -> 
     if not whole or found.last_s >= header.lasts_s - slack_s:  # another track lasts as long as that
         return ""
     return f"its header says {header.lasts_s:.2f} s; its pictures are complete with {found.end_s:.2f} s"
+
+
+def _hdr_words(stream: VideoStream) -> str:
+    curve = HDR.get(stream.codec_context.color_trc)
+    return f"it is HDR ({curve}), and not tone-mapped: its colours come out pale" if curve else ""
 
 
 def _container_words(kind: str) -> str:
