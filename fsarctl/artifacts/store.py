@@ -1,5 +1,6 @@
 """The artifact store: finds, explains and makes what units describe."""
 
+import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class Store:
         project: Path | None = None,
         patience_s: float = -1.0,
     ) -> None:
-        self.root = root.absolute()
+        self.root = Path(os.path.expanduser(root)).absolute()  # noqa: PTH111 - an unknown home stays
         self._reporter = reporter
         self._project = project or self.root.parent
         self._patience_s = patience_s

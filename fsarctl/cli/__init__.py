@@ -2,8 +2,12 @@
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from fsarctl import leave_out_working_directory
+
+if TYPE_CHECKING:
+    from fsarctl.errors import FsarctlError
 
 __all__ = ["main"]
 
@@ -40,11 +44,14 @@ def _run() -> None:
     except FsarctlError as error:
         if debug:
             traceback.print_exc()
-        print_error(error)
+        print_error(_gone() or error)
         sys.exit(error.exit_code)
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if gone := _gone():
+            print_error(gone)
+            sys.exit(gone.exit_code)
         if isinstance(error, OSError) and error.filename is not None:
             # What nobody foresaw of a disk or a path is no bug as long as it names the file.
             print_error(
@@ -57,3 +64,14 @@ def _run() -> None:
         say(f"error: {type(error).__name__}: {error}")
         say("next:  this is a bug in fsarctl; run the command again with --debug and report what it prints")
         sys.exit(1)
+
+
+def _gone() -> "FsarctlError | None":
+    """What is wrong in a working directory that was removed, whatever it looks like; None in any other."""
+    from fsarctl.errors import InputError
+
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return InputError("the working directory was removed", next_step="cd to a folder that is there: cd ~")
+    return None

@@ -163,6 +163,7 @@ def load_settings(
         ConfigError: no fsarctl.toml here or above, broken TOML, an unknown key, a value of the wrong
             type or out of range.
     """
+    start = Path(os.path.expanduser(start))  # noqa: PTH111 - a home that is unknown stays
     path = _find(start)
     if path is None and required:
         raise _no_project(start)
@@ -460,12 +461,29 @@ def _table(cls: type[Any], table: str, content: Mapping[str, Any], origins: Mapp
         first = error.errors()[0]
         key = f"{table}.{first['loc'][0]}" if first["loc"] else table
         value = json.dumps(first["input"], ensure_ascii=False, default=str)
+        origin = origins.get(key, FILE_NAME)
+        meaning = {f"{table}.{each.name}": each.metadata.get("meaning") for each in fields(cls)}.get(key)
         raise ConfigError(
-            f"{origins.get(key, FILE_NAME)}: {key} = {value}: {first['msg'].lower()}",
-            next_step="`fsarctl config show` lists every setting with its meaning.",
+            f"{origin}: {key} = {value}: {first['msg'].lower()}",
+            next_step=_unset(origin)
+            or (
+                # which fails itself where the file is wrong
+                "`fsarctl config show` lists every setting with its meaning."
+                if origin.startswith(FLAG) or not meaning
+                else f"Correct it in {FILE_NAME}. It is: {meaning}."
+            ),
         ) from None
     except ConfigError as error:
-        raise ConfigError(f"[{table}] {error.message}", next_step=error.next_step) from None
+        origin = origins.get(f"{table}.{error.message.partition(' ')[0]}", FILE_NAME)
+        unset = _unset(origin)
+        whose = f"{origin}: " if unset else ""
+        raise ConfigError(f"{whose}[{table}] {error.message}", next_step=unset or error.next_step) from None
+
+
+def _unset(origin: str) -> str:
+    """What to do about a value of the environment; nothing of one from elsewhere."""
+    variable = origin.startswith("FSARCTL_")
+    return f"Correct the environment variable, or: unset {origin}" if variable else ""
 
 
 _adapters: "dict[type[Any], TypeAdapter[Any]]" = {}

@@ -3,7 +3,10 @@
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Any
+
+from fsarctl.errors import InputError
 
 __all__ = ["forgive_streams"]
 
@@ -28,13 +31,20 @@ def forgive_streams() -> None:
 
 
 class _Pipe(io.FileIO):
-    """A descriptor that ends the process when its reader has gone."""
+    """A descriptor that ends the process when its reader has gone, or its disk is full."""
 
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data) or 0
         except BrokenPipeError:
             os._exit(BY_SIGPIPE)  # from any thread, and with nothing that could complain once more
+        except OSError as error:
+            if self.fileno() != 1:
+                return len(data)  # remarks have no other place to go
+            said = f"error: stdout cannot be written: {error.strerror}\nnext:  Write it where there is room\n"
+            with suppress(OSError):
+                os.write(2, said.encode())
+            os._exit(InputError.exit_code)
 
 
 def _over(raw: io.FileIO, stream: io.TextIOWrapper) -> io.TextIOWrapper:
