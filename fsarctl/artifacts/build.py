@@ -32,7 +32,7 @@ from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
 from fsarctl.errors import FsarctlError, InputError, IntegrityError, UpstreamError
 from fsarctl.progress import SILENT, Reporter, first_of
 
-__all__ = ["make", "recover"]
+__all__ = ["make", "publish", "recover"]
 
 NAMED = 5  # changed inputs named in an error
 
@@ -141,11 +141,10 @@ def make(
         rendered
     )  # what the next reader sees; a manifest it would refuse is never written
     write_synced(folder / MANIFEST, rendered)
-    _sync_folders(folder)
     if not force and (faster := shelf.get(unit.stage, key)):
         shelf.discard(work)
         return faster
-    home = _publish(shelf, unit.stage, key, work)
+    home = publish(shelf, unit.stage, key, work)
     return Artifact(home, published)
 
 
@@ -275,8 +274,12 @@ def _sync_folders(folder: Path) -> None:
         sync_folder(Path(parent))
 
 
-def _publish(shelf: Shelf, stage: str, key: str, work: Path) -> Path:
-    """One rename; the artifact that it replaces (``force``) is kept until it has happened."""
+def publish(shelf: Shelf, stage: str, key: str, work: Path) -> Path:
+    """Publish what is whole in a folder of work; its files are on the disk, and the caller holds the lock.
+
+    One rename; the artifact that it replaces (``force``) is kept until it has happened.
+    """
+    _sync_folders(work / "folder")
     home = shelf.home(stage, key)
     home.parent.mkdir(parents=True, exist_ok=True)
     if home.exists():

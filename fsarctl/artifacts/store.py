@@ -17,6 +17,7 @@ from fsarctl.artifacts.manifest import Artifact, read_sources
 from fsarctl.artifacts.projects import Projects
 from fsarctl.artifacts.removal import Removal, Sorted, end_of, remove, sort_out, upstream_of
 from fsarctl.artifacts.snapshot import Snapshot
+from fsarctl.artifacts.transfer.transfers import Transfers
 from fsarctl.artifacts.unit import Unit
 from fsarctl.artifacts.why_stale import Change, changes
 from fsarctl.errors import IntegrityError, UpstreamError
@@ -63,7 +64,8 @@ class Store:
     ``reporter`` hears of waiting, resuming and damage. ``rehash`` reads every input file again instead
     of trusting (path, size, mtime). ``project`` is the folder whose git commit manifests name, and that has
     a use for what is found and made here; the parent of ``root`` unless given. ``patience_s`` is how long to
-    wait for another process that makes the same thing, negative for ever.
+    wait for another process that makes the same thing, negative for ever. ``remote`` is asked for what is to
+    be made, before it is made.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Store:
         rehash: bool = False,
         project: Path | None = None,
         patience_s: float = -1.0,
+        remote: str = "",
     ) -> None:
         self.root = Path(os.path.expanduser(root)).absolute()  # noqa: PTH111 - an unknown home stays
         self._reporter = reporter
@@ -85,6 +88,7 @@ class Store:
         self._hashes = HashMemory(self.root / "hashes.sqlite", reporter, rehash=rehash)
         self._leases = Leases(self.root / "leases", reporter)
         self._projects = Projects(self.root / "projects", self._project, reporter)
+        self.transfers = Transfers(self._shelf, self._projects, remote)
 
     @property
     def records(self) -> Path:
@@ -141,7 +145,7 @@ class Store:
         """
         self._shelf.empty_trash()
         with self._leases.hold() as lease:
-            return self._realise(unit, self._look(), lease, force=force, reuse=not force).artifact
+            return self._realise(unit, self._look(far=True), lease, force=force, reuse=not force).artifact
 
     def realise_all(
         self,
@@ -163,7 +167,7 @@ class Store:
             IntegrityError, InputError, LockError: see ``realise``; what was made before is kept.
         """
         wanted = list(units)
-        look = self._look()
+        look = self._look(far=True)
         given = {look.identity(unit) for unit in wanted}
         ordered = look.order(wanted)
         if not upstream:
@@ -321,9 +325,14 @@ class Store:
                     self._said.add(remark)
                     self._reporter.note(f"warning: {remark}")
 
-    def _look(self) -> Snapshot:
+    def _look(self, *, far: bool = False) -> Snapshot:
         self._begin()
-        return Snapshot(self._hashes, self._get)
+        return Snapshot(self._hashes, self._get_from_far if far else self._get)
+
+    def _get_from_far(self, stage: str, key: str) -> Artifact | None:
+        """What is here, or else was finished elsewhere."""
+        self.transfers.fetch(stage, key)
+        return self._get(stage, key)
 
     def _begin(self) -> None:
         """Make the store's folder, which is marked as one of things that can be made again.

@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 from fsarctl.cli.ablate import ablate
-from fsarctl.cli.cache import collect, list_artifacts, show_artifact, verify
+from fsarctl.cli.cache import (
+    collect,
+    export_artifacts,
+    import_artifacts,
+    list_artifacts,
+    pull,
+    push,
+    show_artifact,
+    verify,
+)
 from fsarctl.cli.compare import compare
 from fsarctl.cli.config import print_schema, show_settings
 from fsarctl.cli.data import check, ls
@@ -60,8 +69,8 @@ for verb in (
 for name, meaning, verbs in (
     (
         "cache",
-        "Look into the artifact store, check it, and clear it.",
-        (list_artifacts, show_artifact, verify, collect),
+        "Look into the artifact store, check it, clear it, and share it.",
+        (list_artifacts, show_artifact, verify, collect, push, pull, export_artifacts, import_artifacts),
     ),
     ("results", "Finished results, for others to compare with and to read.", (export,)),
     ("data", "The datasets: what they hold, and whether it is enough.", (ls, check)),

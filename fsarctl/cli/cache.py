@@ -1,4 +1,4 @@
-"""`fsarctl cache`: look into the artifact store, check it, clear it."""
+"""`fsarctl cache`: look into the artifact store, check it, clear it, share it."""
 
 import sys
 from collections.abc import Sequence
@@ -17,10 +17,29 @@ from fsarctl.progress import counted
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Kept, Removal, Verdict
 
-__all__ = ["collect", "list_artifacts", "show_artifact", "verify"]
+__all__ = [
+    "collect",
+    "export_artifacts",
+    "import_artifacts",
+    "list_artifacts",
+    "pull",
+    "push",
+    "show_artifact",
+    "verify",
+]
 
 KEPT_STAGES = ("ablate",)
 """Whose artifacts, and all that went into them, `cache gc` keeps if not told otherwise."""
+
+
+Keys = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY]...", help="First characters of keys, or whole slots; default: everything."),
+]
+Address = Annotated[
+    str,
+    typer.Option("--remote", metavar="URL", help="s3://, gs://, ssh:// or a path; default: cache.remote."),
+]
 
 
 @command("ls", example="fsarctl cache ls")
@@ -130,6 +149,60 @@ def collect(
         say(f"{_extent(removed)} {'was' if len(removed) == 1 else 'were'} removed")
 
 
+@command("push", example="fsarctl cache push --remote s3://bucket/fsarctl")
+def push(
+    session: Session,
+    keys: Keys = None,
+    remote: Address = "",
+    again: Annotated[bool, typer.Option("--again", help="Send also what is there already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send finished artifacts to a folder that others reach; what is there is not sent again."""
+    chosen = _chosen(session, keys)
+    new = session.store.transfers.push(_whole(session, chosen), remote, again=again)
+    if as_json:
+        print_json({"schema": "fsarctl.transfer/1", "artifacts": _transferred(chosen), "new": new})
+    say(f"{counted(new, 'artifact')} sent, {len(chosen) - new} were there")
+
+
+@command("pull", example="fsarctl cache pull --remote s3://bucket/fsarctl")
+def pull(
+    session: Session,
+    key: Annotated[str, typer.Argument(help="The first characters of keys; default: everything.")] = "",
+    remote: Address = "",
+    as_json: Json = False,
+) -> None:
+    """Bring artifacts from such a folder; each is compared with its manifest before it is used."""
+    new, there = session.store.transfers.pull(key, remote)
+    _say_arrived(new, there - len(new), as_json=as_json)
+
+
+@command("export", example="fsarctl cache export results.zip 3f9c21")
+def export_artifacts(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="The file to write.")],
+    keys: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Write finished artifacts to one file, for a machine without a network."""
+    chosen = _chosen(session, keys)
+    session.store.transfers.export(_whole(session, chosen), file)
+    if as_json:
+        print_json({"schema": "fsarctl.transfer/1", "artifacts": _transferred(chosen), "new": len(chosen)})
+    say(f"{counted(len(chosen), 'artifact')} written: {file}")
+
+
+@command("import", example="fsarctl cache import results.zip")
+def import_artifacts(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="What `fsarctl cache export` wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Bring the artifacts of such a file; each is compared with its manifest before it is used."""
+    new, there = session.store.transfers.take_in(file)
+    _say_arrived(new, there, as_json=as_json)
+
+
 def _row(folder: "Removal | Kept", **more: str) -> dict[str, Any]:
     return {"what": folder.what, "path": str(folder.path), "bytes": folder.bytes, **more}
 
@@ -210,3 +283,44 @@ def _print_verdicts(verdicts: Sequence["Verdict"], *, as_json: bool) -> None:
 
 
 def _nothing(_message: str) -> None: ...
+
+
+def _chosen(session: Session, keys: Sequence[str] | None) -> list["Artifact"]:
+    """The artifacts that are named by key or slot, or all.
+
+    Raises:
+        InputError: a name is nobody's, or there is none at all.
+    """
+    everything = session.store.artifacts()
+    chosen: dict[str, Artifact] = {} if keys else {each.key: each for each in everything}
+    for name in keys or ():
+        found = [each for each in everything if each.key.startswith(name) or each.manifest.slot == name]
+        if not name or not found:
+            raise InputError(
+                f"no artifact has a key that begins with {name!r}, or this slot",
+                next_step="`fsarctl cache ls` lists keys and slots.",
+            )
+        chosen |= {each.key: each for each in found}
+    if not chosen:
+        raise InputError("there is no artifact yet", next_step="Make some: fsarctl run")
+    return list(chosen.values())
+
+
+def _whole(session: Session, artifacts: Sequence["Artifact"]) -> list["Artifact"]:
+    return [session.store.checked(each) for each in artifacts]
+
+
+def _say_arrived(new: Sequence["Artifact"], there: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"schema": "fsarctl.transfer/1", "artifacts": _transferred(new), "new": len(new)})
+    else:
+        for each in new:
+            typer.echo(f"{each.key[:12]}  {each.manifest.slot}")
+    say(f"{counted(len(new), 'artifact')} new here, {there} were there")
+
+
+def _transferred(artifacts: Sequence["Artifact"]) -> list[dict[str, Any]]:
+    return [
+        {"slot": each.manifest.slot, "stage": each.manifest.stage, "key": each.key, "digest": each.digest}
+        for each in artifacts
+    ]

@@ -19,7 +19,7 @@ from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.methods import method_file, method_names
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.sweep_table import AblateConfig
-from fsarctl.config.tables import Config, DescribeConfig, ExtractConfig
+from fsarctl.config.tables import CacheConfig, Config, DescribeConfig, ExtractConfig
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
 from fsarctl.errors import ConfigError
 from fsarctl.errors.addresses import hidden, hidden_within
@@ -47,6 +47,7 @@ TABLES: Mapping[str, type[Any]] = {
     "model": ModelConfig,
     "train": TrainConfig,
     "eval": EvalConfig,
+    "cache": CacheConfig,
 }
 # Tables of tables: [datasets.NAME], [ablate.NAME].
 NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}

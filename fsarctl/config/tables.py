@@ -82,6 +82,17 @@ class ExtractConfig:
 
 
 @dataclass(frozen=True)
+class CacheConfig:
+    """[cache]: where else finished artifacts may be; none of it is in a key."""
+
+    remote: str = setting(
+        "",
+        "a folder that others push to (s3://bucket/folder, gs://, ssh://, a path): what is finished there is "
+        "brought and compared rather than made",
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole file."""
 
@@ -91,4 +102,5 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     ablate: Mapping[str, AblateConfig] = field(default_factory=dict)

@@ -68,7 +68,7 @@ def test_a_variadic_option_without_words_is_refused() -> None:
         ("fsarctl train --set datasets.mine.root=nowhere --set train.dataset=mine", 3, "nowhere"),
         ("fsarctl describe --labels nowhere.txt", 3, "nowhere.txt"),
         ("fsarctl run --project nowhere", 3, "no directory nowhere"),
-        ("fsarctl run --set train.seed=99999999999999999999", 3, "below 2^63"),
+        ("fsarctl run --set train.seed=99999999999999999999", 3, "a whole number of 67 bits"),
         ("fsarctl run --set train.seed=-1", 3, "0 or more"),
         ("fsarctl describe --cache fsarctl.toml/cache", 3, "cannot be written"),
         ("fsarctl cache show ffff", 3, "no artifacts"),

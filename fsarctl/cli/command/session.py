@@ -116,7 +116,8 @@ class Session:
         reporter = make_reporter()
         places = {"--project": project, "--cache": cache}
         flags = [Option(name, (str(path),)) for name, path in places.items() if path]
-        store = Store(place, reporter=reporter, project=settings.root)
+        remote = settings.config.cache.remote
+        store = Store(place, reporter=reporter, project=settings.root, remote=remote)
         return cls(settings, store, reporter, (*flags, *_overrides(overrides)))
 
     def overridden(self, values: Mapping[str, str]) -> "Session":

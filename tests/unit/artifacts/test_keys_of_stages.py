@@ -76,6 +76,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "clip_norm": 1.0,
         "flip": True,
         "prefix_crops": 2,
+        "reduction": "fast",
         "seed": 3,
     },
     "eval": {

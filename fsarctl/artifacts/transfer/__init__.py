@@ -1,0 +1,1 @@
+"""Artifacts that come from, or go to, somebody else's store: as one file, or by way of a remote folder."""
