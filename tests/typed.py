@@ -40,14 +40,17 @@ def plain_environment(**more: str) -> dict[str, str]:
     return {**plain, **more}
 
 
-def type_in(project: Path, *words: str, expect: int | None = 0, **environment: str) -> Typed:
+def type_in(
+    project: Path, *words: str, expect: int | None = 0, piped: bytes = b"", **environment: str
+) -> Typed:
     """Run ``fsarctl`` in ``project`` and check its exit code (None: any), and that it shows no traceback.
 
-    ``words`` are its arguments, or one line that begins with ``fsarctl``, as a shell takes it.
+    ``piped`` is what it reads on stdin. ``words`` are its arguments, or one line that begins with
+    ``fsarctl``, as a shell takes it.
     """
     if len(words) == 1 and words[0].startswith("fsarctl"):
         words = tuple(shlex.split(words[0])[1:])
-    done = _run(project, ["fsarctl", *words], plain_environment(**environment))
+    done = _run(project, ["fsarctl", *words], plain_environment(**environment), piped)
     if expect is not None:
         assert done.returncode == expect, done.stderr
         assert "Traceback" not in done.stderr or "--debug" in words
@@ -66,15 +69,15 @@ def started(project: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def _run(project: Path, argv: list[str], environment: dict[str, str]) -> Typed:
+def _run(project: Path, argv: list[str], environment: dict[str, str], piped: bytes) -> Typed:
     from fsarctl.cli import main
 
     out, err = _stream(), _stream()
-    with _left_as_it_was(), Path(os.devnull).open() as nothing:
+    with _left_as_it_was(), _stdin(piped) as stdin:
         os.chdir(project)
         with (
             mock.patch.dict(os.environ, environment, clear=True),
-            mock.patch.multiple(sys, argv=argv, stdin=nothing, stdout=out, stderr=err),
+            mock.patch.multiple(sys, argv=argv, stdin=stdin, stdout=out, stderr=err),
         ):
             try:
                 main()
@@ -82,6 +85,10 @@ def _run(project: Path, argv: list[str], environment: dict[str, str]) -> Typed:
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
     return Typed(code, _content(out), _content(err))
+
+
+def _stdin(piped: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(piped)) if piped else Path(os.devnull).open()
 
 
 def _stream() -> io.TextIOWrapper:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,8 @@ from fsarctl.cli.command.options import Dataset, Force, Json
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, print_line, say
 from fsarctl.cli.terminal.files import require_writable, writing
-from fsarctl.errors import UsageError
+from fsarctl.datasets.text_file import STDIN
+from fsarctl.errors import InputError, UsageError
 from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
@@ -43,19 +45,34 @@ class LabelFile:
         column = () if self.column is None else (Option("--column", (self.column,)),)
         return (Option("--labels", (str(self.path),)), *column)
 
+    @property
+    def place(self) -> str:
+        """What it is called where people read it."""
+        return "standard input" if str(self.path) == STDIN else str(self.path)
+
     def labels(self) -> list[str]:
         """What it lists; what was cleaned is said.
 
         Raises:
             InputError: it is no label list, or has no such column.
         """
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> list[str]:  # a pipe is read once
         from fsarctl.artifacts.command import Command
         from fsarctl.datasets.labels.label_list import read_labels
 
         command = Command("describe", (*self.flags, *replace(self, column=None).options))
-        listed = read_labels(self.path, self.column, command=str(command))
+        try:
+            listed = read_labels(self.path, self.column, command=str(command))
+        except InputError as error:
+            if str(self.path) != STDIN:
+                raise
+            message = error.message.removeprefix(STDIN)
+            raise InputError(f"{self.place}{message}", next_step=error.next_step) from None
         for remark in listed.remarks:
-            say(f"{self.path}: {remark}")
+            say(f"{self.place}: {remark}")
         return list(listed.labels)
 
 
@@ -68,7 +85,10 @@ def describe(
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="A text file, one action label a line; default: the datasets' labels."),
+        typer.Option(
+            "--labels",
+            help="A text file, one action label a line (-: a pipe); default: the datasets' labels.",
+        ),
     ] = None,
     column: Annotated[
         str | None,
@@ -310,7 +330,7 @@ def _say_unused(
 
 
 def _nowhere(file: LabelFile | None) -> str:
-    return f"neither {file.path} nor a dataset" if file else "no dataset"
+    return f"neither {file.place} nor a dataset" if file else "no dataset"
 
 
 def _print_descriptions(labels: Sequence[str], found: Mapping[str, "Found"]) -> None:

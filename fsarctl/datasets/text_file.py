@@ -4,14 +4,17 @@ import codecs
 import csv
 import io
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fsarctl.errors import InputError
 
-__all__ = ["BYTE_ORDER_MARK", "read_csv", "read_text"]
+__all__ = ["BYTE_ORDER_MARK", "STDIN", "read_csv", "read_text"]
 
 BYTE_ORDER_MARK = "\ufeff"
+STDIN = "-"
+"""The path of what comes through a pipe."""
 LARGEST = 2**27
 """Bytes; a list of a million clips has less."""
 BINARY = {
@@ -34,6 +37,7 @@ def read_text(path: Path, what: str, shape: str, *, example: Sequence[str] = ())
 
     ``what`` it is ("label list") and ``shape``, a sentence on how it is written, stand in the errors, and
     lines of an ``example``, where there are any, in the command that writes a file that is not there.
+    ``path`` may be ``STDIN``.
 
     Raises:
         InputError: it is not there, a directory, unreadable, or not UTF-8 text.
@@ -99,6 +103,8 @@ def _iconv(path: Path, encoding: str) -> str:
 
 
 def _read(path: Path, what: str, shape: str, example: Sequence[str]) -> bytes:
+    if str(path) == STDIN and sys.stdin is not None:
+        return sys.stdin.buffer.read()
     if path.is_dir():
         raise InputError(f"{path} is a directory, not a {what}", next_step=shape)
     try:

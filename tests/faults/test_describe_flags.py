@@ -33,6 +33,23 @@ def test_flags_alone_ask_a_server_and_what_they_write_is_read(folder: Path, name
     assert [row["source"] for row in json.loads(shown.stdout)["descriptions"]] == ["corpus", "corpus"]
 
 
+def test_labels_come_through_a_pipe(folder: Path) -> None:
+    with loopback() as server:
+        line = LINE.replace("list.txt", "-") + f" --base-url {server.url} --model m"
+        said = type_in(folder, line, piped="\ufeffc\r\nd\nc\n".encode()).stderr
+        assert sorted(server.prompts) == ["c", "d"]
+        assert "standard input: dropped the byte order mark" in said
+        type_in(folder, f"{line} --dry-run", piped=b"c\nd\n")
+        type_in(folder, f"{line} --show c", piped=b"c\nd\n")
+        assert len(server.requests) == 2
+        for piped, says in ((b"", "standard input holds no label"), (b"id,name\n0,c\n1,d\n", "standard input")):
+            said = type_in(folder, line, piped=piped, expect=3).stderr
+            assert says in said
+        (advised,) = re.findall(r"Name the column of the labels: (fsarctl [^;]*);", " ".join(said.split()))
+        type_in(folder, advised, piped=b"id,name\n0,c\n1,e\n")
+        assert server.prompts[2:] == ["e"]
+
+
 def test_the_environment_alone_asks_a_server(folder: Path) -> None:
     with loopback() as server:
         words = {"FSARCTL_DESCRIBE_SOURCE": "openai", "FSARCTL_DESCRIBE_MODEL": "m"}
