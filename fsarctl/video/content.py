@@ -36,6 +36,8 @@ VIDEOS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
         ("MPEG-4 video", rb"\x00\x00\x01(\xb0|[\x00-\x1f]\x00\x00\x01[\x20-\x2f])"),
         ("H.264", rb"\x00{2,3}\x01([\x27\x47\x67]|\x09[\x10-\xf0]\x00{2,3}\x01)"),
         ("H.265", rb"\x00{2,3}\x01[\x40\x42\x46]\x01"),
+        ("H.266", rb"\x00{2,3}\x01\x00[\x61\x69\x71\x79\xa1]"),
+        ("Dirac", rb"BBCD"),
         ("AV1", rb"\x12\x00\x0a"),
         ("a GIF", rb"GIF8[79]a"),
         ("YUV4MPEG2", rb"YUV4MPEG2 "),
@@ -55,6 +57,7 @@ OTHERS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
     for words, pattern in (
         ("a PNG picture", rb"\x89PNG"),
         ("a JPEG picture", rb"\xff\xd8\xff"),
+        ("an animated WebP, which is not read here", rb"RIFF.{4}WEBPVP8X.{14}ANIM"),
         ("a WebP picture", rb"RIFF.{4}WEBP"),
         ("an AVIF or HEIF picture", rb".{4}ftyp(%s)" % STILL),
         ("a BMP picture", rb"BM.{4}\x00{4}"),

@@ -17,7 +17,8 @@ SEGMENT, CLUSTER, LAST_EBML_ID_BYTES, LAST_EBML_SIZE_BYTES = 0x18538067, 0x1F43B
 LONGEST_ELEMENT_HEAD = LAST_EBML_ID_BYTES + LAST_EBML_SIZE_BYTES
 CHUNK_HEAD, LIST_HEAD = 8, 12
 FLV_TAG_HEAD, FLV_TAGS, FLV_LENGTH = 11, (8, 9, 18), 4
-ASF_HEAD = 24
+ASF_HEAD, ASF_DATA = 24, bytes.fromhex("3626b2758e66cf11")
+ASF_NO_DATA = 50  # bytes; what was written to a pipe leaves the length of its data open
 
 
 class Ending(NamedTuple):
@@ -167,8 +168,9 @@ def _flv(file: BinaryIO, size: int) -> _Parts | None:
 def _asf(file: BinaryIO, size: int) -> _Parts | None:
     place = 0
     while place < size:
-        length = int.from_bytes(_read(file, place, ASF_HEAD)[16:], "little")
-        if length < ASF_HEAD:
+        head = _read(file, place, ASF_HEAD)
+        length = int.from_bytes(head[16:], "little")
+        if length < ASF_HEAD or (head.startswith(ASF_DATA) and length <= ASF_NO_DATA):
             return None
         place += length
     return _Parts(place, place)

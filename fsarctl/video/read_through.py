@@ -18,7 +18,15 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from fsarctl.video.decode_clip import scale_of
-from fsarctl.video.rotate_and_resize import Resize, Scale, square_of
+from fsarctl.video.packet_heads import is_repeat
+from fsarctl.video.rotate_and_resize import (
+    UPRIGHT,
+    Orientation,
+    Resize,
+    Scale,
+    orientation_of,
+    square_of,
+)
 from fsarctl.video.survey import UnreadableVideoError, open_video, survey, video_stream
 
 __all__ = ["Course", "Moment", "course_of", "pictures_at"]
@@ -122,6 +130,7 @@ class _Shown:
     index: int
     time_s: Fraction
     frame: av.VideoFrame
+    orientation: Orientation
     sound: bool
     after_damage: bool
     picture: NDArray[np.uint8] | None = None
@@ -135,7 +144,7 @@ def _moment(
         return Moment(asked, -1, Fraction(0), None)
     missing = broken and time_s >= shown.time_s + course.frame_s
     if shown.sound and not missing and shown.picture is None:
-        shown.picture = square_of(shown.frame, scale)
+        shown.picture = square_of(shown.frame, scale, shown.orientation)
     return Moment(asked, shown.index, shown.time_s, None if missing else shown.picture)
 
 
@@ -145,6 +154,7 @@ def _frames(container: InputContainer, stream: VideoStream, course: Course) -> I
     first: int | None = None
     latest: Fraction | None = None
     index = 0
+    orientation = UPRIGHT
     broken = after_damage = False
     packets = container.demux(stream)
     while True:
@@ -154,6 +164,8 @@ def _frames(container: InputContainer, stream: VideoStream, course: Course) -> I
             return
         if packet is None:
             return
+        if is_repeat(packet):  # the frame before it stays
+            continue
         try:
             decoded = packet.decode()
         except Exception:
@@ -168,6 +180,7 @@ def _frames(container: InputContainer, stream: VideoStream, course: Course) -> I
             time_s = Fraction(0) if latest is None else latest + course.frame_s
             if own is not None and (latest is None or own > latest):
                 time_s = own
-            yield _Shown(index, time_s, frame, not (broken or frame.is_corrupt), after_damage)
+            orientation = orientation_of(frame, orientation)
+            yield _Shown(index, time_s, frame, orientation, not (broken or frame.is_corrupt), after_damage)
             latest, after_damage = time_s, False
             index += 1

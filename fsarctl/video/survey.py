@@ -65,6 +65,9 @@ SEEKABLE_CODECS = ("h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "mpeg4", "mj
 """Where a packet is a frame, shown at the packet's time. AVI has no times of presentation, so only where
 frames are shown in the order of the file."""
 
+AVI_UNKNOWN = 2**30
+"""So many frames are promised by an AVI that was written to a pipe, whose header is never filled in."""
+
 AV1 = "libdav1d"
 
 HDR = {16: "PQ", 18: "HLG"}  # by the transfer characteristics in ITU-T H.273, table 3
@@ -251,7 +254,7 @@ def _read_header(container: InputContainer, stream: VideoStream) -> _Header:
     if stream.width * stream.height > MOST_PIXELS and not _pictures_fit(container, stream):
         raise UnreadableVideoError(f"its header asks for pictures of {stream.width} x {stream.height} pixels")
     if kind == AVI:  # libav scales an AVI's duration down to what is there
-        lasts_s = stream.frames * float(stream.time_base or 0)
+        lasts_s = stream.frames % AVI_UNKNOWN * float(stream.time_base or 0)
     else:
         lasts_s = (container.duration or 0) / av.time_base if kind in DECLARING else 0.0
     return _Header(
@@ -392,7 +395,8 @@ def _ending(path: Path, header: _Header, found: _Found, widest_gap_s: float) -> 
         )
     if not whole and (whole is False or header.lasts_s):
         return f"its end is missing: {found.listed}{of_frames} frames, {there} are there"
-    if not whole or found.last_s >= header.lasts_s - slack_s:  # another track lasts as long as that
+    little = lacks_s <= TOLERATED_LOSS * header.lasts_s
+    if not whole or little or found.last_s >= header.lasts_s - slack_s:  # another track lasts as long as that
         return ""
     return f"its header says {header.lasts_s:.2f} s; its pictures are complete with {found.end_s:.2f} s"
 

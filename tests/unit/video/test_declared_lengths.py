@@ -1,11 +1,13 @@
 """A complete video is read however long its header says it is; a cut one is not taken for complete."""
 
+import subprocess
 from pathlib import Path
 
 import av
 import pytest
 from built import BuiltOnce
 from declared_videos import COUNT, DECLARED
+from imageio_ffmpeg import get_ffmpeg_exe
 from video_zoo import ffmpeg_shows, number_in, write
 
 from fsarctl.video.decode_clip import decode_clip
@@ -87,6 +89,21 @@ def test_a_little_that_is_missing_is_said(declared: tuple[Path, str], tmp_path: 
     assert COUNT - 4 <= clip.frame_count < COUNT
     assert [number_in(picture) for picture in clip.frames] == list(clip.indices)
     assert any("its end is missing" in problem for problem in clip.problems)
+
+
+@pytest.mark.parametrize(
+    ("form", "codec"),
+    [("matroska", "libx264"), ("webm", "libvpx"), ("flv", "libx264"), ("avi", "mpeg4"), ("asf", "wmv2")],
+)
+def test_what_was_written_to_a_pipe_is_read(tmp_path: Path, form: str, codec: str) -> None:
+    """Whoever wrote it could not go back, so no length in it was filled in."""
+    source = write(tmp_path / "source.mkv", "ffv1", 30)
+    command = [get_ffmpeg_exe(), "-v", "error", "-i", str(source), "-c:v", codec, "-f", form, "-"]
+    path = tmp_path / "v"
+    path.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+    clip = decode_clip(path, 8, 96)
+    assert [number_in(picture) for picture in clip.frames] == list(segment_centres(30, 8))
+    assert [problem for problem in clip.problems if not problem.startswith("pyav: container")] == []
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "flv", "wmv", "webm"])

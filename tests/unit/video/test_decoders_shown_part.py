@@ -12,10 +12,11 @@ import pytest
 from declared_videos import ffmpeg
 from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
-from video_zoo import HEIGHT, WIDTH, number_in, painted, write
+from video_zoo import HEIGHT, WIDTH, number_in, painted, with_repeats, write
 
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.described import Crop, cropping
+from fsarctl.video.read_through import course_of, pictures_at
 from fsarctl.video.rotate_and_resize import cropped
 from fsarctl.video.survey import UnreadableVideoError, open_video, video_stream
 
@@ -163,6 +164,9 @@ def test_pictures_that_say_once_how_they_are_turned_are_all_turned(tmp_path: Pat
     for frames in (1, 8, 24):
         clip = decode_clip(path, frames, 96)
         assert [number_in(picture) for picture in clip.frames] == list(clip.indices)
+    times = [(Fraction(number, 25), number) for number in range(COUNT)]
+    shown = [moment.picture for moment in pictures_at(path, course_of(path), times, 96)]
+    assert [-1 if picture is None else number_in(picture) for picture in shown] == list(range(COUNT))
     assert any("how they are turned" in problem for problem in clip.problems)
 
 
@@ -211,6 +215,14 @@ def test_pixels_that_change_their_shape_midway_are_drawn_as_they_are(
         white = picture.mean(2) > 128
         across, down = int(white.any(0).sum()), int(white.any(1).sum())
         assert (across, down) == pytest.approx((DISC / 2, DISC / 2), abs=1.5)
+
+
+def test_a_long_video_is_read_through_its_empty_packets(tmp_path: Path) -> None:
+    path = with_repeats(tmp_path / "v.ogv")
+    times = [(Fraction(number, 25), number) for number in range(40)]
+    shown = [moment.picture for moment in pictures_at(path, course_of(path), times, 96)]
+    numbers = [-1 if picture is None else number_in(picture) for picture in shown]
+    assert numbers == [number - number // 10 for number in range(40)]
 
 
 def test_av1_whose_header_states_a_maximum_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
