@@ -161,5 +161,5 @@ BENCHMARKS = ("hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full")
 PROBES = ("order", "task", "stages", "motion")
 """The rendered benchmarks in each of which one ability alone tells the classes."""
 
-SIDED = ("ssv2-small", "ssv2-full")
-"""Benchmarks of which classes differ in left and right ("from left to right", "from right to left")."""
+SIDED = ("ssv2-small", "ssv2-full", "shapes", *PROBES)
+"""Benchmarks, rendered ones too, of which classes differ in left and right ("from left to right")."""

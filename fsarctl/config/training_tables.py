@@ -115,8 +115,8 @@ class TrainConfig:
         )
         epochs = [epoch for epoch, _ in self.steps]
         require(
-            epochs == sorted(set(epochs)) and all(factor >= 0 for _, factor in self.steps),
-            f"steps is {list(map(list, self.steps))}; its epochs must rise, and factors be 0 or more",
+            epochs == sorted(set(epochs)) and all(min(each) >= 0 for each in self.steps),
+            f"steps is {list(map(list, self.steps))}; its epochs must rise, and all be 0 or more",
         )
         require(0 <= self.warmup <= self.epochs, f"warmup is {self.warmup}; it must be within 0 and epochs")
         require(

@@ -102,7 +102,8 @@ class ProjectData:
             ConfigError: clips are to be mirrored whose classes differ in left and right.
             InputError: the base or validation classes are too few or too small.
         """
-        benchmark = self._settings.dataset(self.base).name
+        base = self._settings.dataset(self.base)
+        benchmark = base.name or base.kind
         if self._config.train.flip and benchmark in SIDED:
             raise ConfigError(
                 f"train.flip mirrors clips, and classes of {benchmark} differ in left and right",

@@ -190,7 +190,8 @@ def _prefixes(model: FewShotMethod, base: EpisodeLoader, room: Room) -> Kept[int
     if not model.prefix_is_constant:
         raise ConfigError(
             "train.prefix_crops keeps what is below the adapters, and in this model it is trained too",
-            next_step="Set train.prefix_crops = 0, or leave model.temporal_embedding and full fine-tuning.",
+            next_step="Set train.prefix_crops = 0, or leave model.temporal_embedding and full fine-tuning; "
+            'other methods than task-adapter++ may have model.options.backbone = "frozen".',
         )
     if model.reads_pixels:
         raise without_pixels()

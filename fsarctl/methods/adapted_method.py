@@ -13,7 +13,6 @@ from fsarctl.methods.adapted_vit import AdaptedViT
 from fsarctl.methods.frame_matching import MatchingOptions, matching_costs
 from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, by_class, seeded
 from fsarctl.models.backbone import Backbone
-from fsarctl.models.catalogue import without_vit
 from fsarctl.models.metrics.bi_mhm import hausdorff
 from fsarctl.models.metrics.otam import both_ways
 from fsarctl.models.precision import Precision
@@ -59,6 +58,7 @@ class AdaptedMethod(FewShotMethod):
     """Whether ``ln_post`` is trained."""
     logit_scale = 1.0
     needs_equal_shots = True
+    needs_vit = True
 
     def __init__(
         self,
@@ -69,8 +69,6 @@ class AdaptedMethod(FewShotMethod):
         precision: Precision = "float32",
         generator: torch.Generator | None = None,
     ) -> None:
-        if not backbone.is_vit:
-            raise without_vit(backbone.name)
         super().__init__(backbone, frames)
         self.options: Any = options or self.Options()
         vit = backbone.visual

@@ -282,7 +282,8 @@ def require_backbone(model: ModelConfig) -> None:
 
     Raises:
         ConfigError: model.backbone cannot be loaded, or has no text encoder where text is read; for
-            Task-Adapter++, it has a ResNet where not all is frozen, or fewer blocks than layers to adapt.
+            Task-Adapter++, it has a ResNet where not all is frozen, or fewer blocks than layers to adapt; for
+            another method, it has a ResNet where that needs a ViT.
     """
     described = architecture(model.backbone)
     require_readable(model.backbone, described)
@@ -290,6 +291,12 @@ def require_backbone(model: ModelConfig) -> None:
     kinds = adapters_of(model.strategy, model.adapters or None)
     if is_resnet(described) and not without_adapters:
         raise without_vit(model.backbone, *(() if kinds else (f"strategy {model.strategy} needs",)))
+    if is_resnet(described) and (part := model.other_method):
+        from fsarctl.methods.protocol import needs_another_backbone
+
+        own: Any = method_class(part)
+        if own.needs_vit:
+            raise needs_another_backbone(model.backbone)
     if text_use(model) is not None and not has_text_encoder(model.backbone):
         raise without_text_encoder(model.backbone)
     if without_adapters:

@@ -46,15 +46,7 @@ def differences(path: Path) -> list[Difference]:
     module = method_of(path, arrays)
     try:
         found: list[Difference] = module.differences(path, arrays)
-    except (
-        AssertionError,
-        IndexError,
-        KeyError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        ZeroDivisionError,
-    ) as error:
+    except UNUSABLE as error:
         raise InputError(
             f"the arrays of {path} do not make a model: {type(error).__name__} {error}",
             next_step="Compare them with the files in tests/golden.",
@@ -90,13 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{error.message}\n{error.next_step}", file=sys.stderr)
             unusable = error.exit_code
             continue
-        width = max(len(row.name) for row in rows)
+        names = [repr(row.name)[1:-1] for row in rows]  # a file's name for an array cannot move the cursor
+        width = max(map(len, names))
         print(f"{path.name}\n  {'array':<{width}}  largest error")
-        for row in rows:
-            print(f"  {row.name:<{width}}  {row.relative:8.1e}{'' if row.passes else '  FAILS'}")
+        for name, row in zip(names, rows, strict=True):
+            print(f"  {name:<{width}}  {row.relative:8.1e}{'' if row.passes else '  FAILS'}")
         left_out: dict[str, str] = getattr(method_of(path, read_arrays(path)), "NOT_COMPARED", {})
-        for name, reason in left_out.items():
-            print(f"  {name} is not compared: {reason}")
+        for each, reason in left_out.items():
+            print(f"  {each} is not compared: {reason}")
         failures = sum(not row.passes for row in rows)
         print(f"  {len(rows) - failures} of {len(rows)} within tolerance\n")
         failed += failures

@@ -27,6 +27,7 @@ from fsarctl.config.model_table import ModelConfig, RandomCrop
 from fsarctl.config.training_tables import QueryMode
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models.backbone import Backbone
+from fsarctl.models.catalogue import without_vit
 from fsarctl.models.weights.weight_file import read_weights, require_finite
 from fsarctl.progress import first_of
 from fsarctl.text.corpus import PromptUse
@@ -129,6 +130,9 @@ class FewShotMethod(nn.Module, ABC):
     Args:
         backbone: what reads frames and text.
         frames: T, frames of every clip.
+
+    Raises:
+        ConfigError: the method needs a ViT, and the backbone has none.
     """
 
     logit_scale: float = 64.0
@@ -144,6 +148,8 @@ class FewShotMethod(nn.Module, ABC):
     """Whether support videos have a part in the scores."""
     needs_equal_shots: bool = False
     """Whether every class needs as many support videos as every other."""
+    needs_vit: bool = False
+    """Whether the backbone has to be a ViT."""
     queries_meet: bool = False
     """Whether queries of an episode see each other where they are scored jointly."""
     reads_pixels: bool = False
@@ -156,6 +162,8 @@ class FewShotMethod(nn.Module, ABC):
     """What training alone has a use for, such as a classifier of the base classes; in no artifact."""
 
     def __init__(self, backbone: Backbone, frames: int) -> None:
+        if self.needs_vit and not backbone.is_vit:
+            raise needs_another_backbone(backbone.name)
         super().__init__()
         self._mean: Tensor
         self._std: Tensor
@@ -458,6 +466,11 @@ class FewShotMethod(nn.Module, ABC):
                 next_step=f"Extract {self.frames} frames a clip and crop them to {size} x {size}, "
                 "or build the model for other clips.",
             )
+
+
+def needs_another_backbone(backbone: str) -> ConfigError:
+    """The refusal of a ResNet for a method of :attr:`FewShotMethod.needs_vit`."""
+    return without_vit(backbone, "this method needs", "choose another model.method")
 
 
 def without_pixels() -> ConfigError:

@@ -118,12 +118,14 @@ def has_text_encoder(backbone: str) -> bool:
     return "text_cfg" in architecture(backbone)
 
 
-def without_vit(backbone: str, needing: str = "the adapters need") -> ConfigError:
+def without_vit(
+    backbone: str, needing: str = "the adapters need", instead: str = 'set model.strategy = "frozen"'
+) -> ConfigError:
     """What to raise where a ViT is needed, and the backbone's image tower is a ResNet."""
     return ConfigError(
         f"backbone {backbone} is not a plain ViT CLIP, which {needing} (it has a ResNet)",
-        next_step="Use for example ViT-B-16-quickgelu, ViT-B-32-quickgelu or ViT-L-14-quickgelu, or set"
-        ' model.strategy = "frozen".',
+        next_step="Use for example ViT-B-16-quickgelu, ViT-B-32-quickgelu or ViT-L-14-quickgelu, or"
+        f" {instead}.",
     )
 
 

@@ -11,7 +11,7 @@ from fsarctl.models.metrics.cosines import damped_cosines
 __all__ = ["KEYS", "differences"]
 
 INPUTS = frozenset({"support", "query", "labels", "way", "shot", "global_temperature", "temperature_weight"})
-KEYS = frozenset({"logits_joint_chamfer_tuples1", "similarity_tuples1"})
+KEYS = frozenset({"global_temperature", "temperature_weight", "w.layer_norm.weight"})
 SIDES = {"chamfer": "both", "chamfer_query": "query", "chamfer_support": "support"}
 
 

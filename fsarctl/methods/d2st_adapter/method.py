@@ -1,5 +1,6 @@
 """D2ST-Adapter: a frozen ViT with an adapter of deformable spatio-temporal attention behind every block."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from fsarctl.models.attention import frozen_block
 __all__ = ["AdaptedBlock", "D2STAdapterMethod", "Options"]
 
 VERSION = 1
+PUBLISHED: Mapping[str, Kernel] = {"spatial_kernel": (4, 5, 5), "temporal_kernel": (1, 7, 7)}
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,15 @@ class Options(AdaptedOptions):
 
     ratio: int = setting(4, "the adapters are this many times as narrow as the backbone")
     groups: int = setting(4, "of channels; each has its own points, and is a head")
-    spatial_kernel: Kernel = setting(
-        (4, 5, 5), "of the spatial path's offsets: frames, rows, columns; there are as many points as it fits"
+    spatial_kernel: Kernel | None = setting(
+        None,
+        "of the spatial path's offsets: frames, rows, columns; there are as many points as it fits. Unless "
+        "set 4, 5, 5 as published, or all that a clip has where that is less",
     )
     spatial_stride: Kernel = setting((4, 3, 3), "its steps")
-    temporal_kernel: Kernel = setting((1, 7, 7), "of the temporal path's offsets")
+    temporal_kernel: Kernel | None = setting(
+        None, "of the temporal path's offsets; unless set 1, 7, 7 as published, or as above"
+    )
     temporal_stride: Kernel = setting((1, 7, 7), "its steps")
 
     def __post_init__(self) -> None:
@@ -34,8 +40,8 @@ class Options(AdaptedOptions):
         for name in ("spatial_kernel", "spatial_stride", "temporal_kernel", "temporal_stride"):
             value = getattr(self, name)
             require(
-                len(value) == 3 and min(value) >= 1,
-                f"{name} is {list(value)}; it must be three numbers of 1 or more: frames, rows, columns",
+                value is None or (len(value) == 3 and min(value) >= 1),
+                f"{name} is {list(value or ())}; it must be three of 1 or more: frames, rows, columns",
             )
 
 
@@ -79,21 +85,23 @@ class D2STAdapterMethod(AdaptedMethod):
                 next_step="Set model.options.groups or model.options.ratio.",
             )
         clip = (self.frames, self.rows, self.rows)
-        for name in ("spatial_kernel", "temporal_kernel"):
+        kernels: dict[str, Kernel] = {}
+        for name, published in PUBLISHED.items():
             kernel = getattr(options, name)
-            if any(k > size for k, size in zip(kernel, clip, strict=True)):
-                fitting = [min(pair) for pair in zip(kernel, clip, strict=True)]
+            frames, rows, columns = map(min, kernel or published, clip)
+            kernels[name] = (frames, rows, columns)
+            if kernel and kernels[name] != kernel:
                 raise ConfigError(
                     f"{name} is {list(kernel)} (frames, rows, columns), and a clip is {list(clip)} patches",
-                    next_step=f"Set model.options.{name} to {fitting} or less, or use more frames or a "
-                    "backbone with smaller patches.",
+                    next_step=f"Set model.options.{name} to {list(kernels[name])} or less, or use more "
+                    "frames or a backbone with smaller patches.",
                 )
         return AdaptedBlock(
             D2STAdapter(
                 width,
                 hidden,
                 options.groups,
-                spatial=(options.spatial_kernel, options.spatial_stride),
-                temporal=(options.temporal_kernel, options.temporal_stride),
+                spatial=(kernels["spatial_kernel"], options.spatial_stride),
+                temporal=(kernels["temporal_kernel"], options.temporal_stride),
             )
         )

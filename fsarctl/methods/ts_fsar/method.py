@@ -16,7 +16,6 @@ from fsarctl.methods.ts_fsar.distance_correlation import distance_correlation
 from fsarctl.methods.ts_fsar.ladder import LadderNetwork, Start, states
 from fsarctl.models.attention import attend
 from fsarctl.models.backbone import Backbone
-from fsarctl.models.catalogue import without_vit
 from fsarctl.models.metrics.cosines import cosines, damped_cosines
 from fsarctl.models.precision import Precision
 
@@ -118,6 +117,7 @@ class TSFSAR(FewShotMethod):
     reads_text = True
     logit_scale = 1.0
     needs_equal_shots = True
+    needs_vit = True
 
     def __init__(
         self,
@@ -128,8 +128,6 @@ class TSFSAR(FewShotMethod):
         precision: Precision = "float32",
         generator: torch.Generator | None = None,
     ) -> None:
-        if not backbone.is_vit:
-            raise without_vit(backbone.name)
         super().__init__(backbone, frames)
         self.options: Options = options or self.Options()
         own = self.options

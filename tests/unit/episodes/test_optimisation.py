@@ -204,6 +204,7 @@ def test_the_rate_follows_its_schedule() -> None:
         ({"schedule": "steps"}, "go together"),
         ({"steps": ((1.0, 0.1),)}, "go together"),
         ({"schedule": "steps", "steps": ((2.0, 0.1), (1.0, 0.2))}, "must rise"),
+        ({"schedule": "steps", "steps": ((-1.0, 0.1),)}, "all be 0 or more"),
         ({"warmup": 3.0}, "within 0 and epochs"),
         ({"warmup_from": 0.5}, "warmup is 0"),
         ({"clip_norm": -1.0}, "0 or more"),

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 import torch
-from test_every_method import backbone, built, episode
+from test_every_method import SIDE, SMALL, T, backbone, built, episode
 from torch import Tensor
 
 from fsarctl.config.training_tables import TrainConfig
@@ -75,6 +75,22 @@ def test_the_offset_networks_norms_alone_do_not_decay() -> None:
         "ln_post",
         "temporal_position",
     }
+
+
+@pytest.mark.parametrize(
+    ("patch", "spatial", "temporal"),
+    [(2, (4, 5, 5), (1, 7, 7)), (4, (4, 4, 4), (1, 4, 4)), (8, (4, 2, 2), (1, 2, 2))],
+)
+def test_kernels_are_as_published_or_all_of_a_clip(
+    patch: int, spatial: tuple[int, ...], temporal: tuple[int, ...]
+) -> None:
+    """Sides are 16, clips have 4 frames."""
+    small = {**SMALL, "vision_cfg": {**SMALL["vision_cfg"], "patch_size": patch}}
+    model = D2STAdapterMethod(build_backbone("small", small, None), frames=T)
+    adapter = model.encoder.adapted[0].adapter
+    assert adapter.spatial.convolution.kernel_size == spatial
+    assert adapter.temporal.convolution.kernel_size == temporal
+    assert model.video(torch.randn(1, T, 3, SIDE, SIDE)).isfinite().all()
 
 
 def test_kernels_that_do_not_fit_are_refused_with_those_that_do() -> None:

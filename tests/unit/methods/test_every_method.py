@@ -277,6 +277,22 @@ def test_outputs_are_those_of_the_released_code(path: Path) -> None:
     assert rows
 
 
+def test_a_file_is_known_by_what_it_needs_and_its_names_move_no_cursor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(next(each for each in VECTORS if "chamfer" in each.stem)) as arrays:
+        triples = {
+            name: arrays[name] for name in arrays.files if "tuples1" not in name and ".fc1." not in name
+        }
+    np.savez(tmp_path / "triples.npz", **triples)
+    assert parity.main([str(tmp_path / "triples.npz")]) == 0
+    np.savez(tmp_path / "odd.npz", **triples, **{"\x1b[2J": np.zeros(1)})
+    assert parity.main([str(tmp_path / "odd.npz")]) == 1
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "\\x1b[2J" in said
+
+
 @pytest.mark.parametrize("path", VECTORS, ids=lambda each: each.stem)
 def test_other_inputs_give_other_outputs(path: Path, tmp_path: Path) -> None:
     """A comparison that computes nothing would pass."""

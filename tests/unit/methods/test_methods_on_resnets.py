@@ -8,7 +8,8 @@ from small_model import CONFIGURATION
 from test_every_method import METHODS, T, tokens_of
 
 from fsarctl.config.model_table import ModelConfig
-from fsarctl.methods.build import method_class
+from fsarctl.errors import ConfigError
+from fsarctl.methods.build import method_class, require_backbone
 from fsarctl.methods.frame_method import FrameMethod
 from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson
 from fsarctl.models.backbone import build_backbone
@@ -84,3 +85,18 @@ def test_a_step_moves_the_tower_and_an_evaluation_gives_numbers(name: str, tower
         )
     assert found.score.shape == (2, WAY)
     assert bool(found.score.isfinite().all())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_cannot_be_made_on_a_resnet_is_refused_before_anything_is_loaded(name: str) -> None:
+    def refusal(act: Any) -> str:
+        try:
+            act()
+        except ConfigError as error:
+            return error.next_step if "not a plain ViT CLIP, which this method needs" in error.message else ""
+        return ""
+
+    planned = refusal(lambda: require_backbone(ModelConfig(method=name, backbone="RN50", weights="openai")))
+    assert planned == refusal(lambda: made(name, "CLIP"))
+    assert bool(planned) == (name in ("aim-matching", "d2st-adapter", "st-adapter", "ts-fsar"))
+    assert not planned or "another model.method" in planned

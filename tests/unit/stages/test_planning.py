@@ -65,6 +65,13 @@ def test_clips_whose_classes_differ_in_left_and_right_are_not_mirrored(
     assert ("differ in left and right" in told.value.message) == refused
 
 
+@pytest.mark.parametrize("kind", ["shapes", 'probe"\nname = "motion', 'probe"\nname = "order'])
+def test_nor_are_rendered_ones(tmp_path: Path, kind: str) -> None:
+    text = f'[datasets.b]\nkind = "{kind}"\n[train]\nflip = true\n'
+    with pytest.raises(ConfigError, match="differ in left and right"):
+        pipeline(tmp_path, text).train([1])
+
+
 def test_evaluations_of_several_shots_share_their_videos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
