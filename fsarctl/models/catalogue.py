@@ -166,7 +166,13 @@ def own_backbone(backbone: str, known: Iterable[str] = ()) -> Part | None:
 def _own_configuration(part: Part) -> dict[str, Any]:
     own = part.load()
     found = own if isinstance(own, Mapping) else getattr(own, "configuration", None)
-    if isinstance(found, Mapping) and "embed_dim" in found and isinstance(found.get("vision_cfg"), Mapping):
+    vision = found.get("vision_cfg") if isinstance(found, Mapping) else None
+    # A ResNet without a text encoder is as wide as its blocks make it.
+    if (
+        isinstance(found, Mapping)
+        and isinstance(vision, Mapping)
+        and ("embed_dim" in found or "block" in vision)
+    ):
         return dict(found)
     what = f"a {type(own).__name__}" if found is None else "a configuration without embed_dim and vision_cfg"
     raise ConfigError(
