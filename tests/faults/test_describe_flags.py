@@ -42,12 +42,15 @@ def test_labels_come_through_a_pipe(folder: Path) -> None:
         type_in(folder, f"{line} --dry-run", piped=b"c\nd\n")
         type_in(folder, f"{line} --show c", piped=b"c\nd\n")
         assert len(server.requests) == 2
-        for piped, says in ((b"", "standard input holds no label"), (b"id,name\n0,c\n1,d\n", "standard input")):
+        for piped, says in (
+            (b"", "standard input holds no label"),
+            (b"id,name\n0,abseiling\n1,rowing\n", "standard input"),
+        ):
             said = type_in(folder, line, piped=piped, expect=3).stderr
             assert says in said
         (advised,) = re.findall(r"Name the column of the labels: (fsarctl [^;]*);", " ".join(said.split()))
-        type_in(folder, advised, piped=b"id,name\n0,c\n1,e\n")
-        assert server.prompts[2:] == ["e"]
+        type_in(folder, advised, piped=b"id,name\n0,abseiling\n1,c\n")
+        assert server.prompts[2:] == ["abseiling"]
 
 
 def test_the_environment_alone_asks_a_server(folder: Path) -> None:
