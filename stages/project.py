@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from fsarctl.artifacts import Artifact, Outcome, Store, Unit
 from fsarctl.artifacts.command import Option
 from fsarctl.config.read_settings import Settings, load_settings
-from fsarctl.errors import PartialError
+from fsarctl.config.setting import whole_number
+from fsarctl.errors import ConfigError, PartialError
 from fsarctl.execution.bars import Bars
 from fsarctl.execution.device import Machine
 from fsarctl.execution.job_schedule import Scheduler
@@ -114,6 +115,7 @@ class Project:
     store: Store = field(init=False)
 
     def __post_init__(self) -> None:
+        whole_number("workers", self.workers, 1)
         settings = load_settings(Path(self.path), self._set)
         place = Path(self.cache or os.environ.get("FSARCTL_CACHE") or settings.root / "cache")
         object.__setattr__(self, "settings", settings)
@@ -197,6 +199,8 @@ class Project:
         from fsarctl.datasets.clip_files import clip_files
         from fsarctl.stages.predict import Setup
 
+        if shot is not None:
+            shot = whole_number("shot", shot, 1)
         files = clip_files([Path(each) for each in clips])
         machine = Machine(self.device)
         setup = Setup(
@@ -217,8 +221,20 @@ class Project:
         )
         return Pipeline(self.settings, self.store.records, options)
 
-    def _shots(self, given: Iterable[int] | None, table: str) -> list[int]:
-        return list(given) if given is not None else list(getattr(self.settings.config, table).shots)
+    def _shots(self, given: object, table: str) -> list[int]:
+        """``given``, each once, or the file's.
+
+        Raises:
+            ConfigError: they are no whole numbers of 1 or more, or none.
+        """
+        if given is None:
+            return list(getattr(self.settings.config, table).shots)
+        shots: list[object] = [] if isinstance(given, str) or not isinstance(given, Iterable) else [*given]
+        if not shots:
+            raise ConfigError(
+                f"shots is {given!r}; it must be a list of whole numbers", next_step="For example: [1, 5]."
+            )
+        return list(dict.fromkeys(whole_number("a shot", each, 1) for each in shots))
 
     def _ask(self, units: Sequence[Unit]) -> None:
         undone = [unit for unit in units if self.store.find(unit) is None]

@@ -102,6 +102,7 @@ class Store:
             InputError: a path is missing, unreadable or not a file.
             IntegrityError: a file changed while it was being read.
         """
+        self._begin()
         return self._hashes.sha256(paths)
 
     def find(self, unit: Unit) -> Artifact | None:

@@ -124,6 +124,7 @@ def check_datasets(
     checks: dict[str, DatasetCheck] = {}
     texts: dict[str, dict[str, TextCheck]] = {}
     refusals: list[tuple[str, str]] = []
+    undescribed: list[tuple[str, str]] = []
     unasked = 0
     for each in names:
         try:
@@ -134,10 +135,12 @@ def check_datasets(
                 split.split: pipeline.texts.check(each, split.split) for split in checks[each].splits
             }
             refusals += _too_long(pipeline, each, texts[each], episodes, session.flags)
+            undescribed += _undescribed(session, pipeline, each, episodes)
             unasked += not episodes
         except InputError as error:
             refusals.append((error.message, error.next_step))
     refusals += [refusal for check in checks.values() for split in check.splits for refusal in split.refusals]
+    refusals += undescribed
     weights = look_for_weights(session.settings.config.model, session.settings.root)
     session.warn(weights)
     if as_json:
@@ -181,6 +184,19 @@ def _too_long(
         for split, text in texts.items()
         if limit and text.too_long and (split in asked or not asked)
     ]
+
+
+def _undescribed(
+    session: Session, pipeline: "Pipeline", name: str, asked: Collection[str]
+) -> list[tuple[str, str]]:
+    """What describing would refuse of the splits that are asked for, as nobody is asked for descriptions."""
+    refused = []
+    for split in asked if session.settings.config.describe.source == "corpus" else ():
+        try:
+            pipeline.describe_calls(pipeline.data.require_labels(name, split))
+        except InputError as error:
+            refused.append((f"{name}/{split}: {error.message}", error.next_step))
+    return refused
 
 
 def _check(

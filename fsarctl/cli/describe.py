@@ -13,7 +13,7 @@ from fsarctl.cli.command.options import Dataset, Force, Json
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, print_line, say
 from fsarctl.cli.terminal.files import require_writable, writing
-from fsarctl.datasets.text_file import STDIN
+from fsarctl.config.text_file import STDIN
 from fsarctl.errors import InputError, UsageError
 from fsarctl.progress import counted, first_of
 

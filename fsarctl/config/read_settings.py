@@ -20,8 +20,9 @@ from fsarctl.config.methods import method_file, method_names
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.sweep_table import AblateConfig
 from fsarctl.config.tables import CacheConfig, Config, DescribeConfig, ExtractConfig
+from fsarctl.config.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
-from fsarctl.errors import ConfigError
+from fsarctl.errors import ConfigError, InputError
 from fsarctl.errors.addresses import hidden, hidden_within
 from fsarctl.errors.nearest import did_you_mean
 
@@ -293,15 +294,16 @@ def _no_project(start: Path) -> ConfigError:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return _toml(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", next_step="Make it readable.") from None
+        text = read_text(path, FILE_NAME, "Settings are UTF-8 text, in TOML.", one_name=True)
+        return _toml(text.removeprefix(BYTE_ORDER_MARK))
+    except InputError as error:
+        raise ConfigError(error.message, next_step=error.next_step) from None
     except RecursionError:
         raise ConfigError(
             f"{path} is not valid TOML: a value is nested too deeply",
             next_step=f"Nest it {DEEPEST} deep at most.",
         ) from None
-    except ValueError as error:  # of TOML, UTF-8, or a number of thousands of digits
+    except ValueError as error:  # of TOML, or a number of thousands of digits
         raise ConfigError(f"{path} is not valid TOML: {error}", next_step="Correct that line.") from None
 
 

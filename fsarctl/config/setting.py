@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import MISSING, Field, field, fields
+from operator import index
 from typing import Any, Literal
 
 from fsarctl.errors import ConfigError
@@ -17,6 +18,7 @@ __all__ = [
     "require",
     "require_bounds",
     "setting",
+    "whole_number",
 ]
 
 SPLITS = ("train", "val", "test")
@@ -104,6 +106,23 @@ def check_episode_shape(way: int, query: int, shots: tuple[int, ...]) -> None:
     require(way >= 2, f"way is {way}; it must be 2 or more")
     require(query >= 1, f"query is {query}; it must be 1 or more")
     check_shots(shots)
+
+
+def whole_number(name: str, value: object, least: int) -> int:
+    """``value``, which somebody gave in Python; numpy's whole numbers are some, too.
+
+    Raises:
+        ConfigError: it is no whole number, or below ``least``.
+    """
+    try:
+        number = None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise ConfigError(
+            f"{name} is {value!r}; it must be a whole number, {least} or more", next_step=f"Correct {name}."
+        )
+    return number
 
 
 def check_shots(shots: tuple[int, ...]) -> None:

@@ -10,11 +10,11 @@ from unicodedata import normalize
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
 from fsarctl.config.setting import SPLITS
+from fsarctl.config.text_file import BYTE_ORDER_MARK, read_csv, read_text
 from fsarctl.datasets.class_splits import split_classes, split_name
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.labels.label_map import named_labels, number_remarks
-from fsarctl.datasets.text_file import BYTE_ORDER_MARK, read_csv, read_text
 from fsarctl.datasets.video_tree import VIDEO_EXTENSIONS, PassedOver, is_video
 from fsarctl.errors import InputError
 from fsarctl.progress import first_of

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from fsarctl.config.dataset_table import RECORDING, DatasetConfig
 from fsarctl.config.paths import located
+from fsarctl.config.text_file import read_csv
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
-from fsarctl.datasets.text_file import read_csv
 from fsarctl.errors import InputError
 from fsarctl.progress import first_of
 

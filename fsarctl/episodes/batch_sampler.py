@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
+from fsarctl.config.setting import SPLITS, whole_number
 from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.episodes.sampler import Episode, sample_episode
+from fsarctl.errors import ConfigError
 
 __all__ = ["EpisodeSampler"]
 
@@ -31,6 +33,8 @@ class EpisodeSampler(Sampler[list[int]]):
         groups: the person, camera or recording of every item; support and query of an episode share none.
 
     Raises:
+        ConfigError: a number is none that it may be, there is no such stream, or ``groups`` are not as many
+            as ``labels``.
         InputError: the classes are too few, or have too few items.
     """
 
@@ -46,6 +50,25 @@ class EpisodeSampler(Sampler[list[int]]):
         stream: str = "test",
         groups: Sequence[str] | None = None,
     ) -> None:
+        way, shot, query, episodes, seed = (
+            whole_number(name, value, least)
+            for name, value, least in (
+                ("way", way, 2),
+                ("shot", shot, 1),
+                ("query", query, 1),
+                ("episodes", episodes, 1),
+                ("seed", seed, 0),
+            )
+        )
+        if stream not in SPLITS:
+            raise ConfigError(
+                f"stream is {stream!r}; it must be one of {', '.join(SPLITS)}", next_step="Correct stream."
+            )
+        if groups is not None and len(groups) != len(labels):
+            raise ConfigError(
+                f"groups are {len(groups)} and labels {len(labels)}; each item has one of both",
+                next_step="Give the group of every item, in the order of labels.",
+            )
         self._rows: dict[str, list[int]] = {}
         for place, label in enumerate(labels):
             self._rows.setdefault(label, []).append(place)

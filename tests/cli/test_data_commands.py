@@ -25,6 +25,8 @@ strategy = "frozen"
 dataset = "mine"
 way = 2
 shots = [1, 3]
+[describe]
+missing = "label"
 """
 
 
@@ -117,7 +119,7 @@ def test_check_shortens_a_long_row_of_copies(project: Path) -> None:
         for label in ("bow", "wave [x]"):
             (project / f"clips/{label}/{number}.mp4").write_bytes(b"video unavailable")
     shown = type_in(project, "data", "check", "mine").stdout
-    assert "bow/0.mp4 = bow/1.mp4 = bow/2.mp4 = bow/3.mp4 = wave [x]/0.mp4 = ... (8 files)" in shown
+    assert "bow/0.mp4 = bow/1.mp4 = bow/2.mp4 = bow/3.mp4 = wave [x]/0.mp4 and 3 more" in shown
     document = json.loads(type_in(project, "data", "check", "mine", "--json").stdout)
     assert len(document["datasets"][0]["duplicates"][0]) == 8
 
@@ -286,3 +288,16 @@ def test_check_refuses_a_class_of_one_group(project: Path) -> None:
     assert "classes too small: bow (its 1 group cannot be parted)" in done.stdout
     done = type_in(project, "data", "check", "mine", "--set", "datasets.mine.group=([0-2])\\.mp4", expect=3)
     assert "group = '([0-2])\\\\.mp4' gives no group for 'bow/3.mp4' and 1 more" in done.stderr
+
+
+def test_what_run_refuses_of_descriptions_check_refuses(project: Path) -> None:
+    """The clips are enough, and nobody has described the classes."""
+    (project / "fsarctl.toml").write_text(FILE.replace('missing = "label"', ""))
+    words = ("mine", "--shots", "1")
+    checked = type_in(project, "data", "check", *words, expect=3).stderr
+    assert "mine/test: no corpus file describes 2 labels: 'bow', 'wave [x]'" in checked
+    planned = type_in(project, "run", "--dry-run", "--shots", "1", "--dataset", "mine", expect=3).stderr
+    assert "no corpus file describes 2 labels: 'bow', 'wave [x]'" in planned
+    assert checked.partition("next:")[2].split("(")[0] == planned.partition("next:")[2].split("(")[0]
+    for allowed in ("describe.missing=label", "describe.source=openai"):
+        type_in(project, "data", "check", *words, "--set", allowed)

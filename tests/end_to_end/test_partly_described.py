@@ -160,7 +160,8 @@ def test_a_model_that_reads_no_sentences_says_nothing(project: Path, typed: Type
 
 
 def test_what_nobody_described_is_named_before_describing_refuses_it(project: Path, typed: Type) -> None:
-    printed, _ = typed("fsarctl data check --set describe.missing=error")
+    printed, said = typed("fsarctl data check --set describe.missing=error", expect=3)
+    assert "clips/test: no corpus file describes 2 labels: 'juggling', 'waving'" in said
     assert "2 of the 4 classes of clips/test are not described: fsarctl describe --edit" in printed
 
 

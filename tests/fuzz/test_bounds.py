@@ -15,9 +15,9 @@ import torch
 from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.journal import JOURNAL, Entry, Journal
 from fsarctl.artifacts.manifest import ManifestError, Source, Stored, parse_manifest
+from fsarctl.config import text_file
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.read_settings import load_settings
-from fsarctl.datasets import text_file
 from fsarctl.datasets.labels.label_list import read_labels
 from fsarctl.datasets.labels.label_map import read_label_map
 from fsarctl.datasets.labels.table import table_in

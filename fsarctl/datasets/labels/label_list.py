@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsarctl.config.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.datasets.labels.table import Table, table_in
-from fsarctl.datasets.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.errors import InputError
 from fsarctl.progress import first_of
 

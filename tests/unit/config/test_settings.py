@@ -1,4 +1,5 @@
 import math
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -264,3 +265,23 @@ def test_numbers_out_of_bounds_are_refused_and_named(
     for value in bad:
         with pytest.raises(ConfigError, match=f"^rate is {value}; it must be {words}$"):
             require_bounds(SimpleNamespace(rate=value), "rate", **bounds)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("latin-1", "fsarctl.toml is not UTF-8: byte 0xe4 on line 3"),
+        ("utf-16", "fsarctl.toml is UTF-16, not UTF-8 (line 1)"),
+    ],
+)
+def test_a_file_that_is_not_utf8_says_where_and_what_makes_it_so(
+    tmp_path: Path, encoding: str, words: str
+) -> None:
+    file = tmp_path / "fsarctl.toml"
+    file.write_bytes("[train]\nlr = 0.5\n# für ähnliche\n".replace("ü", "ae").encode(encoding))
+    with pytest.raises(ConfigError) as refused:
+        load_settings(tmp_path, environment={})
+    assert words in refused.value.message
+    command = refused.value.next_step.split(": ", 1)[1]
+    subprocess.run(["sh", "-c", command], check=True)
+    assert load_settings(tmp_path, environment={}).config.train.lr == 0.5

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -357,3 +358,28 @@ def test_the_schema_holds_every_setting_with_its_meaning() -> None:
     assert "otam" in model["metric"]["anyOf"][0]["enum"]
     assert found["$defs"]["TrainConfig"]["additionalProperties"] is False
     assert set(found["properties"]) == {"datasets", "describe", "extract", "model", "train", "eval", "ablate"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"shot": 0}, "shot is 0; it must be a whole number, 1 or more"),
+        ({"query": 0}, "query is 0; it must be"),
+        ({"way": "5"}, "way is '5'; it must be a whole number, 2 or more"),
+        ({"way": 2.0}, "way is 2.0; it must be"),
+        ({"episodes": -1}, "episodes is -1; it must be"),
+        ({"seed": -1}, "seed is -1; it must be"),
+        ({"stream": "foo"}, "stream is 'foo'; it must be one of train, val, test"),
+        ({"groups": ["a"] * 69}, "groups are 69 and labels 70"),
+    ],
+)
+def test_a_sampler_of_what_cannot_be(given: dict[str, Any], words: str) -> None:
+    labels = [f"class {place % 7}" for place in range(70)]
+    with pytest.raises(ConfigError) as refused:
+        EpisodeSampler(labels, **{"way": 3, **given})
+    assert words in refused.value.message
+
+
+def test_a_sampler_takes_numbers_of_numpy() -> None:
+    sampler = EpisodeSampler(["a", "a", "b", "b"], way=np.int64(2), shot=np.int64(1), episodes=np.int64(2))  # type: ignore[arg-type]
+    assert len(list(sampler)) == len(sampler) == 2

@@ -1,6 +1,7 @@
 """`fsarctl.Project`: what the command line does, as objects."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,3 +105,24 @@ def test_every_public_name_is_there() -> None:
         assert sorted(module.__all__) == sorted(set(module.__all__))
         for name in module.__all__:
             assert getattr(module, name) is not None
+
+
+@pytest.mark.parametrize("shots", [[0], [2.5], ["x"], 1, [], "12", [True], [1, None]])
+def test_shots_are_whole_numbers(folder: Path, shots: Any) -> None:
+    project = fsarctl.Project(folder, reporter=SILENT)
+    for asked in (project.evaluate, project.train, project.run, project.results):
+        with pytest.raises(ConfigError, match=r"shots? is .*; it must be a (list of )?whole numbers?"):
+            asked(shots)
+
+
+def test_numbers_of_numpy_are_numbers_and_each_shot_is_made_once(folder: Path) -> None:
+    project = fsarctl.Project(folder, reporter=SILENT)
+    assert project._shots(np.array([2, 1, 2]), "eval") == [2, 1]
+    assert all(type(each) is int for each in project._shots(np.array([2, 1]), "eval"))
+
+
+def test_other_numbers_are_whole_too(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="workers is 0; it must be a whole number, 1 or more"):
+        fsarctl.Project(folder, workers=0, reporter=SILENT)
+    with pytest.raises(ConfigError, match="shot is 0; it must be a whole number, 1 or more"):
+        fsarctl.Project(folder, reporter=SILENT).predict(folder, [], shot=0)

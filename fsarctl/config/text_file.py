@@ -32,11 +32,14 @@ BINARY = {
 """How files begin that people take for text, and what they are."""
 
 
-def read_text(path: Path, what: str, shape: str, *, example: Sequence[str] = ()) -> str:
+def read_text(
+    path: Path, what: str, shape: str, *, example: Sequence[str] = (), one_name: bool = False
+) -> str:
     """The whole file, with its byte order mark if it has one.
 
     ``what`` it is ("label list") and ``shape``, a sentence on how it is written, stand in the errors, and
-    lines of an ``example``, where there are any, in the command that writes a file that is not there.
+    lines of an ``example``, where there are any, in the command that writes a file that is not there. A file
+    that can have but ``one_name`` is replaced by the command that converts it; else a copy is written.
     ``path`` may be ``STDIN``.
 
     Raises:
@@ -46,7 +49,7 @@ def read_text(path: Path, what: str, shape: str, *, example: Sequence[str] = ())
     if encoding := _wide_encoding(content):
         raise InputError(
             f"{path} is {encoding}, not UTF-8 (line 1)",
-            next_step=f"Save it as UTF-8: {_iconv(path, encoding)}",
+            next_step=f"Save it as UTF-8: {_iconv(path, encoding, one_name)}",
         )
     if kind := next((kind for start, kind in BINARY.items() if content.startswith(start)), ""):
         raise InputError(f"{path} is {kind}, not a {what}", next_step=f"Save its table as CSV. {shape}")
@@ -59,7 +62,7 @@ def read_text(path: Path, what: str, shape: str, *, example: Sequence[str] = ())
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(
             f"{path} is not UTF-8: byte 0x{content[error.start]:02x} on line {line}",
-            next_step=f"Save it as UTF-8; from Latin-1: {_iconv(path, 'LATIN1')}",
+            next_step=f"Save it as UTF-8; from Latin-1: {_iconv(path, 'LATIN1', one_name)}",
         ) from None
 
 
@@ -96,10 +99,11 @@ def _wide_encoding(content: bytes) -> str:
     return ""
 
 
-def _iconv(path: Path, encoding: str) -> str:
-    """The command that writes a UTF-8 copy beside the file."""
-    copy = path.with_name(f"{path.stem}-utf8{path.suffix}")
-    return f"iconv -f {encoding} -t UTF-8 {shlex.quote(str(path))} > {shlex.quote(str(copy))}"
+def _iconv(path: Path, encoding: str, one_name: bool) -> str:
+    """The command that writes a UTF-8 copy beside the file, and with ``one_name`` puts it in its place."""
+    copy = shlex.quote(str(path.with_name(f"{path.stem}-utf8{path.suffix}")))
+    own = shlex.quote(str(path))
+    return f"iconv -f {encoding} -t UTF-8 {own} > {copy}" + f" && mv {copy} {own}" * one_name
 
 
 def _read(path: Path, what: str, shape: str, example: Sequence[str]) -> bytes:
