@@ -25,8 +25,9 @@ COMMANDS = """\
 
 Made from the command line itself; `--help` after any command says the same.
 
-Data goes to stdout and everything else to stderr. `--json` prints one document with a stable schema. Exit
-codes: 0 done, 1 a bug, 2 usage, 3 settings or input, 4 something upstream is missing (the message is the
+Data goes to stdout and everything else to stderr. `--json` prints one document with a stable schema. What a
+name holds that would move a cursor (control characters, escape sequences, direction marks) is shown escaped.
+Exit codes: 0 done, 1 a bug, 2 usage, 3 settings or input, 4 something upstream is missing (the message is the
 command that makes it), 5 integrity, 6 lock, 7 finished with failures, 130 interrupted, 141 the reader of a
 pipe has gone.
 """

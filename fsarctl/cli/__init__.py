@@ -1,5 +1,6 @@
 """The command line. It parses, calls a stage and prints; it holds no logic and never imports torch."""
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -52,14 +53,8 @@ def _run() -> None:
         if gone := _gone():
             print_error(gone)
             sys.exit(gone.exit_code)
-        if isinstance(error, OSError) and error.filename is not None:
-            # What nobody foresaw of a disk or a path is no bug as long as it names the file.
-            print_error(
-                InputError(
-                    f"{error.filename}: {error.strerror}",
-                    next_step="Check the path, its permissions and the disk; --debug says where it happened.",
-                )
-            )
+        if trouble := _trouble(error):
+            print_error(InputError(trouble[0], next_step=trouble[1]))
             sys.exit(InputError.exit_code)
         say(f"error: {type(error).__name__}: {error}")
         say("next:  this is a bug in fsarctl; run the command again with --debug and report what it prints")
@@ -75,3 +70,26 @@ def _gone() -> "FsarctlError | None":
     except FileNotFoundError:
         return InputError("the working directory was removed", next_step="cd to a folder that is there: cd ~")
     return None
+
+
+def _trouble(error: Exception) -> tuple[str, str] | None:
+    """What nobody foresaw of a disk, a path or this machine, which is no bug, and what to do."""
+    if isinstance(error, MemoryError):
+        return (
+            "the memory of this machine is used up",
+            "End other programs, or use fewer --jobs or --workers.",
+        )
+    if not isinstance(error, OSError) or not (error.filename or error.errno in OF_THE_MACHINE):
+        return None
+    said = error.strerror or str(error)
+    return (
+        f"{error.filename}: {said}" if error.filename else said,
+        "Check the path, its permissions and the disk; --debug says where it happened.",
+    )
+
+
+OF_THE_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.EFBIG),
+    *(errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN),
+}
+"""Errors that name no file, as those of writing to one that is open."""

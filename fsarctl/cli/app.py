@@ -32,6 +32,7 @@ from fsarctl.cli.run import run
 from fsarctl.cli.show import show
 from fsarctl.cli.spot import spot
 from fsarctl.cli.status import status
+from fsarctl.cli.terminal.console import echo
 from fsarctl.cli.train import train
 
 __all__ = ["app"]
@@ -54,7 +55,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
     if version:
         from fsarctl import __version__
 
-        typer.echo(f"fsarctl {__version__}")
+        echo(f"fsarctl {__version__}")
         raise typer.Exit
 
 

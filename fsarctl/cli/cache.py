@@ -9,7 +9,7 @@ import typer
 
 from fsarctl.cli.command.options import DryRun, Json
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import print_json, say
+from fsarctl.cli.terminal.console import echo, print_data, print_json, say
 from fsarctl.errors import InputError, IntegrityError, UsageError
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted
@@ -56,7 +56,7 @@ def show_artifact(
     """One artifact's manifest, as JSON."""
     from fsarctl.artifacts.manifest import MANIFEST
 
-    typer.echo((session.artifact(key).path / MANIFEST).read_text(encoding="utf-8"), nl=False)
+    print_data((session.artifact(key).path / MANIFEST).read_text(encoding="utf-8"))
 
 
 @command("verify", example="fsarctl cache verify")
@@ -126,7 +126,7 @@ def collect(
     found = session.store.sort_out(units, **choice)
     if not as_json:
         for each in found.doomed:
-            typer.echo(f"{each.bytes / 1e6:10.1f} MB  {each.what}: {each.why}")
+            echo(f"{each.bytes / 1e6:10.1f} MB  {each.what}: {each.why}")
         _say_kept(found.kept)
     if found.doomed and not dry_run and not yes:
         question = f"Remove {_extent(found.doomed)}?"
@@ -251,7 +251,7 @@ def _print_artifacts(artifacts: Sequence["Artifact"], *, as_json: bool) -> None:
 
     for each in artifacts:
         made = each.manifest.created[:16].replace("T", " ")
-        typer.echo(f"{each.key[:12]}  {made}  {decimal(each.manifest.bytes):>9}  {each.manifest.slot}")
+        echo(f"{each.key[:12]}  {made}  {decimal(each.manifest.bytes):>9}  {each.manifest.slot}")
     total = sum(each.manifest.bytes for each in artifacts)
     say(f"{len(artifacts)} artifacts, {decimal(total)}; keys are shortened, times are UTC")
 
@@ -273,11 +273,11 @@ def _print_verdicts(verdicts: Sequence["Verdict"], *, as_json: bool) -> None:
         return
     for each in verdicts:
         for fault in each.faults:
-            typer.echo(f"{each.slot}: {fault}")
+            echo(f"{each.slot}: {fault}")
         if each.quarantined:
-            typer.echo(f"{each.slot}: moved to {each.quarantined}")
+            echo(f"{each.slot}: moved to {each.quarantined}")
         if each.unread:
-            typer.echo(f"{each.slot or each.path}: {each.unread}")
+            echo(f"{each.slot or each.path}: {each.unread}")
     whole = sum(not each.faults and not each.unread for each in verdicts)
     say(f"{whole} of {len(verdicts)} artifacts are whole")
 
@@ -315,7 +315,7 @@ def _say_arrived(new: Sequence["Artifact"], there: int, *, as_json: bool) -> Non
         print_json({"schema": "fsarctl.transfer/1", "artifacts": _transferred(new), "new": len(new)})
     else:
         for each in new:
-            typer.echo(f"{each.key[:12]}  {each.manifest.slot}")
+            echo(f"{each.key[:12]}  {each.manifest.slot}")
     say(f"{counted(len(new), 'artifact')} new here, {there} were there")
 
 

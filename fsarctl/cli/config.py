@@ -8,7 +8,7 @@ import typer
 
 from fsarctl.cli.command.options import Json
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import print_json, print_table
+from fsarctl.cli.terminal.console import print_json, print_table, styled
 from fsarctl.progress import shortened
 
 __all__ = ["print_schema", "show_settings"]
@@ -47,7 +47,6 @@ def _print_settings(rows: Sequence[tuple[str, Any, str, str]], *, origin: bool, 
         )
         return
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("setting", no_wrap=True)
@@ -56,8 +55,8 @@ def _print_settings(rows: Sequence[tuple[str, Any, str, str]], *, origin: bool, 
         table.add_column("from", overflow="fold")
     table.add_column("meaning", overflow="fold")
     for key, value, source, meaning in rows:
-        middle = [Text(source, "dim" if source.startswith("default") else "")] if origin else []
-        table.add_row(Text(key), Text(_short(value)), *middle, Text(meaning, "dim"))
+        middle = [styled(source, "dim" if source.startswith("default") else "")] if origin else []
+        table.add_row(styled(key), styled(_short(value)), *middle, styled(meaning, "dim"))
     print_table(table)
 
 

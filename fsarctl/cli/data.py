@@ -8,7 +8,7 @@ import typer
 
 from fsarctl.cli.command.options import CORES, Json, Shots, TimeLimit, Workers
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import print_json, print_line, print_table, say
+from fsarctl.cli.terminal.console import named, print_json, print_line, print_table, say, styled
 from fsarctl.errors import FsarctlError, InputError
 from fsarctl.progress import counted, first_of
 
@@ -264,7 +264,6 @@ def _print(
     texts: Mapping[str, Mapping[str, "TextCheck"]],
     refusals: list[tuple[str, str]],
 ) -> None:
-    from rich.text import Text
 
     columns = ("dataset", "split", "+classes", "+expected", "+found", "+missing", "+unreadable")
     table = _table(*columns, "smallest class")
@@ -276,12 +275,12 @@ def _print(
     print_table(table)
     for name, check in checks.items():
         for line in _findings(check):
-            print_line(Text(f"{name}{line}"))
+            print_line(styled(f"{name}{line}"))
         for text in filter(None, (each.remark for each in texts[name].values())):
-            print_line(Text(text))
+            print_line(styled(text))
     if len(refusals) > 1:  # a single one is the error at the end
         for message, _ in refusals:
-            print_line(Text(message, "red"))
+            print_line(styled(message, "red"))
 
 
 def _findings(check: "DatasetCheck") -> Iterator[str]:
@@ -348,9 +347,8 @@ def _table(*columns: str) -> "Table":
 
 
 def _row(table: "Table", *cells: str) -> None:
-    from rich.text import Text
 
-    table.add_row(*map(Text, cells))
+    table.add_row(*map(named, cells))
 
 
 def _nothing(_message: str) -> None: ...

@@ -11,10 +11,11 @@ import typer
 
 from fsarctl.cli.command.options import Dataset, Force, Json
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import print_json, print_line, say
+from fsarctl.cli.terminal.console import echo, named, print_json, print_line, say, styled
 from fsarctl.cli.terminal.files import require_writable, writing
 from fsarctl.config.text_file import STDIN
 from fsarctl.errors import InputError, UsageError
+from fsarctl.errors.shown import brief
 from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ def show_calls(plan: "Plan", *, as_json: bool) -> None:
     from fsarctl.text.llm.costs import amount
 
     for label, prompt in plan.calls.items():
-        typer.echo(f"--- {label}\n{prompt}\n")
+        echo(f"--- {brief(label)}", *prompt.splitlines(), "")
     about = f"about {plan.prompt_tokens:,} + {plan.completion_tokens:,} tokens" if plan.calls else "no tokens"
     cost = f", about {amount(plan.cost)} at your prices" if plan.calls and plan.cost is not None else ""
     calls = f"{counted(len(plan.calls), 'call')} would be made ({about}{cost})"
@@ -334,17 +335,16 @@ def _nowhere(file: LabelFile | None) -> str:
 
 
 def _print_descriptions(labels: Sequence[str], found: Mapping[str, "Found"]) -> None:
-    from rich.text import Text
-
     from fsarctl.text.corpus import STAGES
 
     width = max(map(len, STAGES))
     for label in labels:
         each = found.get(label)
         origin = ", ".join(filter(None, [each.source, each.place])) if each else "not described yet"
-        print_line(Text(label, "bold").append(f"  ({origin})", "not bold dim" if each else "not bold yellow"))
+        style = "not bold dim" if each else "not bold yellow"
+        print_line(named(label, "bold").append_text(styled(f"  ({origin})", style)))
         for stage, sentence in zip(STAGES, each.sub_actions, strict=True) if each else ():
-            print_line(Text(f"  {stage:<{width}}  ", "dim").append(sentence, "not dim"))
+            print_line(styled(f"  {stage:<{width}}  ", "dim").append_text(styled(sentence, "not dim")))
     are = "is" if 1 in (len(found), len(labels)) else "are"
     say(f"{len(found)} of {counted(len(labels), 'label')} {are} described")
 

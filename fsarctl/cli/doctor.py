@@ -3,11 +3,9 @@
 import os
 import platform
 
-import typer
-
 from fsarctl.cli.command.options import Json
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import print_json
+from fsarctl.cli.terminal.console import echo, print_json
 from fsarctl.errors import FsarctlError
 
 __all__ = ["doctor"]
@@ -47,7 +45,7 @@ def doctor(session: Session, as_json: Json = False) -> None:
         print_json({"schema": "fsarctl.doctor/1", **findings})
         return
     for name, finding in findings.items():
-        typer.echo(f"{name:<16} {finding}")
+        echo(f"{name:<16} {finding}")
 
 
 def _version(package: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fsarctl.cli.terminal.console import say
+from fsarctl.cli.terminal.console import print_data, say
 from fsarctl.errors import InputError, UsageError
 
 __all__ = ["init"]
@@ -46,7 +46,7 @@ def init(
     else:
         text = project_file(place, target.parent, _all_described, say)
     if dry_run:
-        typer.echo(text, nl=False)
+        print_data(text)
         return
     for path, content in (
         (target.with_name(SCHEMA_FILE), json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"),

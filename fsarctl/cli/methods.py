@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fsarctl.cli.command.options import Json
-from fsarctl.cli.terminal.console import print_json, print_table
+from fsarctl.cli.terminal.console import echo, print_json, print_table, styled
 from fsarctl.config.plugins import GROUPS
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ def methods(
         print_json({"schema": "fsarctl.methods/1", "parts": [asdict(each) for each in found]})
         return
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("kind", "name", "setting", "from"):
@@ -43,11 +42,11 @@ def methods(
     for each in found:
         alike.setdefault((each.kind, each.setting, each.source), []).append(each.name)
     for (kind, setting, source), names in alike.items():
-        table.add_row(*(Text(text) for text in (kind, ", ".join(names), setting, source)))
+        table.add_row(*(styled(text) for text in (kind, ", ".join(names), setting, source)))
     print_table(table)
     groups = ", ".join(entry_points for _, entry_points in GROUPS.values())
-    typer.echo("\nOne method, its options and its published settings: fsarctl methods NAME")
-    typer.echo(f'Your own: "package.module:name" in place of a name, or an entry point of {groups}.')
+    echo("", "One method, its options and its published settings: fsarctl methods NAME")
+    echo(f'Your own: "package.module:name" in place of a name, or an entry point of {groups}.')
 
 
 def _print_method(method: "Described", *, as_json: bool) -> None:
@@ -55,30 +54,29 @@ def _print_method(method: "Described", *, as_json: bool) -> None:
         print_json({"schema": "fsarctl.method/1", **asdict(method)})
         return
     from rich.table import Table
-    from rich.text import Text
 
-    typer.echo(f"{method.title}\n{method.paper}\n{method.about}\n")
-    typer.echo(f"text: {method.text}; queries {'see each other' if method.queries_meet else 'each alone'}")
+    echo(method.title, method.paper, method.about, "")
+    echo(f"text: {method.text}; queries {'see each other' if method.queries_meet else 'each alone'}")
     if method.options:
-        typer.echo("\noptions (model.options):")
+        echo("", "options (model.options):")
         table = Table(box=None, pad_edge=False, show_header=False)
         for each in method.options:
             allowed = f" ({', '.join(each.allowed)})" if each.allowed else ""
             table.add_row(
-                Text(f"  {each.name}"), Text(str(each.default)), Text(each.meaning + allowed, "dim")
+                styled(f"  {each.name}"), styled(str(each.default)), styled(each.meaning + allowed, "dim")
             )
         print_table(table)
     elif method.settings:
-        typer.echo(f"\noptions: {method.settings}")
+        echo("", f"options: {method.settings}")
     for benchmark, preset in method.presets.items():
         where = "any other data" if benchmark == "any" else benchmark
-        typer.echo(f"\nfor {where} ({preset.source}):")
+        echo("", f"for {where} ({preset.source}):")
         _print_settings(preset.settings, "")
         for shot, changed in preset.shots.items():
             _print_settings(changed, f", {shot}-shot")
-    typer.echo(f"\nuse it: fsarctl run --set model.method={method.name}")
+    echo("", f"use it: fsarctl run --set model.method={method.name}")
 
 
 def _print_settings(settings: Mapping[str, Any], when: str) -> None:
     for key, value in settings.items():
-        typer.echo(f"  {key} = {value}{when}")
+        echo(f"  {key} = {value}{when}")

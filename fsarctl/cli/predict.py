@@ -11,9 +11,10 @@ import typer
 
 from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import print_json, print_table, printable, say
+from fsarctl.cli.terminal.console import echo, print_data, print_json, print_table, say, styled
 from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.errors import PartialError, UsageError
+from fsarctl.errors.shown import brief
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted, first_of
 
@@ -244,31 +245,30 @@ def _print_csv(predictions: "Sequence[Prediction]", top: int) -> None:
             writer.writerow({"clip": each.clip, "rank": rank, **_numbers(scored)})
         if each.failure:
             writer.writerow({"clip": each.clip, "failure": each.failure})
-    typer.echo(text.getvalue(), nl=False)
+    print_data(text.getvalue())
 
 
 def _print_table(session: Session, ready: "Ready", predictions: "Sequence[Prediction]", top: int) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    typer.echo(heading(session, ready))
+    echo(heading(session, ready))
     table = Table()
     table.add_column("clip", overflow="fold")
     table.add_column("class", overflow="fold")
     table.add_column("confidence", justify="right")
     table.add_column("score", justify="right")
     for each in predictions:
-        name = printable(each.clip)
+        name = brief(each.clip)
         for rank, scored in enumerate(each.classes[:top]):
             style = "bold" if rank == 0 else "dim"
-            cells = (printable(scored.label), f"{scored.confidence:.2f}", f"{scored.score:.4f}")
-            table.add_row(Text("" if rank else name), *(Text(cell, style) for cell in cells))
+            cells = (brief(scored.label), f"{scored.confidence:.2f}", f"{scored.score:.4f}")
+            table.add_row(styled("" if rank else name), *(styled(cell, style) for cell in cells))
         if each.failure:
-            table.add_row(Text(name), Text(printable(each.failure), "red"), Text("failed", "red"), "")
+            table.add_row(styled(name), styled(each.failure, "red"), styled("failed", "red"), "")
         table.add_section()
     print_table(table)
     scale = ready.predictor.logit_scale
-    typer.echo(f"confidence: softmax of {scale:g} x score over the classes; it is not calibrated")
+    echo(f"confidence: softmax of {scale:g} x score over the classes; it is not calibrated")
 
 
 def heading(session: Session, ready: "Ready", alone: str = "each clip alone") -> str:

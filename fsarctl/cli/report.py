@@ -8,7 +8,7 @@ import typer
 
 from fsarctl.cli.command.options import Dataset, Device, Shots
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import print_json, say
+from fsarctl.cli.terminal.console import echo, print_json, say
 from fsarctl.cli.terminal.files import open_file, writing
 from fsarctl.errors import FsarctlError
 from fsarctl.execution.device import Machine
@@ -90,7 +90,7 @@ def _report(
         partial.write_text(page, encoding="utf-8")
     size = output.stat().st_size / 1e6
     say(f"{_summary(document)}; {size:.1f} MB, one file that loads nothing")
-    typer.echo(str(output))
+    echo(str(output))
     if opens:
         open_file(output)
 

@@ -1,6 +1,5 @@
 """`fsarctl results`: finished results as a file for others, or as an appendix."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -9,7 +8,7 @@ import typer
 
 from fsarctl.cli.command.options import Dataset, Shots
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import say
+from fsarctl.cli.terminal.console import echo, print_data, say
 from fsarctl.cli.terminal.files import require_writable, writing
 from fsarctl.errors import UsageError
 from fsarctl.execution.device import Machine
@@ -68,13 +67,13 @@ def export(
         content = _appendix(document, form.value)
     said = f"{counted(len(document['results']), 'result')} on {_clips(document)}; {len(content) / 1e6:.2f} MB"
     if output is None:
-        sys.stdout.write(content.decode())
+        print_data(content.decode())
         say(said)
         return
     with writing(output) as partial:
         partial.write_bytes(content)
     say(said)
-    typer.echo(str(output))
+    echo(str(output))
 
 
 def _set(session: Session, shots: list[int] | None, dataset: str | None) -> "list[Artifact]":

@@ -10,7 +10,7 @@ import typer
 
 from fsarctl.cli.command.options import Dataset, Json
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import print_json
+from fsarctl.cli.terminal.console import echo, print_json
 from fsarctl.cli.terminal.files import open_file, writing
 from fsarctl.errors import FsarctlError, UpstreamError, UsageError
 
@@ -97,7 +97,7 @@ def _show(
             }
         )
     else:
-        typer.echo(str(path))
+        echo(str(path))
     if opens:
         open_file(path)
 

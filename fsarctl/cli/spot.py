@@ -10,7 +10,7 @@ import typer
 from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.predict import clip_path, facts_of, heading
-from fsarctl.cli.terminal.console import print_json, say
+from fsarctl.cli.terminal.console import print_data, print_json, say
 from fsarctl.cli.terminal.events import Watched, as_csv, as_subtitles, print_events, row
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.execution.device import Machine
@@ -165,7 +165,7 @@ def spot(
         print_events(watched, about, note)
     else:
         text = as_csv(watched) if layout == EventLayout.csv else as_subtitles(watched[0].events, layout.value)
-        typer.echo(text, nl=False)
+        print_data(text)
     failed = [each for each in watched if each.failure]
     if failed:
         raise PartialError(

@@ -11,7 +11,7 @@ import typer
 
 from fsarctl.cli.command.options import CORES, Device, DryRun, Force, Json, Memory, Shots, Spill
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import stderr
+from fsarctl.cli.terminal.console import stderr, styled
 from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
@@ -114,7 +114,6 @@ def _print_curves(session: Session, units: Sequence["Unit"]) -> None:
     console = stderr()
     if not console.is_terminal:
         return
-    from rich.text import Text
 
     for unit in units:
         artifact = session.store.find(unit)
@@ -126,7 +125,7 @@ def _print_curves(session: Session, units: Sequence["Unit"]) -> None:
             continue
         # The last ones, since a line is a line.
         first = max(0, min(len(epochs) - WIDEST, kept - 1))
-        line = Text(f"{unit.slot}  validation ")
+        line = styled(f"{unit.slot}  validation ")
         for number, block in enumerate(sparkline([epoch["val_accuracy"] for epoch in epochs])):
             if first <= number < first + WIDEST:
                 line.append(block, "bold green" if number + 1 == kept else "dim")

@@ -396,8 +396,8 @@ def _check_ordinary(key: str, value: Any, origin: str, depth: int = 0) -> None:
         )
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ConfigError(
-            f"{origin}: {key} holds a whole number of {value.bit_length()} bits",
-            next_step="Write one of 64 bits at most; `fsarctl config show` lists every setting's meaning.",
+            f"{origin}: {key} holds a whole number of {value.bit_length()} bits; all must be below 2^63",
+            next_step="Write a smaller one; `fsarctl config show` lists every setting's meaning.",
         )
     within = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     for each in within:

@@ -13,23 +13,23 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 __all__ = ["hidden", "hidden_within", "public_address", "public_text", "secrets_in"]
 
 _MARK = "***"
-LONGEST = 10_000
-"""Characters of a message; an address cut off by that shows nothing of itself."""
-_LOGIN = re.compile(r"(?<=://)(?:[^\s?#]*|[^/\n]*)@")
-# up to a blank, less the quotes and brackets that a sentence puts around it
-_QUERY = re.compile(r"(://[^\s?#]*)([?#])\S+?(?=[\"'`)\]},:;.]*(?:\s|$))")
+_RUN = re.compile(r"://[^\s?#]*")
+_PART = re.compile(r"[^/\n]*")
+_QUERY = re.compile(r"(://[^\s?#]*)(?:([?#])(\S+))?")
+_ENDS = "\"'`)]},:;."
+"""What a sentence puts behind an address: quotes, brackets, stops."""
 
 
 def public_address(url: str) -> str:
     """An address without user, password, query and fragment."""
     start = "" if "://" in url else "://"
-    bare = _LOGIN.sub("", start + url.strip())
+    bare = _without_login(start + url.strip(), "")
     return re.split(r"[?#]", bare.removeprefix(start), maxsplit=1)[0].rstrip("/")
 
 
 def public_text(text: str) -> str:
     """A text whose addresses are public ones."""
-    return _QUERY.sub(r"\1", _LOGIN.sub("", text))
+    return _QUERY.sub(lambda found: found[1] + _behind(found), _without_login(text, ""))
 
 
 def hidden(text: str) -> str:
@@ -38,11 +38,38 @@ def hidden(text: str) -> str:
     >>> hidden("no answer from 'http://me:secret@host/v1?key=secret'")
     "no answer from 'http://***@host/v1?***'"
     """
-    if len(text) > LONGEST:  # what is sought for an end at each :// takes the square of that
-        start = text[:LONGEST]
-        place = start.rfind("://")
-        text = f"{start[: place + 3] + _MARK if place >= 0 else start}... ({len(text):,} characters)"
-    return _QUERY.sub(rf"\1\2{_MARK}", _LOGIN.sub(f"{_MARK}@", text))
+    return _QUERY.sub(_with_mark, _without_login(text, f"{_MARK}@"))
+
+
+def _without_login(text: str, mark: str) -> str:
+    """The text with ``mark`` for every login, in time that grows with its length alone.
+
+    A login is what stands before the last @ up to a blank, ? or #; where there is none, before the last one
+    up to a slash.
+    """
+    parts, place = [], 0
+    for run in _RUN.finditer(text):
+        start, end = max(run.start() + 3, place), text.rfind("@", run.start() + 3, run.end())
+        if end >= start:
+            parts += [text[place:start], mark]
+            place = end + 1
+        start = text.rfind("://", max(run.start(), place), run.end()) + 3
+        if start > 2 and (part := _PART.match(text, start)):
+            end = text.rfind("@", start, part.end())
+            if end >= 0:
+                parts += [text[place:start], mark]
+                place = end + 1
+    return "".join(parts) + text[place:]
+
+
+def _with_mark(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[2]}{_MARK}{_behind(found)}" if found[2] else found[0]
+
+
+def _behind(found: re.Match[str]) -> str:
+    """What stands behind an address's query and belongs to the sentence around it."""
+    query = found[3] or ""
+    return query[max(len(query.rstrip(_ENDS)), 1) :]
 
 
 def hidden_within(value: Any) -> Any:

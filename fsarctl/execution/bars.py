@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fsarctl.errors.shown import shown
 from fsarctl.progress import Advance
 
 __all__ = ["Bars"]
@@ -30,4 +31,4 @@ class Bars:
         """A line of its own, between the bars."""
         from tqdm.auto import tqdm
 
-        tqdm.write(message, file=sys.stderr)
+        tqdm.write(shown(message), file=sys.stderr)

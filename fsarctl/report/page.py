@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from fsarctl.errors.shown import escaped
 from fsarctl.models.strategies import title_of
 from fsarctl.progress import counted
 from fsarctl.report import figures
@@ -43,7 +44,12 @@ def render(
     from markupsafe import Markup
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # No direction mark of a name turns the page around it.
+        finalize=_without_marks,
     )
     environment.filters |= FILTERS
     parts = resources.files("fsarctl.report")
@@ -93,6 +99,11 @@ def render(
         script=script,
         script_hash=f"sha256-{digest}",
     )
+
+
+def _without_marks(value: Any) -> Any:
+    """Text whose controls and direction marks are shown, not followed."""
+    return "\n".join(map(escaped, value.split("\n"))) if type(value) is str else value
 
 
 def _cards(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fsarctl.cli.command.variadic import VariadicCommand
-from fsarctl.cli.terminal.console import make_reporter, print_json, say
+from fsarctl.cli.terminal.console import echo, make_reporter, print_json, say
 from fsarctl.errors import InputError
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class Session:
         """Make units and say where they are; gives what JSON says of them."""
         outcomes = self._make(units, self.scheduler(), force=force, upstream=False, again=again)
         for each in outcomes if not as_json else ():
-            typer.echo(f"{each.unit.slot}: {_relative(each.artifact.path)}")
+            echo(f"{each.unit.slot}: {_relative(each.artifact.path)}")
         return [_summary(each) for each in outcomes]
 
     def make_results(

@@ -1,7 +1,10 @@
-"""How the command line talks: data on stdout, everything else on stderr."""
+"""How the command line talks: data on stdout, everything else on stderr.
+
+All that commands print leaves through here, and what is within it, be it a name, a setting or a server's
+words, moves no cursor: control characters, escape sequences and direction marks are as ``shown`` writes them.
+"""
 
 import json
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -9,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.errors import FsarctlError
+from fsarctl.errors.shown import brief, escaped, escaped_json, shown
 from fsarctl.progress import Advance, Reporter, counted
 
 if TYPE_CHECKING:
@@ -17,14 +21,17 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 __all__ = [
+    "echo",
     "make_reporter",
+    "named",
+    "print_data",
     "print_error",
     "print_json",
     "print_line",
     "print_table",
-    "printable",
     "say",
     "stderr",
+    "styled",
 ]
 
 PLAIN_SECONDS = 10.0
@@ -39,22 +46,47 @@ def stderr() -> "Console":
 
 def say(message: str) -> None:
     """One plain line on stderr; brackets in it are text, not markup."""
-    stderr().print(message, markup=False, soft_wrap=True)
+    stderr().print(shown(message), markup=False, soft_wrap=True)
+
+
+def styled(text: str, style: str = "") -> "Text":
+    """A part of a line, or a cell of a table."""
+    from rich.text import Text
+
+    return Text(shown(text), style)
+
+
+def named(name: str, style: str = "") -> "Text":
+    """The same, of a name alone."""
+    return styled(brief(name), style)
 
 
 def print_error(error: FsarctlError) -> None:
     """The message, and under it what to do."""
     console = stderr()
     console.print("error:", style="bold red", end=" ")
-    console.print(error.message, markup=False, soft_wrap=True)
+    console.print(shown(error.message), markup=False, soft_wrap=True)
     if error.next_step:
         console.print("next: ", style="bold", end=" ")
-        console.print(error.next_step, markup=False, soft_wrap=True)
+        console.print(shown(error.next_step), markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """One JSON document on stdout; what would move a cursor is escaped as JSON does, and reads the same."""
+    sys.stdout.write(escaped_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
+
+
+def echo(*lines: str) -> None:
+    """Plain lines on stdout."""
+    sys.stdout.write("".join(f"{shown(line)}\n" for line in lines))
+    sys.stdout.flush()
+
+
+def print_data(text: str) -> None:
+    """A document on stdout: byte for byte into a pipe or a file, and harmless on a terminal."""
+    if sys.stdout.isatty():
+        text = "\n".join(escaped(line) for line in text.split("\n"))
+    sys.stdout.write(text)
 
 
 def print_line(text: "Text") -> None:
@@ -72,11 +104,6 @@ def print_table(table: "Table") -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=max(console.width, 160))
     console.print(table)
-
-
-def printable(name: str) -> str:
-    """A name from a file system cannot move the cursor."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], name)
 
 
 def make_reporter() -> Reporter:
@@ -103,19 +130,19 @@ class _Bars:
             TextColumn("{task.fields[detail]}", style="dim", markup=False),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
-            bar = progress.add_task(description, total=total, completed=done, rate="", detail="")
+            bar = progress.add_task(shown(description), total=total, completed=done, rate="", detail="")
             pace = _Pace(done)
 
             def advance(amount: int = 1, detail: str = "") -> None:
                 pace.done += amount
-                pace.detail = detail or pace.detail
+                pace.detail = shown(detail) or pace.detail
                 progress.update(bar, advance=amount, rate=f"{pace.rate:.3g}/s", detail=pace.detail)
 
             yield advance
         say(pace.summary(description, unit))
 
     def note(self, message: str) -> None:
-        self._console.print(message, markup=False, soft_wrap=True)
+        self._console.print(shown(message), markup=False, soft_wrap=True)
 
 
 class _Lines:

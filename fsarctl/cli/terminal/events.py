@@ -8,9 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from fsarctl.cli.terminal.console import print_table, printable
+from fsarctl.cli.terminal.console import echo, print_table, styled
+from fsarctl.errors.shown import brief
 
 if TYPE_CHECKING:
     from fsarctl.datasets.clip_files import ClipFile
@@ -72,7 +71,7 @@ def as_subtitles(events: "Sequence[Event]", layout: str) -> str:
     blocks = ["WEBVTT"] if layout == "vtt" else []
     for number, event in enumerate(events, start=1):
         # Such an arrow would be taken for a line of times; SubRip has no way to write one.
-        said = f"{printable(event.label)} ({event.score:.2f})".replace("-->", "→")
+        said = f"{brief(event.label)} ({event.score:.2f})".replace("-->", "→")
         times = f"{_stamp(event.start_s, point)} --> {_stamp(event.end_s, point)}"
         blocks.append(f"{number}\n{times}\n{escape(said, quote=False) if layout == 'vtt' else said}")
     return "\n\n".join(blocks) + "\n" * bool(blocks)
@@ -81,9 +80,8 @@ def as_subtitles(events: "Sequence[Event]", layout: str) -> str:
 def print_events(watched: Sequence[Watched], about: str, below: str) -> None:
     """A table, between two lines."""
     from rich.table import Table
-    from rich.text import Text
 
-    typer.echo(about)
+    echo(about)
     table = Table()
     table.add_column("video", overflow="fold")
     table.add_column("start", justify="right")
@@ -91,17 +89,17 @@ def print_events(watched: Sequence[Watched], about: str, below: str) -> None:
     table.add_column("class", overflow="fold")
     table.add_column("score", justify="right")
     for each in watched:
-        name = printable(each.video.name)
+        name = brief(each.video.name)
         if each.failure:
-            table.add_row(Text(name), "", "", Text(printable(each.failure), "red"), Text("failed", "red"))
+            table.add_row(styled(name), "", "", styled(each.failure, "red"), styled("failed", "red"))
         elif not each.events:
-            table.add_row(Text(name), "", "", Text("no event", "dim"), "")
+            table.add_row(styled(name), "", "", styled("no event", "dim"), "")
         for number, event in enumerate(each.events):
-            cells = (clock(event.start_s), clock(event.end_s), printable(event.label), f"{event.score:.2f}")
-            table.add_row(Text("" if number else name), *(Text(cell) for cell in cells))
+            cells = (clock(event.start_s), clock(event.end_s), brief(event.label), f"{event.score:.2f}")
+            table.add_row(styled("" if number else name), *(styled(cell) for cell in cells))
         table.add_section()
     print_table(table)
-    typer.echo(below)
+    echo(below)
 
 
 def clock(seconds: float) -> str:

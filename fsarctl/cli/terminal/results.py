@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from fsarctl.cli.terminal.console import print_json, print_table, say
+from fsarctl.cli.terminal.console import echo, print_json, print_table, say, styled
 from fsarctl.models.strategies import TITLES
 from fsarctl.progress import counted
 from fsarctl.results.evaluated import called
@@ -51,7 +49,7 @@ def print_results(
 
     record = results[0][1].record
     alone = "each query alone" if record["query_mode"] == "independent" else "queries scored jointly"
-    typer.echo(
+    echo(
         f"{record['way']}-way, {record['episodes']:,} episodes of {len(record['classes'])}"
         f" {record['split']} classes ({_clips(record)}), {record['query']} query per class, {alone}"
         + (f"; support and query share none of the {record['groups']:,} groups" if "groups" in record else "")
@@ -63,7 +61,7 @@ def print_results(
     table.add_column("shots", justify="right")
     table.add_column("chance", justify="right")
     for name in models:
-        table.add_column(titles[name], justify="right")
+        table.add_column(styled(titles[name]), justify="right")
     if any(gains.values()):
         table.add_column("gain", justify="right")
     for shot, each in by_shot.items():
@@ -74,12 +72,12 @@ def print_results(
     print_table(table)
     remark = "; the gain is paired over the same episodes" if any(gains.values()) else ""
     records = [result.record for _, result in results]
-    typer.echo(f"accuracy in %; {legend(records)}{remark}")
+    echo(f"accuracy in %; {legend(records)}{remark}")
     for shot, each in by_shot.items():
         others = ", ".join(
             f"{titles[name]} {over_classes(each[name].record)}" for name in models if name in each
         )
-        typer.echo(f"for other classes than these {len(record['classes'])}, {shot}-shot: {others}")
+        echo(f"for other classes than these {len(record['classes'])}, {shot}-shot: {others}")
     if record["classes_missing"]:
         say(f"classes without any video, which no episode has: {', '.join(record['classes_missing'])}")
     failed = record["clips_failed"]
@@ -106,7 +104,7 @@ def print_comparison(
     width = max(len(artifact.manifest.slot) for artifact, _ in results)
     for name, (artifact, result) in zip("AB", results, strict=True):
         accuracy = _accuracy(result.record)
-        typer.echo(f"{name}      {artifact.manifest.slot:<{width}}  {artifact.key[:12]}  {accuracy:>11}")
+        echo(f"{name}      {artifact.manifest.slot:<{width}}  {artifact.key[:12]}  {accuracy:>11}")
     _print_difference(found.as_json())
 
 
@@ -130,16 +128,16 @@ def print_shared_comparison(
     width = max(len(each.slot) for each in pair)
     for name, each, accuracy in zip("AB", pair, document["accuracies"], strict=True):
         own = f"{_accuracy(each.record):>11}"
-        typer.echo(f"{name}      {each.slot:<{width}}  {each.key[:12]}  {own}, here {100 * accuracy:.1f}")
+        echo(f"{name}      {each.slot:<{width}}  {each.key[:12]}  {own}, here {100 * accuracy:.1f}")
     shared = document["shared"]
-    typer.echo(
+    echo(
         f"both have {counted(shared['clips'], 'clip')}: {shared['by_digest']:,} by content,"
         f" {shared['by_name']:,} by name; of A's {len(pair[0].clips):,} and B's {len(pair[1].clips):,}"
     )
     if document["paired"] == "clips":
         episodes = [len(each.predictions.query) for each in pair]
         whole = shared["episodes_of_shared_clips"]
-        typer.echo(
+        echo(
             f"the episodes differ ({shared['same_episodes']:,} are the same); of A's {episodes[0]:,}"
             f" {whole[0]:,} hold only clips that both have, of B's {episodes[1]:,} {whole[1]:,}"
         )
@@ -152,13 +150,13 @@ def _print_difference(document: Mapping[str, Any]) -> None:
     """The difference of a comparison, its intervals and tests; by episodes, or by clips that are shared."""
     points = with_interval(f"{100 * document['difference']:+.1f}", document, signed=True)
     if "episodes" in document:
-        typer.echo(f"B - A  {points} points over the same {document['episodes']:,} episodes")
+        echo(f"B - A  {points} points over the same {document['episodes']:,} episodes")
     else:
-        typer.echo(f"B - A  {points} points, paired by the {document['clips']:,} clips that both asked about")
+        echo(f"B - A  {points} points, paired by the {document['clips']:,} clips that both asked about")
     for name, interval in document["intervals"].items():
-        typer.echo(f"over {interval['count']:,} {name}: {_with_p(interval)}")
+        echo(f"over {interval['count']:,} {name}: {_with_p(interval)}")
     if "episodes" in document:
-        typer.echo(f"B alone is right on {document['gained']:,} queries, A alone on {document['lost']:,}")
+        echo(f"B alone is right on {document['gained']:,} queries, A alone on {document['lost']:,}")
         if document["episodes"] < 30:
             say("warning: interval and test need 30 episodes or more to be worth much")
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fsarctl.cli.terminal.console import print_json, print_line, say
+from fsarctl.cli.terminal.console import print_json, print_line, say, styled
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import State
@@ -28,18 +28,18 @@ def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None
         ]
         print_json({"schema": "fsarctl.status/1", "units": rows})
         return
-    from rich.text import Text
 
     width = max(len(state.unit.slot) for state in states)
     for state in states:
-        line = Text(f"{state.name:<8}", STYLES[state.name]).append(f" {state.unit.slot:<{width}}", "default")
+        line = styled(f"{state.name:<8}", STYLES[state.name])
+        line.append_text(styled(f" {state.unit.slot:<{width}}", "default"))
         if state.name == "done":
             line.rstrip()
         else:
-            line.append(f"  {state.unit.command}", "dim")
+            line.append_text(styled(f"  {state.unit.command}", "dim"))
         print_line(line)
         if why:
             for change in state.why:
-                print_line(Text(f"           {change}", "yellow"))
+                print_line(styled(f"           {change}", "yellow"))
     counts = {name: sum(state.name == name for state in states) for name in STYLES}
     say(", ".join(f"{count} {name}" for name, count in counts.items() if count))

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from fsarctl.cli.terminal.console import print_json, print_table, say
+from fsarctl.cli.terminal.console import echo, print_data, print_json, print_table, say, styled
 from fsarctl.progress import duration
 from fsarctl.results.markup import latex_text, markdown_text
 from fsarctl.results.sweep_table import caption, cells, label, published_cells, remarks
@@ -38,7 +36,7 @@ def print_sweeps(known: "Mapping[str, AblateConfig]", *, as_json: bool) -> None:
     width = max(map(len, known))
     for name, each in known.items():
         source = f" ({each.source})" if each.source else ""
-        typer.echo(f"{name:<{width}}  {len(each.expanded):3} rows  {each.title}{source}")
+        echo(f"{name:<{width}}  {len(each.expanded):3} rows  {each.title}{source}")
     say("Run one: fsarctl ablate NAME; your own are [ablate.NAME] tables of fsarctl.toml.")
 
 
@@ -57,7 +55,7 @@ def print_plan(store: "Store", runs: "Sequence[Run]", *, as_json: bool) -> None:
         print_json({**document, "seconds_left": seconds})
         return
     for run, state in zip(runs, states, strict=True):
-        typer.echo(f"{state:<8} {run.title}")
+        echo(f"{state:<8} {run.title}")
     finished = states.count("done")
     time = "nothing like them was made before" if seconds is None else f"about {duration(seconds)} in one job"
     say(f"{finished} of {len(runs)} runs are done; {len(missing)} artifacts to make: {time}")
@@ -71,32 +69,31 @@ def print_table_of(document: Mapping[str, Any], layout: str) -> None:
     heading, *body = cells(document)
     others = published_cells(document, heading)
     if layout == "markdown":
-        typer.echo(f"**{markdown_text(caption(document))}**\n")
+        echo(f"**{markdown_text(caption(document))}**", "")
         for line in (heading, ["---"] * len(heading), *body, *others):
-            typer.echo("| " + " | ".join(map(markdown_text, line)) + " |")
+            echo("| " + " | ".join(map(markdown_text, line)) + " |")
     elif layout == "latex":
         _print_latex(document, heading, body, others)
     else:
         from rich.table import Table
-        from rich.text import Text
 
         words = len(document["columns"]) or 1
         rows = document["rows"]
         # What --rows and the remarks call them, unless the cells say it.
         names = any(list(row["cells"]) not in ([], [label(row)]) for row in rows)
-        table = Table(title=Text(caption(document)), title_justify="left", title_style="bold")
+        table = Table(title=styled(caption(document)), title_justify="left", title_style="bold")
         if names:
             table.add_column("row", overflow="fold")
         for number, name in enumerate(heading):
-            table.add_column(Text(name), justify="left" if number < words else "right")
+            table.add_column(styled(name), justify="left" if number < words else "right")
         for row, line in zip(rows, body, strict=True):
-            table.add_row(*map(Text, [label(row), *line] if names else line))
+            table.add_row(*map(styled, [label(row), *line] if names else line))
         table.add_section()
         for line in others:
-            table.add_row(*map(Text, [line[0], "", *line[1:]] if names else line), style="dim")
+            table.add_row(*map(styled, [line[0], "", *line[1:]] if names else line), style="dim")
         print_table(table)
     for remark in remarks(document):
-        typer.echo(remark if layout == "table" else f"% {remark}" if layout == "latex" else f"\n{remark}")
+        echo(*(["", remark] if layout == "markdown" else [f"% {remark}" if layout == "latex" else remark]))
 
 
 def _print_csv(document: Mapping[str, Any]) -> None:
@@ -145,7 +142,7 @@ def _print_csv(document: Mapping[str, Any]) -> None:
             writer.writerow(
                 [document["name"], document["benchmark"], *empty, row["title"], shot, *values, *told]
             )
-    typer.echo(text.getvalue(), nl=False)
+    print_data(text.getvalue())
 
 
 def _told(numbers: Mapping[str, Any], prefix: str) -> list[Any]:
@@ -161,12 +158,12 @@ def _print_latex(
     document: Mapping[str, Any], heading: list[str], body: list[list[str]], others: list[list[str]]
 ) -> None:
     words = len(document["columns"]) or 1
-    typer.echo(f"\\begin{{tabular}}{{{'l' * words}{'r' * (len(heading) - words)}}}")
-    typer.echo("\\hline")
+    echo(f"\\begin{{tabular}}{{{'l' * words}{'r' * (len(heading) - words)}}}")
+    echo("\\hline")
     for number, line in enumerate((heading, *body, *others)):
         ruled = number == 0 or (bool(others) and number == len(body))
-        typer.echo(" & ".join(map(latex_text, line)) + r" \\" + (r" \hline" if ruled else ""))
-    typer.echo("\\hline\n\\end{tabular}")
+        echo(" & ".join(map(latex_text, line)) + r" \\" + (r" \hline" if ruled else ""))
+    echo("\\hline", "\\end{tabular}")
 
 
 def _seconds_left(store: "Store", units: "Sequence[Unit]") -> float | None:

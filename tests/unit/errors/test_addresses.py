@@ -40,3 +40,19 @@ def test_what_is_hidden_is_seen_to_be_and_the_sentence_stays() -> None:
 def test_no_error_shows_a_login() -> None:
     error = ConfigError(f"http://me:{SECRET}@host is wrong", next_step=f"Not http://host/?k={SECRET}")
     assert SECRET not in f"{error} {error.args} {error.message} {error.next_step}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a://b@c://d e@f", "a://***@c://***@f"),
+        ("a://b?c@d/e", "a://***@d/e"),
+        ("a://b ?x. a://c?d).", "a://b ?x. a://c?***)."),
+        # A search from each :// to the end of the text would take hours.
+        ("://" * 300_000, "://" * 300_000),
+        ("://a ?" * 100_000 + "@", "://a ?" * 99_999 + "://***@"),
+        ("x://?" + ")" * 300_000, "x://?***" + ")" * 299_999),
+    ],
+)
+def test_several_addresses_in_one_text(text: str, expected: str) -> None:
+    assert hidden(text) == expected
