@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.cli.terminal.console import echo, print_table, styled
-from fsarctl.errors.shown import brief
+from fsarctl.errors.shown import brief, shown
 
 if TYPE_CHECKING:
     from fsarctl.datasets.clip_files import ClipFile
@@ -71,7 +71,7 @@ def as_subtitles(events: "Sequence[Event]", layout: str) -> str:
     blocks = ["WEBVTT"] if layout == "vtt" else []
     for number, event in enumerate(events, start=1):
         # Such an arrow would be taken for a line of times; SubRip has no way to write one.
-        said = f"{brief(event.label)} ({event.score:.2f})".replace("-->", "→")
+        said = f"{shown(brief(event.label))} ({event.score:.2f})".replace("-->", "→")
         times = f"{_stamp(event.start_s, point)} --> {_stamp(event.end_s, point)}"
         blocks.append(f"{number}\n{times}\n{escape(said, quote=False) if layout == 'vtt' else said}")
     return "\n\n".join(blocks) + "\n" * bool(blocks)

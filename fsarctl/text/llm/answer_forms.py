@@ -102,7 +102,7 @@ class FormMemory:
         try:
             known = json.loads(self._path.read_bytes())
             found = datetime.fromisoformat(known["found"])
-            form, without = known["form"], frozenset(map(str, known.get("without", ())))
+            form, without = str(known["form"]), frozenset(map(str, known.get("without", ())))
             fresh = datetime.now(UTC) - found < BELIEVED
             mine = (known["server"], known["model"]) == (self.server, self.model)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
