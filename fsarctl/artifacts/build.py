@@ -285,7 +285,8 @@ def publish(shelf: Shelf, stage: str, key: str, work: Path) -> Path:
     if home.exists():
         home.rename(work / "replaced")
     (work / "folder").rename(home)
-    shelf.obituary(stage, key).unlink(missing_ok=True)
+    for note in (shelf.obituary(stage, key), shelf.doubt(stage, key)):
+        note.unlink(missing_ok=True)
     for folder in (home.parent, home.parent.parent, work):
         sync_folder(folder)
     _set_modes(home, stat.S_IMODE(shelf.root.stat().st_mode))
@@ -298,7 +299,12 @@ def _set_modes(home: Path, mode: int) -> None:
 
     No file can be written, against accidents; folders can, so that removing needs no chmod.
     """
-    for parent, _, names in os.walk(home):
-        for path, wanted in [(Path(parent), mode), *((Path(parent, name), mode & 0o444) for name in names)]:
-            with suppress(PermissionError):  # another user of the group began this work, and it is hers
-                path.chmod(wanted)
+    paths = [
+        (path, wanted)
+        for parent, _, names in os.walk(home)
+        for path, wanted in [(Path(parent), mode), *((Path(parent, name), mode & 0o444) for name in names)]
+    ]
+    # The manifest comes last: what is changed after it was changed after publishing.
+    for path, wanted in sorted(paths, key=lambda each: each[0] == home / MANIFEST):
+        with suppress(PermissionError):  # another user of the group began this work, and it is hers
+            path.chmod(wanted)

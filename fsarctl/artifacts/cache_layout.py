@@ -4,11 +4,13 @@
     work/<stage>/<key[:20]>/        unfinished ones: folder/ and scratch/, handed back after a crash
     locks/  quarantine/  trash/     one lock per key; damaged artifacts; what is being removed
     leases/  projects/  removed/    what running builds read; which projects use what; who removed what
+    doubted/                        artifacts that were made of others while these were damaged
     records/  hashes.sqlite         paid answers, item by item; the memory of input hashes
 
 ``Shelf`` knows folders and manifests; what they mean to a unit is ``store.py``.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -20,11 +22,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fsarctl.artifacts.atomic_write import following, is_abandoned
+from fsarctl.artifacts.atomic_write import following, is_abandoned, write_whole
 from fsarctl.artifacts.hashes import RESTED_NS
 from fsarctl.artifacts.keys import file_sha256
 from fsarctl.artifacts.locks import hold
 from fsarctl.artifacts.manifest import (
+    MANIFEST,
     RESERVED,
     SOURCES,
     Artifact,
@@ -33,10 +36,11 @@ from fsarctl.artifacts.manifest import (
     read_manifest,
 )
 from fsarctl.artifacts.refusals import is_refused, is_there, listed, reading_of, unreadable
-from fsarctl.progress import Reporter
+from fsarctl.progress import Reporter, first_of
 
 __all__ = ["Shelf", "Verdict", "files_of"]
 
+NAMED = 5  # doubted artifacts named in a note
 KEY_DIGITS = 20  # 80 bits in a folder's name; the manifest has all of them
 READ_ON_HIT = 2**16  # bytes; an array's larger files are not read on every hit,
 ARRAY = ".zarr/"  # since who reads of them compares them first
@@ -50,7 +54,7 @@ class Verdict:
     """What verification found: no ``faults`` means every byte is as written.
 
     ``quarantined`` is where a damaged artifact was moved, None where it is whole or could not be moved.
-    ``unread``: why it could not be read, which says nothing of it.
+    ``unread``: why it could not be read, which says nothing of it. ``sort``: what it is, in one word or two.
     """
 
     path: Path
@@ -59,6 +63,7 @@ class Verdict:
     faults: tuple[str, ...]
     quarantined: Path | None
     unread: str = ""
+    sort: str = "artifact"
 
 
 class Shelf:
@@ -81,6 +86,10 @@ class Shelf:
         """What the files in a folder where an artifact is made are of."""
         return f"{work.parent.name}/{work.name[:KEY_DIGITS]}"
 
+    def doubt(self, stage: str, key: str) -> Path:
+        """Where it is written down that an artifact was made of another while that was damaged."""
+        return self.root / "doubted" / f"{stage}-{key[:KEY_DIGITS]}.json"
+
     def obituary(self, stage: str, key: str) -> Path:
         """Where it is written down who removed the artifact of a key."""
         return self.root / "removed" / f"{stage}-{key[:KEY_DIGITS]}.json"
@@ -94,7 +103,7 @@ class Shelf:
         """The artifact of a key if it is there and whole: every byte, but for an array's large files.
 
         Those, beyond ``read_up_to`` bytes, are compared when the first clip of them is read.
-        A damaged one is moved to quarantine with a note, and counts as missing.
+        A damaged one is moved to quarantine with a note, and counts as missing, as one in ``doubt`` does.
 
         Raises:
             InputError: it cannot be read.
@@ -102,7 +111,7 @@ class Shelf:
         home = self.home(stage, key)
         for last_look in (False, True):  # twice: another process may be replacing it right now
             with reading_of(f"the {stage} artifact {home.name}"):
-                if not is_there(home):
+                if not is_there(home) or self.doubt(stage, key).exists():
                     return None
                 try:
                     artifact = Artifact(home, read_manifest(home))
@@ -169,6 +178,7 @@ class Shelf:
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         place = self.root / "quarantine" / f"{stage}-{key}-{moment}"
         named = f"DAMAGED: the {stage} artifact {key}: {fault}."
+        since = _changed_ns(folder)
         try:
             with following(self.root):
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +189,24 @@ class Shelf:
             self.reporter.note(f"{named} It is not used, but it could not be moved away: {error.strerror}.")
             return None
         self.reporter.note(f"{named} It was moved to {place} and will be made again when it is needed.")
+        self._doubt_what_was_made_of(stage, key, since)
         return place
+
+    def _doubt_what_was_made_of(self, stage: str, key: str, since_ns: int) -> None:
+        doubted = []
+        for each in self.all():
+            of = [s for s in each.manifest.inputs.values() if s.stage == stage and s.key[:KEY_DIGITS] == key]
+            if of and _published_ns(each.path) > since_ns:
+                note = self.doubt(each.manifest.stage, each.key)
+                with suppress(OSError), following(self.root):
+                    note.parent.mkdir(parents=True, exist_ok=True)
+                    write_whole(note, json.dumps({"made of": of[0].slot}).encode())
+                doubted.append(each.manifest.slot)
+        if doubted:
+            self.reporter.note(
+                f"Made of it since it was changed: {first_of(doubted, NAMED)}."
+                f" {'It counts' if len(doubted) == 1 else 'They count'} as stale."
+            )
 
     def quarantined(self, stage: str, key: str) -> list[Path]:
         """Where damaged artifacts of a key were moved to, the latest last."""
@@ -264,6 +291,33 @@ def files_of(folder: Path) -> dict[str, Path]:
             if name in names:
                 found[path.relative_to(folder).as_posix()] = path
     return dict(sorted(found.items()))
+
+
+def _published_ns(folder: Path) -> int:
+    """When an artifact was published: publishing touches the manifest last."""
+    try:
+        return (folder / MANIFEST).stat().st_ctime_ns
+    except OSError:
+        return 0
+
+
+def _changed_ns(folder: Path) -> int:
+    """When something in a damaged artifact was first changed after it was published, as far as can be seen.
+
+    What leaves no trace (bits that rot on a disk) is found when it is read, and nothing is made of it.
+    """
+    published = _published_ns(folder)
+    later = [
+        seen
+        for parent, _, names in os.walk(folder)
+        for path in (parent, *(f"{parent}{os.sep}{name}" for name in names))
+        if (seen := os.lstat(path).st_ctime_ns) > published
+    ]
+    try:
+        read_manifest(folder)
+    except (ManifestError, OSError):
+        return min([published, *later])
+    return min(later, default=time.time_ns())
 
 
 def _destroy(folder: Path) -> None:

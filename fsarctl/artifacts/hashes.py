@@ -1,7 +1,7 @@
 """The memory of input hashes: a file is read once, then recognised by (path, size, mtime)."""
 
+import hashlib
 import os
-import re
 import sqlite3
 import stat
 import time
@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 RESTED_NS = 2_000_000_000
 RECALL_BATCH = 10_000  # below SQLite's limit of 32,766 parameters
 REMEMBER_BATCH = 256  # files hashed between two commits: what a kill can cost
-SHA256 = re.compile("[0-9a-f]{64}")
+SEAL_DIGITS = 16
 BAR_BYTES = 256 * 2**20  # roughly a second of hashing: below it, a bar would only flicker
 
 
@@ -95,11 +95,13 @@ class HashMemory:
                 for batch in _batched(list(by_name), RECALL_BATCH):
                     marks = ",".join("?" * len(batch))
                     rows = connection.execute(
-                        f"SELECT path, size, mtime_ns, sha256 FROM files WHERE path IN ({marks})", batch
+                        f"SELECT path, size, mtime_ns, sha256, seal FROM digests WHERE path IN ({marks})",
+                        batch,
                     )
-                    for name, size, mtime, sha256 in rows:
-                        if not SHA256.fullmatch(sha256):
-                            raise LookupError(sha256)
+                    for *row, seal in rows:
+                        if seal != _seal(*row):
+                            raise LookupError("a row is not the one that was written")
+                        name, size, mtime, sha256 = row
                         remembered[by_name[name]] = (size, mtime, sha256)
         except sqlite3.OperationalError as error:
             if "decode" in str(error):  # text that is none; else it is locked, or cannot be opened
@@ -115,11 +117,13 @@ class HashMemory:
         try:
             self._database.parent.mkdir(parents=True, exist_ok=True)
             with following(self._database.parent), closing(self._connect()) as connection, connection:
+                connection.execute("DROP TABLE IF EXISTS files")  # that of an earlier version, without seals
                 connection.execute(
-                    "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER NOT NULL,"
-                    " mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID"
+                    "CREATE TABLE IF NOT EXISTS digests (path BLOB PRIMARY KEY, size INTEGER NOT NULL,"
+                    " mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL, seal TEXT NOT NULL) WITHOUT ROWID"
                 )
-                connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+                sealed = [(*row, _seal(*row)) for row in rows]
+                connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", sealed)
         except (OSError, sqlite3.OperationalError):
             pass
         except sqlite3.DatabaseError:
@@ -134,6 +138,11 @@ class HashMemory:
             self._database.unlink(missing_ok=True)
         except OSError:
             return
+
+
+def _seal(*row: object) -> str:
+    """What binds a digest to the path, size and time that it is of."""
+    return hashlib.sha256(repr(row).encode()).hexdigest()[:SEAL_DIGITS]
 
 
 def _absolute(path: str) -> str:

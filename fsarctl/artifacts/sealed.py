@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ __all__ = [
     "SEAL",
     "SealError",
     "is_there",
+    "read_sealed_json",
     "require_sealed",
     "seal_file",
+    "sealed",
     "sealed_json",
     "set_aside",
 ]
@@ -60,6 +62,31 @@ def sealed_json(fields: Mapping[str, Any], of: str, *, indent: int | None = None
     content = bytearray(json.dumps({**fields, SEAL: EMPTY_SEAL}, indent=indent).encode())
     _seal(content, of)
     return bytes(content)
+
+
+def read_sealed_json(content: bytes, of: str, unsealed: Collection[str] = ()) -> Any:
+    """The JSON document in these bytes.
+
+    ``unsealed``: the fields that one without a seal may have; none, then each has to bear one. A field whose
+    name is damaged is none of them, so that a seal cannot be lost unseen.
+
+    Raises:
+        SealError: they are not whole, or are of something else.
+        ValueError, RecursionError: they are no JSON.
+    """
+    if unsealed and not _FIELD.search(content):
+        document = json.loads(content)
+        if isinstance(document, dict) and document.keys() <= set(unsealed):
+            return document
+    require_sealed(content, of)
+    return json.loads(content)
+
+
+def sealed(content: bytes, of: str) -> bytes:
+    """The content of a file, which has an ``EMPTY_SEAL``, with its seal."""
+    whole = bytearray(content)
+    _seal(whole, of)
+    return bytes(whole)
 
 
 def seal_file(path: Path, of: str) -> None:

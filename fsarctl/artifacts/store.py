@@ -19,6 +19,7 @@ from fsarctl.artifacts.removal import Removal, Sorted, end_of, remove, sort_out,
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.transfer.transfers import Transfers
 from fsarctl.artifacts.unit import Unit
+from fsarctl.artifacts.unpublished import verify_records, verify_unfinished
 from fsarctl.artifacts.why_stale import Change, changes
 from fsarctl.errors import IntegrityError, UpstreamError
 from fsarctl.progress import SILENT, Reporter, first_of
@@ -235,14 +236,17 @@ class Store:
         return whole
 
     def verify(self) -> Iterator[Verdict]:
-        """Reads every byte of every artifact; damaged ones go to quarantine with a note.
+        """Reads every byte of every artifact, of unfinished work and of records; what is damaged goes to
+        quarantine with a note.
 
         Of what cannot be read the verdict says so; it stays where it is.
 
         Raises:
             InputError: the artifacts cannot be listed.
         """
-        return self._shelf.verify()
+        yield from self._shelf.verify()
+        yield from verify_unfinished(self._shelf)
+        yield from verify_records(self._shelf)
 
     def sort_out(
         self,
@@ -368,6 +372,8 @@ class Store:
         why = changes(
             unit, look.digests(unit), listings, answer.manifest, read_sources(answer) if listings else {}
         )
+        if key is not None and self._shelf.doubt(unit.stage, key).exists():
+            why += (Change("inputs", "damaged when it was made", "whole"),)
         return State(unit, name, key, answer, why)
 
     def _realise(self, unit: Unit, look: Snapshot, lease: Lease, *, force: bool, reuse: bool) -> Outcome:

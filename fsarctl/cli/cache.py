@@ -1,7 +1,7 @@
 """`fsarctl cache`: look into the artifact store, check it, clear it, share it."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,16 +61,18 @@ def show_artifact(
 
 @command("verify", example="fsarctl cache verify")
 def verify(session: Session, as_json: Json = False) -> None:
-    """Read every byte back and compare it with its digest; what is corrupt is moved to quarantine."""
+    """Read every byte back and compare it with its digest; what is corrupt is moved to quarantine.
+
+    That is artifacts, what unfinished work has finished, and paid answers.
+    """
     verdicts = list(session.store.verify())
     _print_verdicts(verdicts, as_json=as_json)
-    corrupt = sum(bool(each.faults) for each in verdicts)
-    unread = sum(bool(each.unread) for each in verdicts)
-    untold = f"{unread} of {counted(len(verdicts), 'artifact')} cannot be read"
+    corrupt = _shares(verdicts, lambda each: bool(each.faults))
+    unread = _shares(verdicts, lambda each: bool(each.unread))
+    untold = f"{unread} cannot be read"
     if corrupt:
         raise IntegrityError(
-            f"{corrupt} of {len(verdicts)} artifacts are corrupt and were moved to quarantine"
-            + (f"; {untold}" if unread else ""),
+            f"{corrupt} are corrupt and were moved to quarantine" + (f"; {untold}" if unread else ""),
             next_step="Run `fsarctl run` to make them again; then check this disk.",
         )
     if unread:
@@ -259,17 +261,18 @@ def _print_artifacts(artifacts: Sequence["Artifact"], *, as_json: bool) -> None:
 def _print_verdicts(verdicts: Sequence["Verdict"], *, as_json: bool) -> None:
     """What verification found; artifacts that are whole are only counted."""
     if as_json:
-        rows = [
-            {
+        rows: dict[str, list[dict[str, Any]]] = {"artifacts": [], "unfinished builds": [], "records": []}
+        for each in verdicts:
+            row = {
                 "slot": each.slot,
                 "path": str(each.path),
                 "faults": list(each.faults),
                 "quarantined": each.quarantined and str(each.quarantined),
                 "unread": each.unread,
             }
-            for each in verdicts
-        ]
-        print_json({"schema": "fsarctl.verify/1", "artifacts": rows})
+            rows[f"{each.sort}s"].append(row)
+        listing = {name.partition(" ")[0]: found for name, found in rows.items()}
+        print_json({"schema": "fsarctl.verify/1", **listing})
         return
     for each in verdicts:
         for fault in each.faults:
@@ -278,8 +281,20 @@ def _print_verdicts(verdicts: Sequence["Verdict"], *, as_json: bool) -> None:
             echo(f"{each.slot}: moved to {each.quarantined}")
         if each.unread:
             echo(f"{each.slot or each.path}: {each.unread}")
-    whole = sum(not each.faults and not each.unread for each in verdicts)
-    say(f"{whole} of {len(verdicts)} artifacts are whole")
+    say(f"{_shares(verdicts, lambda each: not each.faults and not each.unread, all_sorts=True)} are whole")
+
+
+def _shares(
+    verdicts: Sequence["Verdict"], counts: Callable[["Verdict"], bool], *, all_sorts: bool = False
+) -> str:
+    """How many of each sort are such, in words; "" if there are none."""
+    shares = []
+    for sort in dict.fromkeys(("artifact", *(each.sort for each in verdicts))):
+        own = [each for each in verdicts if each.sort == sort]
+        such = sum(map(counts, own))
+        if such or (all_sorts and (own or sort == "artifact")):
+            shares.append(f"{such} of {counted(len(own), sort)}")
+    return ", ".join(shares)
 
 
 def _nothing(_message: str) -> None: ...

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fsarctl.artifacts import JSON
 from fsarctl.artifacts.atomic_write import write_whole
+from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, require_sealed, sealed
 from fsarctl.errors import InputError
 from fsarctl.progress import shortened
 from fsarctl.text.corpus import SubActions
@@ -105,10 +106,10 @@ class Support:
         }
         content = save(
             {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if tensor is not None},
-            metadata={"fsarctl": json.dumps(words, ensure_ascii=False)},
+            metadata={"fsarctl": json.dumps(words, ensure_ascii=False), SEAL: EMPTY_SEAL},
         )
         try:
-            write_whole(path, content)
+            write_whole(path, sealed(content, SCHEMA))
         except OSError as error:
             raise InputError(
                 f"the support cannot be saved to {path}: {error.strerror}", next_step="Name another place."
@@ -122,6 +123,7 @@ def load_support(path: Path, device: torch.device | None = None) -> Support:
         InputError: it holds something else, or only a part.
     """
     try:
+        require_sealed(path.read_bytes(), SCHEMA)
         with safe_open(path, framework="pt", device=str(device or "cpu")) as file:
             words: Any = json.loads((file.metadata() or {})["fsarctl"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

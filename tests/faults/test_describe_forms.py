@@ -11,6 +11,7 @@ import pytest
 from describing_project import Project, make_project
 from loopback_server import AT_ONCE, Loopback, Reply, Request, completion, good, loopback, sentences
 
+from fsarctl.artifacts.sealed import sealed_json
 from fsarctl.errors import ConfigError, PartialError
 from fsarctl.text.llm.retries import Patience
 
@@ -118,6 +119,15 @@ def test_a_server_that_lost_a_form_is_found_out(
     assert project.forms() == [has]
 
 
+def found_out(path: Path, days: float) -> str:
+    """Make what is remembered so many days old; when that was."""
+    known = json.loads(path.read_bytes())
+    known.pop("seal")
+    known["found"] = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+    path.write_bytes(sealed_json(known, path.name))
+    return str(known["found"])
+
+
 def test_a_server_that_got_better_is_found_out_after_a_week(project: Project) -> None:
     refused: tuple[str, ...] = (SCHEMA,)
     with loopback(lambda asked: refusing(REFUSALS["vllm"], *refused)(asked)) as server:
@@ -125,10 +135,8 @@ def test_a_server_that_got_better_is_found_out_after_a_week(project: Project) ->
         refused = ()
         forms(server)
         (path,) = (project.records / "describe" / "servers").glob("*.json")
-        known = json.loads(path.read_bytes())
         for days, asked in ((6.9, OBJECT), (7.1, SCHEMA)):
-            found = datetime.now(UTC) - timedelta(days=days)
-            path.write_text(json.dumps({**known, "found": found.isoformat()}))
+            found_out(path, days)
             project.describe(server, [f"after {days} days"])
             assert forms(server) == [asked]
     assert project.forms() == [SCHEMA]
@@ -138,8 +146,7 @@ def test_using_a_remembered_form_does_not_make_it_younger(project: Project) -> N
     with loopback(refusing(REFUSALS["vllm"], SCHEMA)) as server:
         project.describe(server, ["a"])
         (path,) = (project.records / "describe" / "servers").glob("*.json")
-        old = (datetime.now(UTC) - timedelta(days=5)).isoformat()
-        path.write_text(json.dumps({**json.loads(path.read_bytes()), "found": old}))
+        old = found_out(path, 5)
         project.describe(server, ["b"])
     assert json.loads(path.read_bytes())["found"] == old
 

@@ -88,7 +88,7 @@ def test_refusals_at_every_step_of_publishing(tmp_path, monkeypatch, place, numb
             refusals.append(error)
         monkeypatch.undo()
         found = store.find(unit(fill))
-        assert found is None or [verdict.faults for verdict in store.verify()] == [()], "whole, or not there"
+        assert found is None or not any(verdict.faults for verdict in store.verify()), "whole, or not there"
         assert store.realise(unit(fill)).manifest.bytes == 100_000, "the rerun works"
         if calls <= n:
             break

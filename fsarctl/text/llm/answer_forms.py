@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fsarctl.artifacts.atomic_write import write_whole
+from fsarctl.artifacts.sealed import read_sealed_json, sealed_json
 from fsarctl.text.corpus import STAGES
 
 __all__ = ["FORMS", "FormMemory", "parameters", "refused_parameter", "refuses_form"]
@@ -100,7 +101,7 @@ class FormMemory:
         """The form to begin with, and the parameters to leave out; None if nothing is known, or it is time
         to try the best once more."""
         try:
-            known = json.loads(self._path.read_bytes())
+            known = read_sealed_json(self._path.read_bytes(), self._path.name)
             found = datetime.fromisoformat(known["found"])
             form, without = str(known["form"]), frozenset(map(str, known.get("without", ())))
             fresh = datetime.now(UTC) - found < BELIEVED
@@ -122,7 +123,7 @@ class FormMemory:
             "found": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self._path, json.dumps(known, indent=1).encode())
+        write_whole(self._path, sealed_json(known, self._path.name, indent=1))
 
     @property
     def _path(self) -> Path:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import sync_folder, write_whole
 from fsarctl.artifacts.locks import hold
+from fsarctl.artifacts.sealed import SealError, read_sealed_json, sealed_json
+from fsarctl.artifacts.unpublished import BEFORE_SEALS
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter
 from fsarctl.text.corpus import STAGES, SubActions, sub_actions_from
@@ -69,7 +71,7 @@ class Records:
         """
         path = self.path(prompt)
         try:
-            record = json.loads(path.read_bytes())
+            record = read_sealed_json(path.read_bytes(), path.name, BEFORE_SEALS)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -77,6 +79,8 @@ class Records:
                 f"a kept answer cannot be read: {error.strerror}: {path}",
                 next_step="Make it readable: what was paid for once is not asked again.",
             ) from None
+        except SealError as error:
+            raise CorruptRecordError(path, str(error)) from None
         except (ValueError, RecursionError) as error:
             raise CorruptRecordError(path, f"not readable as JSON ({type(error).__name__})") from None
         try:
@@ -120,7 +124,7 @@ class Records:
         }
         path = self.path(prompt)
         try:
-            write_whole(path, json.dumps(record, indent=1).encode())
+            write_whole(path, sealed_json(record, path.name, indent=1))
             sync_folder(self.folder)
         except OSError as error:
             raise self._unwritable(error) from None

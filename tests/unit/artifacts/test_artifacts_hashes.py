@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import sqlite3
 import time
 from pathlib import Path
@@ -123,6 +124,19 @@ def test_a_damaged_memory_is_forgotten_aloud(tmp_path, files, reads):
     reads.clear()
     assert memory(tmp_path).sha256(files) == truth(files)
     assert reads == []
+
+
+def test_a_memory_with_a_flipped_bit_costs_time_only(tmp_path, files):
+    memory(tmp_path).sha256(files)
+    database = tmp_path / "cache" / "hashes.sqlite"
+    whole = database.read_bytes()
+    row = whole.index(os.fsencode(tmp_path))  # most of the file is empty
+    places = [*range(row - 40, row + 300, 7), *random.Random(0).sample(range(len(whole)), 30)]
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        database.write_bytes(flipped)
+        assert memory(tmp_path).sha256(files) == truth(files), place
 
 
 def test_a_memory_that_cannot_be_written_costs_time_only(tmp_path, files):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from small_model import small_model
 from torch import Tensor
 
+from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, seal_file
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
@@ -267,6 +269,12 @@ def test_what_is_no_saved_support_is_refused(ragged: Support, tmp_path: Path) ->
         path.write_bytes(content)
         with pytest.raises(InputError, match="is no saved support"):
             load_support(path)
+    for place in random.Random(0).sample(range(len(whole)), 50):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with pytest.raises(InputError, match="is no saved support"):
+            load_support(path)
     path.write_bytes(whole)
     tensors = load_file(path)
     words = {"labels": [], "clips": [], "pictures": [], "descriptions": {}, "made_by": {}}
@@ -276,7 +284,9 @@ def test_what_is_no_saved_support_is_refused(ragged: Support, tmp_path: Path) ->
         ({"schema": "fsarctl.support/1"}, "no 'labels'"),
         ({"schema": "fsarctl.support/1", **words}, "features of 0 clips"),
     ):
-        save_file(tensors, path, metadata=None if metadata is None else {"fsarctl": json.dumps(metadata)})
+        said = {} if metadata is None else {"fsarctl": json.dumps(metadata)}
+        save_file(tensors, path, metadata={**said, SEAL: EMPTY_SEAL})
+        seal_file(path, "fsarctl.support/1")
         with pytest.raises(InputError, match=says):
             load_support(path)
     with pytest.raises(InputError, match="cannot be saved to"):
