@@ -8,7 +8,9 @@ import hashlib
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ def readers() -> Iterator[tuple[str, Callable[[Path], object], Refusals]]:
     from fsarctl.text.llm.records import CorruptRecordError
 
     yield "manifests", _manifest, (ManifestError, FsarctlError)
+    yield "archives", _archive, (FsarctlError,)
     yield "sources", _sources, ()
     yield "records", _record, (CorruptRecordError, FsarctlError)
     yield "forms", _form, ()
@@ -66,6 +69,41 @@ def _manifest(path: Path) -> None:
         shelf.newest(artifact.manifest.stage, artifact.manifest.slot)
         shelf.get("train", artifact.key)
     list(shelf.verify())
+
+
+def _archive(path: Path) -> None:
+    """An archive of artifacts; or a manifest, which is put into one with files of the sizes that it names."""
+    from fsarctl.artifacts.cache_layout import Shelf
+    from fsarctl.artifacts.transfer.archive import import_archive
+    from fsarctl.progress import SILENT
+
+    root = path.parent / "imported"
+    shutil.rmtree(root, ignore_errors=True)
+    if path.suffix == ".json":
+        raw = path.read_bytes()
+        sealed = _consistent(raw.rpartition(MANIFEST_SEAL)[0] or raw.rstrip().removesuffix(b"}"))
+        path = path.with_suffix(".zip")
+        _pack(sealed, path)
+    import_archive(path, Shelf(root, SILENT), SILENT)
+
+
+def _pack(manifest: bytes, path: Path) -> None:
+    """An archive of one artifact whose files are zeros, with their names as the manifest says."""
+    from fsarctl.artifacts.cache_layout import KEY_DIGITS
+
+    try:
+        fields = json.loads(manifest)
+        folder = f"{fields['stage']}/{fields['key'][:KEY_DIGITS]}"
+        sizes = {name: min(int(stored["bytes"]), 10_000) for name, stored in fields["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        folder, sizes = "train/0", {}
+    with zipfile.ZipFile(path, "w") as out:
+        for name, content in {
+            "manifest.json": manifest,
+            **{n: bytes(max(s, 0)) for n, s in sizes.items()},
+        }.items():
+            with suppress(ValueError, UnicodeEncodeError):
+                out.writestr(zipfile.ZipInfo(f"{folder}/{name}"), content)
 
 
 def _consistent(body: bytes) -> bytes:

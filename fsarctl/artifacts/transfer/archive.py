@@ -98,6 +98,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
     found: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
+        if not info.filename:
+            raise _strange(path, "")
         if info.is_dir():
             continue
         if info.filename in found or info.compress_type != zipfile.ZIP_STORED or len(found) > MOST_FILES:
