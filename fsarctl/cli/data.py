@@ -1,5 +1,6 @@
 """``fsarctl data``: what the datasets of a project hold, and whether it is enough."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "ls"]
 
-NAMED = 5
+NAMED, SUCH_AS = 5, 2
+UNREADABLE, REMARKED = "unreadable, since", "readable, but"
 
 
 @command("ls", example="fsarctl data ls")
@@ -273,6 +275,13 @@ def _print(
             smallest = f"{split.smallest[1]:,}  {split.smallest[0]}" if split.smallest else "none"
             _row(table, "" if number else name, split.split, *(f"{count:,}" for count in counts), smallest)
     print_table(table)
+    for heading, said in _said_of_clips(checks).items():
+        table = _table("+clips", heading, "such as")
+        for (number, words), names in said:
+            _row(table, f"{number:,}", words, first_of(names, SUCH_AS))
+        if said:
+            print_line(styled(""))
+            print_table(table)
     for name, check in checks.items():
         for line in _findings(check):
             print_line(styled(f"{name}{line}"))
@@ -283,6 +292,28 @@ def _print(
             print_line(styled(message, "red"))
 
 
+def _said_of_clips(checks: dict[str, "DatasetCheck"]) -> dict[str, list[tuple[tuple[int, str], list[str]]]]:
+    """Heading -> what is said of clips: how many it is said of, what it is of the first, and who they are.
+
+    What differs in numbers alone, such as how much is missing, is said of the first of them.
+    """
+    found: dict[str, dict[str, list[tuple[str, str]]]] = {UNREADABLE: {}, REMARKED: {}}
+    for name, check in checks.items():
+        for split in check.splits:
+            where = f"{name}/{split.split}: " if len(checks) > 1 or len(check.splits) > 1 else ""
+            said = [(UNREADABLE, each.name, each.reason) for each in split.unreadable]
+            said += [(REMARKED, each.name, each.remark) for each in split.remarked]
+            for heading, clip, words in said:
+                found[heading].setdefault(re.sub(r"\d[\d.]*", "0", words), []).append((where + clip, words))
+    return {
+        heading: sorted(
+            (((len(some), some[0][1]), [clip for clip, _ in some]) for some in kinds.values()),
+            key=lambda each: (-each[0][0], each[0][1]),
+        )
+        for heading, kinds in found.items()
+    }
+
+
 def _findings(check: "DatasetCheck") -> Iterator[str]:
     from fsarctl.datasets.video_tree import left_out_words
 
@@ -291,9 +322,6 @@ def _findings(check: "DatasetCheck") -> Iterator[str]:
             yield f"/{split.split}: missing: {_some(split.missing)}"
         if split.empty_classes:
             yield f"/{split.split}: classes without any video: {', '.join(split.empty_classes)}"
-        if split.unreadable:
-            shown = [f"{each.name} ({each.reason})" for each in split.unreadable]
-            yield f"/{split.split}: unreadable: {_some(shown)}"
         if split.small_classes:
             shown = [_too_small(each) for each in split.small_classes]
             yield f"/{split.split}: classes too small: {_some(shown)}"

@@ -4,7 +4,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fsarctl.datasets.clips import Clip
@@ -15,7 +15,16 @@ from fsarctl.datasets.video_tree import LeftOut, PassedOver
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter
 
-__all__ = ["DatasetCheck", "Opened", "Other", "SplitCheck", "Unreadable", "check_dataset", "open_all"]
+__all__ = [
+    "DatasetCheck",
+    "Opened",
+    "Other",
+    "Remarked",
+    "SplitCheck",
+    "Unreadable",
+    "check_dataset",
+    "open_all",
+]
 
 SMALL = 64  # pixels; enough to tell frames apart
 TAIL = 4096  # bytes; where containers keep what differs between files of one size
@@ -27,6 +36,14 @@ class Unreadable:
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Remarked:
+    """A clip that can be used, and what is to be known of its file."""
+
+    name: str
+    remark: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,7 @@ class SplitCheck:
     found: int
     missing: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
+    remarked: tuple[Remarked, ...]
     smallest: tuple[str, int] | None
     empty_classes: tuple[str, ...]
     small_classes: tuple[SmallClass, ...]
@@ -77,10 +95,13 @@ class DatasetCheck:
 
 @dataclass(frozen=True)
 class Opened:
-    """By clip name: why it could not be decoded; and, if asked, where decord makes something else of it."""
+    """By clip name: why it could not be decoded; and, if asked, where decord makes something else of it, or
+    else what is to be known of it.
+    """
 
     failed: dict[str, str]
     other_in_decord: dict[str, str] | None = None
+    remarked: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_dataset(
@@ -100,7 +121,7 @@ def check_dataset(
     known = {clip: size for clip, size in sizes.items() if isinstance(size, int)}
     return DatasetCheck(
         splits=tuple(
-            _check_split(name, dataset, split, asked.get(split, ()), {**opened.failed, **faults})
+            _check_split(name, dataset, split, asked.get(split, ()), opened, faults)
             for split in dict.fromkeys([*dataset.expected, *asked])
         ),
         duplicates=_duplicates(known, sha256),
@@ -141,20 +162,28 @@ def open_all(
     tasks = [(number, clip.path) for number, clip in enumerate(clips)]
     how = (against_decord or 1, SMALL, max(1, min(workers, len(tasks))), time_limit_s)
     answers = decode_all(tasks, decode, *how)
-    opened = Opened({}, {} if against_decord else None)
+    remarked: dict[str, str] = {}
+    opened = Opened({}, {} if against_decord else None, remarked)
     with closing(answers), reporter.task("open", len(tasks), "clip") as advance:
         for number, answer in answers:
             if isinstance(answer, Failure):
                 opened.failed[clips[number].name] = answer.reason
-            elif opened.other_in_decord is not None and answer.problems:
-                opened.other_in_decord[clips[number].name] = "; ".join(answer.problems)
+            elif answer.problems:
+                said = remarked if opened.other_in_decord is None else opened.other_in_decord
+                said[clips[number].name] = "; ".join(answer.problems)
             advance(1)
     return opened
 
 
 def _check_split(
-    name: str, dataset: Dataset, split: str, asked: Sequence[EpisodeSize], faults: Mapping[str, str]
+    name: str,
+    dataset: Dataset,
+    split: str,
+    asked: Sequence[EpisodeSize],
+    opened: Opened,
+    at_once: Mapping[str, str],
 ) -> SplitCheck:
+    faults = {**opened.failed, **at_once}
     clips = dataset.clips.get(split, ())
     found = dataset.found.get(split, {})
     expected = dataset.expected.get(split, {})
@@ -179,6 +208,11 @@ def _check_split(
         found=sum(found.values()),
         missing=dataset.missing.get(split, ()),
         unreadable=tuple(unreadable),
+        remarked=tuple(
+            Remarked(clip.name, opened.remarked[clip.name])
+            for clip in clips
+            if clip.name in opened.remarked and clip.name not in faults
+        ),
         smallest=min(
             ((label, count) for label, count in usable.items()), key=lambda pair: pair[1], default=None
         ),

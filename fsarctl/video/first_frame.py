@@ -6,30 +6,54 @@ Worker processes import this module, so it stays light.
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fsarctl.video.decoder_protocol import DecodedClip
+from fsarctl.video.packet_heads import is_repeat
 from fsarctl.video.rotate_and_resize import Scale, square_of
-from fsarctl.video.survey import UnreadableVideoError, open_video, survey, video_stream
+from fsarctl.video.survey import TOLERATED_LOSS, UnreadableVideoError, open_video, survey, video_stream
 
 __all__ = ["decode_first_frame"]
 
 
 def decode_first_frame(path: Path, frames: int, size: int) -> DecodedClip:
-    """The first frame, ``frames`` times, squashed to ``size`` x ``size``; the rest is only demuxed.
+    """The first frame that is whole, ``frames`` times, squashed to ``size`` x ``size``.
+
+    The rest is only demuxed; ``problems`` are remarks on all of it.
 
     Raises:
         UnreadableVideoError: empty, truncated, not a video, without a picture, or beyond decoding.
     """
     with open_video(path) as container:
-        survey(container, video_stream(container))
+        surveyed = survey(container, video_stream(container))
     try:
-        with open_video(path) as container:
-            first = next(container.decode(video_stream(container)), None)
-            picture = None if first is None else square_of(first, Scale(size))
+        picture = _first_picture(path, size, most_lost=TOLERATED_LOSS * surveyed.packets)
     except UnreadableVideoError:
         raise
     except Exception as error:  # PyAV raises many types
         raise UnreadableVideoError(f"no frame could be decoded ({type(error).__name__})") from None
-    if picture is None:
-        raise UnreadableVideoError("no frame could be decoded")
-    return DecodedClip(np.stack([picture] * frames), "pyav", (0,) * frames, 1)
+    return DecodedClip(np.stack([picture] * frames), "pyav", (0,) * frames, 1, surveyed.problems)
+
+
+def _first_picture(path: Path, size: int, most_lost: float) -> NDArray[np.uint8]:
+    lost, broken = 0, False
+    with open_video(path) as container:
+        stream = video_stream(container)
+        stream.thread_type = "NONE"
+        for packet in container.demux(stream):
+            if is_repeat(packet):
+                continue
+            try:
+                decoded = packet.decode()
+            except Exception:
+                lost, broken = lost + 1, broken or not packet.is_disposable
+                decoded = []
+            for frame in decoded:
+                # What refers to a lost frame is grey or smeared, and libav does not say so.
+                broken = broken and not frame.key_frame
+                if not (broken or frame.is_corrupt):
+                    return square_of(frame, Scale(size))
+                lost += 1
+            if lost > most_lost:
+                raise UnreadableVideoError(f"no frame could be decoded: the first {lost} are damaged")
+    raise UnreadableVideoError("no frame could be decoded")

@@ -88,7 +88,7 @@ def test_check_names_everything_that_is_wrong(project: Path) -> None:
     (project / "clips/bow/gone.mp4").symlink_to(project / "nowhere")
     done = type_in(project, "data", "check", "mine", expect=3)
     for line in (
-        "mine/test: unreadable: bow/0.mp4 (the file is empty)",
+        "the file is empty  bow/0.mp4",
         "mine/test: classes too small: bow (3 of 4)",
         "mine: the same content in several classes: bow/1.mp4 = wave [x]/2.mp4",
         "mine: passed over: bow/gone.mp4 (a link that leads nowhere)",
@@ -114,6 +114,34 @@ def test_files_that_are_no_videos_are_counted_wherever_videos_are_looked_at(proj
     assert [each["files"] for each in dataset["left_out"]] == [2, 1]
 
 
+def test_check_tells_what_is_said_of_clips_by_what_it_is(tmp_path: Path) -> None:
+    """A table of a line a reason, where numbers alone make no other; and of what is usable, with a remark."""
+    (tmp_path / "fsarctl.toml").write_text(FILE)
+    for label in ("bow", "wave"):
+        for number in range(4):
+            path = tmp_path / f"clips/{label}/{number}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, count=30, muxer={"movflags": "faststart"}, **PLAIN)
+    for number, part in enumerate((0.6, 0.7)):
+        cut = write(
+            tmp_path / f"clips/bow/cut-{number}.mp4", count=90, muxer={"movflags": "faststart"}, **PLAIN
+        )
+        cut.write_bytes(cut.read_bytes()[: int(cut.stat().st_size * part)])
+    last = write(tmp_path / "clips/bow/last.mp4", count=90, muxer={"movflags": "faststart"}, **PLAIN)
+    last.write_bytes(last.read_bytes()[:-20])
+    (tmp_path / "clips/wave/page.mp4").write_text("<html>no</html>")
+    (tmp_path / "clips/wave/empty.mp4").touch()
+    lines = type_in(tmp_path, "data", "check", "mine", "--open", "--workers", "1").stdout.splitlines()
+    rows = [line.split() for line in lines]
+    first = rows.index(["clips", "unreadable,", "since", "such", "as"])
+    assert rows[first + 1][:2] == ["2", "truncated:"]
+    assert rows[first + 1][-2:] == ["bow/cut-0.mp4,", "bow/cut-1.mp4"]
+    assert [row[-1] for row in rows[first + 2 : first + 4]] == ["wave/page.mp4", "wave/empty.mp4"]
+    second = rows.index(["clips", "readable,", "but", "such", "as"])
+    assert " ".join(rows[second + 1]).startswith("1 its end is missing: ")
+    assert rows[second + 1][-1] == "bow/last.mp4"
+
+
 def test_check_shortens_a_long_row_of_copies(project: Path) -> None:
     for number in range(4):
         for label in ("bow", "wave [x]"):
@@ -137,6 +165,7 @@ def test_check_as_json_has_every_name(project: Path) -> None:
         "found": 8,
         "missing": [],
         "unreadable": [],
+        "remarked": [],
         "smallest": {"label": "bow", "clips": 4},
         "empty_classes": [],
         "small_classes": [],
