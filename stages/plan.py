@@ -217,12 +217,15 @@ class Pipeline:
         """
         if not self.data.trains:
             ours = self._config.model.method == TASK_ADAPTER
+            shot = Option("--shots", tuple(map(str, shots)), several=True)
+            run = Command("run", (shot, *self._options.flags))
             why = (
                 "model.strategy is frozen" if ours else f"method {self._config.model.method!r} trains nothing"
             )
             raise ConfigError(
                 f"{why}, so there is nothing to train",
-                next_step=f"Run `fsarctl eval`, or set another model.{'strategy' if ours else 'method'}.",
+                next_step=f"It is evaluated as it is: {run}; or set another "
+                f"model.{'strategy' if ours else 'method'}.",
             )
         shots = list(shots)
         self._require_model()

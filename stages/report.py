@@ -78,8 +78,8 @@ class Report:
         self._units = self._evaluations(source.shots)
         self._found = self._results(self._units)
         if not self._found:
-            commands = joined(replace(unit.command, verb="run") for unit in self._units)
-            raise UpstreamError(self._why_nothing(), next_step=f"Run: {' && '.join(map(str, commands))}")
+            commands = " && ".join(_lines(unit.command for unit in self._units))
+            raise UpstreamError(self._why_nothing(), next_step=f"Run: {commands}")
 
     @property
     def results(self) -> list[Artifact]:
@@ -305,7 +305,9 @@ class Report:
 
 
 def _lines(commands: Iterable[Command]) -> list[str]:
-    return list(map(str, joined(commands)))
+    """What makes results with all that they need, whatever is there."""
+    runs = (replace(each, verb="run") if each.verb == "eval" else each for each in commands)
+    return list(map(str, joined(runs)))
 
 
 def illustrations(store: Store, settings: Settings, pipelines: Callable[[str], Pipelines]) -> list[Unit]:

@@ -18,6 +18,10 @@ def init(
         Path,
         typer.Argument(metavar="FOLDER", help="Class directories, a public benchmark, or a list file."),
     ] = Path(),
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", help="Of a list file: the directory that its paths are relative to."),
+    ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Write the demo's: drawn shapes and a tiny CLIP, nothing to fetch.")
     ] = False,
@@ -41,10 +45,12 @@ def init(
         raise UsageError(f"--demo looks at no folder, and {place} is one", next_step="Leave out one of them.")
     if not place.exists():
         raise InputError(f"{place} is not there", next_step="Name a directory of clips: fsarctl init FOLDER")
+    if root and not place.is_file():
+        raise UsageError(f"--root is of a list file, and {place} is none", next_step="Leave out --root.")
     if demo:
         text = f"#:schema ./{SCHEMA_FILE}\n{demo_file()}"
     else:
-        text = project_file(place, target.parent, _all_described, say)
+        text = project_file(place, target.parent, _all_described, say, root)
     if dry_run:
         print_data(text)
         return

@@ -14,7 +14,7 @@ from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
 from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.clips import Clip
-from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.dataset import Dataset, set_root
 from fsarctl.datasets.folder import list_videos
 from fsarctl.datasets.labels.spelling import loosely
 from fsarctl.datasets.splits import load_split_lists
@@ -108,7 +108,7 @@ def open_benchmark(name: str, config: DatasetConfig, project: Path) -> Dataset:
         raise InputError(
             f"dataset {name!r}: none of the {len(labels):,} videos of {config.name} is under {root}{some}"
             + (f", such as {example}" if example else ""),
-            next_step=f"Set datasets.{name}.root to the directory of the videos, in any layout; files are"
+            next_step=f"{set_root(name)} to the directory of the videos, in any layout; files are"
             f" known by their names, such as {next(iter(labels))}.mp4.",
         )
     clips: dict[str, list[Clip]] = {}

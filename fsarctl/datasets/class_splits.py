@@ -53,7 +53,8 @@ def draw_splits(
     """Share ``classes`` in the proportion of ``ratio`` (train, val, test); the lot is drawn by ``seed``.
 
     A class's place in the draw depends on its name and the seed alone, so that a class that comes or goes
-    moves few others. A split with a share gets one class at least.
+    moves few others. A split with a share gets two classes at least, of which an episode can be drawn, or
+    one where there are too few.
 
     Raises:
         InputError: there are fewer classes than splits with a share.
@@ -68,9 +69,10 @@ def draw_splits(
     total = sum(shares.values())
     ends = [round(len(drawn) * part / total) for part in accumulate(shares.values())]
     counts = [end - start for start, end in pairwise([0, *ends])]
-    while 0 in counts:
+    least = min(2, len(drawn) // len(shares))
+    while min(counts) < least:
         counts[counts.index(max(counts))] -= 1
-        counts[counts.index(0)] += 1
+        counts[counts.index(min(counts))] += 1
     bounds = [0, *accumulate(counts)]
     return {
         split: sorted(drawn[start:end]) for split, (start, end) in zip(shares, pairwise(bounds), strict=True)

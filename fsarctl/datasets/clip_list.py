@@ -13,7 +13,7 @@ from fsarctl.config.setting import SPLITS
 from fsarctl.config.text_file import BYTE_ORDER_MARK, read_csv, read_text
 from fsarctl.datasets.class_splits import split_classes, split_name
 from fsarctl.datasets.clips import Clip
-from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.dataset import Dataset, set_root
 from fsarctl.datasets.labels.label_map import named_labels, number_remarks
 from fsarctl.datasets.video_tree import VIDEO_EXTENSIONS, PassedOver, is_video
 from fsarctl.errors import InputError
@@ -79,7 +79,7 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
         raise InputError(
             f"dataset {name!r}: none of the {len(rows):,} videos of {file} is there; the first: "
             f"{base / rows[0].path}",
-            next_step=f"Set datasets.{name}.root to the directory that its paths are relative to.",
+            next_step=f"{set_root(name)} to the directory that its paths are relative to.",
         )
     return Dataset.of_clips(clips, missing, passed_over, remarks)
 

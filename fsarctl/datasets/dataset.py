@@ -9,7 +9,7 @@ from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.datasets.video_tree import LeftOut, PassedOver, left_out_words
 from fsarctl.progress import first_of
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "set_root"]
 
 NAMED = 3
 
@@ -94,3 +94,8 @@ class Dataset:
 
 def _counts(clips: Iterable[Clip]) -> "Counter[str]":
     return Counter(clip.label for clip in clips)
+
+
+def set_root(name: str) -> str:
+    """How a sentence begins that says where a dataset's videos have to be."""
+    return f"Set datasets.{name}.root (in fsarctl.toml, or --set datasets.{name}.root=FOLDER)"

@@ -10,7 +10,7 @@ from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
 from fsarctl.datasets.class_splits import split_classes, split_name
 from fsarctl.datasets.clips import Clip
-from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.dataset import Dataset, set_root
 from fsarctl.datasets.labels.label_map import named_labels, number_remarks
 from fsarctl.datasets.video_tree import VideoTree, find_videos, left_out_words, plain_text
 from fsarctl.errors import InputError
@@ -44,7 +44,7 @@ def open_folder(name: str, config: DatasetConfig, project: Path) -> Dataset:
             f"dataset {name!r}: {root} has no videos in class directories"
             + (f", but {loose} lie in it directly" if loose else "")
             + (f" ({left_out_words(tree.left_out)})" if tree.left_out else ""),
-            next_step=f"Set datasets.{name}.root so that videos are at root/<class>/<clip>.",
+            next_step=f"{set_root(name)} so that videos are at root/<class>/<clip>.",
         )
     if by_directory and not (config.splits or config.split_file or config.split_ratio):
         of_directory = {split: {named[each] for each in labels} for split, labels in by_directory.items()}

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from fsarctl.config.methods import TASK_ADAPTER, method_file
 from fsarctl.config.paths import located
 from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
-from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.class_splits import draw_splits
+from fsarctl.datasets.dataset import Dataset, set_root
 from fsarctl.datasets.folder import classes_of, list_videos
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.labels.label_map import are_numbers, find_label_map
@@ -26,6 +28,7 @@ __all__ = ["project_file"]
 
 SHOTS = (1, 3, 5)
 WAY = 5
+SHARES = (0.6, 0.2, 0.2)
 MOST = 0.5
 NAMED = 3
 FEWEST = 20  # files that must have a benchmark's names before it is believed to be one
@@ -54,9 +57,11 @@ backbone = "ViT-B-16-quickgelu"  # or "ViT-B-32-quickgelu", four times as fast o
 weights = "openai"  # 0.6 GB, fetched once; or the path of a file
 strategy = "frozen"
 # To try everything out without fetching anything, put these in their place. This CLIP knows drawn shapes
-# only: on camera footage it is near chance.
+# only: on camera footage it is near chance. The layers are those that adapters are put into.
 # backbone = "tiny"
 # weights = "shipped"
+# visual_layers = 2
+# text_layers = 2
 """
 TRAINED_MODEL = """\
 [model]
@@ -91,9 +96,12 @@ episodes = {episodes}
 TRAIN_LATER = """\
 # To train adapters, which is what Task-Adapter++ is about: take out strategy above; train on a public
 # benchmark (README), or say which of your own classes are base and validation classes, for example with
-# split_ratio = [0.6, 0.2, 0.2] in [datasets.{name}]; and name the dataset here.
+# split_ratio = {shares} in [datasets.{name}] (six classes at least; way in [eval] is then at most
+# {few}); and name the dataset here.
 # [train]
 # dataset = "{name}"
+# way = {few}
+# shots = {shots}
 """
 
 
@@ -113,6 +121,7 @@ def project_file(
     project: Path,
     described: Callable[[Sequence[str]], bool],
     note: Callable[[str], None],
+    root: Path | None = None,
 ) -> str:
     """The text of a commented fsarctl.toml in ``project`` for the videos at ``place``.
 
@@ -121,10 +130,12 @@ def project_file(
     compares them, which needs no base classes and no GPU. ``described`` says whether the shipped descriptions
     hold all of some labels. ``note`` hears which files are left out, as no videos.
 
+    ``root`` is what a list's paths are relative to, if not to the list.
+
     Raises:
         InputError: there are no videos, or not two classes with two videos each.
     """
-    sight = _look(place, project)
+    sight = _look(place, project, root)
     _require_episodes(sight)
     if left_out := left_out_words(sight.dataset.left_out):
         note(left_out)
@@ -138,6 +149,8 @@ def project_file(
         "shots": shots,
         "why": f"  # the smallest class has {min(counts)} clips" if len(shots) < len(SHOTS) else "",
         "episodes": 10000 if trains else 1000,
+        "shares": list(SHARES),
+        "few": _fewest(labels),
     }
     describe = DESCRIBED if described(labels) else UNDESCRIBED
     if not trains:
@@ -150,10 +163,26 @@ def project_file(
     return "\n".join([HEAD, _table(sight), *(part.format(**facts) for part in parts)])
 
 
-def _look(place: Path, project: Path) -> Sight:
+def _fewest(labels: Sequence[str]) -> int:
+    """The classes of the smallest of three splits, as many as an episode has."""
+    shared = draw_splits("", labels, SHARES, 0) if len(labels) >= len(SPLITS) else {}
+    return min([WAY, *(max(2, len(each)) for each in shared.values())])
+
+
+def _look(place: Path, project: Path, root: Path | None) -> Sight:
     written = _as_written(place, project)
     if place.is_file():
-        return _novel(_table_name(place.stem), DatasetConfig(kind="list", file=written), project)
+        leads = _as_written(root, project) if root else ""
+        name = _table_name(place.stem)
+        try:
+            return _novel(name, DatasetConfig(kind="list", file=written, root=leads), project)
+        except InputError as error:
+            if not error.next_step.startswith(set_root(name)):
+                raise
+            here = f"fsarctl init {shlex.quote(str(place))} --root FOLDER"
+            raise InputError(
+                error.message, next_step=f"Say which directory its paths are relative to: {here}"
+            ) from None
     tree = list_videos(place.name, place)
     if not tree.videos:
         raise InputError(
@@ -236,7 +265,8 @@ def _table(sight: Sight) -> str:
         other = "ssv2-small" if config.name == "ssv2-full" else "ssv2-full"
         lines[-1] += f"  # {other} has other classes and splits of the same videos"
     if config.file:
-        lines.append(f"file = {_quoted(config.file)}  # its paths are relative to it")
+        base = "the root" if config.root else "it"
+        lines.append(f"file = {_quoted(config.file)}  # its paths are relative to {base}")
     if config.root:
         lines.append(f"root = {_quoted(config.root)}")
     if config.kind == "folder":

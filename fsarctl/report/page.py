@@ -204,6 +204,13 @@ def _classes(each: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _lengths(of: str, values: Sequence[float]) -> dict[str, float]:
+    """From where to where bars of these values go: from 0, or from the least where one is below, so that of
+    two the better one always has the longer bar."""
+    least = min([0.0, *values])
+    return {f"least{of}": least, f"largest{of}": max([0.0, *(value - least for value in values)])}
+
+
 def _drawn(
     document: Mapping[str, Any], pictures: Mapping[str, Any], read: Callable[[str], bytes]
 ) -> dict[str, Any]:
@@ -222,11 +229,11 @@ def _drawn(
                 **query,
                 "picture": source(query["picture"]),
                 "attention": {name: source(file) for name, file in query["attention"].items()},
-                "largest": max(map(abs, query["scores"][own])),
+                **_lengths("", query["scores"][own]),
                 "stages": [_stage(each, episode["classes"], sentences) for each in query["stages"] or []],
-                "largest_cosine": max(
-                    (abs(v) for each in query["stages"] or [] for row in each["cosines"] for v in row),
-                    default=0.0,
+                **_lengths(
+                    "_cosine",
+                    [v for each in query["stages"] or [] for row in each["cosines"] for v in row],
                 ),
             }
             for query in episode["queries"]

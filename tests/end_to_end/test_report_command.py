@@ -203,7 +203,7 @@ def test_the_second_report_draws_nothing_and_is_the_same_file(project: Path) -> 
 
 def test_more_in_the_store_is_more_in_the_report(copy: Path) -> None:
     before = numbers(copy)
-    assert before["query_modes"]["commands"] == ["fsarctl eval --shots 1 2 --set eval.query_mode=independent"]
+    assert before["query_modes"]["commands"] == ["fsarctl run --shots 1 2 --set eval.query_mode=independent"]
     assert before["ways"]["command"] == "fsarctl ablate fig9"
     aim = "--set model.strategy=aim --set model.sub_actions=none --set model.alignment=none"
     assert before["aim"] == f"fsarctl train --shots 1 {aim}"

@@ -64,5 +64,5 @@ def test_every_class_is_in_one_split_and_shares_are_kept(
     assert sorted(label for labels in drawn.values() for label in labels) == sorted(classes)
     for split, share in zip(SPLITS, ratio, strict=True):
         exact = len(classes) * share / sum(ratio)
-        assert len(drawn[split]) >= 1
-        assert abs(len(drawn[split]) - exact) <= 2 or min(map(len, drawn.values())) == 1
+        assert len(drawn[split]) >= min(2, len(classes) // 3)  # of two an episode can be drawn
+        assert abs(len(drawn[split]) - exact) <= 2 or min(map(len, drawn.values())) <= 2

@@ -167,19 +167,32 @@ def _print_latex(
 
 
 def _seconds_left(store: "Store", units: "Sequence[Unit]") -> float | None:
-    """By what an episode of the same stage took in this store; None where one of them was never run."""
-    took: dict[str, list[float]] = {}
+    """By what an episode of the same stage, method and backbone took in this store; None where one of them
+    was never run: methods differ by twenty times."""
+    took: dict[tuple[str, ...], list[float]] = {}
     for artifact in store.artifacts():
         manifest = artifact.manifest
         seconds = manifest.provenance.get("seconds")
         if isinstance(seconds, (int, float)):
-            took.setdefault(manifest.stage, []).append(seconds / _episodes(manifest.config))
+            took.setdefault(_like(manifest.stage, manifest.config), []).append(
+                seconds / _episodes(manifest.config)
+            )
     # A shortcut trains and evaluates.
-    if "shortcut" not in took and {"train", "evaluate"} <= took.keys():
-        took["shortcut"] = [mean([*took["train"], *took["evaluate"]])]
-    if not {unit.stage for unit in units} <= took.keys():
+    for stage, *of in [*took]:
+        if stage == "train" and ("evaluate", *of) in took:
+            both = [*took["train", *of], *took["evaluate", *of]]
+            took.setdefault(("shortcut", *of), [mean(both)])
+    wanted = [(_like(unit.stage, unit.config), unit) for unit in units]
+    if not {like for like, _ in wanted} <= took.keys():
         return None
-    return sum(_episodes(unit.config) * mean(took[unit.stage]) for unit in units)
+    return sum(_episodes(unit.config) * mean(took[like]) for like, unit in wanted)
+
+
+def _like(stage: str, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What of a unit its time depends on most."""
+    model = config.get("model")
+    model = model if isinstance(model, Mapping) else config
+    return (stage, *(str(model.get(name, "")) for name in ("method", "backbone")))
 
 
 def _episodes(config: Mapping[str, Any]) -> int:
