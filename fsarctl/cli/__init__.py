@@ -36,6 +36,7 @@ def _run() -> None:
     from fsarctl.cli.app import app
     from fsarctl.cli.terminal.console import print_error, say
     from fsarctl.cli.terminal.streams import forgive_streams
+    from fsarctl.config.plugins import fault_of_part
     from fsarctl.errors import FsarctlError, InputError
 
     forgive_streams()
@@ -53,6 +54,9 @@ def _run() -> None:
         if gone := _gone():
             print_error(gone)
             sys.exit(gone.exit_code)
+        if fault := fault_of_part(error):
+            print_error(fault)
+            sys.exit(fault.exit_code)
         if trouble := _trouble(error):
             print_error(InputError(trouble[0], next_step=trouble[1]))
             sys.exit(InputError.exit_code)

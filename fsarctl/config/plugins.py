@@ -20,7 +20,7 @@ from typing import Any
 
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 
-__all__ = ["GROUPS", "Part", "find_part", "installed_parts", "is_own", "require_known"]
+__all__ = ["GROUPS", "Part", "fault_of_part", "find_part", "installed_parts", "is_own", "require_known"]
 
 GROUPS: Mapping[str, tuple[str, str]] = {
     "methods": ("method", "fsarctl.methods"),
@@ -68,6 +68,11 @@ class Part:
         return {"part": self.name, "source": hashlib.sha256(text).hexdigest()}
 
     @property
+    def package(self) -> str:
+        """The package that its code is of."""
+        return self.target.partition(":")[0].partition(".")[0]
+
+    @property
     def called(self) -> str:
         """What messages call it."""
         return f"{GROUPS[self.group][0]} {self.name!r}"
@@ -86,6 +91,8 @@ class Part:
             if not hasattr(found, each):
                 raise self._without(name)
             found = getattr(found, each)
+        if not self.known_as:
+            _loaded[self.target] = self
         return found
 
     @contextmanager
@@ -139,12 +146,13 @@ class Part:
 
     def _place(self, error: Exception) -> str:
         """The last line of the part's own package that the error came through, or else its file."""
-        package = self.target.partition(":")[0].partition(".")[0]
-        place = self.file, self.target.partition(":")[0], 0
+        place = None
         for frame, line in walk_tb(error.__traceback__):
             module = str(frame.f_globals.get("__name__"))
-            if module.partition(".")[0] == package:
+            if module.partition(".")[0] == self.package:
                 place = Path(frame.f_code.co_filename), module, line
+        if place is None:
+            place = self.file, self.target.partition(":")[0], 0
         file, module, line = place
         parts = module.count(".") + 1 + (file.stem == "__init__")
         return "/".join(file.parts[-parts:]) + (f":{line}" if line else "")
@@ -189,6 +197,25 @@ def require_known(group: str, name: str, known: Iterable[str]) -> None:
     """
     if part := find_part(group, name, known):
         part.require()
+
+
+def fault_of_part(error: Exception) -> InputError | None:
+    """What to say of an error that came out of somebody else's code unforeseen; None if it did not."""
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
+    packages = {module.partition(".")[0] for module in modules}
+    parts = [part for part in _loaded.values() if part.package in packages]
+    if not parts:
+        return None
+    part = max(parts, key=lambda each: each.target.partition(":")[0] in modules)
+    try:
+        with part.running():
+            raise error
+    except InputError as fault:
+        return fault
+
+
+_loaded: dict[str, Part] = {}
+"""The parts of others whose code this process has loaded, by target."""
 
 
 def installed_parts(group: str) -> Iterator[tuple[str, str]]:

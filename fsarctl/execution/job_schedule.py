@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from fsarctl.artifacts import Outcome, Store, Unit
 from fsarctl.artifacts.command import Command, Option
+from fsarctl.config.plugins import fault_of_part
 from fsarctl.errors import FsarctlError
 from fsarctl.execution.local import Ended, require_success, run_commands
 from fsarctl.progress import SILENT, Reporter, counted
@@ -117,7 +118,8 @@ class Scheduler:
         except FsarctlError as error:
             return error.message
         except Exception as error:  # one goal's bug is no reason to lose the others
-            return f"{type(error).__name__}: {error}"
+            fault = fault_of_part(error)
+            return fault.message if fault else f"{type(error).__name__}: {error}"
         return ""
 
     def _goals_beside(self, goals: Sequence[Goal]) -> dict[Command, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
-from inspect import signature
+from inspect import getattr_static, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -13,7 +13,7 @@ from fsarctl.config.model_table import MetricName, ModelConfig
 from fsarctl.config.plugins import Part, find_part
 from fsarctl.config.read_settings import OPTIONS, table_of
 from fsarctl.config.setting import keyed
-from fsarctl.errors import ConfigError, InputError
+from fsarctl.errors import ConfigError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.methods.weights import weight_files
 from fsarctl.models.catalogue import (
@@ -47,6 +47,8 @@ __all__ = [
     "trains",
 ]
 
+# What is read of a method's class, before there is a method.
+OF_CLASS = ("reads_text", "sub_actions", "reads_pixels", "needs_vit", "queries_meet")
 OPEN_CLIP_LAYERS = 12  # of an encoder whose configuration does not say
 
 NOT_SETTINGS = ("weights", "method", "options")  # enter a key in another form
@@ -155,7 +157,8 @@ def method_class(part: Part) -> "Callable[..., FewShotMethod]":
     It is made with ``backbone``, ``frames``, ``options``, ``precision`` and ``generator``.
 
     Raises:
-        ConfigError: the part is no class of :class:`~fsarctl.methods.FewShotMethod`, or is abstract.
+        ConfigError: the part is no class of :class:`~fsarctl.methods.FewShotMethod`, or is abstract, or what
+            is read of the class is not there to be read.
     """
     from fsarctl.methods.protocol import FewShotMethod
 
@@ -164,6 +167,18 @@ def method_class(part: Part) -> "Callable[..., FewShotMethod]":
         raise ConfigError(
             f"method {part.name!r} is no class of fsarctl.methods.FewShotMethod",
             next_step="Let it inherit from FewShotMethod, which says what it has to define.",
+        )
+    for name in OF_CLASS:
+        if isinstance(getattr_static(own, name), property):
+            raise ConfigError(
+                f"method {part.name!r}: {name} is a property, and it is read before a method is made",
+                next_step=f"Give {name} a plain value in the class.",
+            )
+    kind = getattr(own, "Options", None)
+    if kind is not None and not (isinstance(kind, type) and is_dataclass(kind)):
+        raise ConfigError(
+            f"method {part.name!r}: Options is no dataclass",
+            next_step="Put @dataclass(frozen=True) above the class.",
         )
     if missing := sorted(own.__abstractmethods__):
         raise ConfigError(
@@ -178,14 +193,9 @@ def method_options(part: Part, own: object, values: Mapping[str, Any]) -> object
 
     Raises:
         ConfigError: it has no such option, or the option no such value.
-        InputError: somebody else's ``Options`` is no dataclass, or fails.
+        InputError: somebody else's ``Options`` fails.
     """
     kind: Any = getattr(own, "Options", None)
-    if kind is not None and not (isinstance(kind, type) and is_dataclass(kind)):
-        raise InputError(
-            f"{part.called}: Options is no dataclass",
-            next_step="Put @dataclass(frozen=True) above the class.",
-        )
     known = [each.name for each in fields(kind)] if kind is not None else []
     if unknown := sorted(set(values) - set(known)):
         raise ConfigError(

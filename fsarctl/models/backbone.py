@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fsarctl.config.paths import located
-from fsarctl.errors import InputError
+from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import (
     TINY,
@@ -241,7 +241,13 @@ def _new_clip(name: str, configuration: Mapping[str, Any]) -> Any:
         return _plain_clip(configuration)
     with part.running():
         make = getattr(part.load(), "make", None)
-        return make(configuration) if make else _plain_clip(configuration)
+        made = make(configuration) if make else _plain_clip(configuration)
+    if not (isinstance(made, torch.nn.Module) and hasattr(made, "visual")):
+        raise ConfigError(
+            f"{part.called}: make gave a {type(made).__name__}, not a module with visual, as CLIP's are",
+            next_step="Return a torch.nn.Module like open_clip's CLIP.",
+        )
+    return made
 
 
 def _plain_clip(configuration: Mapping[str, Any]) -> Any:

@@ -16,6 +16,8 @@ from fsarctl.config.plugins import _source, find_part
 from fsarctl.datasets.shapes.classes import CLASSES
 from fsarctl.datasets.shapes.rendering import _write_video, render_clip
 from fsarctl.errors import ConfigError, FsarctlError, InputError
+from fsarctl.methods.build import text_use
+from fsarctl.methods.catalogue import describe
 from fsarctl.models.backbone import load_backbone
 from fsarctl.models.catalogue import architecture
 
@@ -244,6 +246,13 @@ def test_a_method_that_fails_is_named_and_nothing_is_published(
             "backbone 'theirs.backbones:own' failed: KeyError: 'x' (theirs/backbones.py:4)",
         ),
         (
+            "class own:\n"
+            "    configuration = {'embed_dim': 32, 'vision_cfg': {'layers': 2}, 'text_cfg': {}}\n"
+            "    def make(configuration):\n"
+            "        pass\n",
+            "make gave a NoneType, not a module with visual",
+        ),
+        (
             "own = {'embed_dim': 32, 'vision_cfg': {'layers': 2, 'width': 'wide'}, 'text_cfg': {}}\n",
             "failed: TypeError",
         ),
@@ -376,3 +385,45 @@ def test_predicting_with_scores_that_are_no_numbers(write: Write, project: Path)
     assert (
         f"metric 'theirs.metrics:own' gave scores that are not finite (nan) in clip {clip}" in refused.stderr
     )
+
+
+BACKBONE = """
+import json
+from pathlib import Path
+import open_clip
+from fsarctl.models import tiny_clip
+
+
+class own:
+    configuration = json.loads(Path(tiny_clip.CONFIG).read_text())
+
+    def make(configuration):
+        made = open_clip.CLIP(**configuration)
+        made.visual.ln_pre.register_forward_hook(hook)
+        return made
+
+
+def hook(module, given, gave):
+    raise KeyError("unforeseen")
+"""
+
+
+def test_what_fails_where_nobody_looks_is_told_as_the_parts_fault_too(write: Write, project: Path) -> None:
+    write(backbones=BACKBONE)
+    words = ('--set=model.backbone="theirs.backbones:own"', "--set=model.weights=random")
+    said = type_in(project, "run", *words, expect=3).stderr
+    fault = "backbone 'theirs.backbones:own' failed: KeyError: 'unforeseen' (theirs/backbones.py:18)"
+    assert fault in said
+    assert "bug in fsarctl" not in said
+    sweep = ("ablate", "table3", "--rows", "frozen backbone", "--shots", "1", "--set=eval.way=2")
+    assert fault in type_in(project, *sweep, *words, expect=None).stderr
+
+
+def test_what_is_read_of_a_methods_class(write: Write) -> None:
+    text = documented("A method").replace("class Nearest", "class Own")
+    write(methods=text + "\n    @property\n    def reads_text(self):\n        return False\n")
+    with pytest.raises(ConfigError, match="reads_text is a property, and it is read before"):
+        text_use(ModelConfig(method="theirs.methods:Own"))
+    write(methods=text + "\n    class Options:\n        pass\n")
+    with pytest.raises(ConfigError, match="Options is no dataclass"):
+        describe("theirs.methods:Own")
