@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsarctl.config.training_tables import TrainConfig
-from fsarctl.errors import ConfigError
+from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson
 
 __all__ = ["BaseLoss"]
@@ -39,11 +39,22 @@ class BaseLoss:
             model.add_head(HEAD, nn.Linear(model.feature_width, len(base)))
 
     def __call__(self, lesson: Lesson) -> Tensor:
-        """The weighted loss of an episode, (). Means are over its clips, support and queries alike."""
+        """The weighted loss of an episode, (). Means are over its clips, support and queries alike.
+
+        Raises:
+            InputError: the method gives no features of clips, or not as wide as it says.
+        """
         scores = lesson.scores
         groups = [(scores.query_features, lesson.query_classes)]
         if scores.support_features is not None:
             groups.append((scores.support_features, lesson.support_classes))
+        widths = sorted({each.shape[-1] for each, _ in groups if each is not None})
+        if not widths or (self._config.base_head and widths != [self._model.feature_width]):
+            raise InputError(
+                f"train.base_head and base_text read features of clips, and {type(self._model).__name__}"
+                f" gives {f'some {widths} wide' if widths else 'none'}",
+                next_step="Let its Scores hold query_features of its feature_width, or set both to 0.",
+            )
         clips = torch.cat([features.mean(dim=-2) for features, _ in groups if features is not None])
         classes = torch.cat([each for features, each in groups if features is not None])
         loss = clips.new_zeros(())

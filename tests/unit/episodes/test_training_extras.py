@@ -15,7 +15,7 @@ from fsarctl.episodes.base_loss import BaseLoss
 from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.episodes.trainer import Training, train_adapters
 from fsarctl.episodes.training_memory import Need, measure, saved_bytes, videos_in_parts
-from fsarctl.errors import ConfigError
+from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.protocol import BaseClasses, Lesson, Scores
 from fsarctl.progress import SILENT
 
@@ -163,6 +163,19 @@ def test_the_base_head_is_a_classifier_of_all_clips() -> None:
     torch.testing.assert_close(loss(lesson(query, support)), 0.25 * by_hand)
     assert not any("base_classes" in name for name in model.adapter_state())
     assert any("base_classes" in name for name in model.training_state())
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [(torch.zeros(2, T, 7), r"some \[7\] wide"), (None, "none")],
+)
+def test_features_that_are_not_as_a_method_says_are_its_fault(query: Tensor | None, said: str) -> None:
+    base = BaseClasses(tuple("abcd"), torch.zeros(4, 0, 3, dtype=torch.int64))
+    loss = BaseLoss(Rich(), base, replace(CONFIG, base_head=0.25))
+    scores = Scores(torch.zeros(2, 2), query_features=query)
+    given = Lesson(scores, torch.tensor([1, 0]), torch.tensor([3, 1]), None, torch.zeros(2, T, 5))
+    with pytest.raises(InputError, match=f"Rich gives {said}"):
+        loss(given)
 
 
 def test_base_texts_are_compared_by_their_cosine_with_each_clip() -> None:

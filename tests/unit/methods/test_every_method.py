@@ -158,6 +158,14 @@ def test_clips_may_share_what_depends_on_a_frame(model: FewShotMethod) -> None:
         torch.testing.assert_close(model.each_frame(frames.flip(0)), each.flip(0), rtol=1e-4, atol=1e-5)
 
 
+def test_features_of_clips_are_as_wide_as_said(model: FewShotMethod) -> None:
+    """``train.base_head`` classifies them."""
+    held = lesson(model, episode(model)).scores
+    for features in (held.query_features, held.support_features):
+        assert features is not None
+        assert features.shape[-1] == model.feature_width
+
+
 def test_classes_are_alike(model: FewShotMethod) -> None:
     given = episode(model)
     order = [2, 0, 1]
