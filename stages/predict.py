@@ -9,6 +9,7 @@ from fsarctl.artifacts import JSON, Artifact, Store, Unit
 from fsarctl.artifacts.command import joined
 from fsarctl.config.read_settings import Settings
 from fsarctl.datasets.clip_files import open_support_folder
+from fsarctl.datasets.groups import grouped_by
 from fsarctl.datasets.labels.label_map import are_numbers
 from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.errors import InputError, UpstreamError
@@ -21,6 +22,7 @@ from fsarctl.text.corpus import alone_text
 from fsarctl.text.sources import by_label, of_one_kind, undescribed
 
 if TYPE_CHECKING:
+    from fsarctl.predict.leave_one_out import Check
     from fsarctl.predict.predictor import Predictor
     from fsarctl.predict.support_set import Support
     from fsarctl.text.corpus import SubActions
@@ -45,7 +47,8 @@ class Ready:
 
     ``adapters``: None for the frozen backbone. ``left_out``: support clips that cannot be read, and why.
     ``undescribed``: the classes without a description, for which all are read by their labels alone, or by
-    their clips alone where the support has no text.
+    their clips alone where the support has no text. ``check``: how its own clips are named from each other,
+    if that was asked for and a class has two.
     """
 
     predictor: "Predictor"
@@ -53,6 +56,7 @@ class Ready:
     adapters: Adapters | None
     left_out: Mapping[str, str] = field(default_factory=dict)
     undescribed: Sequence[str] = ()
+    check: "Check | None" = None
 
 
 @dataclass(frozen=True)
@@ -67,20 +71,31 @@ class Setup:
     time_limit_s: float = 60.0
     reporter: Reporter = SILENT
 
-    def ready(self, place: Path, *, shot: int | None = None, frozen: bool = False) -> Ready:
+    def ready(
+        self,
+        place: Path,
+        *,
+        shot: int | None = None,
+        frozen: bool = False,
+        check: bool = False,
+        group: str = "",
+    ) -> Ready:
         """The support at ``place``, a folder of classes or a saved file, and the model that goes with it.
 
         ``shot`` chooses the adapters (None: those of the file, or the nearest that are trained), ``frozen``
-        none.
+        none. ``check`` names each clip of a folder from the others; where the pattern ``group`` captures the
+        same, they are of one person or recording, and not compared.
 
         Raises:
             UpstreamError: the adapters are not trained with these settings.
             InputError: the support is none, or a saved one is of another model, in what is named.
         """
         frozen = frozen or self.settings.config.model.trained_name == FROZEN
-        return (self._saved if place.is_file() else self._folder)(place, shot, frozen)
+        if place.is_file():
+            return self._saved(place, shot, frozen)
+        return self._folder(place, shot, frozen, check=check, group=group)
 
-    def _folder(self, place: Path, shot: int | None, frozen: bool) -> Ready:
+    def _folder(self, place: Path, shot: int | None, frozen: bool, *, check: bool, group: str) -> Ready:
         folder = open_support_folder(place)
         for label in folder.empty:
             self.reporter.note(f"warning: {label!r} holds no video, and so is no class")
@@ -94,13 +109,16 @@ class Setup:
         descriptions, undescribed = self._descriptions(labels)
         predictor = self._predictor(adapters)
         predictor.require_score(has_text=not undescribed or len(descriptions) == len(labels))
-        support, left_out = predictor.support(folder.clips, descriptions)
+        clips = grouped_by(group, folder.clips) if group else folder.clips
+        examples = predictor.examples(clips, descriptions)
+        support, left_out = predictor.support_of(examples), examples.left_out
         support = replace(support, undescribed=tuple(undescribed))
         for name, reason in left_out.items():
             self.reporter.note(f"warning: support clip {name!r} is left out: {reason}")
         for first, second in support.contradictions:
             self.reporter.note(f"warning: {first!r} and {second!r} are the same video in two classes")
-        return Ready(predictor, support, adapters, left_out, undescribed)
+        found = predictor.check(examples) if check else None
+        return Ready(predictor, support, adapters, left_out, undescribed, found)
 
     def _saved(self, place: Path, shot: int | None, frozen: bool) -> Ready:
         from fsarctl.predict.support_set import load_support

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fsarctl.artifacts.command import Command, Option
 from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.terminal.check import check_document, print_check
 from fsarctl.cli.terminal.console import echo, print_data, print_json, print_table, say, styled
 from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.errors import PartialError, UsageError
@@ -69,6 +71,15 @@ def predict(
         Path | None,
         typer.Option("--save-support", metavar="FILE.safetensors", help="Keep the support's features."),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Name each clip of the support folder from the others.")
+    ] = False,
+    group: Annotated[
+        str,
+        typer.Option(
+            "--group", metavar="REGEX", help="With --check: what it captures of a name says whose clip it is."
+        ),
+    ] = "",
     workers: Workers = CORES,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")] = 60,
     device: Device = "auto",
@@ -87,6 +98,8 @@ def predict(
         shot=shots,
         frozen=frozen,
         save=save_support,
+        check=check,
+        group=group,
         workers=workers,
         time_limit_s=time_limit,
         machine=Machine(device),
@@ -103,6 +116,8 @@ def _predict(
     shot: int | None,
     frozen: bool,
     save: Path | None,
+    check: bool,
+    group: str,
     workers: int,
     time_limit_s: float,
     machine: Machine,
@@ -114,7 +129,7 @@ def _predict(
         UsageError: the words contradict each other.
         PartialError: some clips could not be read; the others were printed.
     """
-    _check(place, paths, shot, frozen, save)
+    _require_sense(place, paths, shot, frozen, save, check, group)
     from fsarctl.datasets.clip_files import clip_files
     from fsarctl.stages.predict import Setup
 
@@ -128,7 +143,7 @@ def _predict(
         time_limit_s,
         session.reporter,
     )
-    ready = setup.ready(place, shot=shot, frozen=frozen)
+    ready = setup.ready(place, shot=shot, frozen=frozen, check=check, group=group)
     if save is not None:
         ready.support.save(save)
         say(f"saved {len(ready.support.clips)} clips of {len(ready.support.labels)} classes: {save}")
@@ -140,6 +155,9 @@ def _predict(
         _print_csv(predictions, top)
     elif predictions:
         _print_table(session, ready, predictions, top)
+    if check:
+        print_check(ready.check, as_data=layout == "table")
+    _say_longer(predictions, place)
     failed = [each for each in predictions if each.failure]
     if failed:
         first = first_of([f"{each.clip} ({each.failure})" for each in failed], 1)
@@ -155,13 +173,29 @@ def _predict(
         )
 
 
-def _check(place: Path, paths: Sequence[Path], shot: int | None, frozen: bool, save: Path | None) -> None:
+def _require_sense(
+    place: Path,
+    paths: Sequence[Path],
+    shot: int | None,
+    frozen: bool,
+    save: Path | None,
+    check: bool,
+    group: str,
+) -> None:
+    if group and not check:
+        raise UsageError("--group is for --check", next_step="Add --check, or leave it out.")
+    if check and place.is_file():
+        raise UsageError(
+            f"--check needs the clips, and {place} holds their features alone",
+            next_step="Name the folder of the clips: --support FOLDER",
+        )
     if frozen and shot is not None:
         raise UsageError("--frozen has no adapters to choose by --shots", next_step="Leave out one of them.")
-    if not paths and save is None:
+    if not paths and save is None and not check:
         raise UsageError(
             "there is no clip to classify",
-            next_step="Name videos or folders of videos, or keep the support alone: --save-support FILE",
+            next_step="Name videos or folders of videos. For the examples alone: --check, or"
+            " --save-support FILE",
         )
     if save is None:
         return
@@ -184,12 +218,25 @@ def _warn_of_twins(predictions: "Sequence[Prediction]") -> None:
         say(f"warning: {first_of(twins, 1)}. What is said of a support clip is no test")
 
 
+def _say_longer(predictions: "Sequence[Prediction]", place: Path) -> None:
+    """A long clip is likely to show several actions; what names them one by one is another command."""
+    from fsarctl.predict.predictor import LONGER
+
+    long = [each for each in predictions if any(LONGER in remark for remark in each.remarks)]
+    if long:
+        remark = next(remark for remark in long[0].remarks if LONGER in remark)
+        named = first_of([each.clip for each in long], 1)
+        command = Command("spot", (Option("", (long[0].clip,)), Option("--support", (str(place),))))
+        say(f"{named}: {remark}; where it shows several actions: {command}")
+
+
 def _document(
     session: Session, ready: "Ready", predictions: "Sequence[Prediction]", top: int
 ) -> dict[str, Any]:
     return {
         "schema": "fsarctl.predict/1",
         **facts_of(session, ready),
+        **({"check": check_document(ready.check)} if ready.check else {}),
         "clips": [
             {
                 "clip": each.clip,

@@ -7,7 +7,7 @@ by a column of a list, or by a file.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +19,13 @@ from fsarctl.datasets.dataset import Dataset
 from fsarctl.errors import InputError
 from fsarctl.progress import first_of
 
-__all__ = ["groups_key", "with_groups"]
+__all__ = ["grouped_by", "groups_key", "with_groups"]
 
 HMDB51 = re.compile(
     r"[^/]+/(?P<source>.+)_[fhlu]_(?:cm|nm)_np\d+_(?:ba|fr|le|ri)_(?:bad|goo|med)_\d+", re.IGNORECASE
 )
 UCF101 = re.compile(r"(?P<label>[^/]+)/v_.+_(?P<group>g\d+)_c\d+", re.IGNORECASE)
+PATTERN = "It is a regular expression that captures who or what a clip is of: for anna_03.mp4, '([a-z]+)_'."
 SHAPE = "A group file has a clip and its group on each line: waving/7.mp4,anna"
 
 
@@ -49,6 +50,25 @@ def with_groups(name: str, config: DatasetConfig, project: Path, dataset: Datase
             next_step=f"Correct {_setting(config)} of the table, so that each clip is in a group.",
         )
     return replace(dataset, clips=clips)
+
+
+def grouped_by(pattern: str, clips: Sequence[Clip]) -> tuple[Clip, ...]:
+    """Clips that know their groups: what ``pattern`` captures of each one's name.
+
+    Raises:
+        InputError: it is no pattern, captures nothing, or does not match a name.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"--group {pattern!r} is no pattern: {error}", next_step=PATTERN) from None
+    if not compiled.groups:
+        raise InputError(f"--group {pattern!r} captures nothing", next_step=PATTERN)
+    found = tuple(replace(clip, group=_captured(compiled.search(clip.name))) for clip in clips)
+    without = [repr(clip.name) for clip in found if not clip.group]
+    if without:
+        raise InputError(f"--group {pattern!r} gives no group for {first_of(without, 1)}", next_step=PATTERN)
+    return found
 
 
 def groups_key(groups: Mapping[str, str] | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from fsarctl.episodes.scoring import require_finite_scores
 from fsarctl.errors import InputError
 from fsarctl.methods.build import tokens_of
 from fsarctl.methods.protocol import FewShotMethod, Scores
+from fsarctl.predict.leave_one_out import Check, check_of
 from fsarctl.predict.support_set import Support
 from fsarctl.progress import SILENT, Reporter, first_of
 from fsarctl.text.corpus import SubActions, needs_descriptions
@@ -33,9 +34,12 @@ from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import Decode, Failure, decode_all
 from fsarctl.video.rotate_and_resize import Resize
 
-__all__ = ["ClassScore", "Prediction", "Predictor"]
+__all__ = ["ClassScore", "Examples", "Prediction", "Predictor"]
 
 NAMED = 3
+LONG = 4
+"""Times the longest example: such a clip is likely to show more than one action."""
+LONGER = "longer than the examples"
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,24 @@ class Prediction:
     failure: str = ""
     remarks: tuple[str, ...] = ()
     twin: str = ""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The clips of a support set, by themselves, class-major.
+
+    ``videos``: (clips, as ``FewShotMethod.alone``). ``text``: as ``Support.text``. ``longest``: frames of the
+    longest. ``left_out``: clips that cannot be read, and why.
+    """
+
+    labels: tuple[str, ...]
+    clips: tuple[Clip, ...]
+    videos: Tensor
+    pictures: tuple[str, ...]
+    text: Tensor | None
+    descriptions: Mapping[str, SubActions]
+    longest: int
+    left_out: dict[str, str]
 
 
 class Predictor:
@@ -162,6 +184,18 @@ class Predictor:
             InputError: no clip of some class can be read, the metric needs as many clips for each class, or
                 a description is too long for the text encoder.
         """
+        examples = self.examples(clips, descriptions)
+        return self.support_of(examples), examples.left_out
+
+    @torch.inference_mode()
+    def examples(
+        self, clips: Sequence[Clip], descriptions: Mapping[str, SubActions] | None = None
+    ) -> "Examples":
+        """The clips of a support set by themselves, decoded, and the texts of their classes.
+
+        Raises:
+            InputError: see ``support``.
+        """
         clips = sorted(clips, key=lambda clip: clip.label)  # class-major
         labels = tuple(dict.fromkeys(clip.label for clip in clips))
         self._require_balance(clips)
@@ -170,6 +204,7 @@ class Predictor:
         videos: list[Tensor] = []
         pictures: list[str] = []
         used: list[Clip] = []
+        longest = 0
         left_out: dict[str, str] = {}
         for clip, answer in zip(clips, self._read([each.path for each in clips], "support"), strict=True):
             if isinstance(answer, Failure):
@@ -178,22 +213,58 @@ class Predictor:
             used.append(clip)
             videos.append(self._video(answer.frames))
             pictures.append(_digest(answer.frames))
+            longest = max(longest, answer.frame_count)
         _require_every_class(labels, used, clips, left_out)
         self._require_balance(used)
-        # Task-MSA sees all support videos as one set, as in training.
-        features = self._model.support_features(torch.stack(videos))  # (videos, T, embed)
-        numbers = torch.tensor([labels.index(clip.label) for clip in used], device=features.device)
-        support = Support(
-            labels=labels,
-            classes=numbers,
-            features=features,
-            text=text,
-            clips=tuple(clip.name for clip in used),
-            pictures=tuple(pictures),
-            made_by=self.made_by,
-            descriptions={label: described[label] for label in labels if label in described},
+        texts = {label: described[label] for label in labels if label in described}
+        return Examples(
+            labels, tuple(used), torch.stack(videos), tuple(pictures), text, texts, longest, left_out
         )
-        return support, left_out
+
+    @torch.inference_mode()
+    def support_of(self, examples: "Examples", chosen: Sequence[int] | None = None) -> Support:
+        """The support set of these clips, or of those numbered ``chosen``, of every class at least one."""
+        numbers = list(range(len(examples.clips)) if chosen is None else chosen)
+        used = [examples.clips[number] for number in numbers]
+        # Task-MSA sees all support videos as one set, as in training.
+        features = self._model.support_features(examples.videos[numbers])  # (videos, T, embed)
+        classes = [examples.labels.index(clip.label) for clip in used]
+        return Support(
+            labels=examples.labels,
+            classes=torch.tensor(classes, device=features.device),
+            features=features,
+            text=examples.text,
+            clips=tuple(clip.name for clip in used),
+            pictures=tuple(examples.pictures[number] for number in numbers),
+            made_by=self.made_by,
+            descriptions=examples.descriptions,
+            longest=examples.longest,
+        )
+
+    def check(self, examples: "Examples") -> Check | None:
+        """Each clip named from those of other groups; None where no class has two clips (or groups).
+
+        Raises:
+            InputError: the metric needs as many clips for each class.
+        """
+        if self._model.needs_equal_shots:
+            raise InputError(
+                "one clip left out leaves classes of different numbers, and model.trx_shots = pooled needs"
+                " equal ones",
+                next_step='Train with model.trx_shots = "prototypes", or leave out --check.',
+            )
+
+        def name_without(left: Sequence[int], number: int) -> dict[str, float]:
+            there = {examples.clips[other].label for other in left}
+            rows = [row for row, label in enumerate(examples.labels) if label in there]
+            text = None if examples.text is None else examples.text[rows]
+            some = replace(examples, labels=tuple(examples.labels[row] for row in rows), text=text)
+            support = self.support_of(some, left)
+            scores = self.scores_of(support, examples.videos[number][None]).score[0].tolist()
+            return dict(zip(support.labels, scores, strict=True))
+
+        clips = [(clip.name, clip.label, clip.group) for clip in examples.clips]
+        return check_of(examples.labels, clips, name_without)
 
     def predict(self, support: Support, clips: Sequence[ClipFile]) -> Iterator[Prediction]:
         """One prediction per clip, in their order; a clip that cannot be read says why.
@@ -250,9 +321,11 @@ class Predictor:
         classes = [ClassScore(*row) for row in zip(support.labels, *columns, strict=True)]
         classes.sort(key=lambda each: -each.score)
         twins = dict(zip(support.pictures, support.clips, strict=True))
-        return Prediction(
-            name, tuple(classes), remarks=answer.problems, twin=twins.get(_digest(answer.frames), "")
-        )
+        remarks = answer.problems
+        if support.longest and answer.frame_count > LONG * support.longest:
+            times = answer.frame_count / support.longest
+            remarks += (f"{LONGER}: it has {times:.0f} times as many frames as the longest example",)
+        return Prediction(name, tuple(classes), remarks=remarks, twin=twins.get(_digest(answer.frames), ""))
 
     def _read(self, paths: Sequence[Path], what: str) -> Iterator[DecodedClip | Failure]:
         """Every clip's frames, or why there are none, in order."""

@@ -35,8 +35,9 @@ class Support:
     ``labels``: way names. ``classes`` (videos,): which of them each clip shows, class-major. ``features``
     (videos, T, embed): of all clips as one set. ``text`` (way, 3, embed): of the descriptions, or None where
     a class has none. ``clips`` and ``pictures`` (videos,): names, and digests of the frames that were read.
-    ``undescribed``: classes that nobody described. ``made_by``: all that the features depend on but the
-    clips; a model with another ``made_by`` must not score them.
+    ``undescribed``: classes that nobody described. ``longest``: frames of the longest clip, 0 where unknown.
+    ``made_by``: all that the features depend on but the clips; a model with another ``made_by`` must not
+    score them.
     """
 
     labels: tuple[str, ...]
@@ -48,6 +49,7 @@ class Support:
     made_by: Mapping[str, JSON]
     descriptions: Mapping[str, SubActions] = field(default_factory=dict)
     undescribed: tuple[str, ...] = ()
+    longest: int = 0
 
     @property
     def shots(self) -> dict[str, int]:
@@ -103,6 +105,7 @@ class Support:
             "descriptions": self.descriptions,
             "made_by": self.made_by,
             **({"undescribed": self.undescribed} if self.undescribed else {}),
+            **({"longest": self.longest} if self.longest else {}),
         }
         content = save(
             {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if tensor is not None},
@@ -139,6 +142,7 @@ def load_support(path: Path, device: torch.device | None = None) -> Support:
             made_by=words["made_by"],
             descriptions={label: (a, b, c) for label, (a, b, c) in words["descriptions"].items()},
             undescribed=tuple(words.get("undescribed", ())),
+            longest=int(words.get("longest", 0)),
         )
         _check(support)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
