@@ -44,6 +44,8 @@ class PacketHeads:
         place = {"h264": 4, "hevc": 21}.get(self._codec)
         starts_with_version = place is not None and len(configuration) > place and configuration[0] == 1
         self._length_bytes = (configuration[place] & 3) + 1 if place and starts_with_version else 0
+        self._latest: av.Packet[Stream] | None = None
+        self._latest_units: list[tuple[int, int]] = []
 
     def is_hidden(self, packet: "av.Packet[Stream]") -> bool:
         """VP8's frame that others refer to and that is not shown; other codecs pack it with one that is."""
@@ -79,9 +81,11 @@ class PacketHeads:
 
     def turns(self, packet: "av.Packet[Stream]") -> bool:
         """Whether its picture says how it is turned (SEI, display orientation), which not each may do."""
+        if self._codec not in ("h264", "hevc"):
+            return False
         sei = AVC_SEI if self._codec == "h264" else HEVC_SEI
         content = memoryview(packet)
-        return self._codec in ("h264", "hevc") and any(
+        return any(
             self._type(content[place]) == sei and ORIENTATION in _messages(content[place:end])
             for place, end in self._units(packet)
         )
@@ -102,7 +106,11 @@ class PacketHeads:
 
     def _units(self, packet: "av.Packet[Stream]") -> list[tuple[int, int]]:
         """Where each unit begins and ends, bytes; as far as the head goes where start codes part them."""
-        content = memoryview(packet)
+        if packet is not self._latest:  # several questions are asked of each packet
+            self._latest, self._latest_units = packet, self._find_units(memoryview(packet))
+        return self._latest_units
+
+    def _find_units(self, content: memoryview) -> list[tuple[int, int]]:
         if not self._length_bytes:
             head = bytes(content[:HEAD])
             begins = [match.end() - 1 for match in UNITS.finditer(head)]

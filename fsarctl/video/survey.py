@@ -329,13 +329,13 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
             if index != shown or (packet.size == 0 and not is_repeat(packet)):
                 continue
             found.listed += 1
-            found.encrypted = found.encrypted or packet.has_sidedata("encryption_info")
             found.incomplete |= packet.is_corrupt or heads.is_blank(packet)
             found.turns = found.turns or (packet.size > 0 and heads.turns(packet))
             sets = packet.size > 0 and heads.sets_parameters(packet)
             found.changes |= packet.size > 0 and heads.is_splice(packet)
             if packet.is_keyframe and pts is not None:
                 keys.append(KeyPacket(pts, packet.pos))
+                found.encrypted = found.encrypted or packet.has_sidedata("encryption_info")
                 later_keys_with_sets += sets and len(keys) > 1
             else:
                 found.changes |= sets
