@@ -275,6 +275,21 @@ def test_a_matrix_cell_is_the_share_of_the_queries_that_met_the_class(page: Page
     assert {attrs["title"].split(":")[0] for attrs in cells if attrs["class"] == "miss"} == {"3 of 30"}
 
 
+@pytest.mark.parametrize("scores", [[-9.0, -1.0, -3.0], [-2.0, 6.0, 0.0], [0.5, 4.5, 1.5]])
+def test_of_two_scores_the_better_has_the_longer_bar(scores: list[float]) -> None:
+    drawn = pictures(way=3, stages=False)
+    own = drawn["models"][-1]
+    for episode in drawn["episodes"]:
+        for query in episode["queries"]:
+            query["scores"][own] = scores
+    page = render(document(way=3), drawn, read)
+    rows = re.findall(r'<b class="letter">\w</b>.*?--w:([\d.]+)%', page)
+    bars = [float(width) for width in rows[:3]]
+    least = min(0.0, *scores)
+    # from the least, or from nothing, to the most; in parts of a hundred
+    assert bars == [pytest.approx(100 * (each - least) / (max(scores) - least), abs=0.06) for each in scores]
+
+
 def test_the_same_store_gives_the_same_bytes(html: str) -> None:
     assert render(document(), pictures(), read) == html
 
