@@ -40,6 +40,9 @@ NAMED = 3
 LONG = 4
 """Times the longest example: such a clip is likely to show more than one action."""
 LONGER = "longer than the examples"
+WITHOUT_EQUAL_SHOTS = 'task-adapter++ with metric trx needs none if model.trx_shots is "prototypes"'
+    'task-adapter++ with metric trx needs none once trained with model.trx_shots = "prototypes"'
+)
 
 
 @dataclass(frozen=True)
@@ -249,9 +252,8 @@ class Predictor:
         """
         if self._model.needs_equal_shots:
             raise InputError(
-                "one clip left out leaves classes of different numbers, and model.trx_shots = pooled needs"
-                " equal ones",
-                next_step='Train with model.trx_shots = "prototypes", or leave out --check.',
+                "one clip left out leaves classes of different numbers, and this model needs equal ones",
+                next_step=f"Leave out --check; {WITHOUT_EQUAL_SHOTS}.",
             )
 
         def name_without(left: Sequence[int], number: int) -> dict[str, float]:
@@ -367,9 +369,9 @@ class Predictor:
         if self._model.needs_equal_shots and len(set(counts.values())) > 1:
             (most, high), (least, low) = counts.most_common(1)[0], counts.most_common()[-1]
             raise InputError(
-                f"model.trx_shots = pooled needs as many clips for each class, and {most!r} has {high}"
+                f"this model needs as many clips for each class, and {most!r} has {high}"
                 f" but {least!r} has {low}",
-                next_step='Make them equal, or train with model.trx_shots = "prototypes".',
+                next_step=f"Make them equal; {WITHOUT_EQUAL_SHOTS}.",
             )
 
 

@@ -14,13 +14,15 @@ import torch
 import torch.nn.functional as F
 from made_clips import S, T, made_frames, read_seed
 from safetensors.torch import load_file, save_file
-from small_model import small_model
+from small_model import small_backbone, small_model
 from torch import Tensor
 
 from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, seal_file
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
+from fsarctl.methods.otam.method import OTAM
+from fsarctl.methods.protocol import FewShotMethod
 from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.predict.predictor import Predictor
 from fsarctl.predict.support_set import Support, load_support
@@ -54,7 +56,7 @@ def queries(folder: Path, *contents: object) -> list[ClipFile]:
     return made
 
 
-def predictor(model: TaskAdapterPlusPlus | None = None, **options: Any) -> Predictor:
+def predictor(model: FewShotMethod | None = None, **options: Any) -> Predictor:
     return Predictor(model or small_model(), size=S, decode=read_seed, **options)
 
 
@@ -198,12 +200,21 @@ def test_a_class_without_a_readable_clip_is_an_error(tmp_path: Path) -> None:
         predictor().support(plant(tmp_path, {"jump": [1], "run": ["broken"]}))
 
 
+def test_a_method_that_needs_as_many_clips_is_told_of_no_setting_that_it_lacks(tmp_path: Path) -> None:
+    named = predictor(OTAM(small_backbone(0), frames=4))
+    for act in (lambda: named.support(plant(tmp_path, RAGGED)), lambda: named.check(None)):  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="this model needs") as told:
+            act()
+        assert "trx" not in told.value.message
+        assert told.value.next_step.partition(";")[0] in ("Make them equal", "Leave out --check")
+
+
 def test_pooled_tuples_need_as_many_clips_for_each_class(tmp_path: Path) -> None:
     model = small_model(video_metric="trx", trx_shots="pooled", score="video")
-    with pytest.raises(InputError, match=r"pooled needs as many clips .* 'run' has 3 but 'jump' has 1"):
+    with pytest.raises(InputError, match=r"this model needs as many clips .* 'run' has 3 but 'jump' has 1"):
         # Before any clip is read: these are not even there.
         predictor(model).support([Clip(each.name, each.label, "gone") for each in plant(tmp_path, RAGGED)])
-    with pytest.raises(InputError, match="pooled needs as many clips"):
+    with pytest.raises(InputError, match="this model needs as many clips"):
         predictor(model).support(plant(tmp_path, {"jump": [1, "broken"], "run": [2, 3]}))
     # Interleaved clips must end up with their classes.
     clips = plant(tmp_path, {"run": [3, 4], "jump": [1, 2]})
