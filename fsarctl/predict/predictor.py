@@ -41,8 +41,6 @@ LONG = 4
 """Times the longest example: such a clip is likely to show more than one action."""
 LONGER = "longer than the examples"
 WITHOUT_EQUAL_SHOTS = 'task-adapter++ with metric trx needs none if model.trx_shots is "prototypes"'
-    'task-adapter++ with metric trx needs none once trained with model.trx_shots = "prototypes"'
-)
 
 
 @dataclass(frozen=True)
