@@ -12,6 +12,10 @@ __all__ = ["Ending", "boxes", "ending_of"]
 
 TAIL = 4096  # bytes; a download that did not end may have its whole length, and nothing in it
 
+UPPERMOST = (
+    b"ftyp styp moov moof mfra mdat imda free skip wide sidx ssix meta udta uuid emsg prft pdin pnot PICT"
+)
+BOXES = frozenset(UPPERMOST.split())
 BOX_HEAD, WIDE_BOX_HEAD, SIDX_HEAD, SIDX_ENTRY = 8, 16, 12, 12
 SEGMENT, CLUSTER, LAST_EBML_ID_BYTES, LAST_EBML_SIZE_BYTES = 0x18538067, 0x1F43B675, 4, 8
 LONGEST_ELEMENT_HEAD = LAST_EBML_ID_BYTES + LAST_EBML_SIZE_BYTES
@@ -50,7 +54,7 @@ def ending_of(path: Path, kind: str) -> Ending:
         size = path.stat().st_size
         with path.open("rb") as file:
             parts = walk(file, size)
-            file.seek(max(0, size - TAIL))
+            file.seek(size - min(TAIL, size // 8))
             blank = not any(file.read())
     except OSError:
         return Ending(None)
@@ -79,7 +83,7 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
         elif length == 0:  # up to the end
             length = size - place
         begin = place + (WIDE_BOX_HEAD if wide else BOX_HEAD)
-        if len(name) < 4 or not all(0x20 <= byte < 0x7F for byte in name) or place + length < begin:
+        if name not in BOXES or place + length < begin:
             return
         yield name, begin, place + length
         place += length
@@ -166,14 +170,17 @@ def _flv(file: BinaryIO, size: int) -> _Parts | None:
 
 
 def _asf(file: BinaryIO, size: int) -> _Parts | None:
+    """Up to the end of its data: an index may follow, and is of no account."""
     place = 0
     while place < size:
         head = _read(file, place, ASF_HEAD)
         length = int.from_bytes(head[16:], "little")
-        if length < ASF_HEAD or (head.startswith(ASF_DATA) and length <= ASF_NO_DATA):
+        if head.startswith(ASF_DATA):
+            return None if length <= ASF_NO_DATA else _Parts(place + length, place + length)
+        if length < ASF_HEAD:
             return None
         place += length
-    return _Parts(place, place)
+    return _Parts(place)
 
 
 WALKS: dict[str, Walk] = {

@@ -393,7 +393,7 @@ def _ending(path: Path, header: _Header, found: _Found, widest_gap_s: float) -> 
             f"truncated: {found.listed}{of_frames} frames, {there} are there"
             + (f"; {found.broken}" if found.broken else "")
         )
-    if not whole and (whole is False or header.lasts_s):
+    if whole is False or (whole is None and lacks_s > slack_s):
         return f"its end is missing: {found.listed}{of_frames} frames, {there} are there"
     little = lacks_s <= TOLERATED_LOSS * header.lasts_s
     if not whole or little or found.last_s >= header.lasts_s - slack_s:  # another track lasts as long as that

@@ -99,6 +99,12 @@ def playlist(path: Path) -> None:
     path.write_text("ffconcat version 1.0\nfile other.mp4\n")
 
 
+def photograph(path: Path) -> None:
+    image = av.VideoFrame.from_ndarray(np.zeros((96, 160, 3), np.uint8), format="rgb24")
+    image.save(path.with_suffix(".jpg"))
+    path.with_suffix(".jpg").rename(path)
+
+
 def picture(path: Path) -> None:
     image = av.VideoFrame.from_ndarray(np.zeros((96, 160, 3), np.uint8), format="rgb24")
     image.save(path.with_suffix(".png"))
@@ -203,6 +209,7 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "pyav: .*; pyav-linear: .* frames are damaged",
     ),
     "playlist": ("v.mp4", playlist, "not a video of a known format, but a playlist"),
+    "photograph": ("v.mp4", photograph, "a JPEG picture"),
     "picture": ("v.mp4", picture, "not a video of a known format, but a PNG picture"),
 }
 
