@@ -76,6 +76,7 @@ SAYS: dict[str, tuple[Reply, str]] = {
         says({"base_resp": {"status_code": 2013, "status_msg": "invalid params"}}),
         "invalid params",
     ),
+    "a fault": (says({"fault": {"faultstring": "Policy violated"}}), "Policy violated"),
     "beside no choices": (says({"choices": None, **error("Backend is gone")}), "Backend is gone"),
     "in the choice": (
         says({"choices": [{"error": {"message": "Provider failed"}, "message": {"content": ""}}]}),

@@ -23,11 +23,11 @@ _BUSY = re.compile(
     r"overload|busy|unavailable|capacity|loading|temporar|try again|timed? ?out|internal", re.I
 )
 _WORDS = (
-    *("message", "msg", "detail", "error", "errors", "error_message", "error_msg", "errmsg"),
-    *("error_description", "description", "status_msg", "reason", "title"),
+    *("message", "Message", "msg", "detail", "error", "errors", "error_message", "error_msg", "errmsg"),
+    *("error_description", "description", "status_msg", "faultstring", "reason", "title"),
 )
 """Where an error's words are, best first."""
-_AROUND = ("error", "errors", "base_resp", "detail")
+_AROUND = ("error", "errors", "base_resp", "fault", "detail")
 """What an error is wrapped in."""
 _CODES = ("code", "status", "status_code", "error_code", "http_status", "type")
 

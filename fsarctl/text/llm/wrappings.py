@@ -8,7 +8,7 @@ import re
 __all__ = ["ThoughtError", "unwrapped"]
 
 _BLANK = " \t\r\n\v\f\0\xa0\xad\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060"
-_OPEN, _CLOSE = r"[<\[({◁⟨‹]\s*[|｜]?\s*", r"\s*[|｜]?\s*[>\])}▷⟩›]"
+_OPEN, _CLOSE = r"[<\[({◁⟨‹«【]\s*[|｜]?\s*", r"\s*[|｜]?\s*[>\])}▷⟩›»】]"
 _THOUGHTS = "think|thought|reason|reflect|analysis|scratchpad|monologue|inner_[ps]|details"
 _THINKING = rf"[\w:]*?(?:{_THOUGHTS})[\w▁]*"
 _BEGIN = re.compile(rf"{_OPEN}{_THINKING}[^<>\[\]]*?{_CLOSE}", re.I)
@@ -21,7 +21,10 @@ _CHANNEL = re.compile(
 _CHANNELS_WITHOUT_MARKS = re.compile(
     r"\A\s*(?:assistant)?\s*analysis.*assistant\s*final\s*(?:json)?\s*", re.S
 )
-_MARK = r"<[|｜][^<>|｜\n]{1,40}[|｜]>|</?s>|<(?:eos|bos|pad|\w+_of_turn|turn\|)>|\[/?(?:INST|EOS|BOS)\]"
+_MARK = (
+    r"<[|｜][^<>|｜\n]{1,40}[|｜]>|</?s>|\[/?(?:INST|EOS|BOS)\]"
+    r"|<(?:eos|eot|bos|pad|(?:start|end)_of_\w+|turn\|)>"
+)
 """Of turns, and of a text's beginning and end."""
 _MARKS = re.compile(rf"\A(?:(?:{_MARK})\s*(?:assistant\b|model\b)?\s*)+")
 _FENCE = re.compile(r"(`{3,}|~{3,}|'{3}|\"{3})[ \t]*[^\n`~{\[]{0,80}\s*([\[{].*?)\s*\1", re.S)
@@ -54,6 +57,8 @@ def unwrapped(text: str) -> str:
     bare = _stripped(_MARKS.sub("", bare))
     if _BEGIN.match(bare):
         raise ThoughtError
+    if bare.startswith(">"):  # a quotation
+        bare = re.sub(r"(?m)^> ?", "", bare)
     for wrapping in (_TAG, _FENCE):
         found = wrapping.findall(bare)
         if len(found) == 1:  # of several it is not known which
