@@ -4,10 +4,11 @@
 # make bench  measure speed, as ratios; minutes, on cores that do nothing else
 # make fuzz  damaged inputs for everything that reads files, and a table of what they did; an hour
 # make mutants  put 300 small faults into the code, one at a time, and say how many the tests find; an hour
+# make test-faults  kill, damage and fill up, and print what came of it; hours (FAULTS=--short: minutes)
 # make docs   build the documentation site into site/, strictly
 # make package  build sdist and wheel into dist/, look into them, and see whether they resolve on other machines
 # make image  a Docker image, fsarctl:cpu or (TARGET=cuda) fsarctl:cuda
-.PHONY: setup demo test test-slow check bench fuzz mutants docs package image format clean
+.PHONY: setup demo test test-slow check bench fuzz mutants test-faults docs package image format clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -45,6 +46,9 @@ fuzz: setup
 
 mutants: setup
 	$(BIN)/python tests/mutants/run.py
+
+test-faults: setup
+	$(BIN)/python tests/fault_table/run.py $(FAULTS)
 
 docs: $(STAMP)-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

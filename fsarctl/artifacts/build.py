@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from fsarctl.artifacts.atomic_write import sync_file, sync_folder, write_synced
+from fsarctl.artifacts.atomic_write import following, sync_file, sync_folder, write_synced
 from fsarctl.artifacts.cache_layout import Shelf, files_of
 from fsarctl.artifacts.hashes import BAR_BYTES, HashMemory
 from fsarctl.artifacts.keys import canonical, file_sha256
@@ -281,7 +281,8 @@ def publish(shelf: Shelf, stage: str, key: str, work: Path) -> Path:
     """
     _sync_folders(work / "folder")
     home = shelf.home(stage, key)
-    home.parent.mkdir(parents=True, exist_ok=True)
+    with following(shelf.root):
+        home.parent.mkdir(parents=True, exist_ok=True)
     if home.exists():
         home.rename(work / "replaced")
     (work / "folder").rename(home)

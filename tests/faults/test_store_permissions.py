@@ -25,6 +25,7 @@ def unit(slot: str, build: Callable[[Build], None] | None = None, seed: int = 0,
     def fill(given: Build) -> None:
         (given.folder / "deep").mkdir(exist_ok=True)
         (given.folder / "deep" / "content").write_text(f"{slot} {seed}")
+        (given.folder / "deep" / "content").chmod(0o600)  # as some libraries write
 
     stage = slot.split()[0]
     return Unit(stage, 1, slot, Command(stage), {"slot": slot, "seed": seed}, build or fill, inputs)
@@ -193,6 +194,7 @@ def test_two_users_share_a_cache(shared: Path, umask: int) -> None:
         assert seen.st_gid == SHARED_BY, path
         wanted = 0o2070 if path.is_dir() else 0o040
         assert stat.S_IMODE(seen.st_mode) & wanted == wanted, path
+        assert path.is_dir() or "artifacts" not in path.parts or not seen.st_mode & 0o222, path
     assert acting_as(ANNA, umask, look) == [["whole"], ["extract a"]]  # which he uses
 
 
