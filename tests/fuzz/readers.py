@@ -72,7 +72,7 @@ def _labels(path: Path) -> None:
     from fsarctl.datasets.labels.label_list import read_labels
 
     refusal = None
-    for column in (None, "line", "1", "label"):
+    for column in (None, ("line", "1", "label")[path.stat().st_size % 3]):
         try:
             read_labels(path, column)
         except FsarctlError as error:

@@ -3,11 +3,12 @@
     python tests/fuzz/run.py [--inputs 2500] [--seed 0] [READER ...]
     python tests/fuzz/run.py READER --only 17      one input, with its traceback; it is left in ./input
 
-A reader runs in a process of its own, whose memory is bounded and whose files are watched; one that is silent
-for ``HANG_S`` is ended, and the next input is tried in another. The same seed gives the same inputs.
+A reader runs in a process of its own, whose memory is bounded and whose files are watched; one that computes
+for ``HANG_S`` in silence is ended, and the next input is tried in another. The same seed, the same inputs.
 """
 
 import argparse
+import math
 import multiprocessing
 import os
 import resource
@@ -24,6 +25,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
+
 if __name__ == "__main__":
     sys.path[:1] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
@@ -35,6 +38,8 @@ from fsarctl.errors import FsarctlError
 __all__ = ["Watch", "attempt", "inputs"]
 
 HANG_S = 5.0
+WAITS = 12
+"""Times ``HANG_S`` that an input may take without computing, for a machine that is busy otherwise."""
 MEMORY = 2**30
 """Bytes more than what the reader has when its corpus is read; an input is a MiB at most."""
 TRIED_BEFORE_ENOUGH = 200
@@ -168,11 +173,16 @@ def _in_a_process(reader: Reader, start: int, end: int, scratch: Path, tally: Ta
     )
     process.start()
     theirs.close()
-    seed, patience = start, 120.0  # until all is imported
+    seed, computed, waits = start, 0.0, WAITS
+    patience = 120.0  # until all is imported
     try:
-        while ours.poll(patience):
+        while ours.poll(patience) or (waits and _computed(process) < computed + HANG_S):
+            if not ours.poll():  # the machine is busy with something else
+                waits -= 1
+                continue
+            waits = WAITS
             seed, fault, how, memory = ours.recv()
-            patience = HANG_S
+            computed, patience = _computed(process), HANG_S
             tally.memory = max(tally.memory, memory)
             tally.tried += 1
             if fault:
@@ -192,6 +202,15 @@ def _in_a_process(reader: Reader, start: int, end: int, scratch: Path, tally: Ta
     tally.tried += 1
     tally.add(seed, fault, f"exit code {process.exitcode}")
     return seed + 1
+
+
+def _computed(process: multiprocessing.Process) -> float:
+    """Seconds that it has computed so far; without an end where it has ended."""
+    try:
+        times = psutil.Process(process.pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return math.inf
+    return float(times.user + times.system)
 
 
 def _work(name: str, start: int, end: int, scratch: Path, out: Connection) -> None:
