@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import Artifact, Outcome, Store, Unit
-from fsarctl.artifacts.command import Option
+from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.read_settings import Settings, load_settings
 from fsarctl.config.setting import whole_number
 from fsarctl.errors import ConfigError, PartialError
@@ -23,8 +23,11 @@ from fsarctl.stages.describe import labels_asked
 from fsarctl.stages.plan import Pipeline, RunOptions
 
 if TYPE_CHECKING:
+    from fsarctl.predict.events import EventRules
     from fsarctl.predict.predictor import Prediction
     from fsarctl.results.result import Result
+    from fsarctl.stages.predict import Ready
+    from fsarctl.stages.spot import Watched
     from fsarctl.text.corpus import SubActions
 
 __all__ = ["Project", "Results"]
@@ -197,17 +200,68 @@ class Project:
     ) -> "Iterator[Prediction]":
         """As :meth:`predict`, one at a time as they come."""
         from fsarctl.datasets.clip_files import clip_files
-        from fsarctl.stages.predict import Setup
 
         if shot is not None:
             shot = whole_number("shot", shot, 1)
         files = clip_files([Path(each) for each in clips])
+        ready = self._ready(support, shot=shot, frozen=frozen)
+        yield from ready.predictor.predict(ready.support, files)
+
+    def spot(
+        self,
+        support: Path | str,
+        videos: Iterable[Path | str],
+        *,
+        lengths: Iterable[float] | None = None,
+        stride: float | None = None,
+        rules: "EventRules | None" = None,
+        shot: int | None = None,
+        frozen: bool = False,
+    ) -> "list[Watched]":
+        """When the actions of the support set happen in long videos; one that cannot be read says why.
+
+        Args:
+            support: as of :meth:`predict`.
+            videos: files or folders of them.
+            lengths: of windows, seconds; by default the quartiles of the examples' lengths.
+            stride: from one window to the next, seconds; by default an eighth of each length.
+            rules: how scores become events, see :class:`~fsarctl.predict.events.EventRules`.
+            shot: chooses the adapters.
+            frozen: none.
+
+        Raises:
+            UpstreamError: nothing is trained with these settings; the message says what trains it.
+            InputError: the support is none, or there are no lengths and it is a saved one.
+        """
+        from fsarctl.datasets.clip_files import clip_files
+        from fsarctl.predict.events import EventRules
+        from fsarctl.stages.spot import watch, window_sizes
+
+        files = clip_files([Path(each) for each in videos])
+        sizes = window_sizes(Path(support), list(lengths) if lengths is not None else None, stride)
+        ready = self._ready(support, shot=shot, frozen=frozen)
+        return [
+            watch(
+                self.store,
+                ready.predictor,
+                ready.support,
+                each,
+                sizes,
+                rules or EventRules(),
+                Command("spot", (Option("", (str(each.path),)),)),
+                self.reporter.note,
+            )
+            for each in files
+        ]
+
+    def _ready(self, support: Path | str, *, shot: int | None, frozen: bool) -> "Ready":
+        from fsarctl.stages.predict import Setup
+
         machine = Machine(self.device)
         setup = Setup(
             self.settings, self._pipeline(), self.store, machine, self.workers, reporter=self.reporter
         )
-        ready = setup.ready(Path(support), shot=shot, frozen=frozen)
-        yield from ready.predictor.predict(ready.support, files)
+        return setup.ready(Path(support), shot=shot, frozen=frozen)
 
     @property
     def _set(self) -> list[str]:

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from fsarctl.artifacts import JSON, Build, Files, Unit
+from fsarctl.artifacts import JSON, Build, Files, Store, Unit
 from fsarctl.artifacts.command import Command
 from fsarctl.errors import InputError
 from fsarctl.progress import counted
@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from fsarctl.predict.support_set import Support
     from fsarctl.predict.windows import Windows, WindowSize
 
-__all__ = ["STAGE", "VERSION", "Spotted", "load_spotted", "unit", "window_sizes", "write_timeline"]
+__all__ = [
+    "STAGE",
+    "VERSION",
+    "Spotted",
+    "Watched",
+    "load_spotted",
+    "unit",
+    "watch",
+    "window_sizes",
+    "write_timeline",
+]
 
 STAGE = "spot"
 VERSION = 1
@@ -73,6 +83,50 @@ class Spotted:
             f"{len(spans)} of {counted(len(self.windows), 'window')} between {first:.1f} and {last:.1f} s"
             " hold frames that cannot be read, and no event is found there",
         )
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One video and what was found in it, or the ``failure`` that prevented it. ``key``: of the scores."""
+
+    name: str
+    path: Path
+    events: "Sequence[Event]" = ()
+    spotted: Spotted | None = None
+    key: str = ""
+    failure: str = ""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should know of it."""
+        return [*self.spotted.problems, *self.spotted.unread] if self.spotted else []
+
+
+def watch(
+    store: Store,
+    predictor: "Predictor",
+    support: "Support",
+    video: "ClipFile",
+    sizes: "Sequence[WindowSize]",
+    rules: "EventRules",
+    command: Command,
+    note: Callable[[str], None],
+) -> Watched:
+    """The events of a video, whose scores are found in the store or made; ``note`` hears its remarks."""
+    from fsarctl.predict.events import events_of
+    from fsarctl.video.survey import UnreadableVideoError
+
+    try:
+        artifact = store.realise(unit(predictor, support, video.path, sizes, command))
+    except UnreadableVideoError as error:
+        return Watched(video.name, video.path, failure=error.message)
+    spotted = load_spotted(artifact.path)
+    confidences = spotted.confidences(predictor.logit_scale)
+    events = events_of(confidences, spotted.windows, support.labels, rules, spotted.duration_s)
+    found = Watched(video.name, video.path, events, spotted, artifact.key)
+    for remark in found.remarks:
+        note(f"warning: {video.name}: {remark}")
+    return found
 
 
 def window_sizes(support: Path, lengths: Sequence[float] | None, stride: float | None) -> "list[WindowSize]":
@@ -187,7 +241,7 @@ def load_spotted(folder: Path) -> Spotted:
 
 def write_timeline(
     html: Path,
-    watched: "Sequence[tuple[ClipFile, Spotted | None, Sequence[Event], Sequence[str], str]]",
+    watched: Sequence[Watched],
     labels: Sequence[str],
     rules: "EventRules",
     *,
@@ -195,7 +249,7 @@ def write_timeline(
     about: str,
     note: str,
 ) -> None:
-    """Write the page of videos: file, scores, events, remarks, and why it failed if it did.
+    """Write the page of videos.
 
     Raises:
         InputError: it cannot be written.
@@ -206,21 +260,21 @@ def write_timeline(
     from fsarctl.video.thumbnails import THUMBNAIL_TYPE, thumbnails
 
     videos = []
-    for file, spotted, events, remarks, failure in watched:
+    for each in watched:
         curves, shown, duration_s = np.full((len(labels), BINS), np.nan), [], 0.0
-        if spotted is not None:
-            duration_s = spotted.duration_s
-            smoothed = curves_of(spotted.confidences(logit_scale), spotted.windows, rules.smooth)
-            curves = binned(smoothed, duration_s)
-            middles = [(event.start_s + event.end_s) / 2 for event in events]
-            pictures = thumbnails(file.path, middles, PICTURE_HEIGHT)
-            for event, picture in zip(events, pictures, strict=True):
+        if each.spotted is not None:
+            duration_s = each.spotted.duration_s
+            confidences = each.spotted.confidences(logit_scale)
+            curves = binned(curves_of(confidences, each.spotted.windows, rules.smooth), duration_s)
+            middles = [(event.start_s + event.end_s) / 2 for event in each.events]
+            pictures = thumbnails(each.path, middles, PICTURE_HEIGHT)
+            for event, picture in zip(each.events, pictures, strict=True):
                 data = f"data:{THUMBNAIL_TYPE};base64,{base64.b64encode(picture).decode()}" if picture else ""
                 shown.append(TimelineEvent(event.start_s, event.end_s, event.label, event.score, data))
-        place = os.path.relpath(file.path.absolute(), html.absolute().parent)
+        place = os.path.relpath(each.path.absolute(), html.absolute().parent)
         source = quote(Path(place).as_posix())
-        name = file.path.name
-        videos.append(TimelineVideo(name, source, duration_s, labels, curves, shown, remarks, failure))
+        facts = (duration_s, labels, curves, shown, each.remarks, each.failure)
+        videos.append(TimelineVideo(each.path.name, source, *facts))
     title = videos[0].name if len(videos) == 1 else counted(len(videos), "video")
     page = render_timeline(videos, title=title, about=about, threshold=rules.threshold, note=note)
     try:

@@ -23,6 +23,7 @@ from fsarctl.cli.describe import describe
 from fsarctl.cli.doctor import doctor
 from fsarctl.cli.eval import evaluate
 from fsarctl.cli.extract import extract
+from fsarctl.cli.film import film
 from fsarctl.cli.init import init
 from fsarctl.cli.methods import methods
 from fsarctl.cli.predict import predict
@@ -74,7 +75,7 @@ for name, meaning, verbs in (
         (list_artifacts, show_artifact, verify, collect, push, pull, export_artifacts, import_artifacts),
     ),
     ("results", "Finished results, for others to compare with and to read.", (export,)),
-    ("data", "The datasets: what they hold, and whether it is enough.", (ls, check)),
+    ("data", "The datasets: what they hold, and whether it is enough.", (ls, check, film)),
     ("config", "Settings: values, meanings, and where they come from.", (show_settings,)),
 ):
     group = typer.Typer(help=meaning, no_args_is_help=True)

@@ -11,17 +11,18 @@ from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.predict import clip_path, facts_of, heading
 from fsarctl.cli.terminal.console import print_data, print_json, say
-from fsarctl.cli.terminal.events import Watched, as_csv, as_subtitles, print_events, row
+from fsarctl.cli.terminal.events import as_csv, as_subtitles, print_events, print_precision, row
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
-    from fsarctl.artifacts import Unit
     from fsarctl.datasets.clip_files import ClipFile
     from fsarctl.predict.events import EventRules
     from fsarctl.predict.windows import WindowSize
+    from fsarctl.results.average_precision import Measured, TimedLabel
     from fsarctl.stages.predict import Ready
+    from fsarctl.stages.spot import Watched
 
 __all__ = ["spot"]
 
@@ -104,6 +105,12 @@ def spot(
         Path | None,
         typer.Option("--clips", metavar="DIR", help="A clip of each event, and clips.csv, a list of them."),
     ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            "--truth", metavar="FILE", help="True events, CSV of start_s,end_s,class: says how good it is."
+        ),
+    ] = None,
     shots: Annotated[
         int | None,
         typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
@@ -149,6 +156,7 @@ def spot(
     if not ready.predictor.model.shares_frames:
         say("this model reads no frame by itself, so what windows share is computed for each of them")
     rules = EventRules(smooth=smooth, threshold=threshold, join=join.value, overlap=overlap)
+    true = _true_events(truth, ready, files) if truth is not None else None
     watched = [_watch(session, ready, each, sizes, rules) for each in files]
     about = heading(session, ready, "each window alone")
     note = (
@@ -159,10 +167,13 @@ def spot(
     if html is not None:
         _write_page(html, watched, ready, rules, about, note)
     cut = _cut(session, watched, clips) if clips is not None else []
+    measured = _measured(watched, true) if true is not None else None
     if as_json:
-        print_json(_document(session, ready, watched, sizes, rules))
+        print_json(_document(session, ready, watched, sizes, rules, measured))
     elif layout == EventLayout.table:
         print_events(watched, about, note)
+        if measured is not None and true is not None:
+            print_precision(measured, sum(map(len, true.values())), sum(len(each.events) for each in watched))
     else:
         text = as_csv(watched) if layout == EventLayout.csv else as_subtitles(watched[0].events, layout.value)
         print_data(text)
@@ -170,7 +181,7 @@ def spot(
     if failed:
         raise PartialError(
             f"{len(failed)} of {counted(len(watched), 'video')} could not be read:"
-            f" {first_of([f'{each.video.name} ({each.failure})' for each in failed], 1)}",
+            f" {first_of([f'{each.name} ({each.failure})' for each in failed], 1)}",
             next_step=f"Check that a player can show {'it' if len(failed) == 1 else 'them'}.",
         )
     if lost := [each for each in cut if not each["path"]]:
@@ -195,14 +206,40 @@ def _check_outputs(files: "Sequence[ClipFile]", layout: str, html: Path | None, 
         raise UsageError(f"--clips {clips} is a file", next_step="Name a folder; it is made if need be.")
 
 
+def _true_events(truth: Path, ready: "Ready", files: "Sequence[ClipFile]") -> "dict[str, list[TimedLabel]]":
+    from fsarctl.results.true_events import read_true_events
+
+    names = [each.path.name for each in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(
+            f"--truth knows videos by their files' names, and {twice[0]!r} is there twice",
+            next_step="Name them in commands of their own.",
+        )
+    return read_true_events(truth, ready.support.labels, names)
+
+
+def _measured(watched: "Sequence[Watched]", true: "dict[str, list[TimedLabel]]") -> "list[Measured]":
+    from fsarctl.results.average_precision import OVERLAPS, TimedLabel, mean_average_precision
+
+    found, wanted = [], []
+    offset = 0.0
+    for each in watched:  # one after the other, as if they were one video
+        events = [TimedLabel(e.start_s, e.end_s, e.label, e.score) for e in each.events]
+        true_ones = true[each.path.name]
+        found += [event.later(offset) for event in events]
+        wanted += [event.later(offset) for event in true_ones]
+        offset += max((event.end_s for event in (*events, *true_ones)), default=0.0) + 1
+    return mean_average_precision(found, wanted, OVERLAPS)
+
+
 def _write_page(
-    html: Path, watched: Sequence[Watched], ready: "Ready", rules: "EventRules", about: str, note: str
+    html: Path, watched: "Sequence[Watched]", ready: "Ready", rules: "EventRules", about: str, note: str
 ) -> None:
     from fsarctl.stages.spot import write_timeline
 
     write_timeline(
         html,
-        [(each.video, each.spotted, each.events, each.remarks, each.failure) for each in watched],
+        watched,
         ready.support.labels,
         rules,
         logit_scale=ready.predictor.logit_scale,
@@ -212,7 +249,7 @@ def _write_page(
     say(f"page: {html}")
 
 
-def _cut(session: Session, watched: Sequence[Watched], folder: Path) -> list[dict[str, Any]]:
+def _cut(session: Session, watched: "Sequence[Watched]", folder: Path) -> list[dict[str, Any]]:
     from fsarctl.predict.event_clips import cut_events
 
     found = [(each.path, each.events) for each in watched if not each.failure]
@@ -224,48 +261,34 @@ def _cut(session: Session, watched: Sequence[Watched], folder: Path) -> list[dic
 
 def _watch(
     session: Session, ready: "Ready", video: "ClipFile", sizes: "Sequence[WindowSize]", rules: "EventRules"
-) -> Watched:
-    from fsarctl.predict.events import events_of
-    from fsarctl.stages.spot import load_spotted
-    from fsarctl.video.survey import UnreadableVideoError
-
-    try:
-        artifact = session.store.realise(_unit(session, ready, video, sizes))
-    except UnreadableVideoError as error:
-        return Watched(video, failure=error.message)
-    spotted = load_spotted(artifact.path)
-    confidences = spotted.confidences(ready.predictor.logit_scale)
-    events = events_of(confidences, spotted.windows, ready.support.labels, rules, spotted.duration_s)
-    found = Watched(video, spotted, artifact.key, events)
-    for remark in found.remarks:
-        say(f"warning: {video.name}: {remark}")
-    return found
-
-
-def _unit(session: Session, ready: "Ready", video: "ClipFile", sizes: "Sequence[WindowSize]") -> "Unit":
+) -> "Watched":
     from fsarctl.artifacts.command import Command, Option
-    from fsarctl.stages.spot import unit
+    from fsarctl.stages.spot import watch
 
     lengths = tuple(f"{float(length):g}" for length, _ in sizes)
     options = (Option("", (str(video.path),)), Option("--length", lengths), *session.flags)
-    return unit(ready.predictor, ready.support, video.path, sizes, Command("spot", options))
+    return watch(
+        session.store, ready.predictor, ready.support, video, sizes, rules, Command("spot", options), say
+    )
 
 
 def _document(
     session: Session,
     ready: "Ready",
-    watched: Sequence[Watched],
+    watched: "Sequence[Watched]",
     sizes: "Sequence[WindowSize]",
     rules: "EventRules",
+    measured: "Sequence[Measured] | None",
 ) -> dict[str, Any]:
     return {
         "schema": "fsarctl.spot/1",
         **facts_of(session, ready),
         "windows": [{"length_s": float(length), "stride_s": float(stride)} for length, stride in sizes],
         "rules": dict(vars(rules)),
+        "average_precision": None if measured is None else [dict(vars(each)) for each in measured],
         "videos": [
             {
-                "video": each.video.name,
+                "video": each.name,
                 "duration_s": each.spotted.duration_s if each.spotted else None,
                 "windows": len(each.spotted.windows) if each.spotted else 0,
                 "key": each.key or None,

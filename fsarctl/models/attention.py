@@ -5,7 +5,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["attend", "frozen_block"]
+__all__ = ["attend", "attend_projected", "frozen_block", "projected"]
 
 
 def attend(
@@ -24,17 +24,44 @@ def attend(
     batch = x.shape[:-2]
     # Contiguous, since a linear layer falls back to slow batched products on strided input.
     x = x.reshape(-1, x.shape[-2], width).contiguous()  # (B, length, width)
+    if queries is None and x.shape[1] == 1:  # a softmax over one is 1, so that its value is what is attended
+        value = F.linear(x, weight[2 * width :], bias[2 * width :])
+        return F.linear(value, attention.out_proj.weight, attention.out_proj.bias).view(*batch, 1, width)
     if queries is None:
-        # (B, length, 3*width) -> three of (B, length, heads, width/heads)
-        query, key, value = F.linear(x, weight, bias).view(*x.shape[:2], 3, heads, -1).unbind(2)
-    else:
-        query = F.linear(queries, weight[:width], bias[:width])
-        query = query.view(len(x), queries.shape[-2], heads, -1)  # (B, n, heads, width/heads)
-        key, value = F.linear(x, weight[width:], bias[width:]).view(*x.shape[:2], 2, heads, -1).unbind(2)
+        return attend_projected(attention, projected(attention, x), causal=causal).view(*batch, -1, width)
+    query = F.linear(queries, weight[:width], bias[:width])
+    query = query.view(len(x), queries.shape[-2], heads, -1)  # (B, n, heads, width/heads)
+    key, value = F.linear(x, weight[width:], bias[width:]).view(*x.shape[:2], 2, heads, -1).unbind(2)
+    return _attended(attention, query, key, value, causal=causal).view(*batch, -1, width)
+
+
+def projected(attention: nn.MultiheadAttention, x: Tensor) -> Tensor:
+    """Query, key and value of every position, side by side, which depend on that position alone.
+
+    Shapes: (..., width) -> (..., 3*width).
+    """
+    return F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+
+
+def attend_projected(attention: nn.MultiheadAttention, x: Tensor, *, causal: bool = False) -> Tensor:
+    """:func:`attend` from what :func:`projected` gave.
+
+    Shapes: (..., length, 3*width) -> (..., length, width).
+    """
+    batch, heads = x.shape[:-2], attention.num_heads
+    # three of (B, length, heads, width/heads)
+    query, key, value = x.reshape(-1, x.shape[-2], 3, heads, attention.head_dim).unbind(2)
+    return _attended(attention, query, key, value, causal=causal).view(*batch, x.shape[-2], -1)
+
+
+def _attended(
+    attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor, *, causal: bool
+) -> Tensor:
+    """Shapes: (B, n, heads, width/heads), (B, length, heads, width/heads) twice -> (B, n, width)."""
     attended = F.scaled_dot_product_attention(
         query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), is_causal=causal
-    )  # (B, heads, length or n, width/heads)
-    attended = attended.transpose(1, 2).reshape(*batch, -1, width)  # (..., length or n, width)
+    )  # (B, heads, n, width/heads)
+    attended = attended.transpose(1, 2).flatten(2)  # (B, n, width)
     return F.linear(attended, attention.out_proj.weight, attention.out_proj.bias)
 
 

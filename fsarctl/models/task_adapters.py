@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fsarctl.models.attention import attend, frozen_block
+from fsarctl.models.attention import attend, attend_projected, frozen_block, projected
 from fsarctl.models.bottleneck_adapter import Adapter
 from fsarctl.models.precision import computing
 from fsarctl.models.strategies import STRATEGIES, VISUAL_STEPS
@@ -109,11 +109,16 @@ class VisualBranch(nn.Module):
         Shapes: (..., T, N+1, width) -> the same, with the class token alone once nothing else is read
         (..., T, 1, width), or features (..., T, embed) without Task-MSA.
         """
+        return self._alone(tokens, None)
+
+    def _alone(self, tokens: Tensor, over_time: Tensor | None) -> Tensor:
+        """``over_time``: what the first T-MSA's projection makes of the tokens, where that is known."""
         if not self.sees_sets:
-            return self._features(self._blocks(tokens, self.first_adapted))
+            return self._features(self._blocks(tokens, self.first_adapted, over_time))
         block, adapters = self._adapted_block(self.first_adapted)
+        class_only = self.first_adapted == self.last
         with computing(self.precision, tokens.device):
-            return adapters.alone(block, tokens, class_only=self.first_adapted == self.last)
+            return adapters.alone(block, tokens, class_only=class_only, over_time=over_time)
 
     def together(self, videos: Tensor) -> Tensor:
         """The rest, ``ln_post`` and the projection included, on what :meth:`alone` gave.
@@ -137,23 +142,34 @@ class VisualBranch(nn.Module):
     def each_frame(self, frames: Tensor) -> Tensor:
         """What depends on one frame alone: :meth:`prefix`, and all of :meth:`alone` without any T-MSA.
 
+        Where the first adapted block begins with T-MSA, its queries, keys and values stand beside the tokens.
+
         Shapes: (frames, 3, H, W) -> (frames, ...).
         """
         tokens = self.prefix(frames)  # (frames, N+1, width)
-        return tokens if self.sees_time else self.alone(tokens.unsqueeze(-3)).squeeze(1)
+        if not self.sees_time:
+            return self.alone(tokens.unsqueeze(-3)).squeeze(1)
+        block, adapters = self._adapted_block(self.first_adapted)
+        if not adapters.begins_with_time:
+            return tokens
+        with computing(self.precision, frames.device):
+            return torch.cat([tokens, projected(block.attn, block.ln_1(tokens))], dim=-1)
 
     def from_frames(self, each: Tensor) -> Tensor:
         """:meth:`video`, from what :meth:`each_frame` gave. Shapes: (..., T, ...) -> as :meth:`alone`."""
-        return self.alone(each) if self.sees_time else each
+        if not self.sees_time:
+            return each
+        width = self.vit.conv1.out_channels
+        return self._alone(each[..., :width], each[..., width:] if each.shape[-1] > width else None)
 
-    def _blocks(self, x: Tensor, first: int) -> Tensor:
+    def _blocks(self, x: Tensor, first: int, over_time: Tensor | None = None) -> Tensor:
         with computing(self.precision, x.device):
             for i in range(first, self.last + 1):
                 # After the last S-MSA nothing but the class token is read, so nothing else is computed.
                 class_only = i == self.last
                 if str(i) in self.adapters:
                     block, adapters = self._adapted_block(i)
-                    x = adapters(block, x, class_only=class_only)
+                    x = adapters(block, x, class_only=class_only, over_time=over_time if i == first else None)
                 else:
                     x = frozen_block(self.vit.transformer.resblocks[i], x, class_only=class_only)
         return x
@@ -231,19 +247,36 @@ class BlockAdapters(nn.Module):
         first = present.index("task") if "task" in present else len(present)
         self.steps_alone, self.steps_together = present[:first], present[first:]
 
-    def forward(self, block: Any, x: Tensor, *, class_only: bool = False) -> Tensor:
+    @property
+    def begins_with_time(self) -> bool:
+        """Whether T-MSA comes first, and reads the block's own normalised tokens."""
+        return [*self.steps_alone, *self.steps_together][0] == "temporal" and self.before_temporal is None
+
+    def forward(
+        self, block: Any, x: Tensor, *, class_only: bool = False, over_time: Tensor | None = None
+    ) -> Tensor:
         """The whole block.
 
         Shapes: (..., videos, T, N+1, width) -> the same, or (..., videos, T, 1, width) with ``class_only``.
         """
-        return self.together(block, self.alone(block, x, class_only=class_only), class_only=class_only)
+        alone = self.alone(block, x, class_only=class_only, over_time=over_time)
+        return self.together(block, alone, class_only=class_only)
 
-    def alone(self, block: Any, x: Tensor, *, class_only: bool = False) -> Tensor:
+    def alone(
+        self, block: Any, x: Tensor, *, class_only: bool = False, over_time: Tensor | None = None
+    ) -> Tensor:
         """The attentions before Task-MSA, by default T-MSA and S-MSA: what depends on one video alone.
+
+        ``over_time``: what ``projected`` makes of the tokens, where T-MSA comes first and that is known.
 
         Shapes: (..., T, N+1, width) -> the same, or (..., T, 1, width) with ``class_only`` after S-MSA.
         """
-        return self._attentions(self.steps_alone, block, x, class_only=class_only)
+        steps = self.steps_alone
+        if over_time is not None:
+            attended = attend_projected(block.attn, over_time.movedim(AXES["temporal"], -2))
+            x = x + self.get_submodule("temporal")(attended).movedim(-2, AXES["temporal"])
+            steps = steps[1:]
+        return self._attentions(steps, block, x, class_only=class_only)
 
     def together(self, block: Any, x: Tensor, *, class_only: bool = False) -> Tensor:
         """Task-MSA, what comes after it, and the MLP (Eq. 9): where the videos of a set look at each other.

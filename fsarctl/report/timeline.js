@@ -12,7 +12,9 @@ for (const film of document.querySelectorAll(".film")) {
       hand.setAttribute("x2", place);
     }
     for (const button of buttons) {
-      button.classList.toggle("now", time >= Number(button.dataset.start) && time < Number(button.dataset.end));
+      // A player rounds the time that it is told.
+      const after = time + 0.01;
+      button.classList.toggle("now", after >= Number(button.dataset.start) && after < Number(button.dataset.end));
     }
   };
   const jump = (time, play) => {

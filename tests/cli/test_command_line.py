@@ -120,6 +120,7 @@ def test_debug_shows_the_traceback(project: Path) -> None:
         "init",
         "data ls",
         "data check",
+        "data film",
     ],
 )
 def test_help_answers_everywhere_with_an_example(project: Path, command: str) -> None:

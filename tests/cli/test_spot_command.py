@@ -12,7 +12,7 @@ import pytest
 from typed import type_in
 from video_zoo import number_in, write
 
-from fsarctl.datasets.shapes.rendering import _write_video, render_clip
+from fsarctl.datasets.shapes.rendering import render_clip, write_video
 
 FILE = """
 [datasets.shapes]
@@ -33,7 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for label, number in ((LABELS[0], 0), (LABELS[0], 1), (LABELS[1], 2)):
         path = folder / "examples" / label / f"{number}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_video(path, render_clip(LABELS[0], number, 0))
+        write_video(path, render_clip(LABELS[0], number, 0))
     write(folder / "long.mp4", count=120, rate=15)
     write(folder / "short.mp4", count=8, rate=15)
     (folder / "no.mp4").write_text("no video")
@@ -147,6 +147,41 @@ def test_subtitles_a_page_and_clips(project: Path) -> None:
             shown = [number_in(frame.to_ndarray(format="rgb24")) for frame in given.decode(video=0)]
         first, end = (math.ceil(event[name] * 15 - 1e-6) for name in ("start_s", "end_s"))
         assert shown == list(range(first, end))
+
+
+def test_true_events_say_how_good_it_is(project: Path) -> None:
+    line = "fsarctl spot long.mp4 --support examples --frozen --threshold 0 --length 2 3"
+    told = json.loads(type_in(project, f"{line} --json").stdout)
+    assert told["average_precision"] is None
+    events = told["videos"][0]["events"]
+    rows = "".join(f"{each['start_s']},{each['end_s']},{each['class']}\n" for each in events)
+    (project / "all.csv").write_text(f"start_s,end_s,class\n{rows}")
+    told = json.loads(type_in(project, f"{line} --json --truth all.csv").stdout)
+    assert [(each["overlap"], each["value"]) for each in told["average_precision"]] == [
+        (0.3, 1.0), (0.5, 1.0), (0.7, 1.0),
+    ]  # fmt: skip
+    (project / "none.csv").write_text(f"start_s,end_s,class\n7.95,8,{LABELS[0]}\n")
+    said = type_in(project, f"{line} --truth none.csv").stdout
+    assert f"1 true event, {len(events)} found" in said
+    assert "0.0 % [0.0, 0.0] at an overlap of 0.5" in said
+
+
+def test_python_finds_the_same(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsarctl import Project
+    from fsarctl.progress import SILENT
+
+    line = "fsarctl spot long.mp4 no.mp4 --support examples --frozen --length 2 3 --json"
+    told = json.loads(type_in(project, line, expect=7).stdout)["videos"]
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("FSARCTL_CACHE", raising=False)
+    found = Project(project, reporter=SILENT).spot(
+        "examples", ["long.mp4", "no.mp4"], lengths=[2, 3], frozen=True
+    )
+    assert [each.failure or None for each in found] == [each["failure"] for each in told]
+    assert [(each.start_s, each.label, round(each.score, 6)) for each in found[0].events] == [
+        (each["start_s"], each["class"], each["score"]) for each in told[0]["events"]
+    ]
+    assert found[0].key == told[0]["key"]  # the command's scores, not others
 
 
 def test_lengths_are_quartiles_of_the_examples(project: Path) -> None:

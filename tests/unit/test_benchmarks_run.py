@@ -55,6 +55,7 @@ def test_a_benchmark_of_processes_runs(run: Run, name: str, said: str) -> None:
     ("name", "said"),
     [
         ("evaluation", "tiny L = 2: GFLOP an episode"),
+        ("spotting", "tiny L = 2: GFLOP a window"),
         pytest.param("gpu", "training steps, bf16: GFLOP each", marks=pytest.mark.slow),
         pytest.param("training", "kept prefixes: GFLOP a step", marks=pytest.mark.slow),
     ],

@@ -3,43 +3,21 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.cli.terminal.console import echo, print_table, styled
 from fsarctl.errors.shown import brief, shown
+from fsarctl.progress import counted
 
 if TYPE_CHECKING:
-    from fsarctl.datasets.clip_files import ClipFile
     from fsarctl.predict.events import Event
-    from fsarctl.stages.spot import Spotted
+    from fsarctl.results.average_precision import Measured
+    from fsarctl.stages.spot import Watched
 
-__all__ = ["Watched", "as_csv", "as_subtitles", "clock", "print_events", "row"]
+__all__ = ["as_csv", "as_subtitles", "clock", "print_events", "print_precision", "row"]
 
 COLUMNS = ("video", "start_s", "end_s", "class", "score", "failure")
-
-
-@dataclass(frozen=True)
-class Watched:
-    """One video and what was found in it, or why nothing could be."""
-
-    video: "ClipFile"
-    spotted: "Spotted | None" = None
-    key: str = ""
-    events: "Sequence[Event]" = ()
-    failure: str = ""
-
-    @property
-    def path(self) -> Path:
-        """Of the file."""
-        return self.video.path
-
-    @property
-    def remarks(self) -> list[str]:
-        """What a user should know of it."""
-        return [*self.spotted.problems, *self.spotted.unread] if self.spotted else []
 
 
 def row(event: "Event") -> dict[str, Any]:
@@ -52,16 +30,16 @@ def row(event: "Event") -> dict[str, Any]:
     }
 
 
-def as_csv(watched: Sequence[Watched]) -> str:
+def as_csv(watched: "Sequence[Watched]") -> str:
     """A line for each event; a video that failed has one line."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for each in watched:
         for event in each.events:
-            writer.writerow({"video": each.video.name, **row(event)})
+            writer.writerow({"video": each.name, **row(event)})
         if each.failure:
-            writer.writerow({"video": each.video.name, "failure": each.failure})
+            writer.writerow({"video": each.name, "failure": each.failure})
     return text.getvalue()
 
 
@@ -77,7 +55,7 @@ def as_subtitles(events: "Sequence[Event]", layout: str) -> str:
     return "\n\n".join(blocks) + "\n" * bool(blocks)
 
 
-def print_events(watched: Sequence[Watched], about: str, below: str) -> None:
+def print_events(watched: "Sequence[Watched]", about: str, below: str) -> None:
     """A table, between two lines."""
     from rich.table import Table
 
@@ -89,7 +67,7 @@ def print_events(watched: Sequence[Watched], about: str, below: str) -> None:
     table.add_column("class", overflow="fold")
     table.add_column("score", justify="right")
     for each in watched:
-        name = brief(each.video.name)
+        name = brief(each.name)
         if each.failure:
             table.add_row(styled(name), "", "", styled(each.failure, "red"), styled("failed", "red"))
         elif not each.events:
@@ -100,6 +78,15 @@ def print_events(watched: Sequence[Watched], about: str, below: str) -> None:
         table.add_section()
     print_table(table)
     echo(below)
+
+
+def print_precision(measured: "Sequence[Measured]", true: int, found: int) -> None:
+    """Lines below the table."""
+    echo(f"mean average precision over the classes, {counted(true, 'true event')}, {found} found:")
+    for each in measured:
+        value, low, high = (f"{100 * number:.1f}" for number in (each.value, each.low, each.high))
+        echo(f"  {value} % [{low}, {high}] at an overlap of {each.overlap:g}")
+    echo("[ ]: 95 % of draws of half minutes of the video")
 
 
 def clock(seconds: float) -> str:

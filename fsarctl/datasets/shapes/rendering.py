@@ -39,6 +39,7 @@ __all__ = [
     "render_clip",
     "render_split",
     "render_videos",
+    "write_video",
 ]
 
 SIDE = 112
@@ -253,11 +254,12 @@ def _write_clips(
 ) -> dict[Path, str]:
     """Write these clips; the CRC-32C of each."""
     for path, label, number in jobs:
-        _write_video(path, drawn(label, number, seed))
+        write_video(path, drawn(label, number, seed))
     return {path: file_crc32c(path) for path, _, _ in jobs}
 
 
-def _write_video(path: Path, frames: NDArray[np.uint8]) -> None:
+def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
+    """A clip as H.264. Shapes: frames (frames, side, side, 3)."""
     # The slower presets look ahead, and x264's AVX-512 code for that gives other bytes now and then
     # (3 of 100 videos); this one gave the same bytes 11,000 times.
     options = {"preset": "ultrafast", "crf": "24", "bf": "0", "threads": "1"}

@@ -18,7 +18,7 @@ from fsarctl.config.plugins import _entry_points, _source, find_part
 from fsarctl.config.read_settings import load_settings
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.shapes.classes import CLASSES
-from fsarctl.datasets.shapes.rendering import _write_video, render_clip
+from fsarctl.datasets.shapes.rendering import render_clip, write_video
 from fsarctl.episodes.batch_sampler import EpisodeSampler
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.build import build_model, model_key
@@ -279,7 +279,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[str
     for label, split in chosen.items():
         for number in range(2):
             path = folder / f"{label}-{number}.mp4"
-            _write_video(path, render_clip(label, number, 0))
+            write_video(path, render_clip(label, number, 0))
             listed[split].append((f"{label}/{number}", label, str(path)))
     return listed
 

@@ -14,7 +14,7 @@ from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.plugins import _source, find_part
 from fsarctl.datasets.shapes.classes import CLASSES
-from fsarctl.datasets.shapes.rendering import _write_video, render_clip
+from fsarctl.datasets.shapes.rendering import render_clip, write_video
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.methods.build import text_use
 from fsarctl.methods.catalogue import describe
@@ -56,7 +56,7 @@ def project(built_once: BuiltOnce, tmp_path: Path) -> Path:
         for each in [shape for shape in CLASSES if shape.split == "test"][:2]:
             (folder / VIDEOS / each.label).mkdir(parents=True)
             for number in range(3):
-                _write_video(
+                write_video(
                     folder / VIDEOS / each.label / f"{number}.mp4", render_clip(each.label, number, 0)
                 )
         (folder / "fsarctl.toml").write_text(

@@ -8,7 +8,7 @@ import pytest
 
 import fsarctl
 from fsarctl.datasets.shapes.classes import CLASSES
-from fsarctl.datasets.shapes.rendering import _write_video, render_clip
+from fsarctl.datasets.shapes.rendering import render_clip, write_video
 from fsarctl.errors import ConfigError
 from fsarctl.execution.bars import Bars
 from fsarctl.progress import SILENT
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / "clips" / split / each.label).mkdir(parents=True)
             for number in range(2):
                 path = folder / "clips" / split / each.label / f"{number}.mp4"
-                _write_video(path, render_clip(each.label, number, 0))
+                write_video(path, render_clip(each.label, number, 0))
     (folder / "fsarctl.toml").write_text(FILE)
     return folder
 
