@@ -357,7 +357,8 @@ def test_the_schema_holds_every_setting_with_its_meaning() -> None:
     assert "cross-entropy" in model["logit_scale"]["description"]
     assert "otam" in model["metric"]["anyOf"][0]["enum"]
     assert found["$defs"]["TrainConfig"]["additionalProperties"] is False
-    assert set(found["properties"]) == {"datasets", "describe", "extract", "model", "train", "eval", "ablate"}
+    tables = {"datasets", "describe", "extract", "model", "train", "eval", "cache", "ablate"}
+    assert set(found["properties"]) == tables
 
 
 @pytest.mark.parametrize(
