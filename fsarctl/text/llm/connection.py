@@ -98,10 +98,6 @@ class Connection:
     ) -> None:
         await self._client.close()
 
-    def _ask(self, body: Mapping[str, Any]) -> Any:
-        completions = self._client.chat.completions.with_streaming_response
-        return completions.create(**body, extra_headers=self._headers)
-
     async def post(self, body: Mapping[str, Any]) -> Reply:
         """The reply to one request, whatever its status.
 
@@ -111,15 +107,14 @@ class Connection:
         """
         import openai
 
-        content = bytearray()
+        completions = self._client.chat.completions.with_raw_response
         try:
             # the client's own limits are between two bytes, and a server that trickles keeps within them
-            async with asyncio.timeout(self._timeout), self._ask(body) as response:
-                async for chunk in response.iter_bytes():
-                    content += chunk
-                return _reply(response.status_code, response.headers, bytes(content))
+            async with asyncio.timeout(self._timeout):
+                raw = await completions.create(**body, extra_headers=self._headers)
+            return _reply(raw.http_response)
         except openai.APIStatusError as error:
-            return _reply(error.status_code, error.response.headers, error.response.content)
+            return _reply(error.response)
         except (TimeoutError, httpx2.TimeoutException, openai.APITimeoutError) as error:
             if isinstance(error.__cause__, httpx2.ConnectTimeout):
                 raise ConnectionLostError(f"no connection within {self._connect:g} s", "unreached") from None
@@ -177,5 +172,6 @@ class _Bounded(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
-def _reply(status: int, headers: Mapping[str, str], content: bytes) -> Reply:
-    return Reply(status, {name.lower(): value for name, value in headers.items()}, content)
+def _reply(response: httpx2.Response) -> Reply:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Reply(response.status_code, headers, response.content)
