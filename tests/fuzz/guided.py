@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["fsarctl", "yaml", "tomllib", "json", "
     from run import HANG_S, Watch, attempt
 
     # Readers import what they need when they read: that is done here, to be instrumented.
-    for _each in READERS.values():
+    for _each in (READERS[_word] for _word in sys.argv[1:] if _word in READERS):
         for _file in _each.corpus[:1]:
             with tempfile.TemporaryDirectory() as _folder:
                 attempt(_each, _file.name, _file.read_bytes(), Path(_folder), Watch())
