@@ -5,6 +5,7 @@ nothing; train makes one per shot; evaluate one per shot and model.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -32,6 +33,7 @@ from fsarctl.stages.describe import Plan
 from fsarctl.stages.extract import Videos
 from fsarctl.text.caption_limit import CaptionLimit
 from fsarctl.text.class_texts import ClassTexts
+from fsarctl.text.corpus import needs_descriptions
 from fsarctl.text.llm.language_model import Described
 from fsarctl.text.llm.retries import Patience
 from fsarctl.text.sources import Sources
@@ -447,10 +449,19 @@ class Pipeline:
             lambda: self._describe(
                 self.data.require_labels(name, split),
                 slot=f"describe {name}/{split}",
-                compared=self.texts.of_descriptions,
+                compared=self.texts.of_descriptions or self._frozen_compares(name, split),
             ),
             name,
         )
+
+    def _frozen_compares(self, name: str, split: str) -> bool:
+        """Whether descriptions of these classes compete in the frozen model, whatever the method reads."""
+        if not self._config.eval.frozen or split != self._config.eval.split:
+            return False
+        use = text_use(self._config.model, adapters=False)
+        with suppress(ConfigError):  # training alone need not know what is evaluated
+            return use is not None and needs_descriptions(use) and name == self.novel
+        return False
 
     def _describe(
         self, labels: Sequence[str], slot: str, *, named: Sequence[Option] = (), compared: bool = False

@@ -256,17 +256,19 @@ def _own_parts(model: ModelConfig) -> dict[str, Part]:
     return {name: part for name, part in named.items() if part is not None}
 
 
-def text_use(model: ModelConfig) -> "PromptUse | None":
+def text_use(model: ModelConfig, *, adapters: bool = True) -> "PromptUse | None":
     """What the prompts of a class are made of; None if text has no part in the scores.
+
+    ``adapters``: of the model as it is trained, or of the frozen one beside it.
 
     Raises:
         ConfigError: as ``method_class``.
     """
-    if part := model.other_method:
+    if adapters and (part := model.other_method):
         own: Any = method_class(part)
         use: Any = own.sub_actions
         return use if own.reads_text else None
-    return None if _as_scored(model, adapters=True).score == "video" else model.sub_actions
+    return None if _as_scored(model, adapters=adapters).score == "video" else model.sub_actions
 
 
 def tokens_of(model: "FewShotMethod", descriptions: Mapping[str, "SubActions"]) -> dict[str, "torch.Tensor"]:

@@ -1,6 +1,7 @@
 """What is refused while planning, before anything is decoded or loaded; and what is warned of."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,25 @@ def test_evaluations_of_several_shots_share_their_videos(
     given.clear()
     pipeline(tmp_path, FOLDER).everything([1])
     assert given == [None, None], "nobody else would read them"
+
+
+@pytest.mark.parametrize(("frozen", "texts"), [(True, 1), (False, 3)])
+def test_the_frozen_model_beside_a_method_compares_no_sentence_with_a_label(
+    tmp_path: Path, frozen: bool, texts: int
+) -> None:
+    """``otam`` reads no text; where one of two classes is described, the frozen CLIP reads both labels."""
+    plant(tmp_path / "clips", ENOUGH)
+    (tmp_path / "some.json").write_text('{"e": ["One.", "Two.", "Three."]}')
+    made = pipeline(
+        tmp_path,
+        FOLDER,
+        "model.method=otam",
+        'describe.files=["some.json"]',
+        f"eval.frozen={str(frozen).lower()}",
+    )
+    (unit,) = [each for each in made.describe() if each.slot == "describe mine/test"]
+    labels: Any = unit.config["labels"]
+    assert len(set(labels["e"].values())) == texts
 
 
 def test_what_is_enough_is_planned(tmp_path: Path) -> None:
