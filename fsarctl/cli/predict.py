@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.artifacts.command import Command, Option
 from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.check import check_document, print_check
@@ -226,6 +225,8 @@ def _say_longer(predictions: "Sequence[Prediction]", place: Path) -> None:
     if long:
         remark = next(remark for remark in long[0].remarks if LONGER in remark)
         named = first_of([each.clip for each in long], 1)
+        from fsarctl.artifacts.command import Command, Option
+
         command = Command("spot", (Option("", (long[0].clip,)), Option("--support", (str(place),))))
         say(f"{named}: {remark}; where it shows several actions: {command}")
 
