@@ -7,7 +7,7 @@ training      a step against gradients through all blocks, time and peak memory:
 extraction    clips/s against a bare loop and against ffmpeg's JPEG files, and reading back: 8 minutes
 command_line  --help, and run and status with nothing to do: 8 minutes, most of them to make 100,000 clips
 growth        time and memory at 1, 4 and 16 times the clips, episodes, way and shots: 10 minutes
-spotting      windows of a long video against predict, window by window: 3 minutes
+spotting      windows of a long video against predict, window by window: 6 minutes
 precision     accuracy in bf16 and in float32: 2 minutes
 gpu           all of that which a GPU is for; without one it says so
 
