@@ -13,7 +13,6 @@ from fsarctl.cli.command.options import Dataset, Force, Json
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, named, print_json, print_line, say, styled
 from fsarctl.cli.terminal.files import require_writable, writing
-from fsarctl.config.text_file import STDIN
 from fsarctl.errors import InputError, UsageError
 from fsarctl.errors.shown import brief
 from fsarctl.progress import counted, first_of
@@ -49,6 +48,8 @@ class LabelFile:
     @property
     def place(self) -> str:
         """What it is called where people read it."""
+        from fsarctl.config.text_file import STDIN
+
         return "standard input" if str(self.path) == STDIN else str(self.path)
 
     def labels(self) -> list[str]:
@@ -62,6 +63,7 @@ class LabelFile:
     @cached_property
     def _labels(self) -> list[str]:  # a pipe is read once
         from fsarctl.artifacts.command import Command
+        from fsarctl.config.text_file import STDIN
         from fsarctl.datasets.labels.label_list import read_labels
 
         command = Command("describe", (*self.flags, *replace(self, column=None).options))
