@@ -201,12 +201,17 @@ def require_known(group: str, name: str, known: Iterable[str]) -> None:
 
 def fault_of_part(error: Exception) -> InputError | None:
     """What to say of an error that came out of somebody else's code unforeseen; None if it did not."""
-    modules = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    modules = [str(frame.f_globals.get("__name__")) for frame in frames]
+    within = {
+        f"{module}:{frame.f_code.co_qualname.partition('.')[0]}"
+        for module, frame in zip(modules, frames, strict=True)
+    }
     packages = {module.partition(".")[0] for module in modules}
     parts = [part for part in _loaded.values() if part.package in packages]
     if not parts:
         return None
-    part = max(parts, key=lambda each: each.target.partition(":")[0] in modules)
+    part = max(parts, key=lambda each: (each.target in within, each.target.partition(":")[0] in modules))
     try:
         with part.running():
             raise error

@@ -200,7 +200,8 @@ def test_table_csv_and_json_say_the_same_and_bad_clips_are_rows(
         for name in ("score", "confidence", "video", "text"):
             assert float(row[name]) == pytest.approx(each[name])
 
-    table = type_in(project, f"{line} --top 1", expect=7).stdout
+    # Wide enough for a clip's path on one line, however long the temporary folder's name is.
+    table = type_in(project, f"{line} --top 1", expect=7, COLUMNS="400").stdout
     words = ["2 classes, 1 to 3 clips each", "train shapes 3-shot", "video x text", "not calibrated"]
     for word in [
         *words,

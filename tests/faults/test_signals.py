@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 import typer
@@ -14,7 +16,7 @@ from typed import plain_environment
 
 from fsarctl.artifacts.process import Process
 from fsarctl.cli.terminal.signals import ending_by_signals
-from fsarctl.video.worker_process import sweep, worker_pool
+from fsarctl.video.worker_process import sweep
 
 PROJECT = """
 [datasets.a]
@@ -54,11 +56,16 @@ with mock.patch("fsarctl.cli.app.app", app):
     ],
 )
 def test_all_processes_end_and_leave_nothing(
-    tmp_path: Path, blow: signal.Signals, group: bool, code: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    blow: signal.Signals,
+    group: bool,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     (tmp_path / "fsarctl.toml").write_text(PROJECT)
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
+    temporary = Path(mkdtemp(prefix="fsarctl-", dir="/tmp"))  # else no socket fits into it
+    request.addfinalizer(lambda: shutil.rmtree(temporary))
     with subprocess.Popen(
         [sys.executable, "-c", COMMANDS],
         cwd=tmp_path,
@@ -85,8 +92,8 @@ def test_all_processes_end_and_leave_nothing(
     if blow == signal.SIGKILL:  # what it had no time for is done by the next
         monkeypatch.setattr("tempfile.tempdir", str(temporary))
         left = {*temporary.glob("pymp-*")}
-        with worker_pool(1):
-            assert not left & {*temporary.glob("pymp-*")}
+        sweep()
+        assert not left & {*temporary.glob("pymp-*")}
     else:
         assert [*temporary.glob("pymp-*")] == []
 
