@@ -92,7 +92,8 @@ class Part:
                 raise self._without(name)
             found = getattr(found, each)
         if not self.known_as:
-            _loaded[self.target] = self
+            _loaded.pop(self.target, None)
+            _loaded[self.target] = self  # the last one is what is at work now
         return found
 
     @contextmanager
@@ -208,7 +209,7 @@ def fault_of_part(error: Exception) -> InputError | None:
         for module, frame in zip(modules, frames, strict=True)
     }
     packages = {module.partition(".")[0] for module in modules}
-    parts = [part for part in _loaded.values() if part.package in packages]
+    parts = [part for part in reversed(_loaded.values()) if part.package in packages]
     if not parts:
         return None
     part = max(parts, key=lambda each: (each.target in within, each.target.partition(":")[0] in modules))

@@ -6,6 +6,7 @@ sharding format are taken directly: a chunk ends with its CRC-32C, and the index
 where each chunk is. The bytes are those that zarr writes.
 """
 
+import atexit
 import os
 import struct
 from collections.abc import Callable
@@ -15,12 +16,17 @@ from typing import Any
 import google_crc32c
 import numpy as np
 import zarr
+import zarr.core.sync
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Crc32cCodec
 
 from fsarctl.artifacts.atomic_write import replacing
 
 __all__ = ["CLIPS_PER_SHARD", "ClipShards", "layout", "shard_number", "shard_path", "write_shard"]
+
+# At exit zarr closes its event loop, and on a busy machine complains with a traceback where the loop's thread
+# takes over 0.2 s to end. It is a daemon, and the process ends anyway.
+atexit.unregister(zarr.core.sync.cleanup_resources)
 
 CLIPS_PER_SHARD = 16
 
