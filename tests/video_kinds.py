@@ -29,13 +29,15 @@ class Kind:
 
     ``linear``: part of the remark that says why every frame has to be decoded, "" where it has not.
     ``numbers``: what is shown, all 100 by default. ``decord``: what it gives, "right", "wrong" (other
-    frames, or another count, or nothing at all), or "" where it depends.
+    frames, or another count, or nothing at all), or "" where it depends. ``repeats``: it has packets that
+    show the frame before once more, which libav's own programs leave out.
     """
 
     make: Callable[[Path], Path]
     linear: str = ""
     numbers: Sequence[int] = range(100)
     decord: str = "right"
+    repeats: bool = False
 
 
 def x265(at: Path, params: str = "", count: int = 100, suffix: str = "mp4", **more: str) -> Path:
@@ -154,7 +156,7 @@ KINDS: dict[str, Kind] = {
     ),
     "Theora, frames as before": Kind(
         lambda at: with_repeats(at / "v.ogv"), "container ogg",
-        tuple(number - number // 10 for number in range(40)), "wrong",
+        tuple(number - number // 10 for number in range(40)), "wrong", repeats=True,
     ),
     "animated PNG": Kind(
         lambda at: write(at / "v.apng", "apng", 20, pixels="rgb24"), "container apng", range(20), ""

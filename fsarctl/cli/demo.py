@@ -39,7 +39,8 @@ def demo(
     project: dict[str, Any] = {"project": folder, "cache": None, "overrides": None, "debug": False}
     run.run(**project, jobs=jobs)
     report.run(**project, output=folder / "report.html", opens=opens)
-    say(NEXT.format(flags=shlex.join(["--project", str(folder)])).rstrip())
+    for line in NEXT.format(flags=shlex.join(["--project", str(folder)])).rstrip().splitlines():
+        say(line)
 
 
 def _set_up(folder: Path) -> None:

@@ -10,8 +10,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from statistics import median
 
@@ -178,9 +176,13 @@ def training(size: Size, folder: Path, device: torch.device, compiled: bool) -> 
             classes, _ = _prepare(model, loader, TrainConfig())
             lessons = _Teacher(model, loader, classes, None, 0).lessons(range(size.steps))
             at_once = READ_AT_ONCE["cuda"]
-            learn = partial(_learn, model, optimisation, 0)
-            while unread := [learn(*each, None) for each in islice(lessons, at_once)]:
-                _read(unread, State(), size.steps)
+            state, unread = State(), []
+            for number, lesson in enumerate(lessons):
+                unread.append((number, _learn(model, optimisation, lesson, None)))
+                optimisation.step(number)
+                if len(unread) == at_once or number + 1 == size.steps:
+                    _read(unread, state, loader, TrainConfig(episodes=size.steps), model.scored_by)
+                    unread.clear()
             return size.steps
 
         if precision == "float32":

@@ -42,7 +42,7 @@ def steps(model: TaskAdapterPlusPlus, loader: EpisodeLoader) -> dict[str, Callab
         return model.loss(score_batch(model, batch), batch.targets)
 
     def kept() -> Tensor:
-        return model.training_loss(next(teacher.lessons([0]))[1])
+        return model.training_loss(next(teacher.lessons([0])))
 
     def backward(loss: Callable[[], Tensor]) -> Callable[[], None]:
         def step() -> None:

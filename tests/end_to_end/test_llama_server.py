@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from typed import type_in
 
+from fsarctl.artifacts.sealed import read_sealed_json, sealed_json
 from fsarctl.errors import ConfigError
 from fsarctl.text.corpus import STAGES, sub_actions_from
 from fsarctl.text.llm.language_model import Described, describe
@@ -121,7 +122,8 @@ def test_other_json_than_was_asked_for_is_no_answer(tmp_path: Path) -> None:
     with llama(tmp_path) as url:
         ask(tmp_path, url, {"a": "Describe a."})
         (path,) = (tmp_path / "records" / "servers").glob("*.json")
-        path.write_text(path.read_text().replace("json_schema", "json_object"))
+        known = read_sealed_json(path.read_bytes(), path.name)
+        path.write_bytes(sealed_json({**known, "form": "json_object"}, path.name))
         described = ask(tmp_path, url, {"b": "Describe b."}, Patience(timeout=60, attempts=1))
     assert "the answer" in described.failed["b"]
 
