@@ -228,7 +228,8 @@ def test_until_done_waits_for_hours(project: Project, clock: Clock) -> None:
     limited = Limited(clock, lambda wait: says(error("Daily"), 429, retry_after="7200"), most=10)
     with loopback(limited) as server:
         project.describe(server, LABELS, patience=Patience(until_done=True))
-    assert 2 * 7200 <= clock.seconds < 5 * 7200
+    # Once at least; whether the pace that it keeps from then on meets the limit again is a matter of threads.
+    assert 7200 <= clock.seconds < 5 * 7200
 
 
 def test_a_server_that_is_always_at_its_limit_is_given_up(project: Project, clock: Clock) -> None:
