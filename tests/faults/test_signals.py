@@ -51,7 +51,7 @@ with mock.patch("fsarctl.cli.app.app", app):
     ("blow", "group", "code"),
     [
         (signal.SIGINT, False, 130),
-        (signal.SIGTERM, True, 143),
+        pytest.param(signal.SIGTERM, True, 143, marks=pytest.mark.slow),
         (signal.SIGKILL, False, -signal.SIGKILL),
     ],
 )

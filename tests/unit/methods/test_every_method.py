@@ -213,7 +213,9 @@ def test_several_episodes_at_once_are_each_by_itself(model: FewShotMethod) -> No
         torch.testing.assert_close(each, scores(model, expected), rtol=1e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "hcl" else ()) for name in METHODS]
+)
 def test_the_gradient_is_that_of_the_loss(name: str) -> None:
     model = built(name).double().eval()
     generator = torch.Generator().manual_seed(5)

@@ -69,6 +69,7 @@ def test_gradients_of_bf16_are_those_of_float32_roughly() -> None:
     assert F.cosine_similarity(*gradients, dim=0) > 0.99
 
 
+@pytest.mark.slow
 def test_predictions_on_shapes_are_those_of_float32(tmp_path: Path) -> None:
     backbone = load_backbone("tiny", "shipped")
     model, rounded = (
