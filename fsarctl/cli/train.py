@@ -65,9 +65,9 @@ def train(
             session.warn(pipeline.training_warnings())
             _train(session, units, board, dry_run=dry_run, force=force, as_json=as_json)
             dismiss(ranks)
-    except RankLostError as error:
+    except (RankLostError, KeyboardInterrupt) as error:
         if LAUNCHED in os.environ:  # who started this process says it
-            raise typer.Exit(error.exit_code) from None
+            raise typer.Exit(getattr(error, "exit_code", 130)) from None
         raise
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 from fsarctl.artifacts.command import Command, Option, words
 from fsarctl.errors import FsarctlError
@@ -18,7 +19,7 @@ from fsarctl.progress import Reporter
 from fsarctl.video.lifetime import STDIN, named_parent
 from fsarctl.video.worker_process import environment, sweep
 
-__all__ = ["Ended", "require_success", "run_commands"]
+__all__ = ["Ended", "end_all", "require_success", "run_commands"]
 
 ERROR = "error:"
 GRACE_S = 0.7
@@ -113,15 +114,20 @@ class _Running:
         return Ended(process.returncode, error or f"`{command}` ended with exit code {process.returncode}")
 
     def stop(self) -> None:
-        """End them all: at first as a user would, then for sure. Nothing is begun any more."""
+        """End them all. Nothing is begun any more."""
         with self.starting:
             self.stopped = True
-        for process in self.processes:
-            process.terminate()
-        end = time.monotonic() + GRACE_S
-        for process in self.processes:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, end - time.monotonic()))
-            process.kill()
-            process.wait()
-        sweep()
+        end_all(self.processes)
+
+
+def end_all(processes: Sequence["subprocess.Popen[Any]"]) -> None:
+    """End processes of fsarctl: at first as a user would, then for sure."""
+    for process in processes:
+        process.terminate()
+    end = time.monotonic() + GRACE_S
+    for process in processes:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, end - time.monotonic()))
+        process.kill()
+        process.wait()
+    sweep()

@@ -19,6 +19,8 @@ from typing import IO, Any
 
 from fsarctl.episodes.ranks import ALONE, RankLostError, Ranks
 from fsarctl.errors import ConfigError, FsarctlError, InputError, UsageError
+from fsarctl.execution.local import end_all
+from fsarctl.video.lifetime import STDIN, named_parent
 from fsarctl.video.worker_process import environment
 
 __all__ = ["LAUNCHED", "answer", "call", "dismiss", "joined", "next_order", "run_ranks"]
@@ -119,8 +121,9 @@ def run_ranks(count: int, arguments: Sequence[str], device: str, cores: int) -> 
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
     place |= {"LOCAL_WORLD_SIZE": str(count), LAUNCHED: "1"}
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // count)))
+    processes: list[subprocess.Popen[bytes]] = []
     with ExitStack() as stack:
-        processes: list[subprocess.Popen[bytes]] = []
+        stack.callback(end_all, processes)
         said: list[IO[bytes] | None] = []
         for rank in range(count):
             said.append(stack.enter_context(tempfile.TemporaryFile()) if rank else None)
@@ -128,13 +131,12 @@ def run_ranks(count: int, arguments: Sequence[str], device: str, cores: int) -> 
             processes.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "fsarctl", *arguments],
-                    env={**environment(), **place, **numbers},
-                    stdin=subprocess.DEVNULL,
+                    env={**environment(), **named_parent(), **place, **numbers},
+                    stdin=STDIN,
                     stdout=subprocess.DEVNULL if rank else None,
                     stderr=said[rank],
                 )
             )
-            stack.callback(_end, processes[rank])
         return _outcome(processes, said)
 
 
@@ -153,17 +155,11 @@ def _require_gpus(count: int, device: str) -> None:
 
 def _outcome(processes: "Sequence[subprocess.Popen[bytes]]", said: Sequence[IO[bytes] | None]) -> int:
     """Wait until all have ended, or one has failed; the exit code of the first process."""
-    try:
-        while not any(each.poll() for each in processes) and any(each.poll() is None for each in processes):
-            time.sleep(0.05)
-        last = time.monotonic() + PATIENCE_S
-        while any(each.poll() is None for each in processes) and time.monotonic() < last:
-            time.sleep(0.05)
-    except KeyboardInterrupt:
-        for each in processes:
-            with suppress(subprocess.TimeoutExpired):
-                each.wait(PATIENCE_S)
-        raise
+    while not any(each.poll() for each in processes) and any(each.poll() is None for each in processes):
+        time.sleep(0.05)
+    last = time.monotonic() + PATIENCE_S
+    while any(each.poll() is None for each in processes) and time.monotonic() < last:
+        time.sleep(0.05)
     codes = [each.poll() for each in processes]
     lost = RankLostError.exit_code
     if codes[0] is not None and codes[0] >= 0 and codes[0] != lost:
@@ -191,13 +187,3 @@ class _RankFailedError(FsarctlError):
             next_step="Run the same command again, with any number of processes: it goes on from the last"
             " checkpoint.",
         )
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(2)
-        except subprocess.TimeoutExpired:
-            process.kill()
-    process.wait()

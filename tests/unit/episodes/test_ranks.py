@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from built import BuiltOnce, copied
@@ -154,3 +157,35 @@ def test_the_command_trains_in_processes(shapes: Path, tmp_path: Path, launcher:
         assert (made[0] / file).read_bytes() == (made[1] / file).read_bytes()
     facts = json.loads((made[1] / "manifest.json").read_text())["provenance"]["facts"]
     assert facts["processes"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a closed pipe ends them, which takes its time")
+@pytest.mark.parametrize(
+    ("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_its_processes_end_with_the_command(
+    shapes: Path, tmp_path: Path, blow: signal.Signals, code: int
+) -> None:
+    project = copied(shapes, tmp_path / "project")
+    type_in(project, "fsarctl describe")
+    words = [*COMMAND.split(), *MORE.split(), "--gpus", "2", "--set", "train.episodes=4000"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "fsarctl", *words],
+        cwd=project,
+        env=plain_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        end = time.monotonic() + 120
+        while not [*project.glob("cache/work/train/*/scratch/checkpoint.safetensors")]:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        ranks = psutil.Process(command.pid).children(recursive=True)
+        assert len(ranks) == 2
+        command.send_signal(blow)
+        _, alive = psutil.wait_procs(ranks, timeout=5)
+        assert alive == []
+        _, said = command.communicate(timeout=5)
+    assert command.returncode == code
+    assert said.count("interrupted") == (blow != signal.SIGKILL)
