@@ -21,9 +21,9 @@ from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
     from fsarctl.predict.predictor import ClassScore, Prediction
-    from fsarctl.stages.predict import Ready
+    from fsarctl.stages.predict import Ready, Setup
 
-__all__ = ["clip_path", "facts_of", "heading", "predict"]
+__all__ = ["clip_path", "facts_of", "heading", "predict", "require_one_model", "setup_of"]
 
 
 class PredictionLayout(StrEnum):
@@ -130,19 +130,11 @@ def _predict(
     """
     _require_sense(place, paths, shot, frozen, save, check, group)
     from fsarctl.datasets.clip_files import clip_files
-    from fsarctl.stages.predict import Setup
 
     clips = clip_files(paths)
-    setup = Setup(
-        session.settings,
-        session.pipeline(machine=machine),
-        session.store,
-        machine,
-        workers,
-        time_limit_s,
-        session.reporter,
+    ready = setup_of(session, machine, workers, time_limit_s).ready(
+        place, shot=shot, frozen=frozen, check=check, group=group
     )
-    ready = setup.ready(place, shot=shot, frozen=frozen, check=check, group=group)
     if save is not None:
         ready.support.save(save)
         say(f"saved {len(ready.support.clips)} clips of {len(ready.support.labels)} classes: {save}")
@@ -172,6 +164,24 @@ def _predict(
         )
 
 
+def setup_of(session: Session, machine: Machine, workers: int, time_limit_s: float = 60.0) -> "Setup":
+    """What predicts in this session's project."""
+    from fsarctl.stages.predict import Setup
+
+    pipeline = session.pipeline(machine=machine)
+    return Setup(session.settings, pipeline, session.store, machine, workers, time_limit_s, session.reporter)
+
+
+def require_one_model(frozen: bool, shot: int | None) -> None:
+    """Refuse two ways of choosing a model at once.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if frozen and shot is not None:
+        raise UsageError("--frozen has no adapters to choose by --shots", next_step="Leave out one of them.")
+
+
 def _require_sense(
     place: Path,
     paths: Sequence[Path],
@@ -188,8 +198,7 @@ def _require_sense(
             f"--check needs the clips, and {place} holds their features alone",
             next_step="Name the folder of the clips: --support FOLDER",
         )
-    if frozen and shot is not None:
-        raise UsageError("--frozen has no adapters to choose by --shots", next_step="Leave out one of them.")
+    require_one_model(frozen, shot)
     if not paths and save is None and not check:
         raise UsageError(
             "there is no clip to classify",

@@ -9,7 +9,7 @@ import typer
 
 from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.predict import clip_path, facts_of, heading
+from fsarctl.cli.predict import clip_path, facts_of, heading, require_one_model, setup_of
 from fsarctl.cli.terminal.console import print_data, print_json, say
 from fsarctl.cli.terminal.events import as_csv, as_subtitles, print_events, print_precision, row
 from fsarctl.errors import PartialError, UsageError
@@ -131,28 +131,18 @@ def spot(
     from fsarctl.predict.events import EventRules
 
     one_layout(layout, as_json)
-    if frozen and shots is not None:
-        raise UsageError("--frozen has no adapters to choose by --shots", next_step="Leave out one of them.")
+    require_one_model(frozen, shots)
     for name, value in (("--stride", stride), *(("--length", each) for each in length or ())):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{name} is {value:g}", next_step="Give seconds above 0, such as 2.5.")
     from fsarctl.datasets.clip_files import clip_files
-    from fsarctl.stages.predict import Setup
     from fsarctl.stages.spot import window_sizes
 
     files = clip_files(videos)
     _check_outputs(files, layout.value, html, clips)
     machine = Machine(device)
     sizes = window_sizes(support, length, stride)
-    setup = Setup(
-        session.settings,
-        session.pipeline(machine=machine),
-        session.store,
-        machine,
-        workers,
-        reporter=session.reporter,
-    )
-    ready = setup.ready(support, shot=shots, frozen=frozen)
+    ready = setup_of(session, machine, workers).ready(support, shot=shots, frozen=frozen)
     if not ready.predictor.model.shares_frames:
         say("this model reads no frame by itself, so what windows share is computed for each of them")
     rules = EventRules(smooth=smooth, threshold=threshold, join=join.value, overlap=overlap)

@@ -62,12 +62,14 @@ def import_archive(path: Path, shelf: Shelf, reporter: Reporter) -> tuple[list[A
         IntegrityError: it is damaged, or holds what no artifact does; what came before that is kept.
     """
     arrived, there = [], 0
-    with _opened(path) as archive:
+    with _reading(path):
+        archive = zipfile.ZipFile(path)
+    with archive:
         members = _members(archive, path)
         manifests = [each for each in members if each.count("/") == 2 and each.endswith(f"/{MANIFEST}")]
         with reporter.task("import", len(manifests), "artifact") as advance:
             for name in manifests:
-                raw = _read_all(archive, members[name], path)
+                raw = b"".join(_pieces(archive, members[name], path, MOST_MANIFEST))
                 folder = name.removesuffix(MANIFEST)
                 _require_its_place(raw, folder, members, path)
 
@@ -82,10 +84,10 @@ def import_archive(path: Path, shelf: Shelf, reporter: Reporter) -> tuple[list[A
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def _reading(path: Path) -> Iterator[None]:
+    """Around what zipfile does alone: whatever it raises of an archive is one error."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
+        yield
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", next_step="Check the path.") from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
@@ -133,20 +135,19 @@ def _strange(path: Path, name: str) -> IntegrityError:
     )
 
 
-def _read_all(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes:
-    if info.file_size > MOST_MANIFEST:
-        raise _strange(path, info.filename)
-    with archive.open(info) as source:
-        return source.read(MOST_MANIFEST + 1)
+def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most: int) -> Iterator[bytes]:
+    """The content of a member, which has at most so many bytes."""
+    with _reading(path), archive.open(info) as source:
+        while piece := source.read(min(CHUNK, most + 1)):
+            most -= len(piece)
+            if most < 0:
+                raise _strange(path, info.filename)
+            yield piece
 
 
 def _copy(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, expected: Stored, target: Path, path: Path
 ) -> None:
-    left = expected.bytes
-    with archive.open(info) as source, target.open("wb") as file:
-        while piece := source.read(min(CHUNK, left + 1)):
-            left -= len(piece)
-            if left < 0:
-                raise _strange(path, info.filename)
+    with target.open("wb") as file:
+        for piece in _pieces(archive, info, path, expected.bytes):
             file.write(piece)
