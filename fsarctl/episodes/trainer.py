@@ -4,33 +4,29 @@ An optimiser step for each ``episodes_per_step`` episodes (section 4.1: SGD, one
 validation episodes are scored and the best adapters so far are kept; the test split is never seen here.
 """
 
-import json
 import math
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from fsarctl.artifacts.atomic_write import replacing
-from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, is_there, seal_file
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.base_loss import BaseLoss
+from fsarctl.episodes.checkpoint import Checkpoint, Epoch, Training
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, ahead, upload
 from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.episodes.ranks import ALONE, Ranks, require_shares
 from fsarctl.episodes.sampler import Episode, random_words
 from fsarctl.episodes.scoring import Scorer, require_finite_scores, told
-from fsarctl.episodes.training_log import Line, TrainingLog, Watch
+from fsarctl.episodes.training_log import Line, Watch
 from fsarctl.episodes.training_memory import free_memory, measure, videos_in_parts
-from fsarctl.errors import ConfigError, InputError, IntegrityError
+from fsarctl.errors import ConfigError, IntegrityError
 from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, seeded, without_pixels
 from fsarctl.progress import Advance, Reporter
 
@@ -41,34 +37,6 @@ CHECKPOINT_EPISODES = 100
 CHECKPOINT_SECONDS = 60.0
 # Steps whose loss is read at once: a GPU that is asked after each waits for the next one to be launched.
 READ_AT_ONCE = {"cpu": 1, "cuda": 20}
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to: mean training loss, and accuracies from 0 to 1."""
-
-    epoch: int
-    loss: float
-    accuracy: float
-    val_accuracy: float
-
-
-@dataclass
-class Training:
-    """The state of a training run, all of it in the checkpoint."""
-
-    step: int = 0
-    loss_sum: float = 0.0
-    correct: int = 0
-    epochs: list[Epoch] = field(default_factory=list)
-    best_epoch: int = 0
-    best: dict[str, Tensor] = field(default_factory=dict)
-    log: TrainingLog = field(default_factory=TrainingLog)
-
-    @property
-    def best_val_accuracy(self) -> float:
-        """Validation accuracy of the adapters that are kept, 0 to 1."""
-        return self.epochs[self.best_epoch - 1].val_accuracy if self.best_epoch else -1.0
 
 
 def train_adapters(
@@ -113,11 +81,8 @@ def train_adapters(
     classes, extra = _prepare(model, base, config)
     _require_shares(model, config, ranks)
     optimisation = Optimisation(model, config, ranks)
-    checkpoint = scratch / "checkpoint.safetensors"
-    seal = f"{of} {checkpoint.name}"
-    begun = not ranks.rank and is_there(checkpoint, seal, reporter, "The training starts anew.")
-    state = _load(checkpoint, model, optimisation) if ranks.total(begun) else Training()
-    _require_one_state(state, checkpoint, ranks)
+    checkpoint = Checkpoint(scratch, of, model, optimisation, ranks)
+    state = checkpoint.resumed(reporter)
     prefixes = _prefixes(model, base, room) if base.crops else None
     if state.step:
         reporter.note(f"{title}: going on from episode {state.step} of {epochs * episodes}")
@@ -158,8 +123,8 @@ def train_adapters(
                 detail = _detail(state, state.step % episodes or episodes, base.way * base.query)
                 advance(len(unread), detail)
                 unread.clear()
-            if due and not ranks.rank:
-                _save(checkpoint, seal, model, optimisation, state)
+            if due:
+                checkpoint.save(state)
                 saved = time.monotonic()
     model.load_adapter_state(state.best)
     model.eval()
@@ -393,49 +358,3 @@ def _detail(state: Training, since_epoch: int, queries: int) -> str:
     accuracy = state.correct / (since_epoch * queries)
     detail = f"epoch {len(state.epochs) + 1} loss {state.loss_sum / since_epoch:.2f} acc {accuracy:.0%}"
     return f"{detail} val {state.epochs[-1].val_accuracy:.0%}" if state.epochs else detail
-
-
-def _save(path: Path, seal: str, model: FewShotMethod, optimisation: Optimisation, state: Training) -> None:
-    tensors = {f"adapters/{name}": tensor for name, tensor in model.training_state().items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
-    tensors |= {f"optimiser/{name}": tensor for name, tensor in optimisation.state().items()}
-    facts = {
-        "step": state.step,
-        "loss_sum": state.loss_sum,
-        "correct": state.correct,
-        "best_epoch": state.best_epoch,
-        "epochs": [asdict(epoch) for epoch in state.epochs],
-        "log": asdict(state.log),
-    }
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as partial:
-        save_file(contiguous, partial, metadata={"training": json.dumps(facts), SEAL: EMPTY_SEAL})
-        seal_file(partial, seal)
-
-
-def _load(path: Path, model: FewShotMethod, optimisation: Optimisation) -> Training:
-    with safe_open(path, framework="pt") as file:
-        facts = json.loads(file.metadata()["training"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    model.load_training_state(_under("adapters/", tensors))
-    optimisation.load_state(_under("optimiser/", tensors))
-    epochs = [Epoch(**epoch) for epoch in facts.pop("epochs")]
-    log = TrainingLog(**facts.pop("log"))
-    return Training(**facts, epochs=epochs, log=log, best=_under("best/", tensors))
-
-
-def _require_one_state(state: Training, path: Path, ranks: Ranks) -> None:
-    """Refuse to go on from different checkpoints.
-
-    Raises:
-        InputError: a file system shows another machine an older one.
-    """
-    if ranks.total(state.step) != ranks.world * state.step:
-        raise InputError(
-            f"not every machine sees the same {path}",
-            next_step="Run it again in a minute; all of them have to share the cache's file system.",
-        )
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.base_loss import BaseLoss
+from fsarctl.episodes.checkpoint import Training
 from fsarctl.episodes.optimisation import Optimisation
-from fsarctl.episodes.trainer import Training, train_adapters
+from fsarctl.episodes.trainer import train_adapters
 from fsarctl.episodes.training_memory import Need, measure, saved_bytes, videos_in_parts
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.protocol import BaseClasses, Lesson, Scores
