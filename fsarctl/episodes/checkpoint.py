@@ -50,7 +50,7 @@ class Training:
 
 
 class Checkpoint:
-    """The file of a training in ``scratch``, sealed for the build ``of``; the first of the ``ranks`` writes it.
+    """The file of a training in ``scratch``, sealed for the build ``of``; the first of ``ranks`` writes it.
 
     Args:
         model, optimisation: what is written, and put back.
