@@ -133,7 +133,7 @@ def require_shares(episodes: int, world: int) -> None:
         fitting = f"{' or '.join(divisors)} processes can; or set" if divisors else "Set"
         raise ConfigError(
             f"train.episodes_per_step is {episodes}, which {world} processes cannot share",
-            next_step=f"{fitting} train.episodes_per_step to a multiple of {world}: another training.",
+            next_step=f"{fitting} train.episodes_per_step to a multiple of {world} (another training).",
         )
 
 

@@ -7,6 +7,7 @@ A file's name is what its bytes have to be, so two who write the same one do no 
 sent again, and what is brought is compared before it is used.
 """
 
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,8 @@ TRIES = 3
 WHOLE_WRITES = ("s3", "s3a", "gs", "gcs", "abfs", "az", "memory")
 """Where a file that is being sent is not there until it is whole; elsewhere it is renamed then."""
 CHUNK = 2**20
+MISSPELT = re.compile(r"[A-Za-z0-9]{2,}:/(?!/)")
+"""An address that lacks a slash, of which a path would make a folder called "s3:"."""
 
 
 class RemoteError(InputError):
@@ -45,6 +48,11 @@ class Remote:
         import fsspec
         from fsspec.core import url_to_fs
 
+        if MISSPELT.match(address):
+            raise ConfigError(
+                f"{address!r} is neither an address nor a path",
+                next_step=f"Write {address.replace(':/', '://', 1)}; or ./{address} for a folder called so.",
+            )
         self.name = public_address(address) if "://" in address else address
         try:
             self._files, root = url_to_fs(address)

@@ -64,7 +64,10 @@ def print_check(check: "Check | None", *, as_data: bool) -> None:
             " are right"
         )
     if check.tells_nothing:
-        say(f"warning: {units} cannot tell these answers from guesses: add clips before you rely on them")
+        say(
+            f"warning: as far as {units} can tell, these are guesses. More clips may tell more; descriptions"
+            " (fsarctl describe --edit LABEL) or another backbone may make them better"
+        )
     if check.alone:
         say(
             f"warning: {first_of([brief(each) for each in check.alone], SHOWN)}: one {_unit(check)} alone,"

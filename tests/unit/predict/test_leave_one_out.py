@@ -125,6 +125,7 @@ def test_the_command(shapes: Path, tmp_path: Path) -> None:
     right = sum(each["answer"] == each["class"] for each in document["clips"])
     assert document["accuracy"] == pytest.approx(right / 9)
     assert f"check: {right} of 9" in said.stdout
+    assert ("these are guesses" in said.stderr) == (document["low"] <= document["chance"])
     for line, says in (
         ("--group x", "--group is for --check"),
         ("--check --group (", "is no pattern"),
