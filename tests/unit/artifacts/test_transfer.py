@@ -295,7 +295,7 @@ def test_a_remote_that_fails_stops_a_push_and_no_run(tmp_path: Path) -> None:
         store(tmp_path / "here").transfers.push([made])
     with pytest.raises(ConfigError, match="neither an address nor a path") as misspelt:
         here.transfers.push([made], "s3:/bucket")
-    assert misspelt.value.next_step.startswith("Write s3://bucket,")
+    assert misspelt.value.next_step.startswith("Write s3://bucket;")
     with pytest.raises(ConfigError, match="cannot be used as a remote"):
         Remote("nosuch://host/place")
 
