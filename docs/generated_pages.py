@@ -3,6 +3,7 @@
 `python docs/generated_pages.py` prints them.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
@@ -64,6 +65,7 @@ def pages() -> dict[str, str]:
         "settings.md": "\n".join(settings()),
         "method-reference.md": "\n".join(methods()),
         **{name: _copy(file) for file, name in COPIES.items()},
+        **{f"{file.stem}.md": "\n\n".join(notebook(file)) for file in HERE.glob("*.ipynb")},
     }
 
 
@@ -73,6 +75,24 @@ def _copy(file: str) -> str:
     for other, name in COPIES.items():
         text = text.replace(f"]({other}", f"]({name}")
     return text
+
+
+def notebook(file: Path) -> Iterator[str]:
+    """A notebook with what its cells gave, as it is stored."""
+    for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            yield text
+            continue
+        yield f"```python\n{text}\n```"
+        for output in cell["outputs"]:
+            data = output.get("data", {"text/plain": output.get("text", "")})
+            if "image/webp" in data:
+                picture = "".join(data["image/webp"]).strip()
+                yield f'<img alt="" src="data:image/webp;base64,{picture}">'
+            else:
+                yield f"```text\n{''.join(data['text/plain']).strip()}\n```"
+    yield f"[The notebook itself]({file.name})"
 
 
 def commands() -> Iterator[str]:

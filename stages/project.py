@@ -25,6 +25,7 @@ from fsarctl.stages.plan import Pipeline, RunOptions
 if TYPE_CHECKING:
     from fsarctl.predict.events import EventRules
     from fsarctl.predict.predictor import Prediction
+    from fsarctl.predict.recogniser import Recogniser
     from fsarctl.results.result import Result
     from fsarctl.stages.predict import Ready
     from fsarctl.stages.spot import Watched
@@ -253,6 +254,28 @@ class Project:
             )
             for each in files
         ]
+
+    def recogniser(
+        self, support: Path | str, *, shot: int | None = None, frozen: bool = False
+    ) -> "Recogniser":
+        """What :meth:`predict` and :meth:`spot` do, loaded once to answer many times.
+
+        Args:
+            support: as of :meth:`predict`.
+            shot: chooses the adapters.
+            frozen: none.
+
+        Raises:
+            UpstreamError: nothing is trained with these settings; the message says what trains it.
+            InputError: the support is none.
+        """
+        from fsarctl.predict.recogniser import Recogniser
+        from fsarctl.stages.spot import window_sizes
+
+        if shot is not None:
+            shot = whole_number("shot", shot, 1)
+        ready = self._ready(support, shot=shot, frozen=frozen)
+        return Recogniser(ready.predictor, ready.support, lambda: window_sizes(Path(support), None, None))
 
     def _ready(self, support: Path | str, *, shot: int | None, frozen: bool) -> "Ready":
         from fsarctl.stages.predict import Setup

@@ -31,7 +31,7 @@ from fsarctl.progress import SILENT, Reporter, first_of
 from fsarctl.text.corpus import SubActions, needs_descriptions
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.decoding_pool import Decode, Failure, decode_all
+from fsarctl.video.decoding_pool import Decode, Decoders, Failure, decode_all
 from fsarctl.video.rotate_and_resize import Resize
 
 __all__ = ["ClassScore", "Examples", "Prediction", "Predictor"]
@@ -278,6 +278,35 @@ class Predictor:
         for clip, answer in zip(clips, answers, strict=True):
             yield self._prediction(support, clip.name, answer)
 
+    def decoders(self) -> Decoders:
+        """Worker processes that decode clips as :meth:`predict` does, and stay."""
+        return Decoders(self._decode, self._model.frames, self._size, self._workers, self._time_limit_s)
+
+    @torch.inference_mode()
+    def predict_at_once(
+        self, support: Support, clips: Sequence[tuple[str, DecodedClip | Failure]]
+    ) -> list[Prediction]:
+        """One prediction per clip, (name, as decoded), which the model reads in one go.
+
+        Raises:
+            ConfigError: a score is not finite.
+            InputError: the model scores by text alone, and the support has none.
+        """
+        self.require_score(has_text=support.text is not None)
+        pictures = [clip.frames for _, clip in clips if not isinstance(clip, Failure)]
+        if not pictures:
+            return [self._prediction(support, name, clip) for name, clip in clips]
+        flat = self.normalised(np.concatenate(pictures))  # (clips x T, 3, H, W)
+        videos = self._model.video(flat.reshape(len(pictures), -1, *flat.shape[1:]))
+        scores = self.scores_of(support, videos)
+        rows = iter(range(len(pictures)))
+        return [
+            self._prediction(
+                support, name, clip, None if isinstance(clip, Failure) else _row(scores, next(rows))
+            )
+            for name, clip in clips
+        ]
+
     def require_score(self, *, has_text: bool) -> None:
         """Refuse classes without descriptions where the text score is all there is.
 
@@ -310,10 +339,12 @@ class Predictor:
             query_mode="independent",
         )
 
-    def _prediction(self, support: Support, name: str, answer: DecodedClip | Failure) -> Prediction:
+    def _prediction(
+        self, support: Support, name: str, answer: DecodedClip | Failure, scores: Scores | None = None
+    ) -> Prediction:
         if isinstance(answer, Failure):
             return Prediction(name, (), failure=answer.reason)
-        scores = self.scores(support, answer.frames)
+        scores = scores or self.scores(support, answer.frames)
         require_finite_scores(self._model, scores.score[None].cpu(), lambda _: f"clip {name}")
         confidences = torch.softmax(self._model.logit_scale * scores.score.float(), dim=-1)
         parts = (_values(part, len(support.labels)) for part in (scores.video, scores.text))
@@ -384,6 +415,12 @@ def _require_every_class(
                 f"no clip of class {label!r} can be read: {first_of(reasons, NAMED, between='; ')}",
                 next_step="Add a clip that a player can show, or remove the class.",
             )
+
+
+def _row(scores: Scores, row: int) -> Scores:
+    """Of one clip of several, (1, way)."""
+    video, text = (None if part is None else part[row : row + 1] for part in (scores.video, scores.text))
+    return Scores(scores.score[row : row + 1], video=video, text=text)
 
 
 def _values(scores: Tensor | None, way: int) -> list[float | None]:

@@ -8,17 +8,21 @@ its answer needs no trust. Both give the same bytes.
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from av import VideoFrame
 from av.container import InputContainer
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from fsarctl.video.decoder_protocol import DecodedClip, Decoder, UntrustedError, Video
 from fsarctl.video.described import cropping
 from fsarctl.video.linear_decoder import LinearPyAV
-from fsarctl.video.rotate_and_resize import Resize, Scale
+from fsarctl.video.rotate_and_resize import UPRIGHT, Resize, Scale, square_of
+from fsarctl.video.sampling import segment_centres
 from fsarctl.video.seeking_decoder import SeekingPyAV
 from fsarctl.video.survey import UnreadableVideoError, open_video, survey, video_stream
 
-__all__ = ["DECODERS", "decode_clip", "scale_of"]
+__all__ = ["DECODERS", "clip_of_pictures", "decode_clip", "scale_of"]
 
 DECODERS: tuple[Decoder, ...] = (SeekingPyAV(), LinearPyAV())
 
@@ -45,6 +49,23 @@ def decode_clip(path: Path, frames: int, size: int, resize: Resize = "squash") -
             else:
                 return replace(clip, problems=(*surveyed.problems, *passed_over, *clip.problems))
     raise UnreadableVideoError("; ".join((*surveyed.problems, *passed_over)))
+
+
+def clip_of_pictures(
+    pictures: NDArray[np.uint8], frames: int, size: int, resize: Resize = "squash"
+) -> DecodedClip:
+    """The same of pictures that were decoded elsewhere, (any number, H, W, 3), RGB.
+
+    Raises:
+        UnreadableVideoError: they are too elongated to keep their aspect.
+    """
+    indices = segment_centres(len(pictures), frames)
+    scale = Scale(size, resize)
+    squares = [
+        square_of(VideoFrame.from_ndarray(np.ascontiguousarray(pictures[index])), scale, UPRIGHT)
+        for index in indices
+    ]
+    return DecodedClip(np.stack(squares), "given", indices, len(pictures))
 
 
 def scale_of(stream: VideoStream, size: int, resize: Resize) -> Scale:

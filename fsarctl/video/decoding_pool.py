@@ -9,8 +9,11 @@ import ctypes
 import shutil
 import signal
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import wait
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from multiprocessing.sharedctypes import RawArray
@@ -19,14 +22,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pebble import ProcessExpired
+from pebble import ProcessExpired, ProcessPool
 
 from fsarctl.errors import FsarctlError
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.survey import UnreadableVideoError
 from fsarctl.video.worker_process import await_own_signal, worker_pool
 
-__all__ = ["Decode", "Failure", "decode_all"]
+__all__ = ["Decode", "Decoders", "Failure", "decode_all"]
 
 Decode: TypeAlias = Callable[[Path, int, int], DecodedClip]
 """(path, frames, size) -> clip; a function that another process can import."""
@@ -35,6 +38,10 @@ WAITING = 16
 WAITING_BYTES = 2**28
 """Decoded clips that may wait for a slower one before them, and how much memory they may take beyond one for
 each worker."""
+
+ATTEMPTS = 3
+POLLED_S = 1.0
+"""How often a clip that waits looks whether its pool is still there."""
 
 NO_FRAMES = np.empty(0, np.uint8)
 """Stands for frames that are in the shared memory."""
@@ -85,12 +92,66 @@ def decode_all(
                 answer = _answer(future)
             except RuntimeError as error:  # a broken pool; workers that die idle break it
                 await_own_signal()
-                raise FsarctlError(
-                    f"the decoding processes could not be kept alive ({error}); a script must call this under"
-                    ' `if __name__ == "__main__":`, since they import it',
-                    next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
-                ) from error
+                raise _not_kept_alive(error) from error
             yield row, answer if isinstance(answer, Failure) else replace(answer, frames=places[place])
+
+
+class Decoders:
+    """Worker processes that stay, for clips that are asked for one by one, by any thread.
+
+    They start with the first clip. A worker that is killed costs the clip that it was at; one that is killed
+    idle costs nothing.
+    """
+
+    def __init__(self, decode: Decode, frames: int, size: int, workers: int, time_limit_s: float) -> None:
+        self._what = (decode, frames, size)
+        self._workers, self._time_limit_s = workers, time_limit_s
+        self._lock = threading.Lock()
+        self._pool: ProcessPool | None = None
+        self._running = ExitStack()
+
+    def read(self, path: Path) -> DecodedClip | Failure:
+        """A clip, or why it cannot be read.
+
+        Raises:
+            FsarctlError: the worker processes cannot be kept alive.
+        """
+        decode, frames, size = self._what
+        trouble: RuntimeError | None = None
+        for _ in range(ATTEMPTS):
+            pool = self._active()
+            try:
+                future = pool.schedule(
+                    _attempt, args=(decode, path, frames, size), timeout=self._time_limit_s
+                )
+                while not future.done() and pool.active:
+                    wait([future], timeout=POLLED_S)
+                if future.done():
+                    return _answer(future)
+            except RuntimeError as error:  # workers that die idle break a pool
+                trouble = error
+        raise _not_kept_alive(trouble)
+
+    def close(self) -> None:
+        """End the worker processes; another clip starts others."""
+        with self._lock:
+            self._pool = None
+            self._running.close()
+
+    def _active(self) -> ProcessPool:
+        with self._lock:
+            if self._pool is None or not self._pool.active:
+                self._running.close()
+                self._pool = self._running.enter_context(worker_pool(self._workers))
+            return self._pool
+
+
+def _not_kept_alive(error: RuntimeError | None) -> FsarctlError:
+    return FsarctlError(
+        f"the decoding processes could not be kept alive ({error}); a script must call this under"
+        ' `if __name__ == "__main__":`, since they import it',
+        next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
+    )
 
 
 def _shared_memory(size: int) -> "ctypes.Array[ctypes.c_ubyte]":

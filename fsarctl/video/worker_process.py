@@ -19,7 +19,7 @@ from pebble import ProcessPool
 
 from fsarctl.video.lifetime import LEFT_BEHIND, end_with_parent, named_parent
 
-__all__ = ["await_own_signal", "environment", "sweep", "worker_pool"]
+__all__ = ["await_own_signal", "environment", "sweep", "temporary_folder", "worker_pool"]
 
 SILENCE = "fsarctl.video.silence"
 DECODING = "fsarctl.video.decoding_pool"
@@ -60,6 +60,17 @@ def sweep() -> None:
             owner = Process.of(json.loads(note.read_bytes()))
             if owner.is_here and not owner.is_alive:
                 shutil.rmtree(note.parent, ignore_errors=True)
+
+
+def temporary_folder() -> Path:
+    """This process' own, where what it leaves goes with it, or is swept up once it was killed."""
+    from multiprocessing import util
+
+    with _short_temporary_folder():
+        sweep()
+        folder = Path(util.get_temp_dir())
+        _sign(folder)
+    return folder
 
 
 @contextmanager
