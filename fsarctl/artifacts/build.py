@@ -1,5 +1,6 @@
 """Making one artifact: private folder, build, check, seal, rename."""
 
+import errno
 import os
 import stat
 import time
@@ -26,14 +27,17 @@ from fsarctl.artifacts.manifest import (
     render_sources,
 )
 from fsarctl.artifacts.provenance import provenance
+from fsarctl.artifacts.refusals import is_there
 from fsarctl.artifacts.removal import end_of
+from fsarctl.artifacts.sharing.late import come_to_sight
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
-from fsarctl.errors import FsarctlError, InputError, IntegrityError, UpstreamError
+from fsarctl.errors import FsarctlError, InputError, IntegrityError, LockError, UpstreamError
 from fsarctl.progress import SILENT, Reporter, first_of
 
 __all__ = ["make", "publish", "recover"]
 
+REPLACED = 20  # attempts beside others who replace the same
 NAMED = 5  # changed inputs named in an error
 
 
@@ -141,19 +145,20 @@ def make(
         rendered
     )  # what the next reader sees; a manifest it would refuse is never written
     write_synced(folder / MANIFEST, rendered)
-    if not force and (faster := shelf.get(unit.stage, key)):
+    faster = None if force else shelf.get(unit.stage, key)
+    faster = faster or publish(shelf, unit.stage, key, work, rendered, force=force)
+    if faster:
         shelf.discard(work)
-        return faster
-    home = publish(shelf, unit.stage, key, work)
-    return Artifact(home, published)
+    return faster or Artifact(shelf.home(unit.stage, key), published)
 
 
 def recover(shelf: Shelf, stage: str, key: str) -> None:
     """Puts back the artifact that a killed replacement had just moved aside; the caller holds the lock."""
     home, work = shelf.home(stage, key), shelf.work(stage, key)
-    for replaced in work.parent.glob(f"{work.name}*/replaced"):
+    for replaced in work.parent.glob(f"{work.name}*/replaced*"):
         if not home.exists():
-            replaced.rename(home)
+            with suppress(FileNotFoundError):  # another has just done the same
+                replaced.rename(home)
         shelf.discard(replaced)
 
 
@@ -274,25 +279,55 @@ def _sync_folders(folder: Path) -> None:
         sync_folder(Path(parent))
 
 
-def publish(shelf: Shelf, stage: str, key: str, work: Path) -> Path:
+def publish(
+    shelf: Shelf, stage: str, key: str, work: Path, manifest: bytes, *, force: bool = False
+) -> Artifact | None:
     """Publish what is whole in a folder of work; its files are on the disk, and the caller holds the lock.
 
-    One rename; the artifact that it replaces (``force``) is kept until it has happened.
+    One rename; the artifact that it replaces (``force``) is kept until it has happened. Where locks do not
+    hold and another was faster, its artifact is given, and this one stays where it is.
     """
     _sync_folders(work / "folder")
     home = shelf.home(stage, key)
     with following(shelf.root):
         home.parent.mkdir(parents=True, exist_ok=True)
-    if home.exists():
-        home.rename(work / "replaced")
-    (work / "folder").rename(home)
+    for attempt in range(REPLACED):
+        if is_there(home) and (force or attempt):
+            with suppress(FileNotFoundError):  # another has just done the same
+                home.rename(work / f"replaced{attempt or ''}")
+        try:
+            (work / "folder").rename(home)
+            break
+        except FileNotFoundError:
+            # A server may do what it is asked, lose its answer, and refuse when it is asked again.
+            if _has(home, manifest):
+                break
+            raise
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            come_to_sight(home)
+            if not force and (faster := shelf.get(stage, key)):
+                return faster
+    else:
+        raise LockError(
+            f"Others put the {stage} artifact {home.name} into its place again and again.",
+            next_step="Stop them, or wait for them to finish; then run again.",
+        )
     for note in (shelf.obituary(stage, key), shelf.doubt(stage, key)):
         note.unlink(missing_ok=True)
     for folder in (home.parent, home.parent.parent, work):
         sync_folder(folder)
     _set_modes(home, stat.S_IMODE(shelf.root.stat().st_mode))
     shelf.discard(work)
-    return home
+    return None
+
+
+def _has(home: Path, manifest: bytes) -> bool:
+    try:
+        return (home / MANIFEST).read_bytes() == manifest
+    except OSError:
+        return False
 
 
 def _set_modes(home: Path, mode: int) -> None:

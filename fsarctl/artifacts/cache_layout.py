@@ -1,7 +1,7 @@
 """The store's folders on disk: what stands where, and whether it is whole.
 
     artifacts/<stage>/<key[:20]>/   finished artifacts: the stage's files, sources.json, manifest.json
-    work/<stage>/<key[:20]>/        unfinished ones: folder/ and scratch/, handed back after a crash
+    work/<stage>/<key[:20]>*/       unfinished ones: folder/ and scratch/, handed back after a crash
     locks/  quarantine/  trash/     one lock per key; damaged artifacts; what is being removed
     leases/  projects/  removed/    what running builds read; which projects use what; who removed what
     doubted/                        artifacts that were made of others while these were damaged
@@ -10,13 +10,14 @@
 ``Shelf`` knows folders and manifests; what they mean to a unit is ``store.py``.
 """
 
+import errno
 import json
 import os
 import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +26,6 @@ from pathlib import Path
 from fsarctl.artifacts.atomic_write import following, is_abandoned, write_whole
 from fsarctl.artifacts.hashes import RESTED_NS
 from fsarctl.artifacts.keys import file_sha256
-from fsarctl.artifacts.locks import hold
 from fsarctl.artifacts.manifest import (
     MANIFEST,
     RESERVED,
@@ -36,10 +36,12 @@ from fsarctl.artifacts.manifest import (
     read_manifest,
 )
 from fsarctl.artifacts.refusals import is_refused, is_there, listed, reading_of, unreadable
+from fsarctl.artifacts.sharing.locks import hold
 from fsarctl.progress import Reporter, first_of
 
-__all__ = ["Shelf", "Verdict", "files_of"]
+__all__ = ["KEY_DIGITS", "Shelf", "Verdict", "files_of"]
 
+EMPTIED = 100  # attempts beside others who remove the same
 NAMED = 5  # doubted artifacts named in a note
 KEY_DIGITS = 20  # 80 bits in a folder's name; the manifest has all of them
 READ_ON_HIT = 2**16  # bytes; an array's larger files are not read on every hit,
@@ -79,7 +81,7 @@ class Shelf:
         return self.root / "artifacts" / stage / key[:KEY_DIGITS]
 
     def work(self, stage: str, key: str) -> Path:
-        """Where the artifact of a key is made."""
+        """Where unfinished work on a key rests; see ``places``."""
         return self.root / "work" / stage / key[:KEY_DIGITS]
 
     def seal_of(self, work: Path) -> str:
@@ -94,10 +96,18 @@ class Shelf:
         """Where it is written down who removed the artifact of a key."""
         return self.root / "removed" / f"{stage}-{key[:KEY_DIGITS]}.json"
 
-    def lock(self, stage: str, key: str, what: str, patience_s: float = -1.0) -> AbstractContextManager[None]:
+    def lock(
+        self,
+        stage: str,
+        key: str,
+        what: str,
+        patience_s: float = -1.0,
+        *,
+        is_heard: Callable[[], bool] = lambda: True,
+    ) -> AbstractContextManager[bool]:
         """The lock of a key; see ``hold``."""
         path = self.root / "locks" / f"{stage}-{key[:KEY_DIGITS]}.lock"
-        return hold(path, f"making {what}", self.reporter, patience_s)
+        return hold(path, f"making {what}", self.reporter, patience_s, is_heard=is_heard)
 
     def get(self, stage: str, key: str, *, read_up_to: int = READ_ON_HIT) -> Artifact | None:
         """The artifact of a key if it is there and whole: every byte, but for an array's large files.
@@ -118,10 +128,14 @@ class Shelf:
                     fault = next(_faults(artifact, key, read_up_to=read_up_to, known=self._whole), "")
                 except ManifestError as error:
                     fault = str(error)
+                except OSError as error:
+                    if error.errno != errno.ESTALE or last_look:
+                        raise
+                    continue  # another machine has replaced it
             if not fault:
                 return artifact
-            if last_look:
-                self.quarantine(home, fault)
+            if last_look and self.quarantine(home, fault) == home:
+                return self.get(stage, key, read_up_to=read_up_to)
         return None
 
     def newest(self, stage: str, slot: str) -> Artifact | None:
@@ -173,7 +187,11 @@ class Shelf:
                 advance(1)
 
     def quarantine(self, folder: Path, fault: str) -> Path | None:
-        """Moves a damaged artifact away, loudly; its new place, None if it cannot be moved."""
+        """Moves a damaged artifact away, loudly; its new place, None if it cannot be moved.
+
+        Where it is whole after all it is put back, and its new place is the old one: another machine has
+        replaced it, and this one saw the names of before.
+        """
         stage, key = folder.parent.name, folder.name
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         place = self.root / "quarantine" / f"{stage}-{key}-{moment}"
@@ -188,6 +206,10 @@ class Shelf:
         except OSError as error:
             self.reporter.note(f"{named} It is not used, but it could not be moved away: {error.strerror}.")
             return None
+        if _is_whole(place, stage, key):
+            with suppress(OSError):  # somebody has made it again meanwhile
+                place.rename(folder)
+                return folder
         self.reporter.note(f"{named} It was moved to {place} and will be made again when it is needed.")
         self._doubt_what_was_made_of(stage, key, since)
         return place
@@ -214,9 +236,13 @@ class Shelf:
 
     def discard(self, folder: Path) -> None:
         """Removes a folder at one stroke: a kill halfway leaves rubbish in trash/, never half a folder."""
-        while folder.exists():
+        for _ in range(EMPTIED):
+            if not folder.exists():
+                break
             self._trash.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):  # another process has just emptied it
+            with suppress(
+                FileNotFoundError
+            ):  # another process has just emptied it, or has removed the folder
                 doomed = folder.rename(self._trash / uuid.uuid4().hex)
                 _destroy(doomed)
                 break
@@ -267,6 +293,8 @@ class Shelf:
             if last_look:
                 more = f", and {len(faults) - 1} more faults" if len(faults) > 1 else ""
                 place = self.quarantine(home, faults[0] + more)
+                if place == home:
+                    return Verdict(home, home.parent.name, slot, (), None)
                 return Verdict(home, home.parent.name, slot, faults, place)
         return None
 
@@ -321,10 +349,27 @@ def _changed_ns(folder: Path) -> int:
 
 
 def _destroy(folder: Path) -> None:
-    """Removes a folder that another process may be removing as well."""
-    while folder.exists():
-        with suppress(FileNotFoundError):
+    """Removes a folder that another process may be removing as well; what is open may stay for later."""
+    for _ in range(EMPTIED):
+        if not folder.exists():
+            break
+        try:
             shutil.rmtree(folder)
+        except OSError as error:  # a network file system keeps a file that is open, under another name
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EBUSY, errno.ESTALE):
+                raise
+
+
+def _is_whole(place: Path, stage: str, key: str) -> bool:
+    """Whether an artifact that was moved is whole, to the last byte."""
+    try:
+        artifact = Artifact(place, read_manifest(place))
+        manifest = artifact.manifest
+        if manifest.stage != stage or manifest.key[:KEY_DIGITS] != key:
+            return False
+        return not next(_content_faults(artifact, read_up_to=sys.maxsize, strays=True, known=None), "")
+    except (ManifestError, OSError):
+        return False
 
 
 def _faults(
@@ -342,6 +387,13 @@ def _faults(
     folder, manifest = artifact.path, artifact.manifest
     if manifest.key != key or folder.name != key[:KEY_DIGITS] or folder.parent.name != manifest.stage:
         yield "it stands in the place of another key"
+    yield from _content_faults(artifact, read_up_to=read_up_to, strays=strays, known=known)
+
+
+def _content_faults(
+    artifact: Artifact, *, read_up_to: int, strays: bool, known: set[tuple[object, ...]] | None
+) -> Iterator[str]:
+    folder, manifest = artifact.path, artifact.manifest
     base = f"{folder}{os.sep}"
     for name, stored in manifest.files.items():
         yield from _file_faults(base + name, name, stored, read_up_to, known)

@@ -57,8 +57,18 @@ class Process:
         Raises:
             ValueError: it is no mark.
         """
-        number, started, system = mark.split("-")
-        return system == _digest(_system()) and not cls("", int(number), started, _system()).is_alive
+        number, started, _ = mark.split("-")
+        return cls.was_here(mark) and not cls("", int(number), started, _system()).is_alive
+
+    @staticmethod
+    def was_here(mark: str) -> bool:
+        """Whether the process of a ``mark`` is one that this process can see, or could.
+
+        Raises:
+            ValueError: it is no mark.
+        """
+        _, _, system = mark.split("-")
+        return system == _digest(_system())
 
     @property
     def is_here(self) -> bool:

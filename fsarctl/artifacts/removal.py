@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import write_whole
-from fsarctl.artifacts.cache_layout import Shelf
-from fsarctl.artifacts.leases import Leases, name_of
+from fsarctl.artifacts.cache_layout import KEY_DIGITS, Shelf
 from fsarctl.artifacts.manifest import Artifact
 from fsarctl.artifacts.process import Process
-from fsarctl.artifacts.projects import Projects
+from fsarctl.artifacts.sharing.leases import Leases, name_of
+from fsarctl.artifacts.sharing.projects import Projects
 from fsarctl.errors import LockError
 
 __all__ = ["Kept", "Removal", "Sorted", "end_of", "remove", "sort_out", "upstream_of"]
@@ -85,17 +85,17 @@ def sort_out(
     for what, path, slot, size in found:
         if path in kept:
             continue
-        name = name_of(path)
-        if name in others:
-            left.append(Kept(what, path, size, others[name]))
-            given_up.append(name)
-        elif name in readers:
-            left.append(Kept(what, path, size, readers[name]))
-        elif not unclaimed and projects.nobody_claims(name):
+        claimed = f"{path.parent.name}/{path.name[:KEY_DIGITS]}"
+        if claimed in others:
+            left.append(Kept(what, path, size, others[claimed]))
+            given_up.append(claimed)
+        elif name_of(path) in readers:
+            left.append(Kept(what, path, size, readers[name_of(path)]))
+        elif not unclaimed and projects.nobody_claims(claimed):
             left.append(Kept(what, path, size, UNKNOWN))
         else:
             doomed.append(Removal(what, path, size, _why(slot, slots)))
-    there = {name_of(path) for _, path, _, _ in found} | {name_of(path) for path in kept}
+    there = {f"{path.parent.name}/{path.name[:KEY_DIGITS]}" for path in [*kept, *(each[1] for each in found)]}
     return Sorted(doomed, left, [*given_up, *(name for name in projects.claims if name not in there)])
 
 

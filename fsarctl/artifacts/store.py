@@ -1,7 +1,6 @@
 """The artifact store: finds, explains and makes what units describe."""
 
 import os
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,18 @@ from fsarctl.artifacts.build import make, recover
 from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.command import joined
 from fsarctl.artifacts.hashes import HashMemory
-from fsarctl.artifacts.leases import Lease, Leases, name_of
 from fsarctl.artifacts.manifest import Artifact, read_sources
-from fsarctl.artifacts.projects import Projects
 from fsarctl.artifacts.removal import Removal, Sorted, end_of, remove, sort_out, upstream_of
+from fsarctl.artifacts.sharing.late import come_to_sight
+from fsarctl.artifacts.sharing.leases import Lease, Leases, name_of
+from fsarctl.artifacts.sharing.places import give_back, new_place, places_of, take_over
+from fsarctl.artifacts.sharing.projects import Projects
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.transfer.transfers import Transfers
 from fsarctl.artifacts.unit import Unit
 from fsarctl.artifacts.unpublished import verify_records, verify_unfinished
 from fsarctl.artifacts.why_stale import Change, changes
-from fsarctl.errors import IntegrityError, UpstreamError
+from fsarctl.errors import IntegrityError, LockError, UpstreamError
 from fsarctl.progress import SILENT, Reporter, first_of
 
 __all__ = ["Outcome", "State", "Store"]
@@ -245,7 +246,7 @@ class Store:
             InputError: the artifacts cannot be listed.
         """
         yield from self._shelf.verify()
-        yield from verify_unfinished(self._shelf)
+        yield from verify_unfinished(self._shelf, self._leases.works())
         yield from verify_records(self._shelf)
 
     def sort_out(
@@ -278,7 +279,7 @@ class Store:
             if key is not None:
                 kept |= {self._shelf.home(unit.stage, key)}
                 if not made:
-                    kept |= {self._shelf.work(unit.stage, key)}
+                    kept |= set(places_of(self._shelf.work(unit.stage, key)))
             wanted = key is None or (unit.reuses and not made)
             if wanted and (last := self._shelf.newest(unit.stage, unit.slot)):
                 kept |= {last.path}
@@ -389,18 +390,48 @@ class Store:
         with storage_errors(self.root), following(self.root):
             self._projects.claim(unit.stage, self._shelf.home(unit.stage, key).name)
             lease.take(unit.slot, [found.path for found in look.found()])
+        stage, rest = unit.stage, self._shelf.work(unit.stage, key)
         with (
             storage_errors(self.root),
             following(self.root),
-            self._shelf.lock(unit.stage, key, unit.slot, self._patience_s),
+            self._shelf.lock(
+                stage,
+                key,
+                unit.slot,
+                self._patience_s,
+                is_heard=lambda: any(
+                    name.startswith(name_of(rest)) for name in self._leases.works(but=lease)
+                ),
+            ) as is_done_elsewhere,
         ):
-            recover(self._shelf, unit.stage, key)
-            before = self._shelf.get(unit.stage, key)
+            recover(self._shelf, stage, key)
+            before = self._shelf.get(stage, key)
+            if before is None and is_done_elsewhere and come_to_sight(self._shelf.home(stage, key)):
+                before = self._shelf.get(stage, key)
             if before is None or force:
-                work = self._place_to_work(unit, key, lease)
-                artifact = make(
-                    unit, key, look, self._shelf, work, self._hashes, self._project, force=force, reuse=reuse
-                )
+                work = self._place_to_work(unit, rest, lease)
+                try:
+                    artifact = make(
+                        unit,
+                        key,
+                        look,
+                        self._shelf,
+                        work,
+                        self._hashes,
+                        self._project,
+                        force=force,
+                        reuse=reuse,
+                    )
+                except FileNotFoundError as error:
+                    if work.exists():
+                        raise
+                    raise LockError(
+                        f"The unfinished work on {unit.slot} was taken over by another process, which took"
+                        " this one for dead.",
+                        next_step="Run again: it waits for the other, or goes on where that stopped.",
+                    ) from error
+                finally:
+                    give_back(work, rest)
             else:
                 artifact = before  # another process made it while this one waited
         if before is not None and artifact.digest != before.digest:
@@ -408,17 +439,12 @@ class Store:
         look.learn(unit, artifact)
         return Outcome(unit, artifact, made=artifact is not before)
 
-    def _place_to_work(self, unit: Unit, key: str, lease: Lease) -> Path:
-        """Where the unit is made; another place where somebody is at it in spite of the lock.
-
-        Locks reach no other machine on some network file systems.
-        """
-        work = self._shelf.work(unit.stage, key)
+    def _place_to_work(self, unit: Unit, rest: Path, lease: Lease) -> Path:
+        """Where the unit is made, by nobody else; with what a build has left that is gone."""
+        work = new_place(rest)
         lease.take(unit.slot, [], work)
-        if name_of(work) in self._leases.works(but=lease):
-            work = work.with_name(f"{work.name}-{uuid.uuid4().hex[:8]}")
-            self._projects.claim(unit.stage, work.name)
-            lease.take(unit.slot, [], work)
+        at_work = {Path(name).name for name in self._leases.works(but=lease)}
+        take_over(rest, work, at_work, self._leases.now())
         return work
 
     def _upstream_error(self, unit: Unit, undone: list[Unit], look: Snapshot) -> UpstreamError:

@@ -1,6 +1,6 @@
 """What stands in a store beside its artifacts, verified: unfinished work, and paid answers."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from fsarctl.artifacts.cache_layout import Shelf, Verdict
@@ -35,12 +35,14 @@ def verify_records(shelf: Shelf) -> Iterator[Verdict]:
             yield Verdict(path, "records", name, (), None, sort="record")
 
 
-def verify_unfinished(shelf: Shelf) -> Iterator[Verdict]:
-    """Reads what interrupted builds have finished, but for those that somebody is at.
+def verify_unfinished(shelf: Shelf, at_work: Collection[str]) -> Iterator[Verdict]:
+    """Reads what interrupted builds have finished, but for those that somebody is at ("stage/place").
 
     What is damaged is taken out of it, so that the next build makes it again.
     """
     for work in shelf.unfinished():
+        if f"{work.parent.name}/{work.name}" in at_work:
+            continue
         stage, name = work.parent.name, f"unfinished {work.parent.name} {work.name}"
         try:
             with shelf.lock(stage, work.name, name, patience_s=0):

@@ -16,7 +16,7 @@ from typed import type_in
 
 from fsarctl.artifacts import Build, Store, Unit, cache_layout
 from fsarctl.artifacts.command import Command
-from fsarctl.artifacts.projects import Projects
+from fsarctl.artifacts.sharing.projects import Projects
 from fsarctl.errors import InputError, UpstreamError
 from fsarctl.progress import SILENT
 

@@ -198,9 +198,9 @@ def _sealed(line: bytes, of: bytes) -> bytes:
 def _store_note(path: Path) -> None:
     """A lease, a project's facts or an obituary: whatever it is, it stands in all three places."""
     from fsarctl.artifacts.cache_layout import Shelf
-    from fsarctl.artifacts.leases import Leases
-    from fsarctl.artifacts.projects import Projects
     from fsarctl.artifacts.removal import end_of
+    from fsarctl.artifacts.sharing.leases import Leases
+    from fsarctl.artifacts.sharing.projects import Projects
     from fsarctl.progress import SILENT
 
     root, content = path.parent / "store", path.read_bytes()

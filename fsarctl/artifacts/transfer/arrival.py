@@ -25,6 +25,7 @@ from fsarctl.artifacts.manifest import (
     Stored,
     parse_manifest,
 )
+from fsarctl.artifacts.sharing.places import give_back, new_place, take_over
 from fsarctl.errors import InputError, IntegrityError
 
 __all__ = ["MOST_MANIFEST", "Fetch", "manifest_of", "parts_of", "receive"]
@@ -81,8 +82,10 @@ def receive(shelf: Shelf, raw: bytes, place: str, fetch: Fetch) -> Artifact | No
     with storage_errors(shelf.root), following(shelf.root), shelf.lock(stage, key, manifest.slot):
         if shelf.get(stage, key) is not None:
             return None
-        work = shelf.work(stage, key)
-        work = work.with_name(f"{work.name}-arriving")
+        rest = shelf.work(stage, key)
+        rest = rest.with_name(f"{rest.name}-arriving")
+        work = new_place(rest)
+        take_over(rest, work, (), 0.0)
         folder = work / "folder"
         folder.mkdir(parents=True, exist_ok=True)
         _require_room(manifest, folder)
@@ -101,12 +104,17 @@ def receive(shelf: Shelf, raw: bytes, place: str, fetch: Fetch) -> Artifact | No
                     )
                 sync_file(target)
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for _ in pool.map(bring, parts_of(manifest).items()):
-                pass
-        write_synced(folder / MANIFEST, raw)
-        home = publish(shelf, stage, key, work)
-    return Artifact(home, manifest)
+        try:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                for _ in pool.map(bring, parts_of(manifest).items()):
+                    pass
+            write_synced(folder / MANIFEST, raw)
+            if publish(shelf, stage, key, work, raw):
+                shelf.discard(work)
+                return None
+        finally:
+            give_back(work, rest)
+    return Artifact(shelf.home(stage, key), manifest)
 
 
 def _is(path: Path, expected: Stored) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fsarctl.artifacts.cache_layout import KEY_DIGITS, Shelf
 from fsarctl.artifacts.manifest import Artifact
-from fsarctl.artifacts.projects import Projects
+from fsarctl.artifacts.sharing.projects import Projects
 from fsarctl.artifacts.transfer.archive import export_archive, import_archive
 from fsarctl.artifacts.transfer.remote import Remote, RemoteError
 from fsarctl.errors import ConfigError, IntegrityError

@@ -17,9 +17,9 @@ import pytest
 
 from fsarctl.artifacts import Artifact, Build, Store, Unit
 from fsarctl.artifacts.command import Command
-from fsarctl.artifacts.locks import hold
 from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.removal import remove
+from fsarctl.artifacts.sharing.locks import hold
 from fsarctl.errors import InputError, LockError, UpstreamError
 from fsarctl.progress import SILENT
 
@@ -258,7 +258,7 @@ def test_the_leases_of_the_dead_are_void(
 
 
 def test_a_lease_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsarctl.artifacts.leases.BEAT_S", 0.01)
+    monkeypatch.setattr("fsarctl.artifacts.sharing.leases.BEAT_S", 0.01)
     store = Store(tmp_path)
     with store._leases.hold() as lease:
         lease.take("train a", [tmp_path / "artifacts" / "extract" / "k"])
@@ -311,7 +311,7 @@ def test_a_lock_where_the_file_system_has_none_ends_with_its_process(
         import errno, fcntl, sys, time
         def refuse(*_): raise OSError(errno.ENOLCK, "No locks available")
         fcntl.flock = refuse
-        from fsarctl.artifacts.locks import hold
+        from fsarctl.artifacts.sharing.locks import hold
         from fsarctl.progress import SILENT
         from pathlib import Path
         with hold(Path(sys.argv[1]), "making train a", SILENT):

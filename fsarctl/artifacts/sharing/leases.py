@@ -20,7 +20,7 @@ from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.refusals import is_refused, reading_of
 from fsarctl.progress import Reporter
 
-__all__ = ["Lease", "Leases", "name_of"]
+__all__ = ["SILENT_S", "Lease", "Leases", "name_of"]
 
 BEAT_S = 20.0
 SILENT_S = 600.0
@@ -114,13 +114,24 @@ class Leases:
                 for name in (*held.reads, held.makes)
             }
 
-    def works(self, but: Lease) -> set[str]:
-        """ "stage/key" of where others than the holder of ``but`` are at work."""
-        return {held.makes for held in self._held(but_unreadable=True) if held.path != but.path}
+    def works(self, but: Lease | None = None) -> set[str]:
+        """ "stage/place" of where somebody is at work, others than the holder of ``but`` if it is given."""
+        mine = but and but.path
+        return {held.makes for held in self._held(but_unreadable=True) if held.path != mine}
+
+    def now(self) -> float:
+        """The time by the clock of the file system, which is the one that beats are told by."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        probe = self._folder / f".clock.{uuid.uuid4().hex}.{Process.current().mark}.partial"
+        try:
+            probe.touch()
+            return probe.stat().st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
 
     def _held(self, *, but_unreadable: bool = False) -> Iterator[_Held]:
         paths = sorted(self._folder.glob("*.json"))
-        now = self._now() if paths else 0.0
+        now = self.now() if paths else 0.0
         for path in paths:
             try:
                 silent_s = now - path.stat().st_mtime
@@ -142,15 +153,6 @@ class Leases:
                 self._reporter.note(f"{held.process} (to make {held.what}) is gone, and its lease with it.")
                 continue
             yield held
-
-    def _now(self) -> float:
-        """The time by the clock of the file system, which is the one that beats are told by."""
-        probe = self._folder / f".clock.{uuid.uuid4().hex}.{Process.current().mark}.partial"
-        try:
-            probe.touch()
-            return probe.stat().st_mtime
-        finally:
-            probe.unlink(missing_ok=True)
 
 
 def name_of(folder: Path) -> str:
