@@ -163,7 +163,8 @@ def describe(
         from fsarctl.cli.terminal.editor import edit
 
         options = listed.options if listed else ()
-        edit(pipeline, options, chosen_labels(session, pipeline, listed, chosen or ()))
+        asked = chosen_labels(session, pipeline, listed, chosen or ())
+        edit(pipeline, session.store, session.reporter, options, asked)
     elif dry_run:
         calls = pipeline.describe_calls(labels_of(pipeline, listed), listed.options if listed else ())
         show_calls(calls, as_json=as_json)

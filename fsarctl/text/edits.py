@@ -6,10 +6,17 @@ new answer may touch them. They win over every corpus file and over the language
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from fsarctl.artifacts.atomic_write import write_whole
+from fsarctl.datasets.labels.spelling import loosely
+from fsarctl.datasets.yaml_text import compose_yaml
 from fsarctl.errors import InputError
+from fsarctl.progress import first_of
 from fsarctl.text.corpus import STAGES, SubActions, parse_corpus, sub_actions_from
 
 __all__ = ["EDITS", "as_text", "from_text", "keep_edit", "load_edits", "with_problem"]
@@ -75,29 +82,82 @@ def with_problem(text: str, problem: str) -> str:
     return "\n".join([f"{_NOT_KEPT} the description {problem}", *lines]) + "\n"
 
 
-def from_text(text: str) -> SubActions | None:
+def from_text(text: str, label: str = "") -> SubActions | None:
     """The description that a person wrote; None if nothing is left but remarks.
 
+    A line a stage, as ``as_text`` has it; or a list of three below its label, as files in YAML have it.
+
     Raises:
-        ValueError: it is not three good sentences. The message completes "the description ...".
+        ValueError: it is not three good sentences, or those of other labels than ``label``. The message
+            completes "the description ...".
     """
+    lines = [line for line in text.removeprefix("\ufeff").splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("#")]
+    if not lines:
+        return None
+    staged = [
+        (stage.strip().lower(), colon, rest) for stage, colon, rest in (x.partition(":") for x in lines)
+    ]
+    if other := [n for n, (stage, colon, _) in enumerate(staged) if not colon or stage not in STAGES]:
+        if any(rest.strip() for _, _, rest in staged[: other[0]]):
+            raise ValueError(_no_stage(lines[other[0]]))
+        try:
+            return _from_yaml(lines, label)
+        except ValueError:
+            if other[0] == 0:
+                raise
+            return _from_yaml(lines[other[0] :], label)  # pasted under what stood there
     found: dict[str, str] = {}
-    for line in text.removeprefix("\ufeff").splitlines():
-        if not line.strip() or line.startswith("#"):
-            continue
-        stage, colon, sentence = line.partition(":")
-        stage = stage.strip().lower()
-        if not colon or stage not in STAGES:
-            raise ValueError(
-                f"has a line that begins with none of {', '.join(STAGES)}: {line.strip()[:60]!r}"
-            )
+    for stage, _, sentence in staged:
         if stage in found:
             raise ValueError(f"has two lines for the {stage}")
         sentence = sentence.strip()
         quoted = len(sentence) > 1 and sentence[0] == sentence[-1] == '"'
         found[stage] = sentence[1:-1] if quoted else sentence
-    if not found:
-        return None
+    return sub_actions_from(_by_stage(found))
+
+
+def _from_yaml(lines: Sequence[str], label: str) -> SubActions:
+    """Three sentences as a list, alone or below their label, or by stage there; JSON is such YAML, too."""
+    try:
+        loader, node = compose_yaml("\n".join(lines))
+        try:
+            value = loader.construct_object(_of_label(node, label), deep=True) if node else None
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise ValueError(f"is not YAML: {' '.join(str(error).split())}") from None
+    if isinstance(value, Mapping):
+        value = _by_stage({str(stage).strip().lower(): sentence for stage, sentence in value.items()})
+    if not isinstance(value, list):
+        raise ValueError(_no_stage(lines[0]))
+    if any(isinstance(sentence, Mapping) for sentence in value):
+        raise ValueError("has a sentence with a colon, which YAML wants in quotes")
+    return sub_actions_from(value)
+
+
+def _of_label(node: yaml.Node, label: str) -> yaml.Node:
+    """What stands below the one label that a description is of."""
+    if not isinstance(node, yaml.MappingNode):
+        return node
+    named = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    if {stage.strip().lower() for stage in named} & set(STAGES):
+        return node
+    if len(node.value) != 1 or not named:
+        raise ValueError(f"is of several labels ({first_of(named, 3)}); leave that of {label!r} alone")
+    if label and loosely(named[0]) != loosely(label):
+        raise ValueError(f"is of {named[0]!r}, and not of {label!r}")
+    value: yaml.Node = node.value[0][1]
+    return value
+
+
+def _by_stage(found: Mapping[str, Any]) -> list[Any]:
+    if other := [stage for stage in found if stage not in STAGES]:
+        raise ValueError(_no_stage(other[0]))
     if absent := [stage for stage in STAGES if stage not in found]:
         raise ValueError(f"has no line for the {absent[0]}")
-    return sub_actions_from([found[stage] for stage in STAGES])
+    return [found[stage] for stage in STAGES]
+
+
+def _no_stage(line: str) -> str:
+    return f"has a line that begins with none of {', '.join(STAGES)}: {line.strip()[:60]!r}"

@@ -351,7 +351,7 @@ def test_a_mistake_is_shown_in_the_editor_again(project: Path) -> None:
             answered = True
     os.close(outside)
     assert process.wait(60) == 0, said
-    assert "the description has an empty end" in said
+    assert f"the description of {GROWS!r} has an empty end" in said
     assert (project / "seen-1").read_text().splitlines()[0] == "# NOT KEPT: the description has an empty end"
     (edited,) = json.loads((project / "edited-descriptions.json").read_text()).values()
     assert edited[2] == "The shape is huge."

@@ -1,12 +1,15 @@
 """``fsarctl describe --edit``: a person writes or corrects descriptions in her editor."""
 
+import hashlib
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,96 +17,188 @@ import typer
 
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.cli.terminal.console import say
-from fsarctl.errors import InputError, UsageError
+from fsarctl.errors import FsarctlError, InputError, UsageError
 
 if TYPE_CHECKING:
+    from fsarctl.artifacts import Store
+    from fsarctl.progress import Reporter
     from fsarctl.stages.plan import Pipeline
     from fsarctl.text.corpus import SubActions
+    from fsarctl.text.drafts import Draft
 
 __all__ = ["edit"]
 
+END_S = 1.0
 
-def edit(pipeline: "Pipeline", listed: Sequence[Option], labels: Sequence[str]) -> None:
+
+def edit(
+    pipeline: "Pipeline",
+    store: "Store",
+    reporter: "Reporter",
+    listed: Sequence[Option],
+    labels: Sequence[str],
+) -> None:
     """Let a person correct the descriptions of these labels in an editor, one after the other.
 
-    ``listed``: how a command names the list that they are of, empty without one.
+    ``store`` has the locks. ``listed``: how a command names the list that they are of, empty without one.
 
     Raises:
         UsageError: no label is named or one is empty, or there is no editor.
-        InputError: a description is no good and nobody is there to correct it.
+        InputError: a description is no good and nobody is there to correct it, or the editor failed; what
+            was typed stays in its draft.
+        LockError: another process is editing one of them.
     """
     from fsarctl.text.edits import EDITS, keep_edit
 
     if not labels:
         raise UsageError("--edit needs a label", next_step='For example: fsarctl describe --edit "long jump"')
-    found = pipeline.sources().all(labels)
     changed = []
+    locks = _Locks(store.root / "locks", pipeline.root, reporter)
     for label in labels:
-        before = found[label].sub_actions if label in found else None
-        after = _corrected(label, before, pipeline)
-        if after is None or after == before:
-            say(f"{label!r}: nothing was changed")
-            continue
-        keep_edit(pipeline.root, label, after)
+        with locks.hold(f"editing {label!r}", label, patience_s=0):
+            after = _corrected(label, pipeline)
+            if after is None:
+                say(f"{label!r}: nothing was changed")
+                continue
+            draft, sub_actions = after
+            try:
+                with locks.hold(f"writing {EDITS}"):
+                    keep_edit(pipeline.root, label, sub_actions)
+            except FsarctlError as error:
+                raise _in_draft(error, draft, pipeline) from None
+            draft.remove()
         changed.append(label)
         say(f"{label!r} is kept in {EDITS}; delete it there to take it back")
     if changed and (listed or not set(changed).isdisjoint(pipeline.labels_of_datasets())):
         say(f"next: {Command('describe', (*listed, *pipeline.flags))}")
 
 
-def _corrected(label: str, before: "SubActions | None", pipeline: "Pipeline") -> "SubActions | None":
-    """What a person makes of a description; None if she leaves it. Errors are shown in the editor again."""
-    from fsarctl.text.edits import EDITS, as_text, from_text, with_problem
+@dataclass(frozen=True)
+class _Locks:
+    """One of the corrections of the project at ``root``, and one of each label's."""
 
-    limit = pipeline.caption_limit
-    text = as_text(label, before)
+    folder: Path
+    root: Path
+    reporter: "Reporter"
+
+    def hold(self, doing: str, label: str = "", patience_s: float = -1.0) -> AbstractContextManager[None]:
+        from fsarctl.artifacts.locks import hold
+
+        content = f"{self.root.resolve()}\0{label}".encode("utf-8", "surrogatepass")
+        name = f"edit-{hashlib.sha256(content).hexdigest()[:12]}.lock"
+        return hold(self.folder / name, doing, self.reporter, patience_s)
+
+
+def _corrected(label: str, pipeline: "Pipeline") -> "tuple[Draft, SubActions] | None":
+    """What a person makes of a description, and where she typed it; None if she leaves it.
+
+    What is wrong is shown in the editor again.
+    """
+    from fsarctl.text.drafts import Draft
+
+    draft = Draft(pipeline.root, label)
+    resumed = draft.begin(_now(label, pipeline))
+    if resumed:
+        say(f"{label!r}: what was typed and not kept is opened again: {draft.path}")
     while True:
-        edited = _in_editor(text, label, pipeline.root / EDITS)
-        if edited == text:
-            return None
         try:
-            after = from_text(edited)
-            if after and limit and (problem := limit.problem(label, after)):
-                raise ValueError(f"is too long: {problem}")
-            return after
+            _in_editor(draft, label, pipeline)
+            after = _checked(draft, label, pipeline)
         except ValueError as error:
+            draft.remark(str(error))
+            problem = InputError(f"the description of {label!r} {error}")
             if not sys.stdin.isatty():
-                raise InputError(
-                    f"the description of {label!r} {error}", next_step="Nothing was changed; edit it again."
-                ) from None
-            say(f"the description {error}")
+                raise _in_draft(problem, draft, pipeline) from None
+            say(problem.message)
             if not typer.confirm("Edit it again?", default=True, err=True):
+                raise _in_draft(problem, draft, pipeline) from None
+        except FsarctlError as error:
+            raise _in_draft(error, draft, pipeline) from None
+        else:
+            if after is None or after == _now(label, pipeline):
+                draft.remove()
                 return None
-            text = with_problem(edited, str(error))
+            return draft, after
+
+
+def _now(label: str, pipeline: "Pipeline") -> "SubActions | None":
+    found = pipeline.sources().all([label]).get(label)
+    return found.sub_actions if found else None
+
+
+def _checked(draft: "Draft", label: str, pipeline: "Pipeline") -> "SubActions | None":
+    """What the draft says; None where it says nothing, or nothing new.
+
+    Raises:
+        ValueError: it is no description, too long, or another was kept meanwhile. The message completes
+            "the description ...".
+    """
+    if not draft.typed:
+        return None
+    after, limit, now = draft.sub_actions(), pipeline.caption_limit, _now(label, pipeline)
+    if after and limit and (problem := limit.problem(label, after)):
+        raise ValueError(f"is too long: {problem}")
+    if after and now and after != now and not draft.is_of(now):
+        draft.remark("", now=now)
+        raise ValueError(f"was changed meanwhile, to {' '.join(now)!r}; what stands here replaces it if kept")
+    return after
+
+
+def _in_draft(error: FsarctlError, draft: "Draft", pipeline: "Pipeline") -> FsarctlError:
+    """The same error, which says where what was typed is; nothing is left where nothing was."""
+    from fsarctl.stages.describe import edit_command
+
+    if draft.typed:
+        again = edit_command([draft.label], pipeline.flags)
+        here = f"What was typed is in {draft.path}; go on with it: {again}"
+        error.next_step = f"{error.next_step} {here}".strip()
+    else:
+        draft.remove()
+        error.next_step = error.next_step or "Nothing was changed."
+    return error
 
 
 STAGES = ["beginning.", "process.", "end."]
 
 
-def _in_editor(text: str, label: str, kept: Path) -> str:
+def _in_editor(draft: "Draft", label: str, pipeline: "Pipeline") -> None:
+    from fsarctl.text.edits import EDITS
+
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("vi" if sys.stdin.isatty() else "")
     if not editor:
+        written = json.dumps({label: STAGES}, ensure_ascii=False)
         raise UsageError(
             "there is no editor: neither VISUAL nor EDITOR is set, and this is no terminal",
-            next_step=f"Set EDITOR, or write {json.dumps({label: STAGES}, ensure_ascii=False)} into {kept}.",
+            next_step=f"Set EDITOR, or write {written} into {pipeline.root / EDITS}.",
         )
-    with tempfile.TemporaryDirectory(prefix="fsarctl-") as folder:
-        path = Path(folder, "sub-actions.yaml")
-        path.write_text(text, encoding="utf-8")
+    try:
+        status = _ended(shlex.split(editor), draft.path)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the editor {editor!r} cannot be started: {error}", next_step="Set EDITOR to another one."
+        ) from None
+    if status == -signal.SIGINT:
+        raise KeyboardInterrupt
+    if status:
+        raise InputError(f"the editor {editor!r} ended with status {status}")
+
+
+def _ended(editor: Sequence[str], path: Path) -> int:
+    """The status of an editor, once it has ended. Ctrl-C is the editor's own meanwhile."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        # what is ignored here would be ignored there
+        process = subprocess.Popen(
+            [*editor, str(path)], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+        )
         try:
-            done = subprocess.run([*shlex.split(editor), str(path)], check=False)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"the editor {editor!r} cannot be started: {error}", next_step="Set EDITOR to another one."
-            ) from None
-        if done.returncode:
-            raise InputError(
-                f"the editor {editor!r} ended with status {done.returncode}", next_step="Nothing was changed."
-            )
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"what the editor left cannot be read: {type(error).__name__}",
-                next_step="Nothing was changed.",
-            ) from None
+            return process.wait()
+        finally:
+            if process.poll() is None:  # a signal ends this process; vi writes down what it has
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(END_S)
+                process.kill()
+                process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,6 +1,7 @@
 """Corrections: the file that holds them, and a description as a person edits it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,38 @@ def test_what_is_not_edited_comes_back_as_it_was(one: str, two: str, three: str)
 )
 def test_lines_are_read_in_any_order(text: str, expected: object) -> None:
     assert from_text(text) == expected
+
+
+def test_a_description_is_read_as_files_and_the_documents_have_it() -> None:
+    listed, page = "  - Run up.\n  - Leap.\n  - Land.\n", Path("docs/tutorials/own-clips.md").read_text()
+    (documented,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    wave = from_text(documented, "waving one hand")
+    assert wave is not None
+    assert wave[2] == "The arm comes down to the side."
+    expected = ("Run up.", "Leap.", "Land.")
+    for text in (
+        f"long jump:\n{listed}",
+        f"# a remark\nLong_Jump:\n{listed}",
+        f"beginning:\nprocess:\nend:\nlong jump:\n{listed}",
+        "- Run up.\n- Leap.\n- Land.",
+        '{"long jump": ["Run up.", "Leap.", "Land."]}',
+        "long jump: [Run up., Leap., 'Land.']",
+        "long jump:\n  beginning: Run up.\n  process: Leap.\n  end: Land.",
+        "beginning:\n  Run\n  up.\nprocess:\n  Leap.\nend:\n  Land.",
+    ):
+        assert from_text(text, "long jump") == expected, text
+    for text, reason in (
+        (f"high jump:\n{listed}", "is of 'high jump', and not of 'long jump'"),
+        (f"long jump:\n{listed}rowing:\n{listed}", "is of several labels \\(long jump, rowing\\)"),
+        ("long jump:\n  - Arm: up.\n  - B.\n  - C.", "a sentence with a colon, which YAML wants in quotes"),
+        ("long jump:\n  - A.\n  - B.", "has 2 stages"),
+        ("long jump: [A", "is not YAML"),
+        ("long jump:", "begins with none of"),
+        ("long jump:\n  middle: A.", "begins with none of .*: 'middle'"),
+        ("- *a", "is not YAML"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            from_text(text, "long jump")
 
 
 @pytest.mark.parametrize(
