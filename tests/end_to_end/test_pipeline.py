@@ -161,6 +161,7 @@ def test_a_changed_byte_of_a_result_is_never_shown(project: Path, tmp_path: Path
     assert all(row["accuracy"] <= 1 for row in json.loads(done.stdout)["results"])
 
 
+@pytest.mark.slow
 def test_shots_beside_each_other_come_out_the_same(project: Path, tmp_path: Path) -> None:
     copy = copied(project, tmp_path / "copy")
     results = [
@@ -174,6 +175,7 @@ def test_shots_beside_each_other_come_out_the_same(project: Path, tmp_path: Path
     assert before.items() <= {each["slot"]: each["digest"] for each in listed}.items()
 
 
+@pytest.mark.slow
 def test_a_failure_beside_others_has_its_exit_code(project: Path, tmp_path: Path) -> None:
     copy = copied(project, tmp_path / "copy")
     error = type_in(copy, "fsarctl run --jobs 2 --shots 1 --set train.lr=1e30", expect=3).stderr
@@ -251,6 +253,7 @@ def test_a_folder_with_a_truncated_video_is_evaluated_without_it(project: Path, 
         assert broken.name in strict
 
 
+@pytest.mark.slow
 def test_a_training_that_is_interrupted_and_then_killed_ends_with_the_same_bytes(
     project: Path, tmp_path: Path
 ) -> None:
@@ -413,7 +416,7 @@ def test_a_sweep_is_run_once_and_keeps_its_results(project: Path, tmp_path: Path
     assert {"ablate ablate mine", "train train shapes 1-shot"} <= {each["what"] for each in removed}
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_failed_run_does_not_stop_the_others(project: Path, tmp_path: Path, jobs: int) -> None:
     copy = copied(project, tmp_path / "copy")
     (copy / "fsarctl.toml").write_text(FILE + SWEEPS)
@@ -447,6 +450,7 @@ def test_a_typo_in_a_row_is_no_row_to_leave_out(project: Path, tmp_path: Path) -
     assert "ottam" in said
 
 
+@pytest.mark.slow
 def test_what_the_shortcuts_add_is_measured_on_the_same_episodes(project: Path, tmp_path: Path) -> None:
     copy = copied(project, tmp_path / "copy")
     table = json.loads(type_in(copy, "fsarctl ablate protocol --json").stdout)["tables"][0]
