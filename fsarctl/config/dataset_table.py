@@ -45,7 +45,10 @@ class DatasetConfig:
     root: str = setting(
         "", "where the videos are; folder: one directory per class; list: what its paths are relative to"
     )
-    file: str = setting("", "list: lines of path,label[,split], as CSV, or of a path and a label, as text")
+    file: str = setting(
+        "",
+        "list: lines of path,label[,split] as CSV, or of a path and a label, or as other projects have it",
+    )
     label_map: str = setting(
         "", "folder, list: the file that says what labels that are numbers mean: classInd.txt, label_map.txt"
     )

@@ -21,7 +21,7 @@ from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import plain_text
 from fsarctl.errors import InputError
 
-__all__ = ["Match", "match_videos", "open_benchmark"]
+__all__ = ["EXACTLY", "SPELLINGS", "Match", "in_class", "match_videos", "open_benchmark"]
 
 NAMED = 3
 
@@ -72,13 +72,14 @@ _EXACT = _same(lambda stem: stem)
 _UNDERSCORED = _same(_underscored)
 _ANY_CASE = _same(lambda stem: _underscored(stem).lower())
 _LOOSE = _same(_letters_and_digits)
+EXACTLY = (_EXACT,)
 
 SPELLINGS: Mapping[str, tuple[Spelling, ...]] = {
     "hmdb51": (_EXACT, _UNDERSCORED, _ANY_CASE, _LOOSE),
     "ucf101": (_EXACT, _ANY_CASE),
     "kinetics100": (_EXACT, _same(_times_as_numbers), Spelling(_youtube_id, _youtube_id_alone)),
-    "ssv2-small": (_EXACT,),
-    "ssv2-full": (_EXACT,),
+    "ssv2-small": EXACTLY,
+    "ssv2-full": EXACTLY,
 }
 """Benchmark -> the ways in which copies spell its ids, the closest first."""
 
@@ -160,7 +161,7 @@ def match_videos(labels: Mapping[str, str], paths: Sequence[str], spellings: Seq
 
 def _by_preference(paths: Iterable[str], label: str) -> list[str]:
     paths = sorted(paths)
-    return sorted(paths, key=lambda path: not _in_class(path, label)) if len(paths) > 1 else paths
+    return sorted(paths, key=lambda path: not in_class(path, label)) if len(paths) > 1 else paths
 
 
 def _unique(spell: Callable[[str], str | None], ids: Iterable[str]) -> dict[str, str]:
@@ -173,7 +174,8 @@ def _unique(spell: Callable[[str], str | None], ids: Iterable[str]) -> dict[str,
     return {key: video for key, video in found.items() if video is not None}
 
 
-def _in_class(path: str, label: str) -> bool:
+def in_class(path: str, label: str) -> bool:
+    """Whether a video lies in a directory named like its class."""
     return any(loosely(part) == loosely(label) for part in PurePosixPath(path).parts[:-1])
 
 

@@ -37,7 +37,7 @@ def _open(name: str, config: DatasetConfig, project: Path) -> Dataset:
 
         return open_benchmark(name, config, project)
     if config.kind == "list":
-        from fsarctl.datasets.clip_list import open_list
+        from fsarctl.datasets.lists.open_list import open_list
 
         return open_list(name, config, project)
     from fsarctl.datasets.folder import open_folder

@@ -24,6 +24,7 @@ __all__ = [
     "is_video",
     "left_out_words",
     "plain_text",
+    "stem_of",
 ]
 
 # fmt: off
@@ -130,6 +131,11 @@ def left_out_words(left_out: Sequence[LeftOut]) -> str:
 def is_video(file_name: str) -> bool:
     """Whether the name has the extension of a video."""
     return _ending(file_name) in VIDEO_EXTENSIONS
+
+
+def stem_of(file_name: str) -> str:
+    """The name without the ending of a video, if it has one."""
+    return os.path.splitext(file_name)[0] if is_video(file_name) else file_name  # noqa: PTH122
 
 
 def _ending(file_name: str) -> str:

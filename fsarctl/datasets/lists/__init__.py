@@ -1,0 +1,1 @@
+"""Lists of clips as they are in the wild: what each line says, and where its clip is on this disk."""
