@@ -5,15 +5,18 @@ that begins at or before it. A frame has the time that its packet bears; where t
 the usual distance from the frame before it. Memory holds one frame, however long the video is.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import dropwhile
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -27,7 +30,7 @@ from fsarctl.video.rotate_and_resize import (
     orientation_of,
     square_of,
 )
-from fsarctl.video.survey import UnreadableVideoError, open_video, survey, video_stream
+from fsarctl.video.survey import KeyPacket, UnreadableVideoError, open_video, survey, video_stream
 
 __all__ = ["Course", "Moment", "course_of", "pictures_at"]
 
@@ -36,23 +39,34 @@ Asked = TypeVar("Asked")
 USUAL_RATE = 25
 """Frames a second of a video that does not say."""
 
+BETWEEN_ENTRIES_S = 5
+"""Nearer to each other than so, entries are not noted."""
+
 
 @dataclass(frozen=True)
 class Course:
     """What a survey tells of a video's time. ``last_s``: when its last frame begins; ``frame_s``: how long a
     frame usually lasts, and so the last one; ``tick_s``: what its times are rounded to. ``frames``: how many
-    there should be. ``problems``: remarks."""
+    there should be. ``problems``: remarks. ``first``: the first frame's time, ticks. ``entries``: key packets
+    at which reading may begin, in order; none where the file's times cannot be relied on."""
 
     frames: int
     last_s: Fraction
     frame_s: Fraction
     tick_s: Fraction
     problems: tuple[str, ...] = ()
+    first: int = 0
+    entries: tuple[KeyPacket, ...] = ()
 
     @property
     def duration_s(self) -> Fraction:
         """From the beginning of the first frame to the end of the last."""
         return self.last_s + self.frame_s
+
+    def entry(self, time_s: Fraction) -> KeyPacket | None:
+        """The last entry at or before a time; None where it is the beginning."""
+        before = bisect_right(self.entries, time_s, key=lambda each: (each.pts - self.first) * self.tick_s)
+        return self.entries[before - 1] if before else None
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,13 @@ def course_of(path: Path) -> Course:
     else:
         usual = 1 / rate
         last = usual * (found.packets - 1)
-    return Course(found.packets, last, usual, tick, found.problems)
+    entries: list[KeyPacket] = []
+    for _, key in () if found.distrusted else found.frames:
+        if (key.pts - (entries[-1].pts if entries else ticks[0])) * tick >= BETWEEN_ENTRIES_S:
+            entries.append(key)
+    return Course(
+        found.packets, last, usual, tick, found.problems, int(ticks[0]) if len(ticks) else 0, tuple(entries)
+    )
 
 
 def pictures_at(
@@ -96,18 +116,24 @@ def pictures_at(
     resize: Resize = "squash",
 ) -> Iterator[Moment[Asked]]:
     """A ``Moment`` for each of the wanted times, which do not go back; frames that nobody asks for are not
-    converted. What is damaged in the middle has no picture, up to the key frame after it.
+    converted. What is damaged in the middle has no picture, up to the key frame after it. Where the first
+    time is late, reading begins at the entry before it.
 
     Raises:
         UnreadableVideoError: it cannot be opened, or a picture is too elongated to keep its aspect.
     """
     asked = iter(wanted)
     waiting = next(asked, None)
+    if waiting is None:
+        return
+    entry = course.entry(waiting[0])
+    if entry is not None and not _is_entered(path, entry):
+        entry = None
     with open_video(path) as container:
         stream = video_stream(container)
         scale = scale_of(stream, size, resize)
         shown: _Shown | None = None
-        for frame in _frames(container, stream, course):
+        for frame in _frames(container, stream, course, entry):
             # A container that counts in milliseconds has rounded the time by up to half of one.
             while waiting is not None and waiting[0] + course.tick_s / 2 < frame.time_s:
                 yield _moment(waiting, shown, scale, course, broken=frame.after_damage)
@@ -148,15 +174,42 @@ def _moment(
     return Moment(asked, shown.index, shown.time_s, None if missing else shown.picture)
 
 
-def _frames(container: InputContainer, stream: VideoStream, course: Course) -> Iterator[_Shown]:
-    """Every frame that can be decoded, in the order of their times."""
+def _is_entered(path: Path, entry: KeyPacket) -> bool:
+    """Whether a seek leads to that packet, and the first frame from it on is its own and sound."""
+    with open_video(path) as container:
+        stream = video_stream(container)
+        stream.thread_type = "NONE"
+        try:
+            for packet in _packets(container, stream, entry):
+                for frame in packet.decode():
+                    if frame.pts is None or frame.pts >= entry.pts:
+                        return frame.pts == entry.pts and bool(frame.key_frame) and not frame.is_corrupt
+        except Exception:  # PyAV raises many types
+            return False
+    return False
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, entry: KeyPacket | None
+) -> Iterator["Packet[VideoStream]"]:
+    """All of them, or those from ``entry`` on."""
+    if entry is None:
+        return container.demux(stream)
+    container.seek(entry.pts, stream=stream)
+    return dropwhile(lambda packet: (packet.pts, packet.pos) != entry, container.demux(stream))
+
+
+def _frames(
+    container: InputContainer, stream: VideoStream, course: Course, entry: KeyPacket | None
+) -> Iterator[_Shown]:
+    """Every frame that can be decoded, in the order of their times, from ``entry`` on."""
     stream.thread_type = "NONE"
-    first: int | None = None
+    first: int | None = None if entry is None else course.first
     latest: Fraction | None = None
     index = 0
     orientation = UPRIGHT
     broken = after_damage = False
-    packets = container.demux(stream)
+    packets = _packets(container, stream, entry)
     while True:
         try:
             packet = next(packets, None)
@@ -173,6 +226,8 @@ def _frames(container: InputContainer, stream: VideoStream, course: Course) -> I
             after_damage = True
             continue
         for frame in decoded:
+            if entry is not None and frame.pts is not None and frame.pts < entry.pts:
+                continue  # what an open GOP left behind
             # What refers to a lost frame is grey or smeared, and libav does not say so.
             broken = broken and not frame.key_frame
             first = frame.pts if first is None else first

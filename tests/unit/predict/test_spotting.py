@@ -18,6 +18,7 @@ from fsarctl.predict.predictor import Predictor
 from fsarctl.predict.spotting import score_windows
 from fsarctl.predict.support_set import Support
 from fsarctl.predict.windows import Windows, WindowSize
+from fsarctl.video import read_through
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.read_through import course_of, pictures_at
 from fsarctl.video.sampling import segment_centres
@@ -193,6 +194,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     course = course_of(video)
     windows = Windows.over(SIZES, 4, course.duration_s, course.frame_s)
     monkeypatch.setattr(spotting, "STRETCH", 10)
+    monkeypatch.setattr(read_through, "BETWEEN_ENTRIES_S", 1)
+    course = course_of(video)
     (tmp_path / "whole").mkdir()
     whole = score_windows(made, support, video, course, windows, tmp_path / "whole")
     (tmp_path / "parts").mkdir()
@@ -204,11 +207,15 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         stretch = tmp_path / "parts" / "stretch-000001.npy"
         stretch.write_bytes(stretch.read_bytes()[:-1] + b"?")
     counted: list[int] = []
-    score = spotting._score
+    decoded: list[Fraction] = []
+    score, shown = spotting._score, read_through._Shown
     monkeypatch.setattr(spotting, "_score", lambda *a: (counted.append(len(a[2].rows)), score(*a))[1])
+    monkeypatch.setattr(read_through, "_Shown", lambda *a: (decoded.append(a[1]), shown(*a))[1])
     again = score_windows(made, support, video, course, windows, tmp_path / "parts")
     assert again.tobytes() == whole.tobytes()
     assert sum(counted) == len(windows) - (10 if damage else 30)
+    # Thirty windows are complete after six seconds, ten after three; a key frame is every two seconds.
+    assert min(decoded) == (0 if damage else 4)
 
 
 def test_what_cannot_be_read_in_the_middle_has_no_score(tmp_path: Path) -> None:

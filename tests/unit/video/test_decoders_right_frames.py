@@ -12,13 +12,15 @@ import pytest
 from built import BuiltOnce
 from imageio_ffmpeg import get_ffmpeg_exe
 from video_kinds import KINDS, Kind
-from video_zoo import HEIGHT, WIDTH, ffmpeg_shows, number_in, painted, shown_frames, spliced, write
+from video_zoo import HEIGHT, WIDTH, Picture, ffmpeg_shows, number_in, painted, shown_frames, spliced, write
 
+from fsarctl.video import read_through
 from fsarctl.video.against_decord import compare_with_decord
 from fsarctl.video.content import HEAD_BYTES, content_of
 from fsarctl.video.decode_clip import decode_clip, scale_of
 from fsarctl.video.decoder_protocol import Video
 from fsarctl.video.linear_decoder import LinearPyAV
+from fsarctl.video.read_through import course_of, pictures_at
 from fsarctl.video.rotate_and_resize import Resize
 from fsarctl.video.sampling import segment_centres
 from fsarctl.video.survey import open_video, survey, video_stream
@@ -66,6 +68,26 @@ def test_leaving_out_frames_changes_no_byte(video: tuple[Kind, Path]) -> None:
         clip = decode_clip(path, frames, 96, resize)
         assert np.array_equal(clip.frames, expected.frames)
         assert (clip.indices, clip.frame_count) == (expected.indices, expected.frame_count)
+
+
+@pytest.mark.slow
+def test_reading_begins_late_with_the_same_pictures(
+    video: tuple[Kind, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a reading from the beginning are the reference."""
+    monkeypatch.setattr(read_through, "BETWEEN_ENTRIES_S", 0)
+    kind, path = video
+    course = course_of(path)
+    times = [(course.frame_s * (2 * number + 1) / 2, number) for number in range(100)]
+    whole = [moment.picture for moment in pictures_at(path, course, times, 48)]
+    for first in (13, 47, 60, 99):
+        late = [moment.picture for moment in pictures_at(path, course, times[first:], 48)]
+        assert list(map(_bytes, late)) == list(map(_bytes, whole[first:]))
+    assert bool(course.entries) == (not kind.linear)
+
+
+def _bytes(picture: Picture | None) -> bytes:
+    return b"" if picture is None else picture.tobytes()
 
 
 def test_the_comparison_with_decord_tells_where_it_is_wrong(video: tuple[Kind, Path]) -> None:
