@@ -81,8 +81,8 @@ class _Locks:
     root: Path
     reporter: "Reporter"
 
-    def hold(self, doing: str, label: str = "", patience_s: float = -1.0) -> AbstractContextManager[None]:
-        from fsarctl.artifacts.locks import hold
+    def hold(self, doing: str, label: str = "", patience_s: float = -1.0) -> AbstractContextManager[bool]:
+        from fsarctl.artifacts.sharing.locks import hold
 
         content = f"{self.root.resolve()}\0{label}".encode("utf-8", "surrogatepass")
         name = f"edit-{hashlib.sha256(content).hexdigest()[:12]}.lock"
