@@ -33,7 +33,7 @@ def unit(
     *,
     root: Path,
     frames: Unit,
-    text: Unit,
+    text: Unit | None,
     adapters: Unit | Path | None,
     frozen: bool,
     seen: Sequence[str] | None,
@@ -46,7 +46,8 @@ def unit(
     """The episodes of ``dataset`` scored with the method and its ``adapters``, or the ``frozen`` backbone.
 
     ``adapters`` are a train unit's or a file's, which enters the key with its content; the result is named
-    after the file. A method that trains nothing has none. ``seen`` are classes that the adapters were
+    after the file. A method that trains nothing has none. ``text``: None where labels are read, or no text.
+    ``seen`` are classes that the adapters were
     trained or chosen on, None if nobody knows; the result names them, since they are not novel. ``expected``
     is how many clips the split should have, and ``empty`` are classes without any; the result says both.
     ``groups`` (clip -> group) are what episodes keep apart. ``shared`` is for the evaluations at other shots
@@ -59,7 +60,7 @@ def unit(
     file = adapters if isinstance(adapters, Path) else None
     name = FROM_FILE + file.name if file else FROZEN if frozen else model.trained_name
     key: dict[str, JSON] = {field: getattr(config, field) for field in RECORDED}
-    upstream: dict[str, Unit | Files] = {"text": text, "frames": frames}
+    upstream: dict[str, Unit | Files] = {**({"text": text} if text else {}), "frames": frames}
     if isinstance(adapters, Unit):
         upstream["adapters"] = adapters
     elif file:
@@ -133,7 +134,7 @@ def _evaluate(
     loader = load_episodes(
         scorer,
         build.inputs["frames"],
-        build.inputs["text"],
+        build.inputs.get("text"),
         config,
         dataset=dataset,
         split=config.split,

@@ -39,11 +39,15 @@ MOST_QUERIES = 10
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to look through: its name, its [model] table, and the unit of its adapters, if it has any."""
+    """A model to look through: its name, its [model] table, and the units of its adapters and descriptions.
+
+    Of either None where it has or reads none.
+    """
 
     name: str
     config: ModelConfig
     adapters: Unit | None
+    text: Unit | None
 
     @property
     def frozen(self) -> bool:
@@ -60,7 +64,6 @@ def unit(
     root: Path,
     result: Unit,
     frames: Unit,
-    text: Unit,
     groups: Mapping[str, str] | None = None,
     command: Command,
     machine: Machine,
@@ -68,9 +71,10 @@ def unit(
     """The best, the worst and the most confused episode of ``result``, which is the last subject's."""
     from fsarctl.methods.build import model_key
 
-    inputs: dict[str, Unit | Files] = {"result": result, "frames": frames, "text": text}
+    inputs: dict[str, Unit | Files] = {"result": result, "frames": frames}
     models: dict[str, JSON] = {}
     for subject in subjects:
+        inputs |= {"text": subject.text} if subject.text else {}
         settings, files = model_key(subject.config, root, adapters=not subject.frozen)
         models[subject.name] = settings
         inputs |= {f"{name} {subject.name}": each for name, each in files.items()}
@@ -142,7 +146,7 @@ def _illustrate(
             loader = load_episodes(
                 model,
                 build.inputs["frames"],
-                build.inputs["text"],
+                build.inputs["text"] if subject.text else None,
                 config,
                 dataset=dataset,
                 split=config.split,

@@ -5,7 +5,6 @@ nothing; train makes one per shot; evaluate one per shot and model.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -143,19 +142,36 @@ class Pipeline:
         describe, limit = self._config.describe, self.caption_limit
         return ClassTexts(describe, self.data, self.sources, limit, self.edit_command)
 
+    def tested_text(self, *, frozen: bool = False) -> Unit | None:
+        """The descriptions that a model reads of the novel classes; None where it reads none of them.
+
+        ``frozen``: of the frozen model. Beside a method that reads none it asks for none, either: it reads
+        them where every class has one, and else the labels.
+        """
+        return self._read(self.novel, self._config.eval.split, frozen=frozen)
+
     @property
     def undescribed(self) -> list[str]:
         """Those of the novel classes that nobody has described, though the model reads descriptions."""
+        if not self.texts.of_descriptions:
+            return []
         return self.texts.undescribed(self.novel, self._config.eval.split)
 
     def warnings(self) -> list[str]:
         """Why results on the novel classes are not what they seem: a sentence each."""
-        return [*self.data.warnings(), *self.texts.warnings(self._needed())]
+        return [*self.data.warnings(), *self.texts.warnings(self._needed()), *self.reference_warnings()]
 
     def training_warnings(self) -> list[str]:
         """What is known of that before the novel classes are looked at."""
         base = [(self.base, split) for split in ("train", "val")]
         return [*self.data.training_warnings(), *self.texts.warnings(base)]
+
+    def reference_warnings(self) -> list[str]:
+        """Why the frozen model beside a method that reads no descriptions reads none, either."""
+        use = text_use(self._config.model, adapters=False) if self._config.eval.frozen else None
+        if self.texts.of_descriptions or use is None or not needs_descriptions(use):
+            return []
+        return self.texts.of_reference(self.novel, self._config.eval.split)
 
     def warnings_on_labels(self) -> list[str]:
         """Which classes that ``describe`` is about are read by their labels, and why."""
@@ -294,10 +310,7 @@ class Pipeline:
                     self.novel, split, shortcut.RANDOM_FRAMES if name == "random-frames" else 1
                 ),
             },
-            texts={
-                **{each: self._text(self.base, each) for each in ("train", "val")},
-                "test": self._text(self.novel, split),
-            },
+            texts={**self._base_texts(), "test": self.tested_text()},
             adapters=self._train(shot),
             groups={
                 **{each: self.data.groups(self.base, each) for each in ("train", "val")},
@@ -331,15 +344,14 @@ class Pipeline:
         """The whole pipeline for these shots, upstream first; refused like ``train`` and ``evaluate``."""
         training = self.train(shots) if self.data.trains else []
         final = self.evaluate(shots)
-        texts = [self._text(name, split) for name, split in self._needed()]
-        return [*texts, *self._with_videos(self._needed()), *training, *final]
+        return [*_texts([*training, *final]), *self._with_videos(self._needed()), *training, *final]
 
     def used(self, shots: Sequence[int]) -> list[Unit]:
         """Every unit that the present settings have a use for, with this dataset as the novel one."""
         tested = self.data.dataset(self.novel).labels(self._config.eval.split)
         final = self._evaluations(shots) if tested else []
         training = [self._train(shot) for shot in shots] if self.data.trains else []
-        return [*self.describe(), *self.extract(), *training, *final]
+        return [*_texts([*training, *final]), *self.extract(), *training, *final]
 
     def _require_run(self, shot: int) -> None:
         if self.data.trains:
@@ -408,7 +420,7 @@ class Pipeline:
                 config.model,
                 root=self._settings.root,
                 frames={split: self._frames(self.base, split) for split in ("train", "val")},
-                texts={split: self._text(self.base, split) for split in ("train", "val")},
+                texts=self._base_texts(),
                 groups={split: self.data.groups(self.base, split) for split in ("train", "val")},
                 machine=self._options.machine,
                 board=self._options.board,
@@ -430,7 +442,7 @@ class Pipeline:
                 self._of(shot).model,
                 root=self._settings.root,
                 frames=self._frames(self.novel, split),
-                text=self._text(self.novel, split),
+                text=self.tested_text(frozen=name == FROZEN),
                 adapters=self._train(shot) if own else file,
                 frozen=name == FROZEN,
                 seen=self.data.seen() if own else None if file else [],
@@ -443,25 +455,28 @@ class Pipeline:
             self.novel,
         )
 
+    def _base_texts(self) -> dict[str, Unit | None]:
+        return {split: self._read(self.base, split) for split in ("train", "val")}
+
+    def _read(self, name: str, split: str, *, frozen: bool = False) -> Unit | None:
+        """What of these classes' descriptions a model reads, as it says itself."""
+        use = text_use(self._config.model, adapters=not frozen)
+        if use is None or not needs_descriptions(use):
+            return None
+        if frozen and not self.texts.of_descriptions and self.texts.undescribed(name, split):
+            return None
+        return self._text(name, split)
+
     def _text(self, name: str, split: str) -> Unit:
         return self._once(
             f"describe {name}/{split}",
             lambda: self._describe(
                 self.data.require_labels(name, split),
                 slot=f"describe {name}/{split}",
-                compared=self.texts.of_descriptions or self._frozen_compares(name, split),
+                compared=self.texts.of_descriptions,
             ),
             name,
         )
-
-    def _frozen_compares(self, name: str, split: str) -> bool:
-        """Whether descriptions of these classes compete in the frozen model, whatever the method reads."""
-        if not self._config.eval.frozen or split != self._config.eval.split:
-            return False
-        use = text_use(self._config.model, adapters=False)
-        with suppress(ConfigError):  # training alone need not know what is evaluated
-            return use is not None and needs_descriptions(use) and name == self.novel
-        return False
 
     def _describe(
         self, labels: Sequence[str], slot: str, *, named: Sequence[Option] = (), compared: bool = False
@@ -543,3 +558,10 @@ class Pipeline:
         )
         leading = dict.fromkeys((render.STAGE, extract.STAGE), lambda: look_for_weights(model, self.root))
         return {**needing, **leading}
+
+
+def _texts(units: Iterable[Unit]) -> list[Unit]:
+    """The descriptions that these units read, each once."""
+    read = chain.from_iterable(unit.inputs.values() for unit in units)
+    found = [each for each in read if isinstance(each, Unit) and each.stage == describe.STAGE]
+    return list({each.slot: each for each in found}.values())

@@ -14,18 +14,19 @@ from fsarctl.datasets.labels.label_map import are_numbers
 from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.errors import InputError, UpstreamError
 from fsarctl.execution.device import Machine
+from fsarctl.methods.build import text_use
 from fsarctl.models.catalogue import stored_side
 from fsarctl.models.strategies import FROZEN
 from fsarctl.progress import SILENT, Reporter, first_of
 from fsarctl.stages.plan import Pipeline
-from fsarctl.text.corpus import alone_text
+from fsarctl.text.corpus import alone_text, needs_descriptions
 from fsarctl.text.sources import by_label, of_one_kind, undescribed
 
 if TYPE_CHECKING:
     from fsarctl.predict.leave_one_out import Check
     from fsarctl.predict.predictor import Predictor
     from fsarctl.predict.support_set import Support
-    from fsarctl.text.corpus import SubActions
+    from fsarctl.text.corpus import PromptUse, SubActions
     from fsarctl.text.sources import Found
 
 __all__ = ["Adapters", "Ready", "Setup"]
@@ -100,13 +101,13 @@ class Setup:
         for label in folder.empty:
             self.reporter.note(f"warning: {label!r} holds no video, and so is no class")
         labels = sorted({clip.label for clip in folder.clips})
-        if self._reads_text and are_numbers(labels):
+        if self._text_use(frozen) is not None and are_numbers(labels):
             self.reporter.note(
                 f"warning: the classes are numbers ({first_of(labels, SHOWN)}), which say nothing of an"
                 " action: name the folders after what they show"
             )
         adapters = None if frozen else self._adapters(shot, len(folder.clips) / len(labels))
-        descriptions, undescribed = self._descriptions(labels)
+        descriptions, undescribed = self._descriptions(labels, frozen)
         predictor = self._predictor(adapters)
         predictor.require_score(has_text=not undescribed or len(descriptions) == len(labels))
         clips = grouped_by(group, folder.clips) if group else folder.clips
@@ -140,8 +141,8 @@ class Setup:
                 " which would win; save it again"
             )
             return Ready(predictor, replace(support, text=None), adapters, undescribed=alone)
-        if support.text is not None or not self._reads_text:
-            self._compare_descriptions(support, place)
+        if support.text is not None or self._text_use(frozen) is None:
+            self._compare_descriptions(support, place, frozen)
             if alone:
                 self.reporter.note(by_label(str(place), support.undescribed or alone, len(support.labels)))
             return Ready(predictor, support, adapters, undescribed=support.undescribed or alone)
@@ -152,8 +153,9 @@ class Setup:
         )
         return Ready(predictor, support, adapters, undescribed=undescribed)
 
-    def _compare_descriptions(self, support: "Support", place: Path) -> None:
-        now = _texts(of_one_kind(self._found(support.labels))) if self._reads_descriptions else {}
+    def _compare_descriptions(self, support: "Support", place: Path, frozen: bool) -> None:
+        reads = self._reads_descriptions(frozen)
+        now = _texts(of_one_kind(self._found(support.labels))) if reads else {}
         changed = [label for label, text in support.descriptions.items() if now.get(label, text) != text]
         if changed:
             self.reporter.note(
@@ -247,13 +249,13 @@ class Setup:
             reporter=self.reporter,
         )
 
-    def _descriptions(self, labels: Sequence[str]) -> "tuple[dict[str, SubActions], list[str]]":
+    def _descriptions(self, labels: Sequence[str], frozen: bool) -> "tuple[dict[str, SubActions], list[str]]":
         """What is read of the classes, and those that nobody described; neither if the model reads none.
 
         Where some have none, all are read by their labels if ``describe.missing`` says so, and else the video
         score ranks alone.
         """
-        if not self._reads_descriptions:
+        if not self._reads_descriptions(frozen):
             return {}, []
         found = self._found(labels)
         missing = undescribed(labels, found)
@@ -278,13 +280,12 @@ class Setup:
     def _found(self, labels: Sequence[str]) -> "dict[str, Found]":
         return self.pipeline.sources().all(labels)
 
-    @property
-    def _reads_text(self) -> bool:
-        return self.pipeline.caption_limit is not None
+    def _text_use(self, frozen: bool) -> "PromptUse | None":
+        return text_use(self.settings.config.model, adapters=not frozen)
 
-    @property
-    def _reads_descriptions(self) -> bool:
-        return self.pipeline.texts.of_descriptions
+    def _reads_descriptions(self, frozen: bool) -> bool:
+        use = self._text_use(frozen)
+        return use is not None and needs_descriptions(use)
 
 
 def _texts(found: "Mapping[str, Found]") -> "dict[str, SubActions]":

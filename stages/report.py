@@ -101,26 +101,29 @@ class Report:
         """The unit that draws episodes of the strategy's result with the fewest shots."""
         config = self._source.settings.config
         result, shot = self._drawn
-        subjects = [illustrate.Subject(FROZEN, config.model, None)]
+        pipeline, frozen = self._pipeline, self._pipeline.tested_text(frozen=True)
+        subjects = [illustrate.Subject(FROZEN, config.model, None, frozen)]
         rival = self._aim_unit
         if rival is not None and self._source.store.find(rival) is not None:
-            subjects.append(illustrate.Subject("aim", self._source.settings.changed(AIM).config.model, rival))
-        adapters, frames, text = (result.inputs.get(name) for name in ("adapters", "frames", "text"))
+            aim = self._source.settings.changed(AIM).config.model
+            text = self._source.variant(*AIM).tested_text()
+            subjects.append(illustrate.Subject("aim", aim, rival, text))
+        adapters, frames = (result.inputs.get(name) for name in ("adapters", "frames"))
         if self._strategy != FROZEN:
             assert adapters is None or isinstance(adapters, Unit)
-            subjects.append(illustrate.Subject(self._strategy, config.model, adapters))
+            subjects.append(
+                illustrate.Subject(self._strategy, config.model, adapters, pipeline.tested_text())
+            )
         assert isinstance(frames, Unit)
-        assert isinstance(text, Unit)
         return illustrate.unit(
-            self._pipeline.novel,
+            pipeline.novel,
             shot,
             config.eval,
             subjects,
             root=self._source.settings.root,
             result=result,
             frames=frames,
-            text=text,
-            groups=self._pipeline.data.groups(self._pipeline.novel, config.eval.split),
+            groups=pipeline.data.groups(pipeline.novel, config.eval.split),
             command=replace(result.command, verb="report"),
             machine=self._source.machine,
         )
@@ -237,8 +240,8 @@ class Report:
 
     @property
     def _text_slot(self) -> str:
-        text = self._units[0].inputs["text"]
-        return text.slot if isinstance(text, Unit) else ""
+        texts = (unit.inputs.get("text") for unit in self._units)
+        return next((each.slot for each in texts if isinstance(each, Unit)), "")
 
     @property
     def _drawn(self) -> tuple[Unit, int]:

@@ -75,7 +75,7 @@ def unit(
     *,
     root: Path,
     frames: Mapping[str, Unit],
-    texts: Mapping[str, Unit],
+    texts: Mapping[str, Unit | None],
     adapters: Unit,
     groups: Mapping[str, Mapping[str, str] | None] | None = None,
     command: Command,
@@ -84,7 +84,7 @@ def unit(
     """Training and evaluation with one shortcut; ``adapters`` are the honest ones, used for scoring alone.
 
     ``frames`` and ``texts`` hold the units of "train", "val" and "test", the last of ``dataset``, and
-    ``groups`` those of their clips.
+    ``groups`` those of their clips; texts are None where the method reads no descriptions.
 
     Raises:
         ConfigError: the shortcut makes no sense with this model, these clips or this training.
@@ -97,7 +97,7 @@ def unit(
     settings, files = model_key(model, root, adapters=True)
     learned = {"episode_shot": training.episode_shot} if training.episode_shot else {}
     train: dict[str, JSON] = {**training.key(), **learned}
-    inputs: dict[str, Unit | Files] = {f"text_{split}": text for split, text in texts.items()}
+    inputs: dict[str, Unit | Files] = {f"text_{split}": text for split, text in texts.items() if text}
     inputs |= {f"frames_{split}": each for split, each in frames.items()}
     inputs |= files
     if not deviation.retrains:
@@ -176,7 +176,7 @@ def _measure(
         return load_episodes(
             adapted,
             build.inputs[f"frames_{split}"],
-            build.inputs[f"text_{split}"],
+            build.inputs.get(f"text_{split}"),
             table,
             dataset=dataset,
             split=testing.split if split == "test" else split,

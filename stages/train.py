@@ -36,7 +36,7 @@ def unit(
     *,
     root: Path,
     frames: dict[str, Unit],
-    texts: dict[str, Unit],
+    texts: Mapping[str, Unit | None],
     groups: Mapping[str, Mapping[str, str] | None] | None = None,
     machine: Machine,
     board: Path | None = None,
@@ -45,8 +45,8 @@ def unit(
 
     They are trained in such episodes, unless ``config.episode_shot`` says in which.
 
-    ``frames`` and ``texts`` hold the extract and describe units of the splits "train" and "val", ``groups``
-    the groups of their clips, which episodes keep apart.
+    ``frames`` and ``texts`` hold the extract and describe units of the splits "train" and "val" (no texts
+    where the method reads no descriptions), ``groups`` the groups of their clips, which episodes keep apart.
     The artifact holds adapters.safetensors (the epoch best on validation), training.json and log.jsonl.
     ``board`` is a folder for TensorBoard; it enters no key.
     """
@@ -55,7 +55,7 @@ def unit(
     settings, files = model_key(model, root, adapters=True)
     key: dict[str, JSON] = config.key()
     learned = config.episode_shot or shot
-    inputs: dict[str, Unit | Files] = {f"text_{split}": texts[split] for split in ("train", "val")}
+    inputs: dict[str, Unit | Files] = {f"text_{split}": text for split, text in texts.items() if text}
     inputs |= {f"frames_{split}": frames[split] for split in ("train", "val")}
     slot = f"train {dataset} {shot}-shot"
     hashed: dict[str, JSON] = {**key, "shot": learned, "model": settings}
@@ -149,7 +149,7 @@ def _train(
         load_episodes(
             adapted,
             build.inputs[f"frames_{split}"],
-            build.inputs[f"text_{split}"],
+            build.inputs.get(f"text_{split}"),
             config,
             dataset=dataset,
             split=split,

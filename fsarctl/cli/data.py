@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from fsarctl.cli.command.options import CORES, Json, Shots, TimeLimit, Workers
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import named, print_json, print_line, print_table, say, styled
-from fsarctl.errors import FsarctlError, InputError
+from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def check_datasets(
     texts: dict[str, dict[str, TextCheck]] = {}
     refusals: list[tuple[str, str]] = []
     undescribed: list[tuple[str, str]] = []
+    warnings: list[str] = []
     unasked = 0
     for each in names:
         try:
@@ -138,15 +140,18 @@ def check_datasets(
             }
             refusals += _too_long(pipeline, each, texts[each], episodes, session.flags)
             undescribed += _undescribed(session, pipeline, each, episodes)
+            if session.settings.config.eval.split in episodes:
+                with suppress(ConfigError):  # nobody said what is evaluated
+                    warnings += pipeline.reference_warnings()
             unasked += not episodes
         except InputError as error:
             refusals.append((error.message, error.next_step))
     refusals += [refusal for check in checks.values() for split in check.splits for refusal in split.refusals]
     refusals += undescribed
     weights = look_for_weights(session.settings.config.model, session.settings.root)
-    session.warn(weights)
+    session.warn([*weights, *warnings])
     if as_json:
-        print_json(_document(session, checks, texts, refusals, weights))
+        print_json(_document(session, checks, texts, refusals, weights, warnings))
     elif checks:
         _print(checks, texts, refusals)
     if refusals:
@@ -193,7 +198,8 @@ def _undescribed(
 ) -> list[tuple[str, str]]:
     """What describing would refuse of the splits that are asked for, as nobody is asked for descriptions."""
     refused = []
-    for split in asked if session.settings.config.describe.source == "corpus" else ():
+    needed = session.settings.config.describe.source == "corpus" and pipeline.texts.of_descriptions
+    for split in asked if needed else ():
         try:
             pipeline.describe_calls(pipeline.data.require_labels(name, split))
         except InputError as error:
@@ -233,6 +239,7 @@ def _document(
     texts: Mapping[str, Mapping[str, "TextCheck"]],
     refusals: list[tuple[str, str]],
     weights: Sequence[str],
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
     datasets = []
     for name, check in checks.items():
@@ -257,6 +264,7 @@ def _document(
         "ready": not errors,
         "errors": errors,
         "weights": list(weights),
+        "warnings": list(warnings),
         "datasets": datasets,
     }
 

@@ -15,7 +15,7 @@ from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.methods.build import tokens_of
 from fsarctl.methods.protocol import FewShotMethod
-from fsarctl.text.corpus import load_descriptions
+from fsarctl.text.corpus import alone_texts, load_descriptions
 
 __all__ = ["load_episodes", "numbered_groups"]
 
@@ -23,7 +23,7 @@ __all__ = ["load_episodes", "numbered_groups"]
 def load_episodes(
     model: FewShotMethod,
     frames: Path,
-    text: Path,
+    text: Path | None,
     table: TrainConfig | EvalConfig,
     *,
     dataset: str,
@@ -35,6 +35,7 @@ def load_episodes(
 ) -> EpisodeLoader:
     """The episodes of one split, from the folders of its extract and describe artifacts.
 
+    ``text``: None where of each class its label is read, or nothing.
     ``groups``: clip -> the person or recording that support and query of an episode may not share; sets of
     classes that lie beside the frames say it themselves. ``kind`` is as in ``build_model``.
 
@@ -50,7 +51,7 @@ def load_episodes(
     size.check(counts, f"{dataset}/{split}", sizes, sets)
     return (kind or EpisodeLoader)(
         store=store,
-        tokens=tokens_of(model, load_descriptions(text)),
+        tokens=tokens_of(model, load_descriptions(text) if text else alone_texts(store.classes)),
         stream=split,
         seed=table.seed,
         way=table.way,

@@ -130,6 +130,13 @@ def build_model(
             generator=generator,
         )
         made = make() if part.known_as else checked_method(part, make)
+        for name in ("reads_text", "sub_actions"):  # what is read of the class decides what is described
+            if getattr(made, name) != getattr(own, name):
+                raise ConfigError(
+                    f"method {part.name!r}: {name} is {getattr(made, name)!r} once it is made, and"
+                    f" {getattr(own, name)!r} in its class, where it is read before",
+                    next_step=f"Give {name} its value in the class.",
+                )
         made.scored_by = part.called
     else:
         plus: Callable[..., FewShotMethod] = kind or TaskAdapterPlusPlus

@@ -51,12 +51,10 @@ class ClassTexts:
         return self._limit is not None and needs_descriptions(self._limit.use)
 
     def undescribed(self, name: str, split: str) -> list[str]:
-        """The classes of a split that nobody has described, where the model reads descriptions.
+        """The classes of a split that nobody has described.
 
         With ``describe.missing = "label"`` the texts of all classes of that split are their labels alone.
         """
-        if not self.of_descriptions:
-            return []
         labels = self._data.dataset(name).labels(split)
         return undescribed(labels, self._sources().all(labels))
 
@@ -65,10 +63,22 @@ class ClassTexts:
 
         None where labels do not stand for themselves: making descriptions refuses those that have none.
         """
-        if not self._labels_stand:
+        if not self._labels_stand or not self.of_descriptions:
             return []
         missing = {place: self.undescribed(*place) for place in splits}
         return [self._remark(*place, labels) for place, labels in missing.items() if labels]
+
+    def of_reference(self, name: str, split: str) -> list[str]:
+        """Why the frozen model beside a method that reads no descriptions reads labels, if it does."""
+        missing = self.undescribed(name, split)
+        if not missing:
+            return []
+        where, classes = f"{name}/{split}", len(self._data.dataset(name).labels(split))
+        them = "it" if len(missing) == 1 else "them"
+        return [
+            f"of the frozen CLIP: {by_label(where, missing, classes)}; describe {them} if it is to read"
+            f" sentences: {self._edit_command(missing)}"
+        ]
 
     def check(self, name: str, split: str) -> TextCheck:
         """What is to be known of a split's texts before anything runs."""

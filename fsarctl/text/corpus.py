@@ -32,6 +32,7 @@ __all__ = [
     "SubActions",
     "action_prompts",
     "alone_text",
+    "alone_texts",
     "corpus_text",
     "needs_descriptions",
     "prompts_of",
@@ -110,6 +111,11 @@ def action_prompts(label: str, sub_actions: SubActions) -> tuple[str, ...]:
 def alone_text(label: str) -> SubActions:
     """What stands for the sub-actions of a label that is read alone; no description says the same thrice."""
     return (label, label, label)
+
+
+def alone_texts(labels: Iterable[str]) -> dict[str, SubActions]:
+    """Each label, read alone."""
+    return {label: alone_text(label) for label in labels}
 
 
 def prompts_of(use: PromptUse, label: str, sub_actions: SubActions) -> tuple[str, ...]:

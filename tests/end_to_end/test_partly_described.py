@@ -165,6 +165,31 @@ def test_what_nobody_described_is_named_before_describing_refuses_it(project: Pa
     assert "2 of the 4 classes of clips/test are not described: fsarctl describe --edit" in printed
 
 
+def test_a_method_that_reads_no_sentences_does_without(project: Path, typed: Type) -> None:
+    """All commands; the frozen CLIP beside it reads labels, and it is said. An edit redoes that one alone."""
+    (project / "fsarctl.toml").write_text(FILE.replace('strategy = "frozen"', ""))
+    chosen = "--set describe.missing=error --set model.method=protonet --set model.options.backbone=frozen"
+    says = "of the frozen CLIP: 2 of the 4 classes of clips/test are not described ('juggling', 'waving')"
+    check, said = typed(f"fsarctl data check --json {chosen}")
+    assert check["ready"]
+    assert says in said
+    ran, said = typed(f"fsarctl run --json {chosen}")
+    assert says in said
+    assert [each["model"] for each in ran["results"]] == ["frozen", "protonet"]
+    (project / "mine.json").write_text("{}")  # what nothing reads
+    assert "nothing to do" in typed(f"fsarctl run --json {chosen}")[1]
+    labels, _ = typed("fsarctl run --json --set model.strategy=frozen")
+    assert labels["results"][0]["accuracy"] == ran["results"][0]["accuracy"]
+    (project / "mine.json").write_text(json.dumps(dict.fromkeys(CLASSES, SENTENCES["bowing"])))
+    states = {each["slot"]: each["state"] for each in typed(f"fsarctl status --json {chosen}")[0]["units"]}
+    assert states["eval clips 1-shot protonet"] == "done"
+    assert states["eval clips 1-shot frozen"] == "waiting"
+    report, _ = typed(f"fsarctl report --json --no-pictures {chosen}")
+    assert [each["model"] for each in report["results"]] == ["protonet"]
+    (clip,) = typed(f"fsarctl predict --support clips clips/waving/0.mp4 --json {chosen}")[0]["clips"]
+    assert clip["top"][0]["class"] == "waving"
+
+
 def test_a_label_too_long_to_read_is_said_at_once_and_needs_no_text(project: Path, typed: Type) -> None:
     long = "counting" + " 1 2" * 40
     (project / "clips").unlink()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from built import BuiltOnce, copied
 from documents import blocks
 from typed import type_in
@@ -16,7 +17,7 @@ from fsarctl.config.plugins import _source, find_part
 from fsarctl.datasets.shapes.classes import CLASSES
 from fsarctl.datasets.shapes.rendering import render_clip, write_video
 from fsarctl.errors import ConfigError, FsarctlError, InputError
-from fsarctl.methods.build import text_use
+from fsarctl.methods.build import build_model, text_use
 from fsarctl.methods.catalogue import describe
 from fsarctl.models.backbone import load_backbone
 from fsarctl.models.catalogue import architecture
@@ -424,6 +425,17 @@ def test_what_is_read_of_a_methods_class(write: Write) -> None:
     write(methods=text + "\n    @property\n    def reads_text(self):\n        return False\n")
     with pytest.raises(ConfigError, match="reads_text is a property, and it is read before"):
         text_use(ModelConfig(method="theirs.methods:Own"))
+    visual = "self.visual = backbone.visual"
+    write(methods=text.replace(visual, f"{visual}; self.reads_text = True"))
+    with pytest.raises(ConfigError, match="reads_text is True once it is made, and False in its class"):
+        build_model(
+            ModelConfig(backbone="tiny", weights="shipped", method="theirs.methods:Own"),
+            Path(),
+            frames=2,
+            adapters=True,
+            seed=0,
+            device=torch.device("cpu"),
+        )
     write(methods=text + "\n    class Options:\n        pass\n")
     with pytest.raises(ConfigError, match="Options is no dataclass"):
         describe("theirs.methods:Own")

@@ -1,10 +1,12 @@
 """What is refused while planning, before anything is decoded or loaded; and what is warned of."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fsarctl.artifacts import Unit
 from fsarctl.config.read_settings import load_settings
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.errors import ConfigError, InputError
@@ -94,23 +96,76 @@ def test_evaluations_of_several_shots_share_their_videos(
     assert given == [None, None], "nobody else would read them"
 
 
-@pytest.mark.parametrize(("frozen", "texts"), [(True, 1), (False, 3)])
-def test_the_frozen_model_beside_a_method_compares_no_sentence_with_a_label(
-    tmp_path: Path, frozen: bool, texts: int
+READ = {
+    "model.method=otam": False,
+    "model.method=clip-fsar": False,  # labels alone
+    "model.sub_actions=none": False,
+    "model.score=video": False,
+    "model.method=ts-fsar": True,
+    "model.metric=otam": True,
+}
+"""Whether descriptions are read, as each method's paper says."""
+
+
+@pytest.mark.parametrize(("override", "reads"), READ.items())
+def test_descriptions_are_upstream_of_what_reads_them_alone(
+    tmp_path: Path, override: str, reads: bool
 ) -> None:
-    """``otam`` reads no text; where one of two classes is described, the frozen CLIP reads both labels."""
+    """Else they are not asked for where none may be missing, and an edited one changes no key."""
     plant(tmp_path / "clips", ENOUGH)
-    (tmp_path / "some.json").write_text('{"e": ["One.", "Two.", "Three."]}')
-    made = pipeline(
-        tmp_path,
-        FOLDER,
-        "model.method=otam",
-        'describe.files=["some.json"]',
-        f"eval.frozen={str(frozen).lower()}",
-    )
-    (unit,) = [each for each in made.describe() if each.slot == "describe mine/test"]
-    labels: Any = unit.config["labels"]
-    assert len(set(labels["e"].values())) == texts
+    corpus = 'describe.files=["all.json"]'
+
+    def planned(sentence: str, *more: str) -> dict[str, Any]:
+        (tmp_path / "all.json").write_text(
+            json.dumps({label: ["One.", "Two.", sentence] for label in "abcdef"})
+        )
+        made = pipeline(tmp_path, FOLDER, override, corpus, "eval.frozen=false", *more)
+        units = {each.slot: each for each in made.everything([1])}
+        return {
+            slot: {name: dict(each.config) for name, each in unit.inputs.items() if isinstance(each, Unit)}
+            for slot, unit in units.items()
+            if unit.stage in ("describe", "train", "evaluate")
+        }
+
+    before = planned("Three.")
+    assert {slot.split()[0] for slot in before} == {"train", "eval"} | ({"describe"} if reads else set())
+    assert (planned("Four.") != before) == reads
+    undescribed = (override, "eval.frozen=false", "describe.missing=error")
+    if reads:
+        with pytest.raises(InputError, match="no corpus file describes 2 labels: 'a', 'b'"):
+            pipeline(tmp_path, FOLDER, *undescribed).everything([1])
+    else:
+        assert pipeline(tmp_path, FOLDER, *undescribed).everything([1])
+
+
+@pytest.mark.parametrize("missing", ["label", "error"])
+def test_the_frozen_model_beside_a_method_asks_for_no_description_and_compares_none_with_a_label(
+    tmp_path: Path, missing: str
+) -> None:
+    """``otam`` reads no text; the frozen CLIP reads sentences where all have one, and else labels."""
+    plant(tmp_path / "clips", ENOUGH)
+    sentences = ["One.", "Two.", "Three."]
+    for described in ("e", "ef"):
+        (tmp_path / "some.json").write_text(json.dumps(dict.fromkeys(described, sentences)))
+        overrides = ["model.method=otam", f"describe.missing={missing}", 'describe.files=["some.json"]']
+        made = pipeline(tmp_path, FOLDER, *overrides)
+        by_slot = {unit.slot: unit for unit in made.evaluate([1])}
+        assert "text" not in by_slot["eval mine 1-shot otam"].inputs
+        text = by_slot["eval mine 1-shot frozen"].inputs.get("text")
+        if described == "e":
+            assert text is None
+            (warning,) = made.warnings()
+            assert "of the frozen CLIP: 1 of the 2 classes of mine/test is not described ('f')" in warning
+            assert "fsarctl describe --edit f" in warning
+            assert not pipeline(tmp_path, FOLDER, *overrides, "eval.frozen=false").warnings()
+        else:
+            assert isinstance(text, Unit)
+            labels: Any = text.config["labels"]
+            assert {label: [*each.values()] for label, each in labels.items()} == {
+                "e": sentences,
+                "f": sentences,
+            }
+            assert not made.warnings()
 
 
 def test_what_is_enough_is_planned(tmp_path: Path) -> None:
