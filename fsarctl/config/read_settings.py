@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.config.dataset_table import DatasetConfig
-from fsarctl.config.methods import method_file, method_names
+from fsarctl.config.methods import Preset, method_file, method_names
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.sweep_table import AblateConfig
 from fsarctl.config.tables import CacheConfig, Config, DescribeConfig, ExtractConfig
@@ -54,6 +54,9 @@ TABLES: Mapping[str, type[Any]] = {
 NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}
 OPTIONS = "model.options"
 FLAG = "--set "
+PRESET_FOR = " for "
+CHOOSING = ("model.method", "train.dataset", "train.published")
+DATASET = "datasets."
 DEEPEST = 16
 """Lists and tables in each other, within one setting."""
 MOST_DOTS = 1000
@@ -84,12 +87,14 @@ class Settings:
         """
         values, origins = dict(self.values), dict(self.origins)
         _merge(values, origins, _overriding(overrides))
-        config = _build(values, origins)
-        return _with_preset(replace(self, config=config, origins=origins, values=values))
+        return _settled(self.root, values, origins, has_file=self.has_file)
 
     def for_shot(self, shot: int) -> "Settings":
         """What holds with ``shot`` support clips a class: published settings may differ by it."""
-        return _with_preset(self, shot)
+        found = _preset_of(self)
+        if not found or not found[1].shots:
+            return self
+        return _settled(self.root, self.values, self.origins, has_file=self.has_file, shot=shot)
 
     def require_file(self) -> None:
         """Refuse what a project alone can answer.
@@ -179,7 +184,7 @@ def load_settings(
     ]
     _merge(values, origins, sources)
     root = path.parent if path else start.resolve()
-    return _with_preset(Settings(root, _build(values, origins), origins, values, path is not None))
+    return _settled(root, values, origins, has_file=path is not None)
 
 
 def require_project(settings: Settings) -> None:
@@ -248,30 +253,41 @@ def _parts(key: str, value: Any) -> dict[str, Any]:
     return {f"{OPTIONS}.{name}": each for name, each in value.items()}
 
 
-def _with_preset(settings: Settings, shot: int | None = None) -> Settings:
-    """The method's settings for the benchmark that is trained on, where nothing else sets them."""
+def _settled(
+    root: Path, values: Mapping[str, Any], said: Mapping[str, str], *, has_file: bool, shot: int | None = None
+) -> Settings:
+    """Settings of what was ``said`` where, and of the method's own for the benchmark that is trained on.
+
+    The latter hold where nothing else sets them. What is said of training may be right only beside them, so
+    it is checked with them.
+    """
+    origins = {key: said[key] for key in said if key in values}
+    chosen = {key: each for key, each in values.items() if key in CHOOSING or key.startswith(DATASET)}
+    settings = Settings(root, _build(chosen, origins), origins, values, has_file)
+    if found := _preset_of(settings):
+        whose, preset = found
+        above = settings.config.train.published
+        own = preset.settings if shot is None else preset.of_shot(shot)
+        unset = {
+            key: value
+            for key, value in own.items()
+            if key not in values or (above and not origins.get(key, FILE_NAME).startswith(FLAG))
+        }
+        values, origins = {**values, **unset}, {**origins, **dict.fromkeys(unset, whose)}
+    return replace(settings, config=_build(values, origins), origins=origins)
+
+
+def _preset_of(settings: Settings) -> tuple[str, Preset] | None:
+    """The method's own settings for the benchmark that is trained on, and what they are called."""
     method = settings.config.model.method
     try:
         trained = settings.dataset(settings.only_dataset("train"))
     except ConfigError:  # a command that trains will say so
-        return settings
+        return None
     # Probes are rendered like shapes, for the same tiny CLIP.
     benchmark = "shapes" if trained.kind == "probe" else trained.name or trained.kind
     preset = method_file(method).preset(benchmark) if method in method_names() else None
-    if preset is None:
-        return settings
-    if shot is not None and not preset.shots:
-        return settings
-    found = preset.settings if shot is None else preset.of_shot(shot)
-    above = settings.config.train.published
-
-    def is_set(key: str) -> bool:
-        said = settings.origins.get(key, "") if key in settings.values else ""
-        return bool(said) and (not above or said.startswith(FLAG))
-
-    unset = {key: value for key, value in found.items() if not is_set(key)}
-    origins = {**settings.origins, **dict.fromkeys(unset, f"{method} for {benchmark}")}
-    return replace(settings, config=_build({**settings.values, **unset}, origins), origins=origins)
+    return None if preset is None else (f"{method}{PRESET_FOR}{benchmark}", preset)
 
 
 def _find(start: Path) -> Path | None:
@@ -480,7 +496,19 @@ def _table(cls: type[Any], table: str, content: Mapping[str, Any], origins: Mapp
         origin = origins.get(f"{table}.{error.message.partition(' ')[0]}", FILE_NAME)
         unset = _unset(origin)
         whose = f"{origin}: " if unset else ""
-        raise ConfigError(f"{whose}[{table}] {error.message}", next_step=unset or error.next_step) from None
+        message, step = f"{whose}[{table}] {error.message}", unset or error.next_step
+        if own := {} if unset else _named_own(cls, table, error.message, origins):
+            message += f" ({'; '.join(f'{key} is as {whose} has it' for key, whose in own.items())})"
+            step = f"Set {' and '.join(own)} as well, to go with what you set."
+        raise ConfigError(message, next_step=step) from None
+
+
+def _named_own(cls: type[Any], table: str, message: str, origins: Mapping[str, str]) -> dict[str, str]:
+    """Those of the settings that a message names which are a method's own, and what that is called."""
+    words = set(re.findall(r"\w+", message))
+    named = [f"{table}.{each.name}" for each in fields(cls) if each.name in words]
+    origin = {key: origins[key] for key in named if key in origins}
+    return {key: each for key, each in origin.items() if PRESET_FOR in each and not each.startswith(FLAG)}
 
 
 def _unset(origin: str) -> str:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fsarctl.config.methods import MethodFile, Preset
 from fsarctl.config.read_settings import Settings, load_settings, rows
 from fsarctl.config.setting import require_bounds
 from fsarctl.errors import ConfigError
@@ -285,3 +286,32 @@ def test_a_file_that_is_not_utf8_says_where_and_what_makes_it_so(
     command = refused.value.next_step.split(": ", 1)[1]
     subprocess.run(["sh", "-c", command], check=True)
     assert load_settings(tmp_path, environment={}).config.train.lr == 0.5
+
+
+def test_what_does_not_go_with_a_method_s_own_setting_is_not_blamed_on_the_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"train.episodes": 60, "train.schedule": "steps", "train.steps": [[1, 0.1]]}
+    file = MethodFile("OTAM", "fsarctl.methods.otam.method:OTAM", "", {"shapes": Preset("here", own)})
+    nothing = MethodFile("", "", "", {})
+    monkeypatch.setattr(
+        "fsarctl.config.read_settings.method_file", lambda name: file if name == "otam" else nothing
+    )
+    with pytest.raises(ConfigError) as told:
+        load(project, "model.method=otam", "train.episodes_per_step=7")
+    assert "(train.episodes is as otam for shapes has it)" in told.value.message
+    assert told.value.next_step == "Set train.episodes as well, to go with what you set."
+    assert "the 63 episodes" in str(refusal(project, "train.episodes_per_step=8", "train.episodes=63"))
+    # Right only beside the method's own: its schedule goes by steps, and the default one does not.
+    assert load(project, "model.method=otam", "train.steps=[[2, 0.5]]").config.train.steps == ((2, 0.5),)
+    assert "go together" in str(refusal(project, "train.steps=[[2, 0.5]]"))
+    # Another method leaves nothing of it behind.
+    other = load(project, "model.method=otam").changed(["model.method=task-adapter++"])
+    assert "otam for shapes" not in other.origins.values()
+
+
+def refusal(project: Path, *overrides: str) -> ConfigError:
+    with pytest.raises(ConfigError) as told:
+        load(project, *overrides)
+    assert "for shapes" not in told.value.message
+    return told.value
