@@ -25,7 +25,7 @@ from fsarctl.episodes.ranks import ALONE, Ranks, require_shares
 from fsarctl.episodes.sampler import Episode, random_words
 from fsarctl.episodes.scoring import Scorer, require_finite_scores, told
 from fsarctl.episodes.training_log import Line, Watch
-from fsarctl.episodes.training_memory import free_memory, measure, videos_in_parts
+from fsarctl.episodes.training_memory import draws_for_clips, free_memory, measure, videos_in_parts
 from fsarctl.errors import ConfigError, IntegrityError
 from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, seeded, without_pixels
 from fsarctl.progress import Advance, Reporter
@@ -216,6 +216,12 @@ class _Teacher:
             return
         if model.clips_meet:
             reporter.note(f"{title}: needs about {sizes}; the batch normalisation needs them together")
+            return
+        if draws_for_clips(model, clip):
+            reporter.note(
+                f"{title}: needs about {sizes}; its dropout draws for all of them together, and in parts it"
+                " would draw otherwise: lower train.query or train.way if memory runs out"
+            )
             return
         self._at_once = at_once
         reporter.note(f"{title}: needs about {sizes}; they go through {at_once} at a time, twice as long")

@@ -2,7 +2,8 @@
 
 What autograd keeps for the backward pass is counted on one clip; where all clips of an episode would not
 fit, they are computed in parts whose inside is computed again when its gradient is due. The sums are the same
-sums, so this changes no more of a result than another device does.
+sums, so this changes no more of a result than another device does. What draws within a clip's features, as
+dropout there does, would draw otherwise in parts, and so stays whole.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fsarctl.methods.protocol import FewShotMethod
 
-__all__ = ["Need", "free_memory", "measure", "saved_bytes", "videos_in_parts"]
+__all__ = ["Need", "draws_for_clips", "free_memory", "measure", "saved_bytes", "videos_in_parts"]
 
 HEADROOM = 0.8
 """The share of the free memory that is counted on: allocators and kernels need some for themselves."""
@@ -87,6 +88,25 @@ def measure(model: FewShotMethod, clip: Tensor, clips: int, moments: int) -> Nee
     finally:
         model.train(mode)
     return Need(clips, kept, trained * (1 + moments))
+
+
+@torch.no_grad()
+def draws_for_clips(model: FewShotMethod, clip: Tensor) -> bool:
+    """Whether what a clip gives by itself is drawn in part, as dropout there does while training.
+
+    Shapes: normalised frames of one clip, (T, 3, H, W).
+    """
+    if not model.draws:
+        return False
+    on_gpu = clip.device.type == "cuda"
+
+    def state() -> Tensor:
+        return torch.cuda.get_rng_state(clip.device) if on_gpu else torch.get_rng_state()
+
+    with torch.random.fork_rng([clip.device] if on_gpu else []):
+        before = state()
+        model.video(clip[None])
+        return not torch.equal(before, state())
 
 
 def videos_in_parts(model: FewShotMethod, frames: Tensor, at_once: int) -> Tensor:
