@@ -62,7 +62,10 @@ class Ready:
 
 @dataclass(frozen=True)
 class Setup:
-    """A project, and the machine that predicts in it; ``time_limit_s`` is for decoding one clip."""
+    """A project, and the machine that predicts in it; ``time_limit_s`` is for decoding one clip.
+
+    Several supports share a model, if it is the same for them.
+    """
 
     settings: Settings
     pipeline: Pipeline
@@ -71,6 +74,7 @@ class Setup:
     workers: int = 1
     time_limit_s: float = 60.0
     reporter: Reporter = SILENT
+    _predictors: "dict[tuple[int | None, str], Predictor]" = field(default_factory=dict, init=False)
 
     def ready(
         self,
@@ -213,6 +217,13 @@ class Setup:
         return " && ".join(map(str, joined(each.unit.command for each in states if each.name != "done")))
 
     def _predictor(self, adapters: Adapters | None) -> "Predictor":
+        shot = adapters.shot if adapters else None
+        which = (shot, adapters.artifact.key if adapters and adapters.artifact else "")
+        if which not in self._predictors:
+            self._predictors[which] = self._load(adapters)
+        return self._predictors[which]
+
+    def _load(self, adapters: Adapters | None) -> "Predictor":
         from safetensors.torch import load_file
 
         from fsarctl.methods.build import build_model, model_key

@@ -30,6 +30,7 @@ from fsarctl.cli.predict import predict
 from fsarctl.cli.report import report
 from fsarctl.cli.results import export
 from fsarctl.cli.run import run
+from fsarctl.cli.serve import serve
 from fsarctl.cli.show import show
 from fsarctl.cli.spot import spot
 from fsarctl.cli.status import status
@@ -64,7 +65,8 @@ app.command("demo", epilog="Example: fsarctl demo my-demo")(demo)
 app.command("init", epilog="Example: fsarctl init clips --dry-run")(init)
 app.command("methods", epilog="Example: fsarctl methods clip-fsar")(methods)
 for verb in (
-    describe, extract, train, evaluate, run, ablate, report, show, compare, predict, spot, status, doctor,
+    describe, extract, train, evaluate, run, ablate, report, show, compare, predict, spot, serve, status,
+    doctor,
 ):  # fmt: skip
     verb.add_to(app)
 

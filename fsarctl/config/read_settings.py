@@ -61,7 +61,7 @@ DEEPEST = 16
 """Lists and tables in each other, within one setting."""
 MOST_DOTS = 1000
 # Variables that name places or moods rather than settings; the command line reads them itself.
-NOT_SETTINGS = {"FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE"}
+NOT_SETTINGS = {"FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE", "FSARCTL_TOKEN"}
 
 
 @dataclass(frozen=True)

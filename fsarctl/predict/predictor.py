@@ -133,6 +133,7 @@ class Predictor:
         self._reporter = reporter
         self._resize = resize
         self._decode = decode or partial(decode_clip, resize=resize)
+        self._decoders = Decoders(self._decode, model.frames, size, workers, time_limit_s)
 
     @property
     def model(self) -> FewShotMethod:
@@ -278,9 +279,10 @@ class Predictor:
         for clip, answer in zip(clips, answers, strict=True):
             yield self._prediction(support, clip.name, answer)
 
+    @property
     def decoders(self) -> Decoders:
-        """Worker processes that decode clips as :meth:`predict` does, and stay."""
-        return Decoders(self._decode, self._model.frames, self._size, self._workers, self._time_limit_s)
+        """Worker processes that decode clips as :meth:`predict` does, and stay until they are closed."""
+        return self._decoders
 
     @torch.inference_mode()
     def predict_at_once(

@@ -71,7 +71,7 @@ class Recogniser:
     ) -> None:
         self._predictor, self.support = predictor, support
         self._usual_sizes = usual_sizes
-        self._decoders = predictor.decoders()
+        self._decoders = predictor.decoders
         self._turn = threading.RLock()
 
     @property

@@ -8,6 +8,7 @@ extraction    clips/s against a bare loop and against ffmpeg's JPEG files, and r
 command_line  --help, and run and status with nothing to do: 8 minutes, most of them to make 100,000 clips
 growth        time and memory at 1, 4 and 16 times the clips, episodes, way and shots: 10 minutes
 spotting      windows of a long video against predict, window by window: 6 minutes
+serving       answers a second and their 95th percentile, for 1, 8 and 32 clients: 2 minutes; needs locust
 precision     accuracy in bf16 and in float32: 2 minutes
 gpu           all of that which a GPU is for; without one it says so
 
@@ -22,7 +23,10 @@ import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
-NAMES = ("evaluation", "training", "extraction", "command_line", "growth", "spotting", "precision", "gpu")
+NAMES = (
+    *("evaluation", "training", "extraction", "command_line", "growth", "spotting", "serving"),
+    *("precision", "gpu"),
+)
 
 
 def main() -> None:

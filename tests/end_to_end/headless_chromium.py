@@ -1,5 +1,6 @@
 """Chromium without a window, spoken to over a pipe (the DevTools protocol): no library, no port."""
 
+import base64
 import itertools
 import json
 import os
@@ -39,8 +40,8 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def open(self, path: Path, *, width: int, theme: str) -> None:
-        """Show a file at this width (CSS pixels) in the theme light or dark, and wait until it is there."""
+    def open(self, path: Path | str, *, width: int, theme: str) -> None:
+        """Show a file or an address at this width (CSS pixels), in the theme light or dark, and wait."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -50,7 +51,7 @@ class Browser:
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=path.as_uri() if isinstance(path, Path) else path)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self._hear())
 
@@ -59,6 +60,13 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def screenshot(self, path: Path) -> None:
+        """The whole page as PNG."""
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        taken = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+        path.write_bytes(base64.b64decode(taken["data"]))
 
     def complaints(self) -> list[dict[str, Any]]:
         """Console messages, exceptions, and what could not be loaded."""
@@ -93,7 +101,7 @@ class Browser:
 
 
 @contextmanager
-def chromium(program: str, profile: Path) -> Iterator[Browser]:
+def chromium(program: str, profile: Path, *flags: str) -> Iterator[Browser]:
     """A browser of its own, closed afterwards."""
     to_browser, from_browser = os.pipe(), os.pipe()
 
@@ -113,6 +121,7 @@ def chromium(program: str, profile: Path) -> Iterator[Browser]:
             "--disable-background-networking",
             "--remote-debugging-pipe",
             f"--user-data-dir={profile}",
+            *flags,
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

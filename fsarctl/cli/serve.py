@@ -1,0 +1,116 @@
+"""`fsarctl serve`: answers over HTTP, and a page to record examples and try them."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fsarctl.cli.command.options import CORES, Device, Workers
+from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.predict import require_one_model, setup_of
+from fsarctl.cli.terminal.console import say
+from fsarctl.errors import InputError, UsageError
+from fsarctl.execution.device import Machine
+
+if TYPE_CHECKING:
+    from fsarctl.predict.recogniser import Recogniser
+
+__all__ = ["TOKEN", "require_extra", "serve"]
+
+TOKEN = "FSARCTL_TOKEN"
+"""The variable whose value every request has to bear."""
+
+
+@command("serve", example="fsarctl serve supports --port 8000")
+def serve(
+    session: Session,
+    supports: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Support sets by name: folders of examples, files of --save-support. Made if need be.",
+        ),
+    ] = Path("supports"),
+    videos: Annotated[
+        Path | None, typer.Option("--videos", help="A folder; requests may name the files below it.")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Which of this machine's addresses.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
+    megabytes: Annotated[int, typer.Option("--max-size", min=1, help="MiB of a video.")] = 200,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", min=1, help="Seconds for an upload, and for its answer.")
+    ] = 60,
+    at_once: Annotated[int, typer.Option("--at-once", min=1, help="Requests that are worked on.")] = 8,
+    waiting: Annotated[int, typer.Option("--waiting", min=0, help="Others that may wait.")] = 64,
+    shots: Annotated[
+        int | None,
+        typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
+    ] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="The frozen backbone, without adapters.")] = False,
+    workers: Workers = CORES,
+    device: Device = "auto",
+) -> None:
+    """Answer over HTTP: /predict, /spot, and a page to record examples and try them.
+
+    Where FSARCTL_TOKEN is set, every request has to bear it. Other machines are answered only with one:
+    --host 0.0.0.0 needs it.
+    """
+    require_one_model(frozen, shots)
+    require_extra("serve", "fastapi", "fastapi_offline", "uvicorn")
+    from fsarctl.serving.run import LOOPBACK, bound, server_of
+
+    token = os.environ.get(TOKEN, "")
+    if host not in LOOPBACK and not token:
+        raise UsageError(
+            f"--host {host} lets other machines in, and {TOKEN} is not set",
+            next_step=f"Set it to a secret, which every request then has to bear: export {TOKEN}=...",
+        )
+    if supports.exists() and not supports.is_dir():
+        raise UsageError(f"{supports} is a file", next_step="Name a folder of support sets.")
+    if videos is not None and not videos.is_dir():
+        raise UsageError(f"there is no folder {videos} for --videos", next_step="Make it first.")
+    from functools import partial
+
+    from fsarctl.predict.recogniser import Recogniser
+    from fsarctl.serving.app import Served, make_app
+    from fsarctl.serving.support_sets import SupportSets
+    from fsarctl.serving.uploads import Limits
+    from fsarctl.stages.spot import window_sizes
+    from fsarctl.video.decode_clip import decode_clip
+    from fsarctl.video.decoding_pool import Decoders
+
+    setup = setup_of(session, Machine(device), workers, time_limit)
+
+    def load(place: Path) -> "Recogniser":
+        ready = setup.ready(place, shot=shots, frozen=frozen)
+        return Recogniser(ready.predictor, ready.support, partial(window_sizes, place, None, None))
+
+    listening = bound(host, port)
+    place = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+    served = Served(
+        SupportSets(supports, load),
+        Decoders(decode_clip, 1, 64, 1, time_limit),
+        videos,
+        Limits(megabytes, time_limit, at_once, waiting),
+        token,
+        ("127.0.0.1", "localhost", "[::1]") if host in LOOPBACK else (),
+    )
+    with listening:
+        said = f"serving {supports}: {place} (API: {place}/docs). Ctrl-C ends it"
+        server_of(make_app(served), lambda: say(said)).run(sockets=[listening])
+
+
+def require_extra(extra: str, *modules: str) -> None:
+    """Refuse what an extra of fsarctl brings where that is not installed.
+
+    Raises:
+        InputError: a module is missing.
+    """
+    from importlib.util import find_spec
+
+    if missing := [each for each in modules if find_spec(each) is None]:
+        raise InputError(
+            f"fsarctl {extra} needs {missing[0]}, which is not installed",
+            next_step=f"pip install 'fsarctl[{extra}]'",
+        )

@@ -1,0 +1,176 @@
+"""The support sets of a server, by name: folders of examples, and saved ones, below one folder.
+
+A name or a label is looked for among what is there, never joined to a path as it comes. What is new is a
+folder of its own, and so a dataset like any other: ``NAME/<class>/<clip>``.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsarctl.artifacts.atomic_write import write_whole
+from fsarctl.datasets.video_tree import find_videos, plain_text
+from fsarctl.errors import InputError
+from fsarctl.errors.nearest import did_you_mean
+from fsarctl.errors.shown import brief, escaped
+from fsarctl.predict.recogniser import Recogniser
+from fsarctl.progress import first_of
+from fsarctl.video.content import HEAD_BYTES, content_of
+
+__all__ = ["Example", "SupportSets"]
+
+SAVED = ".safetensors"
+ENDINGS = {"MP4 or QuickTime": ".mp4", "Matroska or WebM": ".webm", "AVI": ".avi", "Ogg": ".ogv"}
+LONGEST_NAME = 120
+"""Bytes of a name in UTF-8; a file system takes 255."""
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip of a class; ``name`` is its file's."""
+
+    label: str
+    name: str
+
+
+class SupportSets:
+    """All that lies in ``folder``, each loaded when it is first asked for, and again once it has changed.
+
+    ``load``: what makes a recogniser of a support's path. Any thread may call any method.
+    """
+
+    def __init__(self, folder: Path, load: Callable[[Path], Recogniser]) -> None:
+        self.folder = folder
+        self._load = load
+        self._loaded: dict[str, tuple[object, Recogniser]] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """Of folders and saved supports, sorted."""
+        return sorted(self._paths())
+
+    def examples(self, name: str) -> dict[Example, Path]:
+        """The clips of a folder and where they lie, by class and name; none of a saved support.
+
+        Raises:
+            InputError: there is no such support.
+        """
+        path = self._path(name)
+        found = {}
+        for each in find_videos(path).videos if path.is_dir() else ():
+            label, *rest = Path(plain_text(each)).parts
+            if rest:
+                found[Example(label, "/".join(rest))] = path / each
+        return dict(sorted(found.items(), key=lambda item: (item[0].label, item[0].name)))
+
+    def recogniser(self, name: str) -> Recogniser:
+        """Loaded, of what the support holds now.
+
+        Raises:
+            InputError: there is no such support, or it is none yet: one class, or no clip.
+            UpstreamError: nothing is trained for it.
+        """
+        path = self._path(name)
+        with self._lock:
+            lock = self._locks.setdefault(name, threading.Lock())
+        with lock:
+            now = _signature(path)
+            before = self._loaded.get(name)
+            if before is None or before[0] != now:
+                self._loaded[name] = (now, self._load(path))
+            return self._loaded[name][1]
+
+    def add(self, name: str, label: str, clip: Path) -> Path:
+        """Keep a clip as an example; the support and the class are made if need be. Gives its path.
+
+        Raises:
+            InputError: a name that cannot be a folder's, or a saved support.
+        """
+        for what, text in (("support", name), ("class", label)):
+            _require_name(what, text)
+        paths = self._paths()
+        if name in paths and paths[name].is_file():
+            raise InputError(
+                f"{name!r} is a saved support, which takes no more examples",
+                next_step="Choose another name.",
+            )
+        content = clip.read_bytes()
+        ending = ENDINGS.get(content_of(content[:HEAD_BYTES]).words, "")
+        with self._lock:
+            folder = self.folder / name / label
+            folder.mkdir(parents=True, exist_ok=True)
+            taken = {each.stem for each in folder.iterdir()}
+            number = next(n for n in range(1, len(taken) + 2) if f"{n:04}" not in taken)
+            path = folder / f"{number:04}{ending}"
+            write_whole(path, content)
+        return path
+
+    def remove(self, name: str, example: Example) -> None:
+        """Delete an example, and its class' folder with the last.
+
+        Raises:
+            InputError: there is no such example.
+        """
+        path = self.examples(name).get(example)
+        if path is None:
+            raise InputError(
+                f"support {name!r} has no example {example.name!r} of {example.label!r}",
+                next_step="Reload the page to see what it holds.",
+            )
+        path.unlink()
+        with suppress(OSError):  # it holds others
+            path.parent.rmdir()
+
+    def close(self) -> None:
+        """End the processes that decode."""
+        for _, recogniser in self._loaded.values():
+            recogniser.close()
+
+    def _paths(self) -> dict[str, Path]:
+        try:
+            entries = [each for each in self.folder.iterdir() if not each.name.startswith(".")]
+        except FileNotFoundError:
+            return {}
+        folders = {plain_text(each.name): each for each in entries if each.is_dir()}
+        saved = {plain_text(each.stem): each for each in entries if each.suffix == SAVED and each.is_file()}
+        return saved | folders
+
+    def _path(self, name: str) -> Path:
+        paths = self._paths()
+        if name not in paths:
+            known = f"There are {first_of(sorted(paths), SHOWN)}" if paths else "There is none yet"
+            raise InputError(
+                f"there is no support {brief(name)!r}", next_step=known + did_you_mean(name, paths)
+            )
+        return paths[name]
+
+
+def _signature(path: Path) -> Sequence[object]:
+    """What is different once a support has changed."""
+    files = [path] if path.is_file() else [path / each for each in find_videos(path).videos]
+    facts = ((each, each.stat()) for each in files)
+    return [(str(each), fact.st_size, fact.st_mtime_ns) for each, fact in facts]
+
+
+def _require_name(what: str, text: str) -> None:
+    """Refuse what is no name of a folder on every system, or would be passed over as hidden.
+
+    Raises:
+        InputError: it is none.
+    """
+    wrong = ""
+    if not text.strip() or text != text.strip():
+        wrong = "is empty, or begins or ends with a blank"
+    elif text.startswith(".") or set(text) & set('/\\:*?"<>|') or escaped(text) != text:
+        wrong = 'begins with a dot, or holds one of / \\ : * ? " < > | or a control character'
+    elif len(text.encode()) > LONGEST_NAME:
+        wrong = f"is longer than {LONGEST_NAME} bytes"
+    if wrong:
+        raise InputError(
+            f"the {what} {brief(text)!r} {wrong}, and its clips lie in a folder of that name",
+            next_step="Choose a shorter or plainer name.",
+        )
