@@ -6,12 +6,12 @@ The artifact is ``descriptions.json``::
 
 with its labels sorted, so that the order of a label list changes nothing. Where each description comes
 from is not in it but in the manifest's facts: the same sentences from another source retrain nothing.
-A label that is read alone has empty stages.
+A label that is read alone has empty stages. Where prompts call it otherwise there is a "name", too.
 """
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from fsarctl.artifacts.command import Command, Option
 from fsarctl.artifacts.unit import JSON, Build, Unit
 from fsarctl.config.tables import DescribeConfig
 from fsarctl.errors import InputError, PartialError, UsageError
-from fsarctl.progress import Reporter, counted, duration, first_of
+from fsarctl.progress import Reporter, counted, duration, first_of, shortened
 from fsarctl.text.caption_limit import CaptionLimit
-from fsarctl.text.corpus import DESCRIPTIONS, STAGES, SubActions, alone_text
+from fsarctl.text.corpus import DESCRIPTIONS, STAGES, SubActions, alone_text, alone_texts
 from fsarctl.text.edits import EDITS
 from fsarctl.text.llm.costs import Prices
 from fsarctl.text.llm.language_model import Described, describe
@@ -54,13 +54,16 @@ LABEL_LIST = "describe --labels "
 _SHOWN = 5
 
 
-def sources(config: DescribeConfig, *, records: Path, root: Path) -> Sources:
-    """Where this stage finds descriptions; ``records`` is the store's folder of records.
+def sources(
+    config: DescribeConfig, *, records: Path, root: Path, names: Mapping[str, str] | None = None
+) -> Sources:
+    """Where this stage finds descriptions; ``records`` is the store's folder of records, ``names`` what
+    prompts call labels.
 
     Raises:
         ConfigError: the template is missing or has no {label}, or the server's address is none.
     """
-    return Sources(config, root, records / STAGE)
+    return Sources(config, root, records / STAGE, names)
 
 
 def unit(
@@ -76,6 +79,8 @@ def unit(
     named: Sequence[Option] = (),
     flags: Sequence[Option] = (),
     compared: bool = False,
+    alone: bool = False,
+    names: Mapping[str, str] | None = None,
 ) -> Unit:
     """The descriptions of a label list; repeated labels count once.
 
@@ -85,7 +90,8 @@ def unit(
     ``limit`` refuses what the text encoder could not read; it changes no sentence and enters no key.
     ``named`` are the options that name a list which the labels are of, and ``flags`` those that a suggested
     command must carry to mean the same project. ``compared``: the labels are classes whose texts compete, so
-    that all are described or none is.
+    that all are described or none is. ``names``: label -> what prompts call it. ``alone``: nothing else is
+    read of them, whatever describes them.
 
     Raises:
         InputError: there is no label; a corpus file is broken; or no file describes some label
@@ -96,13 +102,19 @@ def unit(
     """
     if concurrency < 1:
         raise UsageError(f"concurrency is {concurrency}; it must be 1 or more")
-    names = _distinct(labels)
-    found = sources(config, records=records, root=root)
-    written = of_one_kind(found.written(names)) if compared else found.written(names)
-    rest = [label for label in names if label not in written]
-    texts = {label: _stages(label, written[label].sub_actions) for label in names if label in written}
+    distinct = _distinct(labels)
+    called = {label: names[label] for label in distinct if label in names} if names else {}
+    found = sources(config, records=records, root=root, names=called)
+    if alone:
+        written = {label: Found(text, "label") for label, text in alone_texts(distinct).items()}
+    else:
+        written = of_one_kind(found.written(distinct)) if compared else found.written(distinct)
+    rest = [label for label in distinct if label not in written]
+    texts = {
+        label: _stages(label, written[label].sub_actions, called) for label in distinct if label in written
+    }
 
-    if not found.asks:
+    if alone or not found.asks:
         if rest:
             raise _undescribed(rest, named, flags)
         key: dict[str, JSON] = {"source": "corpus", "labels": texts}
@@ -116,6 +128,8 @@ def unit(
         }
         if texts:
             key["edited"] = texts
+        if of_rest := {label: name for label, name in called.items() if label in rest}:
+            key["names"] = of_rest
 
     def build(build: Build) -> None:
         _note_written(build, written, listed=slot.startswith(LABEL_LIST))
@@ -139,9 +153,9 @@ def unit(
         sources = Counter([*(each.source for each in written.values()), *("openai" for _ in rest)])
         build.record("sources", dict(sources))
         build.record("edited", [label for label, each in written.items() if each.source == "edited"])
-        _write(build.folder, {label: _stages(label, described[label]) for label in names})
+        _write(build.folder, {label: _stages(label, described[label], called) for label in distinct})
 
-    return Unit(STAGE, VERSION, slot, Command("describe"), key, build)
+    return Unit(STAGE, VERSION, slot, Command("run" if alone else "describe"), key, build)
 
 
 @dataclass(frozen=True)
@@ -168,16 +182,17 @@ def plan(
     root: Path,
     named: Sequence[Option] = (),
     flags: Sequence[Option] = (),
+    names: Mapping[str, str] | None = None,
 ) -> Plan:
     """What a build of the same ``unit`` would ask; nothing is sent or written.
 
     Raises:
         InputError, ConfigError: as ``unit`` does.
     """
-    names = _distinct(labels)
-    found = sources(config, records=records, root=root)
-    there = found.all(names)
-    rest = [label for label in names if label not in there]
+    distinct = _distinct(labels)
+    found = sources(config, records=records, root=root, names=names)
+    there = found.all(distinct)
+    rest = [label for label in distinct if label not in there]
     if rest and not found.asks:
         raise _undescribed(rest, named, flags)
     calls = found.prompts(rest) if found.asks else {}
@@ -289,12 +304,16 @@ def too_long(
     steps = []
     if len(curable) < len(problems):
         steps.append(
-            "A label too long by itself needs a shorter name (of its folder, or in the list), or a model that"
-            " reads no text: --set model.score=video."
+            "A label too long by itself needs a shorter name in the prompts, names of its table"
+            f" ({_names_example(problems)}), or a model that reads no text: --set model.score=video."
         )
     if curable:
         steps.append(f"Shorten {_pronoun(len(curable))} at the source, or by: {edit_command(curable, flags)}")
     return f"{len(problems)} of {of} {verb} too long: {reasons}", " ".join(steps)
+
+
+def _names_example(labels: Iterable[str]) -> str:
+    return f"{json.dumps(shortened(next(iter(labels)), 20), ensure_ascii=False)} = ..."
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:
@@ -323,11 +342,12 @@ def prices(config: DescribeConfig) -> Prices:
     return Prices(config.price_in, config.price_out)
 
 
-def _stages(label: str, sub_actions: SubActions) -> dict[str, str]:
-    """By stage; nothing of a label that is read alone."""
+def _stages(label: str, sub_actions: SubActions, names: Mapping[str, str]) -> dict[str, str]:
+    """By stage, nothing of a label that is read alone; and what prompts call it, if not by its label."""
+    name = {"name": names[label]} if label in names else {}
     if sub_actions == alone_text(label):
-        return dict.fromkeys(STAGES, "")
-    return dict(zip(STAGES, sub_actions, strict=True))
+        return {**dict.fromkeys(STAGES, ""), **name}
+    return {**dict(zip(STAGES, sub_actions, strict=True)), **name}
 
 
 def _write(folder: Path, described: Mapping[str, Mapping[str, str]]) -> None:

@@ -134,6 +134,7 @@ class Pipeline:
             root=self._settings.root,
             named=named,
             flags=self._options.flags,
+            names=self._config.names,
         )
 
     @cached_property
@@ -203,13 +204,18 @@ class Pipeline:
 
     def sources(self) -> Sources:
         """Where descriptions are found."""
-        return describe.sources(self._config.describe, records=self._records, root=self._settings.root)
+        return describe.sources(
+            self._config.describe,
+            records=self._records,
+            root=self._settings.root,
+            names=self._config.names,
+        )
 
     @property
     def caption_limit(self) -> CaptionLimit | None:
         """What the text encoder reads; None if the model reads no text."""
         use = text_use(self._config.model)
-        return None if use is None else CaptionLimit(self._config.model.backbone, use)
+        return None if use is None else CaptionLimit(self._config.model.backbone, use, self._config.names)
 
     @property
     def _patience(self) -> Patience:
@@ -461,11 +467,21 @@ class Pipeline:
     def _read(self, name: str, split: str, *, frozen: bool = False) -> Unit | None:
         """What of these classes' descriptions a model reads, as it says itself."""
         use = text_use(self._config.model, adapters=not frozen)
-        if use is None or not needs_descriptions(use):
+        if use is None:
             return None
+        if not needs_descriptions(use):
+            return self._called(name, split)
         if frozen and not self.texts.of_descriptions and self.texts.undescribed(name, split):
-            return None
+            return self._called(name, split)
         return self._text(name, split)
+
+    def _called(self, name: str, split: str) -> Unit | None:
+        """What prompts call these classes, where their labels are read alone; None where by these labels."""
+        labels = self.data.require_labels(name, split)
+        if not self._config.names.keys() & set(labels):
+            return None
+        slot = f"describe {name}/{split} names"
+        return self._once(slot, lambda: self._describe(labels, slot=slot, alone=True), name)
 
     def _text(self, name: str, split: str) -> Unit:
         return self._once(
@@ -479,7 +495,13 @@ class Pipeline:
         )
 
     def _describe(
-        self, labels: Sequence[str], slot: str, *, named: Sequence[Option] = (), compared: bool = False
+        self,
+        labels: Sequence[str],
+        slot: str,
+        *,
+        named: Sequence[Option] = (),
+        compared: bool = False,
+        alone: bool = False,
     ) -> Unit:
         return describe.unit(
             labels,
@@ -493,6 +515,8 @@ class Pipeline:
             named=named,
             flags=self._options.flags,
             compared=compared,
+            alone=alone,
+            names=self._config.names,
         )
 
     def _frames(self, name: str, split: str, candidates: int = 1) -> Unit:

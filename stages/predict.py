@@ -255,6 +255,7 @@ class Setup:
             size=config.extract.size or stored_side(config.model.backbone),
             resize=config.extract.resize,
             settings={**shot, **settings},
+            names=config.names,
             workers=self.workers,
             time_limit_s=self.time_limit_s,
             reporter=self.reporter,

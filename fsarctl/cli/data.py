@@ -252,6 +252,7 @@ def _document(
             del split["refusals"]
             text = texts[name][split["split"]]
             split["undescribed"] = list(text.undescribed)
+            split["foreign"] = text.foreign
             split["too_long"] = [{"label": label, "reason": reason} for label, reason in text.too_long]
         content["duplicates"] = [
             [{"name": clip.name, "label": clip.label, "path": clip.file} for clip in group]
@@ -293,8 +294,9 @@ def _print(
     for name, check in checks.items():
         for line in _findings(check):
             print_line(styled(f"{name}{line}"))
-        for text in filter(None, (each.remark for each in texts[name].values())):
-            print_line(styled(text))
+        for each in texts[name].values():
+            for text in filter(None, (each.remark, each.foreign)):
+                print_line(styled(text))
     if len(refusals) > 1:  # a single one is the error at the end
         for message, _ in refusals:
             print_line(styled(message, "red"))

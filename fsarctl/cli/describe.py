@@ -343,7 +343,8 @@ def _print_descriptions(labels: Sequence[str], found: Mapping[str, "Found"]) -> 
     width = max(map(len, STAGES))
     for label in labels:
         each = found.get(label)
-        origin = ", ".join(filter(None, [each.source, each.place])) if each else "not described yet"
+        called = f"in prompts: {each.name}" if each and each.name else ""
+        origin = ", ".join(filter(None, [each.source, each.place, called])) if each else "not described yet"
         style = "not bold dim" if each else "not bold yellow"
         print_line(named(label, "bold").append_text(styled(f"  ({origin})", style)))
         for stage, sentence in zip(STAGES, each.sub_actions, strict=True) if each else ():
@@ -359,6 +360,7 @@ def _row(label: str, found: Mapping[str, "Found"]) -> dict[str, Any]:
     sentences = each.sub_actions if each else (None,) * len(STAGES)
     return {
         "label": label,
+        "name": each.name if each and each.name else label,
         **dict(zip(STAGES, sentences, strict=True)),
         "source": each.source if each else None,
         "place": each.place if each else None,

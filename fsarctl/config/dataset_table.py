@@ -52,6 +52,11 @@ class DatasetConfig:
     label_map: str = setting(
         "", "folder, list: the file that says what labels that are numbers mean: classInd.txt, label_map.txt"
     )
+    names: Mapping[str, str] = setting(
+        {},
+        "label -> what prompts call it, e.g. in English; results and pictures go on showing the label, and "
+        "written descriptions are found by either",
+    )
     splits: Mapping[str, tuple[str, ...]] = setting(
         {}, "train, val and test, each a list of class names; without splits every class is a test class"
     )
@@ -108,6 +113,8 @@ class DatasetConfig:
         )
         ways = [way for way in ("splits", "split_file", "split_ratio") if getattr(self, way)]
         require(len(ways) <= 1, f"{' and '.join(ways)} both say what the splits are; keep one")
+        for label, name in self.names.items():
+            require(bool(name.strip()), f"names calls {label!r} nothing; write what prompts say of it")
         groups = [way for way in ("group", "group_file", "group_column") if getattr(self, way)]
         require(len(groups) <= 1, f"{' and '.join(groups)} both say what the groups are; keep one")
         self._check_group()
@@ -148,15 +155,25 @@ RECORDED_BENCHMARKS = ("hmdb51", "ucf101")
 KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "shapes": ("clips_per_class", "seed"),
     "probe": ("name", "clips_per_class", "seed"),
-    "folder": ("root", "splits", "split_file", "split_ratio", "seed", "label_map", "group", "group_file"),
-    "benchmark": ("name", "root", "group", "group_file"),
+    "folder": (
+        "root",
+        "splits",
+        "split_file",
+        "split_ratio",
+        "seed",
+        "label_map",
+        "names",
+        "group",
+        "group_file",
+    ),
+    "benchmark": ("name", "root", "names", "group", "group_file"),
     "list": (
-        *("file", "root", "splits", "split_file", "split_ratio", "seed", "label_map"),
+        *("file", "root", "splits", "split_file", "split_ratio", "seed", "label_map", "names"),
         *("group", "group_file", "group_column"),
     ),
 }
 
-OWN_KIND_SETTINGS = ("root", "file", "options", "group", "group_file")
+OWN_KIND_SETTINGS = ("root", "file", "names", "options", "group", "group_file")
 
 BENCHMARKS = ("hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full")
 """The public ones, whose splits ship."""

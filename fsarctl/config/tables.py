@@ -8,7 +8,9 @@ device, verbosity, where the cache is) is a flag. Reading the file, the environm
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
+from unicodedata import normalize
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.model_table import ModelConfig
@@ -104,3 +106,21 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     ablate: Mapping[str, AblateConfig] = field(default_factory=dict)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Label -> what prompts call it, of all datasets."""
+        tables = (table.names.items() for table in self.datasets.values())
+        return {
+            normalize("NFC", label): " ".join(name.split()) for label, name in chain.from_iterable(tables)
+        }
+
+    def __post_init__(self) -> None:
+        names = self.names
+        for table, config in self.datasets.items():
+            for label, given in config.names.items():
+                name, known = " ".join(given.split()), names[normalize("NFC", label)]
+                require(
+                    known == name,
+                    f"[datasets.{table}.names] calls {label!r} {name!r}, and another dataset {known!r}",
+                )

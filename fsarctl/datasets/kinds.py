@@ -1,16 +1,20 @@
 """From a [datasets.NAME] table to its dataset: one function opens each kind."""
 
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
+from unicodedata import normalize
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.plugins import Part
+from fsarctl.config.read_settings import toml_key
 from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.groups import with_groups
+from fsarctl.datasets.labels.spelling import nearest_label
 from fsarctl.errors import InputError
+from fsarctl.progress import first_of
 
 __all__ = ["open_dataset"]
 
@@ -22,7 +26,17 @@ def open_dataset(name: str, config: DatasetConfig, project: Path) -> Dataset:
         InputError: its videos, lists, splits or groups are not as the settings say, or a kind that is
             somebody else's fails.
     """
-    return with_groups(name, config, project, _open(name, config, project))
+    dataset = with_groups(name, config, project, _open(name, config, project))
+    return replace(dataset, remarks=(*dataset.remarks, *_unknown_names(name, config, dataset)))
+
+
+def _unknown_names(name: str, config: DatasetConfig, dataset: Dataset) -> list[str]:
+    """Labels that are called something in prompts, and are none."""
+    labels = [label for counts in dataset.found.values() for label in counts]
+    unknown = [label for label in config.names if normalize("NFC", label) not in labels]
+    near = {label: nearest_label(label, labels) for label in unknown}
+    shown = [f"{label!r}" + (f" (did you mean {near[label]!r}?)" if near[label] else "") for label in unknown]
+    return [f"[datasets.{toml_key(name)}.names] has no class's name: {first_of(shown, 3)}"] if unknown else []
 
 
 def _open(name: str, config: DatasetConfig, project: Path) -> Dataset:

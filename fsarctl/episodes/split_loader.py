@@ -15,7 +15,7 @@ from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.methods.build import tokens_of
 from fsarctl.methods.protocol import FewShotMethod
-from fsarctl.text.corpus import alone_texts, load_descriptions
+from fsarctl.text.corpus import alone_texts, load_descriptions, load_names
 
 __all__ = ["load_episodes", "numbered_groups"]
 
@@ -51,7 +51,11 @@ def load_episodes(
     size.check(counts, f"{dataset}/{split}", sizes, sets)
     return (kind or EpisodeLoader)(
         store=store,
-        tokens=tokens_of(model, load_descriptions(text) if text else alone_texts(store.classes)),
+        tokens=tokens_of(
+            model,
+            load_descriptions(text) if text else alone_texts(store.classes),
+            load_names(text) if text else None,
+        ),
         stream=split,
         seed=table.seed,
         way=table.way,

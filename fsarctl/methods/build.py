@@ -278,10 +278,13 @@ def text_use(model: ModelConfig, *, adapters: bool = True) -> "PromptUse | None"
     return None if _as_scored(model, adapters=adapters).score == "video" else model.sub_actions
 
 
-def tokens_of(model: "FewShotMethod", descriptions: Mapping[str, "SubActions"]) -> dict[str, "torch.Tensor"]:
+def tokens_of(
+    model: "FewShotMethod", descriptions: Mapping[str, "SubActions"], names: Mapping[str, str] | None = None
+) -> dict[str, "torch.Tensor"]:
     """Label -> (prompts, context) tokens of its prompts: three, or one if sub-actions are not used apart.
 
-    A model that reads no text has none: (0, context) each.
+    ``names``: label -> what prompts call it, where that is not the label. A model that reads no text has
+    none: (0, context) each.
 
     Raises:
         InputError: a prompt is longer than the text encoder's context.
@@ -291,7 +294,9 @@ def tokens_of(model: "FewShotMethod", descriptions: Mapping[str, "SubActions"]) 
     if not model.reads_text:
         return {label: model.backbone.tokenize(()) for label in descriptions}
     return {
-        label: model.backbone.tokenize(prompts_of(model.sub_actions, label, sub_actions))
+        label: model.backbone.tokenize(
+            prompts_of(model.sub_actions, label, sub_actions, (names or {}).get(label, ""))
+        )
         for label, sub_actions in descriptions.items()
     }
 

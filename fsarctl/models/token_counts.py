@@ -17,7 +17,7 @@ from typing import Any
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import TINY, architecture, has_text_encoder, without_text_encoder
 
-__all__ = ["context_length", "count_tokens"]
+__all__ = ["context_length", "count_tokens", "reads_english"]
 
 _START_AND_END = 2
 _MERGES = 49152 - 256 - 2
@@ -36,6 +36,15 @@ def context_length(backbone: str) -> int:
         ConfigError: no such backbone, or it has no text encoder.
     """
     return int(_text(backbone).get("context_length", 77))
+
+
+def reads_english(backbone: str) -> bool:
+    """Whether its tokenizer is CLIP's own, of English captions; others are of many languages.
+
+    Raises:
+        ConfigError: no such backbone, or it has no text encoder.
+    """
+    return _merges(backbone) is not None
 
 
 def count_tokens(backbone: str, caption: str) -> int | None:

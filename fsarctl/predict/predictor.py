@@ -100,6 +100,7 @@ class Predictor:
         size: side of the square that frames become before the central crop, pixels.
         resize: how they become that square.
         settings: what else the features depend on, by name; kept with a saved support.
+        names: label -> what prompts call it, where that is not the label.
         workers: decoding processes; a script that starts them needs ``if __name__ == "__main__":``.
         time_limit_s: seconds that a clip may take to decode.
         decode: another decoder than ``extract``'s; it resizes as it likes.
@@ -115,6 +116,7 @@ class Predictor:
         size: int,
         resize: Resize = "squash",
         settings: Mapping[str, JSON] | None = None,
+        names: Mapping[str, str] | None = None,
         workers: int = 1,
         time_limit_s: float = 60.0,
         reporter: Reporter = SILENT,
@@ -127,7 +129,8 @@ class Predictor:
             )
         self._model = model.eval()
         self._size = size
-        self._settings = dict(settings or {})
+        self._settings = {**(settings or {}), **({"names": dict(names)} if names else {})}
+        self._names = names or {}
         self._workers = workers
         self._time_limit_s = time_limit_s
         self._reporter = reporter
@@ -390,7 +393,7 @@ class Predictor:
             descriptions = dict.fromkeys(labels, ("", "", ""))
         if not self._model.reads_text or not descriptions.keys() >= set(labels):
             return None
-        tokens = tokens_of(self._model, {label: descriptions[label] for label in labels})
+        tokens = tokens_of(self._model, {label: descriptions[label] for label in labels}, self._names)
         device = self._model.device
         features = [self._model.text_features(tokens[label][None].to(device)) for label in labels]
         return torch.cat([each for each in features if each is not None])

@@ -1,13 +1,18 @@
 """What is read of a project's classes: sentences or labels, and whether the text encoder reads all of it."""
 
+import json
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from fsarctl.config.read_settings import toml_key
 from fsarctl.config.tables import DescribeConfig
 from fsarctl.datasets.project import ProjectData
+from fsarctl.models.token_counts import reads_english
+from fsarctl.progress import first_of
 from fsarctl.text.caption_limit import CaptionLimit
 from fsarctl.text.corpus import needs_descriptions
-from fsarctl.text.sources import Sources, by_label, of_one_kind, undescribed
+from fsarctl.text.sources import NAMED, Sources, by_label, of_one_kind, undescribed
 
 __all__ = ["ClassTexts", "TextCheck"]
 
@@ -16,12 +21,14 @@ __all__ = ["ClassTexts", "TextCheck"]
 class TextCheck:
     """One split. ``undescribed``: classes that nobody described; ``remark`` says what follows from that.
 
-    ``too_long``: (label, in what way its prompts are too long).
+    ``too_long``: (label, in what way its prompts are too long). ``foreign`` says which prompts are in letters
+    that the text encoder has hardly seen.
     """
 
     undescribed: tuple[str, ...] = ()
     remark: str = ""
     too_long: tuple[tuple[str, str], ...] = ()
+    foreign: str = ""
 
 
 class ClassTexts:
@@ -93,6 +100,20 @@ class ClassTexts:
             undescribed=tuple(missing),
             remark=self._remark(name, split, missing) if missing else "",
             too_long=tuple((label, problem) for label, problem in problems if problem),
+            foreign=self._foreign(name, [each.name or label for label, each in read.items()]),
+        )
+
+    def _foreign(self, name: str, called: Sequence[str]) -> str:
+        """What is to be said of labels in letters that CLIP's captions, which are English, hardly have."""
+        other = [each for each in called if any(map(_is_foreign, each))]
+        if not other or not self._limit or not reads_english(self._limit.backbone):
+            return ""
+        are = "is" if len(other) == 1 else "are"
+        return (
+            f"{len(other)} of the {len(called)} labels of {name} {are} in letters that {self._limit.backbone}"
+            f" has hardly read ({first_of([*map(repr, other)], NAMED)}): say in English what prompts call"
+            f" {'it' if are == 'is' else 'them'}, under [datasets.{toml_key(name)}.names]:"
+            f' {json.dumps(other[0], ensure_ascii=False)} = "..."; results go on showing the label'
         )
 
     @property
@@ -108,3 +129,7 @@ class ClassTexts:
         if self._config.source == "openai":
             return f"{named} not described yet; `fsarctl describe` asks {self._config.model}"
         return f'{named} not described: {self._edit_command(missing)}, or set describe.missing = "label"'
+
+
+def _is_foreign(letter: str) -> bool:
+    return letter.isalpha() and not unicodedata.name(letter, "LATIN").startswith("LATIN")

@@ -38,6 +38,7 @@ __all__ = [
     "prompts_of",
     "load_corpus",
     "load_descriptions",
+    "load_names",
     "parse_corpus",
     "sub_actions_from",
 ]
@@ -118,16 +119,18 @@ def alone_texts(labels: Iterable[str]) -> dict[str, SubActions]:
     return {label: alone_text(label) for label in labels}
 
 
-def prompts_of(use: PromptUse, label: str, sub_actions: SubActions) -> tuple[str, ...]:
+def prompts_of(use: PromptUse, label: str, sub_actions: SubActions, name: str = "") -> tuple[str, ...]:
     """A class's prompts for one use of its sub-actions (Table 6), or from templates.
 
-    A label that is read alone is said once: as many prompts, and each of them that of the use "none".
+    ``name`` is what they call it, if not by its label. A label that is read alone is said once: as many
+    prompts, and each of them that of the use "none".
     """
+    name = name or label
     if isinstance(use, tuple):
-        return tuple(template.replace("{}", label) for template in use)
-    prompts = PROMPT_MAKERS[use](label, sub_actions)
+        return tuple(template.replace("{}", name) for template in use)
+    prompts = PROMPT_MAKERS[use](name, sub_actions)
     if sub_actions == alone_text(label):
-        return PROMPT_MAKERS["none"](label, sub_actions) * len(prompts)
+        return PROMPT_MAKERS["none"](name, sub_actions) * len(prompts)
     return prompts
 
 
@@ -226,13 +229,24 @@ def load_descriptions(folder: Path) -> dict[str, SubActions]:
         labels = json.loads((folder / DESCRIPTIONS).read_bytes())["labels"]
         found = {
             label: (stages["beginning"], stages["process"], stages["end"])
-            if any(stages.values())
+            if any(stages[stage] for stage in STAGES)
             else alone_text(label)
             for label, stages in labels.items()
         }
         if not all(isinstance(sentence, str) for sentences in found.values() for sentence in sentences):
             raise ValueError("it holds something else than sentences")
     return found
+
+
+def load_names(folder: Path) -> dict[str, str]:
+    """What prompts call the labels in a describe artifact, of those that have a name besides.
+
+    Raises:
+        IntegrityError: the artifact does not hold them.
+    """
+    with reading(folder / DESCRIPTIONS):
+        labels = json.loads((folder / DESCRIPTIONS).read_bytes())["labels"]
+        return {label: str(stages["name"]) for label, stages in labels.items() if "name" in stages}
 
 
 def parse_corpus(name: str, content: bytes) -> dict[str, SubActions]:

@@ -1,7 +1,7 @@
 """Where the description of a label comes from: a person's correction, a written file, or a language model."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -30,20 +30,25 @@ class Found:
     """corpus: the file, or "shipped"; openai: the model."""
     record: Record | None = None
     """openai: the answer and how it came about."""
+    name: str = ""
+    """What prompts call it, if not by its label."""
 
 
 class Sources:
     """Descriptions as a project's settings find them; nothing is asked or written.
 
     ``root`` is what relative paths of ``config`` are relative to, and where corrections are; ``records``
-    is the folder of kept answers.
+    is the folder of kept answers. ``names``: label -> what prompts call it, where that is not the label.
 
     Raises:
         ConfigError: the template is missing or has no {label}, or the server's address is none.
     """
 
-    def __init__(self, config: DescribeConfig, root: Path, records: Path) -> None:
+    def __init__(
+        self, config: DescribeConfig, root: Path, records: Path, names: Mapping[str, str] | None = None
+    ) -> None:
         self._config = config
+        self._names = names or {}
         self._root = root
         self.asks = config.source == "openai"
         temperature = None if config.temperature == "none" else float(config.temperature)
@@ -59,22 +64,30 @@ class Sources:
             InputError: a file is broken; the message names it and the label.
             ConfigError: a corpus file does not exist.
         """
-        edits = Corpus((load_edits(self._root),))
-        found = {label: Found(text, "edited") for label, text in edits.find(labels).items()}
-        if self.asks:
-            return found
-        corpus = load_corpus([self._root / file for file in self._config.files])
+        edits = Corpus((load_edits(self._root),), ("",))
+        found = {label: Found(text, "edited") for label, (text, _) in self._find(edits, labels).items()}
         rest = [label for label in labels if label not in found]
-        names = corpus.whence(rest)
-        for label, text in corpus.find(rest).items():
-            found[label] = Found(text, "corpus", names[label])
-        if self._config.missing == "label":
-            found = {label: _alone(label) for label in rest} | found
-        return found
+        if not self.asks:
+            corpus = load_corpus([self._root / file for file in self._config.files])
+            if self._config.missing == "label":
+                found = {label: _alone(label) for label in rest} | found
+            for label, (text, place) in self._find(corpus, rest).items():
+                found[label] = Found(text, "corpus", place)
+        return {label: self._named(label, each) for label, each in found.items()}
+
+    def _find(self, corpus: Corpus, labels: Sequence[str]) -> dict[str, tuple[SubActions, str]]:
+        """Those of the labels that are described there, by themselves or else by name, and its place."""
+        by_label = corpus.find(labels)
+        called = {label: label if label in by_label else self._names.get(label, label) for label in labels}
+        texts, places = corpus.find(called.values()), corpus.whence(called.values())
+        return {label: (texts[key], places[key]) for label, key in called.items() if key in texts}
+
+    def _named(self, label: str, found: Found) -> Found:
+        return replace(found, name=self._names[label]) if label in self._names else found
 
     def prompts(self, labels: Iterable[str]) -> dict[str, str]:
         """What a language model is asked about each label."""
-        return {label: prompt_of(self.template, label) for label in labels}
+        return {label: prompt_of(self.template, self._names.get(label, label)) for label in labels}
 
     def all(self, labels: Sequence[str]) -> dict[str, Found]:
         """Those of the labels that have a description now, kept answers included; corrupt ones are left out.
@@ -90,7 +103,8 @@ class Sources:
                 except CorruptRecordError:
                     continue
                 if record is not None:
-                    found[label] = Found(record.sub_actions, "openai", self._config.model, record)
+                    answer = Found(record.sub_actions, "openai", self._config.model, record)
+                    found[label] = self._named(label, answer)
         return {label: found[label] for label in labels if label in found}
 
 
@@ -106,7 +120,7 @@ def of_one_kind(found: Mapping[str, Found]) -> dict[str, Found]:
     for itself, all of them do.
     """
     if any(each.source == "label" for each in found.values()):
-        return {label: _alone(label) for label in found}
+        return {label: replace(_alone(label), name=each.name) for label, each in found.items()}
     return dict(found)
 
 

@@ -171,6 +171,7 @@ def test_check_as_json_has_every_name(project: Path) -> None:
         "small_classes": [],
         "groups": None,
         "undescribed": ["bow", "wave [x]"],
+        "foreign": "",
         "too_long": [],
     }
     test = k100["splits"][2]
