@@ -10,7 +10,7 @@ import typer
 
 from fsarctl.cli.command.options import Dataset, Json
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import echo, print_json
+from fsarctl.cli.terminal.console import echo, print_json, say
 from fsarctl.cli.terminal.files import open_file, writing
 from fsarctl.errors import FsarctlError, UpstreamError, UsageError
 
@@ -49,6 +49,7 @@ def _show(
     """
     from fsarctl.models.catalogue import image_side
     from fsarctl.report.contact_sheet import contact_sheet
+    from fsarctl.report.letters import missing_letters
 
     if output is not None and output.suffix.lower() != ".png":
         raise UsageError(
@@ -71,6 +72,9 @@ def _show(
         ],
         crop=reads,
     )
+    said = "".join([view.label, view.name, *(each.sentence for each in stages)])
+    if missing := missing_letters(said):
+        say(missing)
     plain = re.sub(r"[^\w.-]+", "-", view.name).strip("-.")[-100:]
     path = output or Path(f"{plain}.png")
     with writing(path) as partial:

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsarctl.report.letters import Letters
+
 if TYPE_CHECKING:
-    from PIL import ImageFont
     from PIL.Image import Image
 
 __all__ = ["Stage", "contact_sheet"]
@@ -52,7 +52,7 @@ def contact_sheet(
     """
     from PIL import Image, ImageDraw
 
-    small, bold, large = _font(14), _font(14, bold=True), _font(18, bold=True)
+    small, bold, large = Letters(14), Letters(14, bold=True), Letters(18, bold=True)
     count, stored = frames.shape[:2]
     side = max(stored, SMALLEST)
     columns = min(count, COLUMNS)
@@ -60,9 +60,9 @@ def contact_sheet(
     spoken = [stage for stage in stages if stage.sentence]
     # Few frames are narrower than what is said of them; no sheet is wider than a full row.
     written = [
-        large.getlength(title),
-        *(small.getlength(line) for line in subtitle),
-        *(100 + small.getlength(stage.sentence) for stage in spoken),
+        large.length(title),
+        *(small.length(line) for line in subtitle),
+        *(100 + small.length(stage.sentence) for stage in spoken),
     ]
     widest, needed = COLUMNS * (side + GAP) - GAP, columns * (side + GAP) - GAP
     width = 2 * MARGIN + max(needed, min(widest, math.ceil(max(written)) + 1))
@@ -72,15 +72,15 @@ def contact_sheet(
 
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, MARGIN), _cut(title, width - 2 * MARGIN, large), INK, font=large)
+    large.draw(draw, (MARGIN, MARGIN), large.cut(title, width - 2 * MARGIN), INK)
     for number, line in enumerate(subtitle):
-        text = _cut(line, width - 2 * MARGIN, small)
-        draw.text((MARGIN, MARGIN + 30 + 20 * number), text, MUTED, font=small)
+        text = small.cut(line, width - 2 * MARGIN)
+        small.draw(draw, (MARGIN, MARGIN + 30 + 20 * number), text, MUTED)
     for number in range(count):
         row, column = divmod(number, columns)
         left, top = MARGIN + column * (side + GAP), MARGIN + header + row * row_height
         sheet.paste(_frame(frames[number], side, crop), (left, top))
-        draw.text((left + side / 2, top + side + 5), captions[number], INK, font=small, anchor="ma")
+        small.draw(draw, (left + side / 2, top + side + 5), captions[number], INK, anchor="ma")
     for row in range(rows):
         shown = range(row * columns, min((row + 1) * columns, count))
         for order, stage in enumerate(stages):
@@ -91,14 +91,14 @@ def contact_sheet(
                 top = MARGIN + header + row * row_height + side + 26 + order * (BAR + 4)
                 colour = STAGE_COLOURS[order % len(STAGE_COLOURS)]
                 draw.rounded_rectangle((left, top, right, top + BAR), 4, colour)
-                name = _cut(stage.name, right - left - 12, bold)
-                draw.text((left + 8, top + BAR / 2), name, PAPER, font=bold, anchor="lm")
+                name = bold.cut(stage.name, right - left - 12)
+                bold.draw(draw, (left + 8, top + BAR / 2), name, PAPER, anchor="lm")
     top = height - MARGIN - 22 * len(spoken)
     for number, stage in enumerate(spoken):
         colour = STAGE_COLOURS[stages.index(stage) % len(STAGE_COLOURS)]
-        draw.text((MARGIN, top + 22 * number), stage.name, colour, font=bold)
-        text = _cut(stage.sentence, width - 2 * MARGIN - 100, small)
-        draw.text((MARGIN + 100, top + 22 * number), text, INK, font=small)
+        bold.draw(draw, (MARGIN, top + 22 * number), stage.name, colour)
+        text = small.cut(stage.sentence, width - 2 * MARGIN - 100)
+        small.draw(draw, (MARGIN + 100, top + 22 * number), text, INK)
     return sheet
 
 
@@ -122,22 +122,3 @@ def _frame(frame: NDArray[np.uint8], side: int, crop: int) -> "Image":
     box = (inside[0], inside[1], inside[2] - 1, inside[3] - 1)
     ImageDraw.Draw(faded).rectangle(box, outline=LINE, width=2)
     return faded
-
-
-def _font(size: int, *, bold: bool = False) -> "ImageFont.FreeTypeFont":
-    """DejaVu Sans, which comes with matplotlib and knows more scripts than Pillow's own."""
-    import matplotlib
-    from PIL import ImageFont
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
-
-
-def _cut(text: str, width: float, font: "ImageFont.FreeTypeFont") -> str:
-    """The text, or as much of it as there is room for."""
-    text = " ".join(text.split())
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(f"{text}...") > width:
-        text = text[:-1]
-    return f"{text}..." if text else ""
