@@ -27,6 +27,7 @@ from fsarctl.methods.weights import check_weights, look_for_weights
 from fsarctl.models.catalogue import stored_side
 from fsarctl.models.strategies import FROZEN, title_of
 from fsarctl.progress import Reporter
+from fsarctl.results.texts_read import TextKind, TextsRead
 from fsarctl.stages import describe, evaluate, extract, oracle, render, shortcut, train
 from fsarctl.stages.describe import Plan
 from fsarctl.stages.extract import Videos
@@ -150,6 +151,19 @@ class Pipeline:
         them where every class has one, and else the labels.
         """
         return self._read(self.novel, self._config.eval.split, frozen=frozen)
+
+    @property
+    def texts_read(self) -> TextsRead:
+        """What the frozen model and the method read of the novel classes."""
+        return TextsRead(self._kind_of_text(frozen=True), self._kind_of_text(frozen=False))
+
+    def _kind_of_text(self, *, frozen: bool) -> TextKind:
+        if text_use(self._config.model, adapters=not frozen) is None:
+            return None
+        there = self.tested_text(frozen=frozen) is not None
+        if there and not self.texts.undescribed(self.novel, self._config.eval.split):
+            return "sub-actions"
+        return "label"
 
     @property
     def undescribed(self) -> list[str]:

@@ -164,6 +164,7 @@ class Report:
             "ways": self._ways(),
             "descriptions": sections.descriptions(text) if text else None,
             "undescribed": self._pipeline.undescribed,
+            "texts": self._pipeline.texts_read._asdict(),
             "data": [self._clip_counts(each) for each in made if each.manifest.stage == "extract"],
             "provenance": sections.provenance(made),
         }

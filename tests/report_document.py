@@ -130,6 +130,7 @@ def document(*, way: int = 5, paper: bool = True, ways: bool = True) -> dict[str
         },
         "results": results,
         "missing": ["fsarctl eval --shots 3"],
+        "texts": {"frozen": "label", "method": "sub-actions"},
         "paper": [
             {"title": "Task-Adapter++", "shot": shot, "accuracy": 0.9531, "source": "Tables 1 and 2"}
             for shot in SHOTS

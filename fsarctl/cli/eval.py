@@ -43,6 +43,7 @@ def evaluate(
         upstream=False,
         warnings=pipeline.warnings_of_file(adapters) if adapters else pipeline.warnings(),
         undescribed=pipeline.undescribed,
+        texts=pipeline.texts_read,
         dry_run=dry_run,
         force=force,
         as_json=as_json,

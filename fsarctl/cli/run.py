@@ -43,6 +43,7 @@ def run(
         upstream=True,
         warnings=pipeline.warnings(),
         undescribed=pipeline.undescribed,
+        texts=pipeline.texts_read,
         jobs=jobs,
         machine=machine,
         dry_run=dry_run,

@@ -12,13 +12,14 @@ from importlib import resources
 from typing import Any
 
 from fsarctl.errors.shown import escaped
-from fsarctl.models.strategies import title_of
+from fsarctl.models.strategies import FROZEN, title_of
 from fsarctl.progress import counted
 from fsarctl.report import figures
 from fsarctl.report.frame_strips import CELL, GAP, MEDIA_TYPE
 from fsarctl.results.footnotes import Footnotes
 from fsarctl.results.interval_text import ends, interval_words, legend, over_classes
 from fsarctl.results.sweep_table import caption, cells, headings, label, remarks
+from fsarctl.results.texts_read import TextsRead
 from fsarctl.text.corpus import STAGES
 
 __all__ = ["render"]
@@ -81,6 +82,7 @@ def render(
         sections=[(id_, title) for id_, title in sections.items() if title],
         cards=_cards(document),
         legend=_legend(document),
+        texts=_texts(document, titles),
         intervals=legend(document["results"]),
         charts=_charts(document, Markup),
         made=sorted(document["provenance"]["artifacts"], key=_rank),
@@ -104,6 +106,14 @@ def render(
 def _without_marks(value: Any) -> Any:
     """Text whose controls and direction marks are shown, not followed."""
     return "\n".join(map(escaped, value.split("\n"))) if type(value) is str else value
+
+
+def _texts(document: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """What the frozen model and the strategy's read of the classes, where both are shown."""
+    strategy = document["strategy"]
+    if strategy == FROZEN or not {FROZEN, strategy} <= titles.keys():
+        return ""
+    return TextsRead(**document["texts"]).words(titles[FROZEN], titles[strategy])
 
 
 def _cards(document: Mapping[str, Any]) -> list[dict[str, Any]]:

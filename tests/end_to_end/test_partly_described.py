@@ -176,6 +176,9 @@ def test_a_method_that_reads_no_sentences_does_without(project: Path, typed: Typ
     ran, said = typed(f"fsarctl run --json {chosen}")
     assert says in said
     assert [each["model"] for each in ran["results"]] == ["frozen", "protonet"]
+    assert ran["texts"] == {"frozen": "label", "method": None}
+    printed, _ = typed(f"fsarctl eval {chosen}")
+    assert "\nfrozen CLIP reads the label of each class alone, ProtoNet no text\n" in printed
     (project / "mine.json").write_text("{}")  # what nothing reads
     assert "nothing to do" in typed(f"fsarctl run --json {chosen}")[1]
     labels, _ = typed("fsarctl run --json --set model.strategy=frozen")

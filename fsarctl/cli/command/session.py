@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fsarctl.execution.device import Machine
     from fsarctl.execution.job_schedule import Scheduler
     from fsarctl.progress import Reporter
+    from fsarctl.results.texts_read import TextsRead
     from fsarctl.stages.plan import Pipeline
 
 __all__ = ["Command", "Session", "command", "shareable"]
@@ -200,6 +201,7 @@ class Session:
         upstream: bool,
         warnings: Sequence[str] = (),
         undescribed: Sequence[str] = (),
+        texts: "TextsRead",
         jobs: int = 1,
         machine: "Machine | None" = None,
         dry_run: bool,
@@ -208,8 +210,8 @@ class Session:
     ) -> None:
         """Make ``units`` (and with ``upstream`` what they need), then print the accuracies of ``results``.
 
-        ``undescribed`` are the classes that nobody described. With several ``jobs``, the commands that
-        these run are told of the ``machine``.
+        ``undescribed`` are the classes that nobody described, ``texts`` what is read of them. With several
+        ``jobs``, the commands that these run are told of the ``machine``.
         """
         self.warn(warnings)
         if dry_run:
@@ -228,7 +230,7 @@ class Session:
         remarks = list(dict.fromkeys(remark for _, each in loaded for remark in each.remarks))
         if not any(each.made for each in outcomes):  # what is made now has said it itself
             self.warn(remarks)
-        print_results(loaded, [*warnings, *remarks], undescribed, as_json=as_json)
+        print_results(loaded, [*warnings, *remarks], undescribed, texts, as_json=as_json)
 
     def warn(self, warnings: Sequence[str]) -> None:
         """Say what makes results other than they seem, before the work that leads to them."""

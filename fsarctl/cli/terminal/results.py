@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.cli.terminal.console import echo, print_json, print_table, say, styled
-from fsarctl.models.strategies import TITLES
+from fsarctl.models.strategies import FROZEN, TITLES
 from fsarctl.progress import counted
 from fsarctl.results.evaluated import called
 from fsarctl.results.interval_text import brackets, legend, over_classes, with_interval
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fsarctl.results.exchange.comparison import SharedComparison
     from fsarctl.results.exchange.reading import ExportedResult
     from fsarctl.results.result import Comparison, Result
+    from fsarctl.results.texts_read import TextsRead
 
 __all__ = ["print_comparison", "print_results", "print_shared_comparison"]
 
@@ -24,7 +25,8 @@ STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"
 def print_results(
     results: Sequence[tuple["Artifact", "Result"]],
     warnings: Sequence[str],
-    undescribed: Sequence[str] = (),
+    undescribed: Sequence[str],
+    texts: "TextsRead",
     *,
     as_json: bool,
 ) -> None:
@@ -40,6 +42,7 @@ def print_results(
                 "schema": "fsarctl.eval/1",
                 "warnings": list(warnings),
                 "undescribed": list(undescribed),
+                "texts": texts._asdict(),
                 "results": rows,
                 "gains": paired,
             }
@@ -73,6 +76,9 @@ def print_results(
     remark = "; the gain is paired over the same episodes" if any(gains.values()) else ""
     records = [result.record for _, result in results]
     echo(f"accuracy in %; {legend(records)}{remark}")
+    for name in models if FROZEN in models else ():
+        if name != FROZEN:
+            echo(texts.words(titles[FROZEN], titles[name]))
     for shot, each in by_shot.items():
         others = ", ".join(
             f"{titles[name]} {over_classes(each[name].record)}" for name in models if name in each

@@ -138,6 +138,30 @@ def test_descriptions_are_upstream_of_what_reads_them_alone(
         assert pipeline(tmp_path, FOLDER, *undescribed).everything([1])
 
 
+@pytest.mark.parametrize(
+    ("override", "frozen", "method"),
+    [
+        ("model.method=clip-fsar", "label", "label"),
+        ("model.method=ts-fsar", "label", "label"),
+        ("model.metric=otam", "label", "label"),
+        ("model.score=video", None, None),
+        ("model.method=ts-fsar", "sub-actions", "sub-actions"),
+        ("model.method=clip-spm", "sub-actions", "label"),
+        ("model.sub_actions=none", "label", "label"),
+        ("model.sub_actions=average", "sub-actions", "sub-actions"),
+    ],
+)
+def test_what_both_models_read_of_a_class_is_known(
+    tmp_path: Path, override: str, frozen: str | None, method: str | None
+) -> None:
+    plant(tmp_path / "clips", ENOUGH)
+    described = "abcdef" if "sub-actions" in (frozen, method) or "none" in override else "abcde"
+    sentences = ["One.", "Two.", "Three."]
+    (tmp_path / "some.json").write_text(json.dumps(dict.fromkeys(described, sentences)))
+    made = pipeline(tmp_path, FOLDER, override, 'describe.files=["some.json"]')
+    assert made.texts_read == (frozen, method)
+
+
 @pytest.mark.parametrize("missing", ["label", "error"])
 def test_the_frozen_model_beside_a_method_asks_for_no_description_and_compares_none_with_a_label(
     tmp_path: Path, missing: str
@@ -152,6 +176,7 @@ def test_the_frozen_model_beside_a_method_asks_for_no_description_and_compares_n
         by_slot = {unit.slot: unit for unit in made.evaluate([1])}
         assert "text" not in by_slot["eval mine 1-shot otam"].inputs
         text = by_slot["eval mine 1-shot frozen"].inputs.get("text")
+        assert made.texts_read == ("label" if described == "e" else "sub-actions", None)
         if described == "e":
             assert text is None
             (warning,) = made.warnings()
