@@ -17,7 +17,7 @@ from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
 from fsarctl.frames import ASIDE
 from fsarctl.progress import first_of
-from fsarctl.video.file_access import looked_at
+from fsarctl.video.frame_folders.images import frames_of, look_at
 
 if TYPE_CHECKING:
     from fsarctl.frames.extraction import Extraction
@@ -46,10 +46,11 @@ class Videos:
     @classmethod
     def look(cls, clips: Sequence[Clip]) -> "Videos":
         """Ask the file system for each of them."""
-        looks = [(clip, *looked_at(clip.file)) for clip in clips]
+        looks = [(clip, *look_at(clip.file)) for clip in clips]
         unreadable = {clip.name: reason for clip, _, reason in looks if reason}
         there = {clip.name: clip.file for clip, facts, _ in looks if facts}
-        files = Files(there, {clip.file: facts for clip, facts, _ in looks if facts})
+        seen = {clip.file: facts for clip, facts, _ in looks if facts}
+        files = Files(there, seen, frames_of)
         listing = json.dumps([(clip.name, clip.label) for clip in clips]).encode()
         return cls(clips, files, unreadable, hashlib.sha256(listing).hexdigest())
 

@@ -225,8 +225,12 @@ def _check_inputs(unit: Unit, look: Snapshot, hashes: HashMemory) -> None:
     for source in unit.inputs.values():
         if isinstance(source, Files):
             before = look.listing(source)
-            left = {name: str(path) for name, path in source.paths.items() if Path(path).is_file()}
-            after = hashes.sha256(left.values())
+            left = {
+                name: str(path)
+                for name, path in source.paths.items()
+                if Path(path).is_file() or (source.members and Path(path).is_dir())
+            }
+            after = hashes.sha256(left.values(), members=source.members)
             changed += [
                 name for name in source.paths if name not in left or after[left[name]] != before[name]
             ]

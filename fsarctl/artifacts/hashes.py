@@ -1,26 +1,34 @@
-"""The memory of input hashes: a file is read once, then recognised by (path, size, mtime)."""
+"""The memory of input hashes: a file is read once, then recognised by (path, size, mtime).
+
+A folder of files that are one input, such as the frames of a clip, is recognised by the names, sizes and
+times of all of them.
+"""
 
 import hashlib
 import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from fsarctl.artifacts.atomic_write import following
-from fsarctl.artifacts.keys import file_sha256
+from fsarctl.artifacts.keys import digest_of, file_sha256
+from fsarctl.artifacts.look import Look
 from fsarctl.errors import InputError, IntegrityError
 from fsarctl.progress import SILENT, Reporter
 
 __all__ = ["BAR_BYTES", "HashMemory", "RESTED_NS"]
 
 Item = TypeVar("Item")
+
+Members: TypeAlias = Callable[[str], Sequence[str]] | None
+"""Which files of a folder are one input; None: none is."""
 
 # A file written within the tick of its file system's clock (2 s on FAT) can change again without a
 # new mtime. Such a file is hashed every time until it has rested.
@@ -44,43 +52,49 @@ class HashMemory:
         self._rehash = rehash
 
     def sha256(
-        self, paths: Iterable[str], seen: Mapping[str, os.stat_result] = MappingProxyType({})
+        self,
+        paths: Iterable[str],
+        seen: Mapping[str, Look] = MappingProxyType({}),
+        members: Members = None,
     ) -> dict[str, str]:
         """The sha256 of the content of each path; what is ``seen`` already is not looked at again.
+
+        Of a folder it is that of the names and digests of its ``members``.
 
         Raises:
             InputError: a path is missing, unreadable or not a file.
             IntegrityError: a file changed while it was being read.
         """
-        stats = {path: seen.get(path) or _stat(path) for path in paths}
+        stats = {path: seen.get(path) or _look(path, members) for path in paths}
         now = time.time_ns()
         remembered = {} if self._rehash else self._recall(list(stats))
         found = {
             path: remembered[path][2]
             for path, facts in stats.items()
-            if path in remembered and remembered[path][:2] == (facts.st_size, facts.st_mtime_ns)
+            if path in remembered and remembered[path][:2] == (facts.size, facts.stamp)
         }
         unknown = [path for path in stats if path not in found]
-        reporter = self._reporter if sum(stats[path].st_size for path in unknown) >= BAR_BYTES else SILENT
+        reporter = self._reporter if sum(stats[path].size for path in unknown) >= BAR_BYTES else SILENT
         with reporter.task("hash inputs", len(stats), "file", done=len(found)) as advance:
-            for batch in self._hash(unknown, stats, now):
+            for batch in self._hash(unknown, stats, now, members):
                 found.update(batch)
                 advance(len(batch))
         return found
 
-    def _hash(self, paths: list[str], stats: dict[str, os.stat_result], now: int) -> Iterator[dict[str, str]]:
+    def _hash(
+        self, paths: list[str], stats: dict[str, Look], now: int, members: Members
+    ) -> Iterator[dict[str, str]]:
         if not paths:
             return
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
             for batch in _batched(paths, REMEMBER_BATCH):
-                hashed = dict(
-                    zip(batch, pool.map(_read, batch, [stats[path] for path in batch]), strict=True)
-                )
+                read = pool.map(lambda path: _read(path, stats[path], members), batch)
+                hashed = dict(zip(batch, read, strict=True))
                 self._remember(
                     [
-                        (os.fsencode(_absolute(path)), stats[path].st_size, stats[path].st_mtime_ns, sha256)
+                        (os.fsencode(_absolute(path)), stats[path].size, stats[path].stamp, sha256)
                         for path, sha256 in hashed.items()
-                        if abs(now - stats[path].st_mtime_ns) > RESTED_NS
+                        if abs(now - stats[path].newest_ns) > RESTED_NS
                     ]
                 )
                 yield hashed
@@ -149,9 +163,11 @@ def _absolute(path: str) -> str:
     return path if path.startswith("/") else os.path.abspath(path)  # noqa: PTH100 - os.path is 20 x faster
 
 
-def _stat(path: str) -> os.stat_result:
+def _look(path: str, members: Members) -> Look:
     try:
         seen = os.stat(path)  # noqa: PTH116
+        if members is not None and stat.S_ISDIR(seen.st_mode):
+            return Look.of_folder(path, members(path))
     except OSError as error:
         raise InputError(
             f"The input file {path} cannot be read: {error.strerror}.",
@@ -159,18 +175,20 @@ def _stat(path: str) -> os.stat_result:
         ) from error
     if not stat.S_ISREG(seen.st_mode):
         raise InputError(f"The input {path} is not a regular file.", next_step="Name a file in its place.")
-    return seen
+    return Look.of_file(seen)
 
 
-def _read(path: str, before: os.stat_result) -> str:
+def _read(path: str, before: Look, members: Members) -> str:
     try:
-        sha256 = file_sha256(path)
+        if members is not None and os.path.isdir(path):  # noqa: PTH112
+            sha256 = digest_of({name: file_sha256(f"{path}/{name}") for name in members(path)})
+        else:
+            sha256 = file_sha256(path)
     except OSError as error:
         raise InputError(
             f"The input file {path} cannot be read: {error.strerror}.", next_step="Make it readable."
         ) from error
-    after = _stat(path)
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    if _look(path, members) != before:
         raise IntegrityError(
             f"The input file {path} changed while it was being read.",
             next_step="Wait until nothing writes to it, then run the same command again.",

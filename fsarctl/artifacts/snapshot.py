@@ -95,7 +95,7 @@ class Snapshot:
         if id(source) not in self._listings:
             paths = {name: str(path) for name, path in source.paths.items()}
             unseen = [path for path in paths.values() if path not in self._file_sha256]
-            self._file_sha256.update(self._hashes.sha256(unseen, source.seen))
+            self._file_sha256.update(self._hashes.sha256(unseen, source.seen, source.members))
             self._listings[id(source)] = {name: self._file_sha256[path] for name, path in paths.items()}
             self._alive.append(source)
         return self._listings[id(source)]

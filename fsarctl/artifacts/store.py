@@ -1,7 +1,7 @@
 """The artifact store: finds, explains and makes what units describe."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -97,15 +97,19 @@ class Store:
         """The folder where stages keep paid answers, item by item; no gc touches it."""
         return self.root / "records"
 
-    def sha256(self, paths: Iterable[str]) -> dict[str, str]:
+    def sha256(
+        self, paths: Iterable[str], members: Callable[[str], Sequence[str]] | None = None
+    ) -> dict[str, str]:
         """The digest of the content of files outside the store, each read once and then remembered.
+
+        ``members``: see ``Files``.
 
         Raises:
             InputError: a path is missing, unreadable or not a file.
             IntegrityError: a file changed while it was being read.
         """
         self._begin()
-        return self._hashes.sha256(paths)
+        return self._hashes.sha256(paths, members=members)
 
     def find(self, unit: Unit) -> Artifact | None:
         """The unit's artifact, whole as far as names and sizes tell; None if it is to be made.

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import stat_result
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from fsarctl.artifacts.command import Command
+from fsarctl.artifacts.look import Look
 from fsarctl.progress import Reporter
 
 __all__ = ["JSON", "Build", "Earlier", "Files", "Unit"]
@@ -22,10 +22,13 @@ class Files:
     ``paths`` maps a name that is stable across machines (``"train/juggling/03.mp4"``) to where the
     file is today. The names enter the key, the paths do not. ``seen``: what the file system said of a path
     when it was looked at just now, so that planning need not ask again; a build does, when it is done.
+    ``members``: which files of a folder, in order, are the input that a path of a folder stands for: their
+    names and bytes are its content. None: a folder is no input.
     """
 
     paths: Mapping[str, Path | str]
-    seen: Mapping[str, stat_result] = field(default_factory=dict)
+    seen: Mapping[str, Look] = field(default_factory=dict)
+    members: Callable[[str], Sequence[str]] | None = None
 
 
 class Earlier(NamedTuple):

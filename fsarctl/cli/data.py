@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -218,6 +219,7 @@ def _check(
     time_limit_s: float,
 ) -> "DatasetCheck":
     from fsarctl.datasets.checking import Opened, check_dataset, open_all
+    from fsarctl.video.frame_folders.images import frames_of
 
     dataset = data.dataset(name)
     clips = [clip for split in dataset.clips.values() for clip in split]
@@ -230,7 +232,7 @@ def _check(
             reporter=session.reporter,
             against_decord=session.settings.config.extract.frames if decord else 0,
         )
-    return check_dataset(name, dataset, episodes, session.store.sha256, opened)
+    return check_dataset(name, dataset, episodes, partial(session.store.sha256, members=frames_of), opened)
 
 
 def _document(

@@ -122,7 +122,7 @@ def _find(session: Session, clip: str, dataset: str | None) -> "tuple[ClipView, 
     from fsarctl.models.catalogue import stored_side
 
     config = session.settings.config
-    if dataset is None and Path(clip).is_file():
+    if dataset is None and (Path(clip).is_file() or _is_folder_of_frames(Path(clip))):
         size = config.extract.size or stored_side(config.model.backbone)
         return view_file(Path(clip), config.extract.frames, size, config.extract.resize), ""
     places: dict[str, tuple[str, Path]] = {}
@@ -144,6 +144,12 @@ def _find(session: Session, clip: str, dataset: str | None) -> "tuple[ClipView, 
     chosen = choose_name(clip, list(places), " and ".join(names))
     source, folder = places[chosen]
     return view_stored(folder, chosen), source
+
+
+def _is_folder_of_frames(path: Path) -> bool:
+    from fsarctl.video.frame_folders.images import frames_of
+
+    return path.is_dir() and bool(frames_of(path))
 
 
 def _pipeline(session: Session, dataset: str | None) -> "Pipeline":

@@ -6,7 +6,7 @@ the same, and so are containers. Copies also differ in how a stem is spelt; ``SP
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +18,7 @@ from fsarctl.datasets.dataset import Dataset, set_root
 from fsarctl.datasets.folder import list_videos
 from fsarctl.datasets.labels.spelling import loosely
 from fsarctl.datasets.splits import load_split_lists
-from fsarctl.datasets.video_tree import plain_text
+from fsarctl.datasets.video_tree import plain_text, stem_of
 from fsarctl.errors import InputError
 
 __all__ = ["EXACTLY", "SPELLINGS", "Match", "in_class", "match_videos", "open_benchmark"]
@@ -102,7 +102,7 @@ def open_benchmark(name: str, config: DatasetConfig, project: Path) -> Dataset:
     tree = list_videos(name, root)
     lists = load_split_lists(config.name)
     labels = {video: label for rows in lists.values() for label, video in rows}
-    matched = match_videos(labels, tree.videos, SPELLINGS[config.name])
+    matched = match_videos(labels, tree.videos, SPELLINGS[config.name], tree.folders)
     if not matched.files:
         some = ", which holds other videos" if tree.videos else ", which holds no video"
         example = plain_text(tree.videos[0]) if tree.videos else ""
@@ -128,8 +128,13 @@ def open_benchmark(name: str, config: DatasetConfig, project: Path) -> Dataset:
     )
 
 
-def match_videos(labels: Mapping[str, str], paths: Sequence[str], spellings: Sequence[Spelling]) -> Match:
-    """Which file answers which id.
+def match_videos(
+    labels: Mapping[str, str],
+    paths: Sequence[str],
+    spellings: Sequence[Spelling],
+    folders: Collection[str] = (),
+) -> Match:
+    """Which file answers which id; of the ``folders`` among them the whole name is the stem.
 
     ``labels``: id -> class name. Spellings are tried in order, each on the files that closer ones left,
     and the first to answer an id counts. Where several files spell an id alike, one in a directory named
@@ -139,7 +144,9 @@ def match_videos(labels: Mapping[str, str], paths: Sequence[str], spellings: Seq
     found: dict[str, list[str]] = {}
     stems: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        stems[plain_text(path.rpartition("/")[2].rpartition(".")[0])].append(path)
+        name = path.rpartition("/")[2]
+        stem = stem_of(name) if path in folders else name.rpartition(".")[0]
+        stems[plain_text(stem)].append(path)
     for spelling in spellings:
         if not stems:
             break

@@ -14,6 +14,7 @@ from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.datasets.video_tree import LeftOut, PassedOver
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter
+from fsarctl.video.frame_folders.images import images_in, look_at
 
 __all__ = [
     "DatasetCheck",
@@ -225,6 +226,9 @@ def _check_split(
 
 def _size(path: str) -> int | str:
     """Bytes, or why the file cannot be used."""
+    if os.path.isdir(path):  # noqa: PTH112
+        seen, reason = look_at(path)
+        return seen.size if seen else reason
     try:
         size = os.stat(path).st_size  # noqa: PTH116
     except OSError as error:
@@ -255,8 +259,10 @@ def _several_classes(clips: Iterable[Clip], key: Callable[[Clip], object]) -> li
 
 def _tail(path: Path, size: int) -> tuple[int, bytes | str]:
     try:
+        if path.is_dir():
+            path = path.joinpath(*images_in(path).names[-1:])
         with path.open("rb") as file:
-            file.seek(max(0, size - TAIL))
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
             return size, file.read()
     except OSError as error:
         return size, error.strerror or ""

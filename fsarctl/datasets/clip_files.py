@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.datasets.clips import Clip
-from fsarctl.datasets.video_tree import find_videos, left_out_words, plain_text
+from fsarctl.datasets.video_tree import find_videos, is_video, left_out_words, plain_text
 from fsarctl.errors import InputError
+from fsarctl.video.frame_folders.images import frames_among, is_aside
 
 __all__ = ["ClipFile", "SupportFolder", "clip_files", "open_support_folder"]
 
@@ -65,6 +66,8 @@ def open_support_folder(folder: Path) -> SupportFolder:
 def clip_files(paths: Sequence[Path]) -> list[ClipFile]:
     """The files among ``paths``, whatever they hold, and the videos in the folders; each once.
 
+    A folder of frames is a clip itself.
+
     Raises:
         InputError: a path is not there, or a folder holds no video.
     """
@@ -72,7 +75,7 @@ def clip_files(paths: Sequence[Path]) -> list[ClipFile]:
     for path in paths:
         if not path.exists():
             raise InputError(f"there is no clip {path}", next_step="Name video files, or folders of them.")
-        for each in _in_folder(path) if path.is_dir() else [ClipFile(str(path), path)]:
+        for each in _in_folder(path) if path.is_dir() and not _is_clip(path) else [ClipFile(str(path), path)]:
             found.setdefault(each.path.resolve(), each)
     return list(found.values())
 
@@ -89,6 +92,19 @@ def _classes(folder: Path) -> tuple[list[Clip], list[str], int]:
     with os.scandir(folder) as entries:
         folders = {plain_text(each.name) for each in entries if each.is_dir() and each.name[0] != "."}
     return clips, list(folders - {clip.label for clip in clips}), len(videos) - len(clips)
+
+
+def _is_clip(folder: Path) -> bool:
+    """Whether a folder is one clip: it holds images that are its frames, and no folder and no video."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = [each for each in listing if not each.name.startswith(".")]
+            other = any(
+                is_video(each.name) or (each.is_dir() and not is_aside(each.name)) for each in entries
+            )
+    except OSError:
+        return False
+    return not other and bool(frames_among(each.name for each in entries).names)
 
 
 def _in_folder(folder: Path) -> list[ClipFile]:

@@ -160,7 +160,7 @@ def _loose(count: int) -> list[str]:
 def _no_classes(tree: VideoTree, *, nested: bool) -> list[str]:
     """What stands where classes stand and is none."""
     level = 1 if nested else 0
-    used = {path.rpartition("/")[0] for path in tree.videos}
+    used = {path.rpartition("/")[0] for path in tree.videos} | tree.folders
     used |= {"/".join(path.split("/")[: level + 1]) for path in used}
     empty = [path for path in tree.directories if path.count("/") == level and path not in used]
     shown = first_of([plain_text(path) for path in empty], NAMED)

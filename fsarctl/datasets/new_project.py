@@ -216,7 +216,7 @@ def _benchmark(tree: VideoTree) -> str | None:
     found: dict[str, int] = {}
     for name in BENCHMARKS:
         labels = {video: label for rows in load_split_lists(name).values() for label, video in rows}
-        matched = len(match_videos(labels, tree.videos, SPELLINGS[name]).files)
+        matched = len(match_videos(labels, tree.videos, SPELLINGS[name], tree.folders).files)
         if matched >= MOST * len(labels) or FEWEST <= matched >= MOST * len(tree.videos):
             found[name] = matched
     return max(found, key=lambda name: found[name], default=None)

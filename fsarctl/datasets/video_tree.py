@@ -2,18 +2,20 @@
 
 Links are followed, to videos and to directories; a directory that several links lead to, or that contains
 the link, is read once. What looks like a video and cannot be one (a link that leads nowhere, a pipe) is
-passed over and said; what is no video is counted by its ending.
+passed over and said; what is no video is counted by its ending. A directory of numbered images, without
+videos in it or below, is a video too: one whose frames were dumped.
 """
 
 import os
 import unicodedata
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.progress import counted, first_of
 from fsarctl.video.content import HEAD_BYTES, TEXT, UNKNOWN, Content, content_of
+from fsarctl.video.frame_folders.images import IMAGE_EXTENSIONS, frames_among, is_aside
 
 __all__ = [
     "VIDEO_EXTENSIONS",
@@ -62,7 +64,13 @@ COPIES = frozenset((
 """Endings of a camera's small copies of its videos, of what a file was before, of unfinished downloads."""
 # fmt: on
 
+SYSTEM = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini"))
+"""What Windows leaves in directories that someone looked at."""
+
 NAMED = 3
+
+FEWEST_IMAGES = 2
+"""One alone is a picture beside something else as a rule."""
 
 CACHE_TAG = "CACHEDIR.TAG"  # marks a directory of things that can be made again, such as our own cache
 
@@ -87,7 +95,8 @@ class LeftOut:
 @dataclass(frozen=True)
 class VideoTree:
     """``videos``: paths within ``root``, with "/" between the parts, sorted. So are ``directories``, hidden
-    ones too, though nothing in these is looked at. ``left_out``: the most frequent first.
+    ones too, though nothing in these is looked at. ``left_out``: the most frequent first. ``folders``: those
+    of the videos that are directories of images.
     """
 
     root: Path
@@ -95,6 +104,7 @@ class VideoTree:
     passed_over: tuple[PassedOver, ...]
     directories: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    folders: frozenset[str] = frozenset()
 
 
 def find_videos(root: Path) -> VideoTree:
@@ -107,6 +117,7 @@ def find_videos(root: Path) -> VideoTree:
     """
     walk = _Walk(str(root))
     walk.directory("")
+    walk.take_folders()
     passed_over = sorted(walk.passed_over, key=lambda each: each.path)
     left_out = (LeftOut(ending, count, plain_text(first)) for ending, (count, first) in walk.left_out.items())
     return VideoTree(
@@ -115,6 +126,7 @@ def find_videos(root: Path) -> VideoTree:
         tuple(passed_over),
         tuple(sorted(walk.directories)),
         tuple(sorted(left_out, key=lambda each: (-each.files, each.ending))),
+        frozenset(walk.folders),
     )
 
 
@@ -157,6 +169,7 @@ class _Walk:
         self.passed_over: list[PassedOver] = []
         self.directories: set[str] = set()
         self.left_out: dict[str, tuple[int, str]] = {}
+        self.folders: dict[str, list[str]] = {}
         self._root = root
         self._seen: dict[tuple[int, int], str] = {}
         self._links: list[str] = []
@@ -168,6 +181,19 @@ class _Walk:
             links, self._links = sorted(self._links), []
             for link in links:
                 self._real(link, linked=True)
+
+    def take_folders(self) -> None:
+        """Make videos of the directories of images; those above others or above videos are none."""
+        above = {parent for path in (*self.videos, *self.folders) for parent in _parents(path)}
+        for place in sorted(above & self.folders.keys()):
+            for name in self.folders.pop(place):
+                self._leave_out(f"{place}/{name}", _ending(name))
+        self.videos += self.folders
+        beside = {place.rpartition("/")[0] for place in self.folders} - {""}
+        for place in self.directories - above - self.folders.keys():
+            parent, _, name = place.rpartition("/")
+            if parent in beside and not name.startswith(".") and not is_aside(name):
+                self._pass_over(place, "a folder without numbered images")
 
     def _real(self, top: str, *, linked: bool) -> None:
         pending = deque([top])
@@ -194,7 +220,10 @@ class _Walk:
             self.directories.discard(place)
             return []
         inner = []
+        images = self._images(place, entries)
         for entry in entries:
+            if entry.name in images:
+                continue
             where = f"{place}/{entry.name}" if place else entry.name
             try:
                 if entry.is_dir():
@@ -210,6 +239,18 @@ class _Walk:
             except OSError as error:
                 self._pass_over(where, _reason(error))
         return inner
+
+    def _images(self, place: str, entries: Sequence[os.DirEntry[str]]) -> Collection[str]:
+        """The images of a directory that may be one clip; they are taken, or left out, all together."""
+        named = [(each.name, each) for each in entries if each.name.lower().endswith(IMAGE_EXTENSIONS)]
+        names = [name for name, _ in named if not name.startswith(".")]
+        if len(names) < FEWEST_IMAGES or not place or is_aside(place.rpartition("/")[2]):
+            return ()
+        if any(is_video(entry.name) for entry in entries) or len(frames_among(names).names) < FEWEST_IMAGES:
+            return ()
+        images = {name for name, entry in named if entry.is_file()}
+        self.folders[place] = sorted(images)
+        return images
 
     def _link(self, entry: os.DirEntry[str], where: str) -> None:
         if entry.is_dir():
@@ -228,16 +269,24 @@ class _Walk:
         elif (known and ending not in BY_CONTENT) or (content := _content(entry, ending)).video:
             self.videos.append(where)
         elif content != TEXT:
-            count, first = self.left_out.get(ending, (0, where))
-            self.left_out[ending] = count + 1, min(first, where)
+            self._leave_out(where, ending)
+
+    def _leave_out(self, where: str, ending: str) -> None:
+        count, first = self.left_out.get(ending, (0, where))
+        self.left_out[ending] = count + 1, min(first, where)
 
     def _pass_over(self, where: str, reason: str) -> None:
         self.passed_over.append(PassedOver(plain_text(where), reason))
 
 
+def _parents(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
 def _content(entry: os.DirEntry[str], ending: str) -> Content:
     """What a file is by its ending, or else by its first bytes."""
-    if ending in DOCUMENTS:
+    if ending in DOCUMENTS or entry.name.lower() in SYSTEM:
         return TEXT
     if ending in OTHERS or ending in COPIES or entry.name.endswith("~"):
         return UNKNOWN

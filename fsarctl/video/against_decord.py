@@ -50,6 +50,8 @@ def compare_with_decord(path: Path, frames: int, size: int) -> DecodedClip:
     import decord
 
     clip = decode_clip(path, frames, size)
+    if path.is_dir():  # of images, which decord is not asked for
+        return replace(clip, problems=())
     decord.logging.set_level(decord.logging.QUIET)
     try:
         count, theirs = _by_decord(path, frames, size)

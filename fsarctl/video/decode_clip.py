@@ -30,12 +30,18 @@ DECODERS: tuple[Decoder, ...] = (SeekingPyAV(), LinearPyAV())
 def decode_clip(path: Path, frames: int, size: int, resize: Resize = "squash") -> DecodedClip:
     """The middle frame of each of ``frames`` equal segments of a video, ``size`` x ``size``.
 
+    ``path`` may be a folder of images, one a frame.
+
     ``resize``: "squash" scales each picture to that square whatever its shape; "aspect" scales its short
     side to ``size`` and keeps the middle, with pixels that are not square drawn as a player draws them.
 
     Raises:
         UnreadableVideoError: empty, truncated, not a video, without a picture, or beyond decoding.
     """
+    if path.is_dir():
+        from fsarctl.video.frame_folders.decode_folder import decode_folder
+
+        return decode_folder(path, frames, size, resize)
     passed_over: list[str] = []
     with open_video(path) as container:
         stream = video_stream(container)

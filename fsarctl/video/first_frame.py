@@ -24,6 +24,10 @@ def decode_first_frame(path: Path, frames: int, size: int) -> DecodedClip:
     Raises:
         UnreadableVideoError: empty, truncated, not a video, without a picture, or beyond decoding.
     """
+    if path.is_dir():
+        from fsarctl.video.frame_folders.decode_folder import decode_first_image
+
+        return decode_first_image(path, frames, size)
     with open_video(path) as container:
         surveyed = survey(container, video_stream(container))
     try:

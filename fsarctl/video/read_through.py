@@ -86,8 +86,12 @@ def course_of(path: Path) -> Course:
     """How long a video is, without decoding it.
 
     Raises:
-        UnreadableVideoError: empty, truncated, not a video, or without a picture.
+        UnreadableVideoError: empty, truncated, not a video, a folder of frames, or without a picture.
     """
+    if path.is_dir():
+        raise UnreadableVideoError(
+            "it is a folder of frames, which does not say how long each lasts: make a video of it with ffmpeg"
+        )
     with open_video(path) as container:
         stream = video_stream(container)
         found = survey(container, stream)

@@ -209,6 +209,15 @@ def _video(path: Path) -> None:
     decode_clip(path, 4, 16, "aspect")
 
 
+def _images(path: Path) -> None:
+    from fsarctl.video.decode_clip import decode_clip
+
+    folder = path.parent / "clip"
+    folder.mkdir(exist_ok=True)
+    (folder / "1.jpg").write_bytes(path.read_bytes())
+    decode_clip(folder, 1, 16, "aspect")
+
+
 READERS: Mapping[str, Reader] = {
     each.name: each
     for each in (
@@ -228,6 +237,7 @@ READERS: Mapping[str, Reader] = {
         Reader("weights", _weights),
         Reader("vectors", _vectors),
         Reader("video", _video),
+        Reader("images", _images),
         *(Reader(name, read, refuses) for name, read, refuses in own_files.readers()),
     )
 }

@@ -42,6 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("extraction", "geometric mean of the five: two workers; one"),
         ("command_line", "fsarctl status, 300 clips"),
         ("precision", "shapes, predictions that are the same"),
+        ("images", "340 x 256: images/s; torchvision"),
         ("growth", "episodes of known clips, 32 -> 128"),
     ],
 )

@@ -132,7 +132,7 @@ def _by_name(rows: Sequence[Row], base: Path, spelled: str) -> dict[int, str]:
         tree = find_videos(base)
     except OSError:
         return {}
-    matched = match_videos(labels, tree.videos, SPELLINGS.get(spelled, EXACTLY))
+    matched = match_videos(labels, tree.videos, SPELLINGS.get(spelled, EXACTLY), tree.folders)
     return {
         number: f"{base}/{path}"
         for stem, path in matched.files.items()

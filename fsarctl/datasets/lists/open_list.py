@@ -20,7 +20,8 @@ from fsarctl.datasets.lists.rows import Row
 from fsarctl.datasets.lists.text_lines import class_folders
 from fsarctl.datasets.video_tree import PassedOver
 from fsarctl.errors import InputError
-from fsarctl.progress import first_of
+from fsarctl.progress import counted, first_of
+from fsarctl.video.frame_folders.images import images_in
 
 __all__ = ["open_list"]
 
@@ -50,27 +51,52 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
     clips: dict[str, list[Clip]] = {split: [] for split in splits}
     missing: dict[str, list[Clip]] = {split: [] for split in splits}
     passed_over: list[PassedOver] = []
+    images: dict[str, int] = {}
     for clip in listed:
         if clip.label not in where:
             continue
         there = os.path.isfile(clip.file)  # noqa: PTH113 - answers for any text
+        if not there and os.path.lexists(clip.file):
+            images[clip.file] = _images(clip.file)
+            there = images[clip.file] > 0
         if not there and os.path.lexists(clip.file):
             passed_over.append(PassedOver(clip.name, _what_it_is(clip.file)))
         (clips if there else missing)[where[clip.label]].append(clip)
     if not any(clips.values()):
         if folders := [clip.file for clip in listed if os.path.isdir(clip.file)]:  # noqa: PTH112
             raise InputError(
-                f"dataset {name!r}: {file} lists {len(folders):,} folders, such as {folders[0]}, and no video"
-                " that is there",
-                next_step="List video files; of a folder of frames, ffmpeg makes one: ffmpeg -i"
-                " FOLDER/img_%05d.jpg FOLDER.mp4",
+                f"dataset {name!r}: {file} lists {len(folders):,} folders, such as {folders[0]}, without"
+                " numbered images, and no video that is there",
+                next_step="List video files, or folders of frames that are called like img_00001.jpg.",
             )
         raise InputError(
             f"dataset {name!r}: none of the {len(rows):,} videos of {file} is there; the first: "
             f"{found.paths[0]}",
             next_step=f"{set_root(name)} to the directory that its paths are relative to.",
         )
+    remarks += _counted_otherwise(rows, found.paths, images)
     return Dataset.of_clips(clips, missing, passed_over, remarks)
+
+
+def _images(path: str) -> int:
+    """How many frames a folder has; 0 of anything else."""
+    try:
+        return len(images_in(path).names)
+    except OSError:
+        return 0
+
+
+def _counted_otherwise(rows: Sequence[Row], paths: Sequence[str], images: Mapping[str, int]) -> list[str]:
+    """A remark on the folders of which the list says another number of frames than is there."""
+    others = [
+        f"{row.path} ({row.images} in the list, {images[path]} there)"
+        for row, path in zip(rows, paths, strict=True)
+        if row.images is not None and images.get(path, row.images) != row.images
+    ]
+    if not others:
+        return []
+    shown = first_of(others, NAMED)
+    return [f"{counted(len(others), 'folder')} with another number of images than the list says: {shown}"]
 
 
 def _named(
@@ -95,7 +121,8 @@ def _named(
 
 
 def _what_it_is(path: str) -> str:
-    return "a folder" if os.path.isdir(path) else "not a file, or a link that leads nowhere"  # noqa: PTH112
+    folder = os.path.isdir(path)  # noqa: PTH112
+    return "a folder without numbered images" if folder else "not a file, or a link that leads nowhere"
 
 
 def _splits(

@@ -165,3 +165,40 @@ def test_what_is_no_file_is_refused_by_name(tmp_path, kind):
         os.mkfifo(path)
     with pytest.raises(InputError, match=r"clip\.mp4"):
         memory(tmp_path).sha256([str(path)])
+
+
+def test_a_folder_is_its_members_names_and_bytes(tmp_path: Path) -> None:
+    """Whatever is written, renamed, added or taken away is noticed, and what is no member is not."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for name, content in (("1.jpg", b"one"), ("2.jpg", b"two"), ("Thumbs.db", b"x")):
+        (folder / name).write_bytes(content)
+        os.utime(folder / name, ns=(10**18, 10**18))
+
+    def members(path: str) -> list[str]:
+        return sorted(each.name for each in Path(path).glob("*.jpg"))
+
+    def now(**options: bool) -> str:
+        return memory(tmp_path, **options).sha256([str(folder)], members=members)[str(folder)]
+
+    seen = [now()]
+    (folder / "Thumbs.db").unlink()
+    assert now() == seen[0]
+    for change in (
+        lambda: (folder / "2.jpg").rename(folder / "3.jpg"),
+        lambda: (folder / "2.jpg").write_bytes(b"2"),
+        lambda: (folder / "1.jpg").write_bytes(b"eno"),
+        lambda: (folder / "3.jpg").unlink(),
+    ):
+        change()
+        seen.append(now())
+        assert seen[-1] == now(rehash=True)
+    assert len({*seen}) == 5
+    (folder / "2.jpg").unlink()
+    os.utime(folder / "1.jpg", ns=(10**18, 10**18))
+    remembered = now()
+    (folder / "1.jpg").write_bytes(b"two")
+    os.utime(folder / "1.jpg", ns=(10**18, 10**18))
+    assert now() == remembered != now(rehash=True), "same name, size and time: taken for the same"
+    with pytest.raises(InputError, match="is not a regular file"):
+        memory(tmp_path).sha256([str(folder)])

@@ -125,10 +125,12 @@ def test_folders_in_a_list_are_called_folders(tmp_path: Path) -> None:
         (tmp_path / f"{name}.mp4").mkdir()
     plant(tmp_path, "c.mp4")
     found = look(tmp_path, "a.mp4,x\nc.mp4,x\n")
-    assert [(each.path, each.reason) for each in found.passed_over] == [("x/a.mp4", "a folder")]
-    with pytest.raises(InputError, match=r"lists 2 folders, such as .*a\.mp4, and no video") as caught:
+    assert [(each.path, each.reason) for each in found.passed_over] == [
+        ("x/a.mp4", "a folder without numbered images")
+    ]
+    with pytest.raises(InputError, match=r"lists 2 folders, such as .*a\.mp4, without numbered") as caught:
         look(tmp_path, "a.mp4,x\nb.mp4,y\ngone.mp4,y\n")
-    assert "ffmpeg -i FOLDER/img_%05d.jpg FOLDER.mp4" in caught.value.next_step
+    assert "folders of frames that are called like img_00001.jpg" in caught.value.next_step
 
 
 def test_a_clip_may_be_of_two_classes_and_stands_in_each_once(tmp_path: Path) -> None:
