@@ -203,7 +203,7 @@ def unit(sweep: Sweep, flags: Sequence[Option], failed: Mapping[str, str]) -> Un
 def make(sweeps: Sequence[Sweep], scheduler: Scheduler) -> dict[str, str]:
     """Make every run that can be made; the title of a run -> why it failed."""
     runs = [run for sweep in sweeps for run in sweep.runs]
-    return scheduler.attempt([Goal(run.title, run.unit, _alone(run.unit)) for run in runs])
+    return scheduler.attempt([Goal(run.title, run.unit) for run in runs])
 
 
 def tabulate(
@@ -372,13 +372,6 @@ def _changed(
         raise ConfigError(
             f"sweep {sweep!r}, row {row.name!r}: {error.message}", next_step=error.next_step
         ) from None
-
-
-def _alone(unit: Unit) -> Command:
-    """What makes this result and no other; `fsarctl eval` would evaluate the frozen model along with it."""
-    if unit.config.get("adapted"):
-        return unit.command.with_options(Option("--set", ("eval.frozen=false",)))
-    return unit.command
 
 
 def _run(sweep: str, row: RowConfig, shot: int, seed: int | None, units: Pipeline, dataset: str = "") -> Run:

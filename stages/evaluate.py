@@ -1,10 +1,11 @@
 """evaluate: C-way K-shot episodes of novel classes, with what was trained or with the frozen backbone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsarctl.artifacts import JSON, Build, Files, Unit
+from fsarctl.artifacts import JSON, Build, Files, Parts, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import EvalConfig
@@ -15,7 +16,11 @@ from fsarctl.models.strategies import FROZEN
 from fsarctl.results import RECORDED
 
 if TYPE_CHECKING:
+    import torch
+
+    from fsarctl.episodes.loader import EpisodeLoader
     from fsarctl.episodes.scoring import Shared
+    from fsarctl.methods.protocol import FewShotMethod
 
 __all__ = ["FROM_FILE", "STAGE", "unit"]
 
@@ -47,9 +52,9 @@ def unit(
 
     ``adapters`` are a train unit's or a file's, which enters the key with its content; the result is named
     after the file. A method that trains nothing has none. ``text``: None where labels are read, or no text.
-    ``seen`` are classes that the adapters were
-    trained or chosen on, None if nobody knows; the result names them, since they are not novel. ``expected``
-    is how many clips the split should have, and ``empty`` are classes without any; the result says both.
+    ``seen`` are classes that the adapters were trained or chosen on, None if nobody knows; the result names
+    them, since they are not novel. ``expected`` is how many clips the split should have, and ``empty`` are
+    classes without any; the result says both.
     ``groups`` (clip -> group) are what episodes keep apart. ``shared`` is for the evaluations at other shots
     too. Both models score the same episodes, so they can be paired. The artifact is a result, see
     ``fsarctl.results.result``.
@@ -66,15 +71,24 @@ def unit(
     elif file:
         upstream["adapters"] = Files({"adapters": file})
 
-    def build(build: Build) -> None:
-        facts: dict[str, JSON] = {
+    evaluation = _Evaluation(
+        dataset,
+        shot,
+        config,
+        model,
+        root,
+        name,
+        {
             "clips_expected": expected,
             "classes_missing": list(empty),
             "classes_seen_in_training": None if seen is None else list(seen),
             **({"groups": len(set(groups.values()))} if groups is not None else {}),
-        }
-        _evaluate(build, dataset, shot, config, model, root, name, facts, groups, machine, shared, file)
-
+        },
+        groups,
+        machine,
+        shared,
+        file,
+    )
     options = [Option("--shots", (str(shot),), several=True)]
     options += [Option("--adapters", (str(file),))] if file else []
     return Unit(
@@ -94,78 +108,117 @@ def unit(
             **groups_key(groups),
         },
         inputs={**upstream, **files},
-        build=build,
+        build=evaluation.build,
+        parts=Parts(evaluation.left, evaluation.begin),
     )
 
 
-def _evaluate(
-    build: Build,
-    dataset: str,
-    shot: int,
-    config: EvalConfig,
-    model: ModelConfig,
-    root: Path,
-    name: str,
-    told: Mapping[str, JSON],
-    groups: Mapping[str, str] | None,
-    machine: Machine,
-    shared: "Shared | None",
-    file: Path | None,
-) -> None:
-    from safetensors.torch import load_file
+@dataclass(frozen=True)
+class _Evaluation:
+    """What is evaluated with what; ``told`` are facts of the result."""
 
-    from fsarctl.episodes.evaluator import evaluate_episodes
-    from fsarctl.episodes.split_loader import load_episodes
-    from fsarctl.frames.frame_store import FrameStore
-    from fsarctl.methods.build import build_model
-    from fsarctl.results.result import write_result
+    dataset: str
+    shot: int
+    config: EvalConfig
+    model: ModelConfig
+    root: Path
+    name: str
+    told: Mapping[str, JSON]
+    groups: Mapping[str, str] | None
+    machine: Machine
+    shared: "Shared | None"
+    file: Path | None
 
-    store = FrameStore(build.inputs["frames"])
-    device = machine.choose_device()
-    build.record("device", str(device))
-    scorer = build_model(model, root, frames=store.frames, adapters=name != FROZEN, seed=0, device=device)
-    remarks = list(scorer.backbone.remarks)
-    if file:
-        found = scorer.load_file(file, model)
-        remarks += found.remarks
-        told = {**told, "adapters": {"file": file.name, "layout": found.layout, **_digest_of(build)}}
-    elif "adapters" in build.inputs:
-        scorer.load_adapter_state(load_file(build.inputs["adapters"] / ADAPTERS))
-    loader = load_episodes(
-        scorer,
-        build.inputs["frames"],
-        build.inputs.get("text"),
-        config,
-        dataset=dataset,
-        split=config.split,
-        shot=shot,
-        crop="centre",
-        groups=groups,
-    )
-    predictions = evaluate_episodes(
-        scorer,
-        loader,
-        episodes=config.episodes,
-        query_mode=config.query_mode,
-        scratch=build.scratch,
-        reporter=build.reporter,
-        room=machine.room(device, build.scratch),
-        shared=shared,
-        title=f"eval {dataset} {shot}-shot {name}",
-        of=build.of,
-    )
-    clips = sum(len(rows) for rows in loader.rows.values())
-    facts = {
-        "model": name,
-        **{field: getattr(config, field) for field in RECORDED},
-        "shot": shot,
-        "clips": clips,
-        "clips_failed": len(store.names) - clips,
-        **told,
-        "trainable_parameters": sum(each.numel() for each in scorer.trainable_parameters()),
-        **({"remarks": remarks} if remarks else {}),
-    }
-    write_result(build.folder, predictions, store.names, facts)
+    def left(self, build: Build) -> list[int]:
+        from fsarctl.episodes.evaluator import blocks_left
+
+        return blocks_left(self.config.episodes, build.scratch, build.reporter, build.of)
+
+    def begin(self, build: Build) -> Callable[[int], None]:
+        from fsarctl.episodes.evaluator import score_blocks
+
+        scorer, device, _, _ = self._scorer(build)
+        block_of = score_blocks(
+            scorer,
+            self._loader(build, scorer),
+            self.config.episodes,
+            self.config.query_mode,
+            build.scratch,
+            self.machine.room(device, build.scratch),
+            of=build.of,
+        )
+        return lambda number: block_of(number, lambda amount=1, detail="": None)
+
+    def build(self, build: Build) -> None:
+        from fsarctl.episodes.evaluator import evaluate_episodes
+        from fsarctl.frames.frame_store import FrameStore
+        from fsarctl.results.result import write_result
+
+        scorer, device, told, remarks = self._scorer(build)
+        build.record("device", str(device))
+        loader = self._loader(build, scorer)
+        predictions = evaluate_episodes(
+            scorer,
+            loader,
+            episodes=self.config.episodes,
+            query_mode=self.config.query_mode,
+            scratch=build.scratch,
+            reporter=build.reporter,
+            room=self.machine.room(device, build.scratch),
+            shared=self.shared,
+            title=f"eval {self.dataset} {self.shot}-shot {self.name}",
+            of=build.of,
+        )
+        names = FrameStore(build.inputs["frames"]).names
+        clips = sum(len(rows) for rows in loader.rows.values())
+        facts = {
+            "model": self.name,
+            **{field: getattr(self.config, field) for field in RECORDED},
+            "shot": self.shot,
+            "clips": clips,
+            "clips_failed": len(names) - clips,
+            **self.told,
+            **told,
+            "trainable_parameters": sum(each.numel() for each in scorer.trainable_parameters()),
+            **({"remarks": remarks} if remarks else {}),
+        }
+        write_result(build.folder, predictions, names, facts)
+
+    def _scorer(self, build: Build) -> "tuple[FewShotMethod, torch.device, dict[str, JSON], list[str]]":
+        """The model, where it is, and what the result says of its adapters and weights."""
+        from safetensors.torch import load_file
+
+        from fsarctl.frames.frame_store import FrameStore
+        from fsarctl.methods.build import build_model
+
+        device = self.machine.choose_device()
+        frames = FrameStore(build.inputs["frames"]).frames
+        adapters = self.name != FROZEN
+        scorer = build_model(self.model, self.root, frames=frames, adapters=adapters, seed=0, device=device)
+        remarks = list(scorer.backbone.remarks)
+        told: dict[str, JSON] = {}
+        if self.file:
+            found = scorer.load_file(self.file, self.model)
+            remarks += found.remarks
+            told["adapters"] = {"file": self.file.name, "layout": found.layout, **_digest_of(build)}
+        elif "adapters" in build.inputs:
+            scorer.load_adapter_state(load_file(build.inputs["adapters"] / ADAPTERS))
+        return scorer, device, told, remarks
+
+    def _loader(self, build: Build, scorer: "FewShotMethod") -> "EpisodeLoader":
+        from fsarctl.episodes.split_loader import load_episodes
+
+        return load_episodes(
+            scorer,
+            build.inputs["frames"],
+            build.inputs.get("text"),
+            self.config,
+            dataset=self.dataset,
+            split=self.config.split,
+            shot=self.shot,
+            crop="centre",
+            groups=self.groups,
+        )
 
 
 def _digest_of(build: Build) -> dict[str, JSON]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsarctl.artifacts import JSON, Artifact, Build, Files, Unit
+from fsarctl.artifacts import JSON, Artifact, Build, Files, Parts, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.plugins import Part
 from fsarctl.config.tables import ExtractConfig
@@ -20,7 +20,7 @@ from fsarctl.progress import first_of
 from fsarctl.video.frame_folders.images import frames_of, look_at
 
 if TYPE_CHECKING:
-    from fsarctl.frames.extraction import Extraction
+    from fsarctl.frames.extraction import Extraction, Extractor
     from fsarctl.frames.frame_store import ClipRow
 
 __all__ = ["STAGE", "VERSION", "failure_note", "require_no_failures", "retry_hint", "Videos", "unit"]
@@ -98,8 +98,8 @@ def unit(
     if kind is not None:
         key["kind"] = kind.key
 
-    def fill(build: Build) -> None:
-        from fsarctl.frames.extraction import Sources, extract_clips
+    def extractor(build: Build, workers: int) -> "Extractor":
+        from fsarctl.frames.extraction import Extractor, Sources
 
         digests = build.digests.get("videos", {})
         unreadable = {} if isinstance(clips, Unit) else dict(clips.unreadable)
@@ -107,7 +107,7 @@ def unit(
             listed, digests = _rendered(build.inputs["videos"], digests)
         else:
             listed = list(clips.clips)
-        extraction = extract_clips(
+        return Extractor(
             listed,
             build.folder,
             build.scratch,
@@ -123,6 +123,9 @@ def unit(
             sources=Sources(digests, unreadable, build.earlier()),
             of=build.of,
         )
+
+    def fill(build: Build) -> None:
+        extraction = extractor(build, workers).extract()
         if isinstance(clips, Unit) and (sets := ClassSets.read(build.inputs["videos"])):
             sets.write(build.folder)
         _record(build, extraction, time_limit_s)
@@ -143,6 +146,8 @@ def unit(
         inputs={"videos": videos},
         aside=ASIDE,
         reuses=True,
+        parts=Parts(lambda build: extractor(build, 1).left(), lambda build: extractor(build, 1).make),
+        cores=workers,
     )
 
 

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -35,10 +35,12 @@ from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
 from fsarctl.errors import FsarctlError, InputError, IntegrityError, LockError, UpstreamError
 from fsarctl.progress import SILENT, Reporter, first_of
 
-__all__ = ["make", "publish", "recover"]
+__all__ = ["divided", "make", "publish", "recover"]
 
 REPLACED = 20  # attempts beside others who replace the same
 NAMED = 5  # changed inputs named in an error
+DIVIDED = "divided"
+"""In ``scratch``: the parts of this unit are made by others, too."""
 
 
 def make(
@@ -66,7 +68,7 @@ def make(
         UpstreamError: an artifact that it reads vanished meanwhile.
         FsarctlError: the build left a link, or a file with a reserved name.
     """
-    folder, scratch = work / "folder", work / "scratch"
+    folder = work / "folder"
     if force and not reuse:
         shelf.discard(work)  # from nothing
     resumed = _open_work(shelf, work)
@@ -79,38 +81,16 @@ def make(
         canonical(value, name)  # refuses now what the manifest could not hold
         facts[name] = value
 
-    upstream = {
-        name: _upstream(look, source) for name, source in unit.inputs.items() if isinstance(source, Unit)
-    }
-    inputs = {name: artifact.path for name, artifact in upstream.items()}
-    digests: dict[str, Mapping[str, str]] = {
-        name: {file: stored.sha256 for file, stored in artifact.manifest.files.items()}
-        for name, artifact in upstream.items()
-    }
     listings = look.listings(unit)
-
-    def earlier() -> list[Earlier]:
-        return _earlier(unit.stage, work, shelf) if unit.reuses and reuse else []
-
-    _require(upstream.values(), unit, shelf)
+    upstream = _upstreams(look, unit)
+    _require(upstream, unit, shelf)
     started = time.monotonic()
     try:
-        unit.build(
-            Build(
-                folder,
-                scratch,
-                inputs,
-                shelf.reporter,
-                record,
-                digests | listings,
-                earlier,
-                shelf.seal_of(work),
-            )
-        )
+        unit.build(_given(unit, look, shelf, work, record, reuse=reuse))
     except Exception:
-        _require(upstream.values(), unit, shelf)  # which says more
+        _require(upstream, unit, shelf)  # which says more
         raise
-    _require(upstream.values(), unit, shelf)
+    _require(upstream, unit, shelf)
     seconds = round(time.monotonic() - started, 3)
 
     try:
@@ -152,6 +132,40 @@ def make(
     return faster or Artifact(shelf.home(unit.stage, key), published)
 
 
+def divided(unit: Unit, look: Snapshot, shelf: Shelf, work: Path) -> Build:
+    """What the parts of a unit are given, which meet in the folder ``work``.
+
+    Raises:
+        UpstreamError: an artifact that it reads vanished meanwhile.
+    """
+    _require(_upstreams(look, unit), unit, shelf)
+    for folder in (work / "folder", work / "scratch"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (work / "scratch" / DIVIDED).touch()
+    return _given(unit, look, shelf, work, lambda name, value: None, reuse=True)
+
+
+def _given(
+    unit: Unit, look: Snapshot, shelf: Shelf, work: Path, record: Callable[[str, JSON], None], *, reuse: bool
+) -> Build:
+    """What the function that builds a unit in ``work`` is given."""
+    upstream = {name: _upstream(look, each) for name, each in unit.inputs.items() if isinstance(each, Unit)}
+    digests: dict[str, Mapping[str, str]] = {
+        name: {file: stored.sha256 for file, stored in artifact.manifest.files.items()}
+        for name, artifact in upstream.items()
+    }
+    return Build(
+        work / "folder",
+        work / "scratch",
+        {name: artifact.path for name, artifact in upstream.items()},
+        shelf.reporter,
+        record,
+        digests | look.listings(unit),
+        lambda: _earlier(unit.stage, work, shelf) if unit.reuses and reuse else [],
+        shelf.seal_of(work),
+    )
+
+
 def recover(shelf: Shelf, stage: str, key: str) -> None:
     """Puts back the artifact that a killed replacement had just moved aside; the caller holds the lock."""
     home, work = shelf.home(stage, key), shelf.work(stage, key)
@@ -172,6 +186,8 @@ def _open_work(shelf: Shelf, work: Path) -> bool:
     folder.mkdir(exist_ok=True)
     for name in RESERVED:
         (folder / name).unlink(missing_ok=True)
+    if (scratch / DIVIDED).exists():  # what is there, others have made for this build
+        return False
     return any(folder.iterdir()) or any(scratch.iterdir())
 
 
@@ -193,6 +209,10 @@ def _if_readable(stage: str, key: str, shelf: Shelf) -> Artifact | None:
     except InputError as error:
         shelf.reporter.note(f"Nothing is taken from it: {error}")
         return None
+
+
+def _upstreams(look: Snapshot, unit: Unit) -> list[Artifact]:
+    return [_upstream(look, source) for source in unit.inputs.values() if isinstance(source, Unit)]
 
 
 def _upstream(look: Snapshot, unit: Unit) -> Artifact:

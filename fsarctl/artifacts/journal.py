@@ -2,17 +2,20 @@
 
 A line says which files of the build's folder came of it, with their CRC-32C, and what else is known. What has
 no line is not finished, though its files be there; what has one is believed as far as seal and files agree.
+Several processes at one build have a file each for what they finish, which is read as if its lines were here.
 """
 
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 
+from fsarctl.artifacts.atomic_write import replacing
 from fsarctl.artifacts.manifest import is_within
 from fsarctl.artifacts.sealed import require_sealed, sealed_json
 from fsarctl.progress import Reporter, counted
@@ -20,6 +23,7 @@ from fsarctl.progress import Reporter, counted
 __all__ = ["JOURNAL", "Entry", "Journal", "file_crc32c", "note_lost"]
 
 JOURNAL = "journal.jsonl"
+APART = "journal-{}.jsonl"
 READ_BYTES = 2**22
 
 
@@ -48,10 +52,10 @@ class Journal:
         Raises:
             OSError: there is a journal, and it cannot be read.
         """
-        try:
-            lines = self.path.read_bytes().split(b"\n")[:-1]
-        except FileNotFoundError:
-            return [], 0
+        lines = []
+        for path in (self.path, *self._apart()):
+            with suppress(FileNotFoundError):
+                lines += path.read_bytes().split(b"\n")[:-1]
         entries = []
         for line in lines:
             try:
@@ -62,15 +66,25 @@ class Journal:
         return entries, len(lines) - len(entries)
 
     def begin(self, entries: Iterable[Entry]) -> None:
-        """Write it anew, with these lines."""
+        """Write it anew, with these lines alone."""
         fresh = self.path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         self._append(fresh, entries)
         fresh.replace(self.path)
+        for path in self._apart():
+            path.unlink(missing_ok=True)
 
     def add(self, entry: Entry) -> None:
         """One line more; its files are on the disk already."""
         self._append(self.path, [entry])
+
+    def add_apart(self, name: str, entries: Iterable[Entry]) -> None:
+        """Lines that others may be adding at the same time; all those of one ``name`` are the same."""
+        with replacing(self.path.with_name(APART.format(name)), alone=False) as partial:
+            self._append(partial, entries)
+
+    def _apart(self) -> list[Path]:
+        return sorted(self.path.parent.glob(APART.format("*")))
 
     def _append(self, path: Path, entries: Iterable[Entry]) -> None:
         lines = [sealed_json({"files": e.files, "facts": e.facts}, self._of) + b"\n" for e in entries]

@@ -63,6 +63,12 @@ class Snapshot:
             self._artifacts[identity] = None if key is None else self._get(unit.stage, key)
         return self._artifacts[identity]
 
+    def again(self, unit: Unit) -> Artifact | None:
+        """The unit's artifact, looked for anew if there was none."""
+        if self._artifacts.get(self.identity(unit)) is None:
+            self._artifacts.pop(self.identity(unit), None)
+        return self.artifact(unit)
+
     def found(self) -> list[Artifact]:
         """The artifacts that were asked for so far, and are there."""
         return [artifact for artifact in self._artifacts.values() if artifact is not None]

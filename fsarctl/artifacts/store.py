@@ -1,13 +1,15 @@
 """The artifact store: finds, explains and makes what units describe."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fsarctl.artifacts.agenda import Agenda
 from fsarctl.artifacts.atomic_write import following, storage_errors
-from fsarctl.artifacts.build import make, recover
+from fsarctl.artifacts.build import divided, make, recover
 from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.command import joined
 from fsarctl.artifacts.hashes import HashMemory
@@ -19,7 +21,7 @@ from fsarctl.artifacts.sharing.places import give_back, new_place, places_of, ta
 from fsarctl.artifacts.sharing.projects import Projects
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.transfer.transfers import Transfers
-from fsarctl.artifacts.unit import Unit
+from fsarctl.artifacts.unit import Build, Unit
 from fsarctl.artifacts.unpublished import verify_records, verify_unfinished
 from fsarctl.artifacts.why_stale import Change, changes
 from fsarctl.errors import IntegrityError, LockError, UpstreamError
@@ -141,6 +143,33 @@ class Store:
         look = self._look()
         return [self._state(unit, look) for unit in look.order(units)]
 
+    def agenda(self, units: Sequence[Unit]) -> Agenda:
+        """What of these units and all upstream of them is to be made, and in which order.
+
+        Raises:
+            InputError: an input file is missing or unreadable.
+        """
+        return Agenda(self._look(far=True), units)
+
+    @contextmanager
+    def parts(self, unit: Unit) -> Iterator[Build]:
+        """What the parts of a unit whose upstream is done are given, while this lasts; ``gc`` leaves it.
+
+        Raises:
+            UpstreamError: something upstream is not done.
+        """
+        look = self._look(far=True)
+        key = look.key(unit)
+        if key is None:
+            raise self._undone(unit, look)
+        with self._leases.hold() as lease, storage_errors(self.root), following(self.root):
+            rest = self._shelf.work(unit.stage, key)
+            self._projects.claim(unit.stage, rest.name)
+            # Where work rests, so that who puts the parts together takes them over.
+            lease.take(unit.slot, [*(found.path for found in look.found()), rest])
+            take_over(rest, rest, self._at_work(lease), self._leases.now())
+            yield divided(unit, look, self._shelf, rest)
+
     def realise(self, unit: Unit, *, force: bool = False) -> Artifact:
         """Finds or makes one unit, whose upstream must be done; ``force`` makes it again, from nothing.
 
@@ -178,10 +207,7 @@ class Store:
         given = {look.identity(unit) for unit in wanted}
         ordered = look.order(wanted)
         if not upstream:
-            undone = [u for u in ordered if look.identity(u) not in given and look.artifact(u) is None]
-            if undone:
-                first = next(u for u in ordered if look.identity(u) in given and look.artifact(u) is None)
-                raise self._upstream_error(first, undone, look)
+            self._require_upstream(ordered, given, look)
             ordered = [unit for unit in ordered if look.identity(unit) in given]
         repeated = {look.identity(unit) for unit in again}
         anew = given if force else repeated
@@ -198,6 +224,16 @@ class Store:
                 )
                 for unit in ordered
             ]
+
+    def require_upstream(self, units: Iterable[Unit]) -> None:
+        """That all is done which units read that are not among them.
+
+        Raises:
+            UpstreamError: something is not.
+        """
+        wanted = list(units)
+        look = self._look(far=True)
+        self._require_upstream(look.order(wanted), {look.identity(unit) for unit in wanted}, look)
 
     def foresee(self, units: Iterable[Unit]) -> None:
         """Says what units that are not done, and what they read, foresee of their builds.
@@ -327,6 +363,12 @@ class Store:
             self._shelf.sweep()
         return removed
 
+    def _require_upstream(self, ordered: Sequence[Unit], given: Collection[str], look: Snapshot) -> None:
+        undone = [u for u in ordered if look.identity(u) not in given and look.artifact(u) is None]
+        if undone:
+            first = next(u for u in ordered if look.identity(u) in given and look.artifact(u) is None)
+            raise self._upstream_error(first, undone, look)
+
     def _foresee(self, due: Sequence[Unit]) -> None:
         # What is wanted may be refused, where what it reads is only told: so it comes first.
         for unit in reversed(due):
@@ -384,8 +426,7 @@ class Store:
     def _realise(self, unit: Unit, look: Snapshot, lease: Lease, *, force: bool, reuse: bool) -> Outcome:
         key = look.key(unit)
         if key is None:
-            undone = [each for each in look.order([unit])[:-1] if look.artifact(each) is None]
-            raise self._upstream_error(unit, undone, look)
+            raise self._undone(unit, look)
         if not force and (found := look.artifact(unit)):
             return Outcome(unit, found, made=False)
         if not self._swept:
@@ -447,9 +488,16 @@ class Store:
         """Where the unit is made, by nobody else; with what a build has left that is gone."""
         work = new_place(rest)
         lease.take(unit.slot, [], work)
-        at_work = {Path(name).name for name in self._leases.works(but=lease)}
-        take_over(rest, work, at_work, self._leases.now())
+        take_over(rest, work, self._at_work(lease), self._leases.now())
         return work
+
+    def _at_work(self, lease: Lease) -> set[str]:
+        """The places of others who are known to live."""
+        return {Path(name).name for name in self._leases.works(but=lease)}
+
+    def _undone(self, unit: Unit, look: Snapshot) -> UpstreamError:
+        undone = [each for each in look.order([unit])[:-1] if look.artifact(each) is None]
+        return self._upstream_error(unit, undone, look)
 
     def _upstream_error(self, unit: Unit, undone: list[Unit], look: Snapshot) -> UpstreamError:
         states = [self._state(each, look) for each in undone]

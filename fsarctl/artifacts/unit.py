@@ -9,7 +9,7 @@ from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.look import Look
 from fsarctl.progress import Reporter
 
-__all__ = ["JSON", "Build", "Earlier", "Files", "Unit"]
+__all__ = ["JSON", "Build", "Earlier", "Files", "Parts", "Unit"]
 
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
@@ -69,6 +69,18 @@ class Build:
     of: str = ""
 
 
+class Parts(NamedTuple):
+    """How the build of a unit divides: into parts that leave what they made in its folders, and meet there.
+
+    ``left`` says by number which are not there yet, whole; ``begin`` loads what all of them need once, and
+    gives what makes one of them. A part depends on no other, may be made twice at once, and is there as soon
+    as it is whole; the build uses those that are there and makes the others itself, to the same bytes.
+    """
+
+    left: Callable[[Build], Sequence[int]]
+    begin: Callable[[Build], Callable[[int], None]]
+
+
 @dataclass(frozen=True)
 class Unit:
     """One artifact that a stage can make.
@@ -78,7 +90,8 @@ class Unit:
     present one; ``command`` is what a user types to make it. ``aside`` are files that say how it was
     made: kept and verified like the others, but not part of the digest that others depend on. ``reuses``:
     its build may take parts of earlier artifacts of its stage, so these are worth keeping until it is made.
-    ``apart``: it keeps one core busy for long, so that several are better made beside each other.
+    ``apart``: it keeps one core busy for long, so that several are better made beside each other. ``parts``:
+    it can be divided among many. ``cores``: how many its build keeps busy, which it shares them by itself.
     ``foresee`` is called before anything is made for it, upstream included: it raises what would stop the
     build later, and returns what should be said.
     """
@@ -93,4 +106,6 @@ class Unit:
     aside: tuple[str, ...] = ()
     reuses: bool = False
     apart: bool = False
+    parts: Parts | None = None
+    cores: int = 1
     foresee: Callable[[], Sequence[str]] | None = None

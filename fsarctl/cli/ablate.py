@@ -9,6 +9,8 @@ from fsarctl.cli.command.options import (
     CORES,
     Device,
     DryRun,
+    Engine,
+    Jobs,
     Json,
     Layout,
     Memory,
@@ -24,7 +26,7 @@ from fsarctl.execution.device import Machine
 from fsarctl.progress import counted
 
 if TYPE_CHECKING:
-    pass
+    from fsarctl.execution.job_schedule import Scheduler
 
 __all__ = ["ablate"]
 
@@ -45,7 +47,8 @@ def ablate(
         list[int] | None,
         typer.Option("--seeds", min=0, metavar="S [S ...]", help="Of training and episodes, each a run."),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at once, one core each.")] = 1,
+    engine: Engine = None,
+    jobs: Jobs = None,
     workers: Workers = CORES,
     device: Device = "auto",
     memory: Memory = None,
@@ -58,15 +61,18 @@ def ablate(
     as_json: Json = False,
 ) -> None:
     """Run a sweep of settings (the paper's tables and figures, or your own), and print its table."""
+    from fsarctl.artifacts.command import Option
+
     one_layout(layout, as_json)
+    machine = Machine(device, memory, spill)
     _ablate(
         session,
         names or [],
         rows=rows or [],
         shots=shots or [],
         seeds=seeds or [],
-        jobs=jobs,
-        machine=Machine(device, memory, spill),
+        scheduler=session.scheduler(machine, engine, jobs, [Option("--workers", (str(workers),))]),
+        machine=machine,
         workers=workers,
         dry_run=dry_run,
         published=published,
@@ -82,7 +88,7 @@ def _ablate(
     rows: Sequence[str],
     shots: Sequence[int],
     seeds: Sequence[int],
-    jobs: int,
+    scheduler: "Scheduler",
     machine: Machine,
     workers: int,
     dry_run: bool,
@@ -128,7 +134,7 @@ def _ablate(
     if dry_run:
         print_plan(session.store, [run for sweep in planned for run in sweep.runs], as_json=as_json)
         return
-    failures = stage.make(planned, session.scheduler(jobs, machine))
+    failures = stage.make(planned, scheduler)
     documents = [stage.tabulate(sweep, session.store, session.flags, failures) for sweep in planned]
     if published:
         documents = [_beside_published(document) for document in documents]

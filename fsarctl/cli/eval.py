@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from fsarctl.cli.command.options import Dataset, Device, DryRun, Force, Json, Memory, Shots, Spill
+from fsarctl.cli.command.options import (
+    Dataset,
+    Device,
+    DryRun,
+    Engine,
+    Force,
+    Jobs,
+    Json,
+    Memory,
+    Shots,
+    Spill,
+)
 from fsarctl.cli.command.session import Session, command
 from fsarctl.execution.device import Machine
 
@@ -29,12 +40,15 @@ def evaluate(
             " adapters.safetensors of another project. Nothing is trained.",
         ),
     ] = None,
+    engine: Engine = None,
+    jobs: Jobs = None,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Score episodes of novel classes, and print accuracy with its 95 % interval."""
-    pipeline = session.pipeline(dataset=dataset, machine=Machine(device, memory, spill))
+    machine = Machine(device, memory, spill)
+    pipeline = session.pipeline(dataset=dataset, machine=machine)
     chosen = session.shots(shots, "eval")
     units = pipeline.evaluate_file(chosen, adapters) if adapters else pipeline.evaluate(chosen)
     session.make_results(
@@ -44,6 +58,7 @@ def evaluate(
         warnings=pipeline.warnings_of_file(adapters) if adapters else pipeline.warnings(),
         undescribed=pipeline.undescribed,
         texts=pipeline.texts_read,
+        scheduler=session.scheduler(machine, engine, jobs),
         dry_run=dry_run,
         force=force,
         as_json=as_json,

@@ -4,7 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsarctl.cli.command.options import CORES, Dataset, DryRun, Force, Json, TimeLimit, Workers
+from fsarctl.cli.command.options import (
+    CORES,
+    Dataset,
+    DryRun,
+    Engine,
+    Force,
+    Jobs,
+    Json,
+    TimeLimit,
+    Workers,
+)
 from fsarctl.cli.command.session import Session, command
 
 if TYPE_CHECKING:
@@ -23,11 +33,14 @@ def extract(
     retry: Annotated[
         bool, typer.Option("--retry", help="Try again what ran out of time or crashed the decoder.")
     ] = False,
+    engine: Engine = None,
+    jobs: Jobs = None,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Decode the frames of every clip into the frame store; what was decoded before is copied."""
+    from fsarctl.artifacts.command import Option
     from fsarctl.stages.extract import require_no_failures, retry_hint
 
     pipeline = session.pipeline(dataset=dataset, workers=workers, strict=strict, time_limit_s=time_limit)
@@ -39,4 +52,7 @@ def extract(
             again.append(unit)
         elif known is not None and strict:
             require_no_failures(known)
-    session.make(units, again=again, dry_run=dry_run, force=force, as_json=as_json)
+    decoding = [Option("--workers", (str(workers),)), Option("--time-limit", (str(time_limit),))]
+    decoding += [Option("--strict")] if strict else []
+    scheduler = session.scheduler(None, engine, jobs, decoding)
+    session.make(units, again=again, scheduler=scheduler, dry_run=dry_run, force=force, as_json=as_json)

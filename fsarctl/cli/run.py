@@ -5,6 +5,7 @@ from fsarctl.cli.command.options import (
     Dataset,
     Device,
     DryRun,
+    Engine,
     Force,
     Jobs,
     Json,
@@ -25,7 +26,8 @@ def run(
     shots: Shots = None,
     dataset: Dataset = None,
     workers: Workers = CORES,
-    jobs: Jobs = 1,
+    engine: Engine = None,
+    jobs: Jobs = None,
     device: Device = "auto",
     memory: Memory = None,
     spill: Spill = 16.0,
@@ -34,6 +36,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Do whatever is not done yet of describe, extract, train and eval, then print the results."""
+    from fsarctl.artifacts.command import Option
+
     machine = Machine(device, memory, spill)
     pipeline = session.pipeline(dataset=dataset, workers=workers, machine=machine)
     chosen = session.shots(shots, "eval")
@@ -44,8 +48,7 @@ def run(
         warnings=pipeline.warnings(),
         undescribed=pipeline.undescribed,
         texts=pipeline.texts_read,
-        jobs=jobs,
-        machine=machine,
+        scheduler=session.scheduler(machine, engine, jobs, [Option("--workers", (str(workers),))]),
         dry_run=dry_run,
         force=force,
         as_json=as_json,

@@ -9,13 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsarctl.cli.command.options import CORES, Device, DryRun, Force, Json, Memory, Shots, Spill
+from fsarctl.cli.command.options import (
+    CORES,
+    Device,
+    DryRun,
+    Engine,
+    Force,
+    Jobs,
+    Json,
+    Memory,
+    Shots,
+    Spill,
+)
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import stderr, styled
 from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Unit
+    from fsarctl.execution.job_schedule import Scheduler
 
 __all__ = ["sparkline", "train"]
 
@@ -38,6 +50,8 @@ def train(
         int,
         typer.Option("--gpus", min=1, help="Processes that share each step's episodes, one a GPU."),
     ] = 1,
+    engine: Engine = None,
+    jobs: Jobs = None,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
@@ -63,7 +77,8 @@ def train(
                 follow(units, ranks)
                 return
             session.warn(pipeline.training_warnings())
-            _train(session, units, board, dry_run=dry_run, force=force, as_json=as_json)
+            scheduler = session.scheduler(machine, engine, jobs) if ranks.world == 1 else None
+            _train(session, units, board, scheduler, dry_run=dry_run, force=force, as_json=as_json)
             dismiss(ranks)
     except (RankLostError, KeyboardInterrupt) as error:
         if LAUNCHED in os.environ:  # who started this process says it
@@ -75,6 +90,7 @@ def _train(
     session: Session,
     units: Sequence["Unit"],
     board: Path | None,
+    scheduler: "Scheduler | None",
     *,
     dry_run: bool,
     force: bool,
@@ -91,7 +107,7 @@ def _train(
 
         require_board()
         done = set() if force else {unit.slot for unit in units if session.store.find(unit) is not None}
-    session.make(units, dry_run=dry_run, force=force, as_json=as_json)
+    session.make(units, scheduler=scheduler, dry_run=dry_run, force=force, as_json=as_json)
     if board is not None and done:
         _fill_board(session, units, board, done)
     if not dry_run:

@@ -19,7 +19,7 @@ from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.methods import Preset, method_file, method_names
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.sweep_table import AblateConfig
-from fsarctl.config.tables import CacheConfig, Config, DescribeConfig, ExtractConfig
+from fsarctl.config.tables import CacheConfig, Config, DescribeConfig, ExecutionConfig, ExtractConfig
 from fsarctl.config.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
 from fsarctl.errors import ConfigError, InputError
@@ -49,6 +49,7 @@ TABLES: Mapping[str, type[Any]] = {
     "train": TrainConfig,
     "eval": EvalConfig,
     "cache": CacheConfig,
+    "execution": ExecutionConfig,
 }
 # Tables of tables: [datasets.NAME], [ablate.NAME].
 NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}
@@ -61,7 +62,10 @@ DEEPEST = 16
 """Lists and tables in each other, within one setting."""
 MOST_DOTS = 1000
 # Variables that name places or moods rather than settings; the command line reads them itself.
-NOT_SETTINGS = {"FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE", "FSARCTL_TOKEN"}
+NOT_SETTINGS = {
+    *("FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE", "FSARCTL_ENGINE"),
+    "FSARCTL_TOKEN",
+}
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,23 @@ class CacheConfig:
 
 
 @dataclass(frozen=True)
+class ExecutionConfig:
+    """[execution]: who does the work; none of it is in a key."""
+
+    engine: Literal["local", "ray", "slurm"] = setting(
+        "local", "local: this machine; ray, slurm: the machines of a cluster (docs/cluster.md)"
+    )
+    jobs: int = setting(
+        0, "processes that work beside each other; 0: local: this one alone; ray, slurm: as many as it lends"
+    )
+    tasks_per_gpu: int = setting(1, "local: how many trainings or evaluations share a GPU")
+
+    def __post_init__(self) -> None:
+        require(self.jobs >= 0, f"jobs is {self.jobs}; it must be 0 or more")
+        require(self.tasks_per_gpu >= 1, f"tasks_per_gpu is {self.tasks_per_gpu}; it must be 1 or more")
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole file."""
 
@@ -105,6 +122,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     ablate: Mapping[str, AblateConfig] = field(default_factory=dict)
 
     @property

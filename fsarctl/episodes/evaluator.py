@@ -1,5 +1,9 @@
-"""Episodic evaluation: predictions of every episode, stored, so that any two results can be paired."""
+"""Episodic evaluation: predictions of every episode, stored, so that any two results can be paired.
 
+A block of episodes depends on no other, so that others may have scored it: what is in ``scratch`` is used.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,7 +22,7 @@ from fsarctl.methods.protocol import FewShotMethod, QueryMode
 from fsarctl.progress import Advance, Reporter
 from fsarctl.results.predictions import Predictions, save_arrays
 
-__all__ = ["evaluate_episodes"]
+__all__ = ["blocks_left", "evaluate_episodes", "score_blocks"]
 
 BLOCK_EPISODES = 100
 Arrays: TypeAlias = dict[str, npt.NDArray[np.generic]]
@@ -44,24 +48,65 @@ def evaluate_episodes(
     Raises:
         ConfigError: a score is not finite.
     """
-    scorer = Scorer(model, loader, query_mode, room, shared)
+    block_of = score_blocks(model, loader, episodes, query_mode, scratch, room, shared, of)
     labels = tuple(sorted(loader.rows))
     blocks = []
     with reporter.task(title, episodes, "episode") as advance:
-        for start in range(0, episodes, BLOCK_EPISODES):
-            numbers = range(start, min(start + BLOCK_EPISODES, episodes))
-            path = scratch / f"block-{start:08d}.safetensors"
-            seal = f"{of} {path.name}"
-            if is_there(path, seal, reporter, "Its episodes are scored again."):
-                advance(len(numbers))
+        for number in range(-(-episodes // BLOCK_EPISODES)):
+            if _is_done(number, scratch, of, reporter):
+                advance(len(_episodes(number, episodes)))
             else:
-                block = _block(model, scorer, numbers, labels, advance)
-                with replacing(path) as partial:
-                    save_arrays(partial, block, {SEAL: EMPTY_SEAL})
-                    seal_file(partial, seal)
-            blocks.append(load_file(path))
+                block_of(number, advance)
+            blocks.append(load_file(_path(number, scratch)))
     arrays = {name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]}
     return Predictions(labels, **arrays, groups=loader.groups)
+
+
+def blocks_left(episodes: int, scratch: Path, reporter: Reporter, of: str = "") -> list[int]:
+    """Which blocks of so many episodes are not in ``scratch``, by number; a damaged one is removed there."""
+    blocks = range(-(-episodes // BLOCK_EPISODES))
+    return [number for number in blocks if not _is_done(number, scratch, of, reporter)]
+
+
+def score_blocks(
+    model: FewShotMethod,
+    loader: EpisodeLoader,
+    episodes: int,
+    query_mode: QueryMode,
+    scratch: Path,
+    room: Room | None = None,
+    shared: Shared | None = None,
+    of: str = "",
+) -> Callable[[int, Advance], None]:
+    """What scores a block, by number, and leaves it in ``scratch``; see ``evaluate_episodes``."""
+    scorer = Scorer(model, loader, query_mode, room, shared)
+    labels = tuple(sorted(loader.rows))
+
+    def score(number: int, advance: Advance) -> None:
+        block = _block(model, scorer, _episodes(number, episodes), labels, advance)
+        path = _path(number, scratch)
+        with replacing(path, alone=False) as partial:
+            save_arrays(partial, block, {SEAL: EMPTY_SEAL})
+            seal_file(partial, _seal(path, of))
+
+    return score
+
+
+def _episodes(block: int, episodes: int) -> range:
+    return range(block * BLOCK_EPISODES, min((block + 1) * BLOCK_EPISODES, episodes))
+
+
+def _path(block: int, scratch: Path) -> Path:
+    return scratch / f"block-{block * BLOCK_EPISODES:08d}.safetensors"
+
+
+def _seal(path: Path, of: str) -> str:
+    return f"{of} {path.name}"
+
+
+def _is_done(block: int, scratch: Path, of: str, reporter: Reporter) -> bool:
+    path = _path(block, scratch)
+    return is_there(path, _seal(path, of), reporter, "Its episodes are scored again.")
 
 
 def _block(

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from fsarctl.episodes.ranks import ALONE, Ranks
 from fsarctl.errors import ConfigError
+from fsarctl.execution.engine import Need
 
 if TYPE_CHECKING:
     import torch
 
+    from fsarctl.artifacts import Unit
     from fsarctl.artifacts.command import Option
     from fsarctl.episodes.feature_cache import Room
 
@@ -22,6 +24,9 @@ __all__ = ["Machine", "gpu_name"]
 
 GIB = 2**30
 MEMORY_GIB = 2.0
+COMPUTING_GIB = 1.5
+"""Beside what is kept: libraries, and the weights of a ViT-B/16 or two."""
+DECODING_GIB = 0.25
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,13 @@ class Machine:
         if self.spill_gib != Machine.spill_gib:
             options.append(Option("--spill", (str(self.spill_gib),)))
         return tuple(options)
+
+    def need(self, unit: "Unit") -> Need:
+        """What making a unit keeps busy: what computes holds weights, what decodes a few pictures."""
+        if not unit.apart:
+            return Need(unit.cores, DECODING_GIB * unit.cores)
+        kept = MEMORY_GIB if self.memory_gib is None else self.memory_gib
+        return Need(unit.cores, COMPUTING_GIB + kept, 0 if self.device == "cpu" else 1)
 
     def require_device_name(self) -> None:
         """Refuse what can be a device on no machine, before anything is loaded.

@@ -1,43 +1,82 @@
-"""What is due, in which order, and in which process: the one place that decides it."""
+"""What is due, in which order, and who makes it: the one place that decides it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
-from fsarctl.artifacts import Outcome, Store, Unit
-from fsarctl.artifacts.command import Command, Option
+from fsarctl.artifacts import Agenda, Due, Outcome, Store, Unit
+from fsarctl.artifacts.command import Option, words
 from fsarctl.config.plugins import fault_of_part
 from fsarctl.errors import FsarctlError
-from fsarctl.execution.local import Ended, require_success, run_commands
+from fsarctl.execution.display import Display
+from fsarctl.execution.engine import Ended, Engine, Need, Place, Task, divided
 from fsarctl.progress import SILENT, Reporter, counted
 
-__all__ = ["Goal", "Scheduler"]
+__all__ = ["Goal", "Planned", "Scheduler", "planning", "planning_reporter"]
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A unit that is wanted for its own sake; ``title`` is what messages call it.
-
-    ``command`` makes it in another process, where that is not the unit's own command.
-    """
+    """A unit that is wanted for its own sake; ``title`` is what messages call it."""
 
     title: str
     unit: Unit
-    command: Command | None = None
+
+
+class Planned(Exception):  # noqa: N818 - no error: it ends a command once it is known what it makes
+    """What a command would make, in a worker that has been told of a part of that."""
+
+    def __init__(self, store: Store, units: Sequence[Unit]) -> None:
+        super().__init__()
+        self.store = store
+        self.units = units
+
+    def find(self, stage: str, key: str) -> Unit | None:
+        """The unit of this key, among these and what they need; None where none is known to have it."""
+        agenda = self.store.agenda(self.units)
+        return next(
+            (each for each in agenda.units.values() if (each.stage, agenda.key(each)) == (stage, key)), None
+        )
+
+    def is_waiting(self, stage: str) -> bool:
+        """Whether a unit of this stage reads what is not seen here, and so has no key yet."""
+        agenda = self.store.agenda(self.units)
+        return any(each.stage == stage and agenda.key(each) is None for each in agenda.units.values())
+
+
+_planning: ContextVar[Reporter | None] = ContextVar("planning", default=None)
+
+
+@contextmanager
+def planning(reporter: Reporter) -> Iterator[None]:
+    """While this lasts, a scheduler says what it would make by raising ``Planned``, and makes nothing."""
+    token = _planning.set(reporter)
+    try:
+        yield
+    finally:
+        _planning.reset(token)
+
+
+def planning_reporter() -> Reporter | None:
+    """What is to hear of the work on what is planned now; None outside ``planning``."""
+    return _planning.get()
 
 
 @dataclass(frozen=True)
 class Scheduler:
-    """Makes units, ``jobs`` at a time where they are many.
+    """Makes units: here, one after another, or with an ``engine`` beside each other.
 
-    What is ``apart`` is made in processes of its own, each with one thread, as soon as what it reads is done;
-    everything else here, before, since it uses all cores by itself. ``options`` are for the commands of these
-    processes: what changes no result (device, memory) is not part of a unit's command.
+    What is ``apart`` or divides is the engine's, as soon as what it reads is done; everything else is made
+    here, since it uses all cores by itself. ``options``, of a verb, are for the words that plan a task: what
+    changes no result (device, memory) is not part of a unit's command. ``need`` says what a unit keeps busy.
     """
 
     store: Store
-    jobs: int = 1
-    options: tuple[Option, ...] = ()
+    engine: Engine | None = None
+    options: Callable[[str], Sequence[Option]] = lambda verb: ()
     reporter: Reporter = SILENT
+    need: Callable[[Unit], Need] = lambda unit: Need(cores=unit.cores, gpus=int(unit.apart))
 
     def make(
         self,
@@ -49,18 +88,23 @@ class Scheduler:
     ) -> list[Outcome]:
         """Find or make units, and with ``upstream`` all that they need; the first failure ends it.
 
-        ``force`` makes the given ones again, ``again`` mends those: see ``Store.realise_all``.
+        ``force`` makes the given ones again, ``again`` mends those: see ``Store.realise_all``; here.
 
         Raises:
-            FsarctlError: something could not be made, as its build says; or a process failed.
+            FsarctlError: something could not be made, as its build says.
             UpstreamError: without ``upstream``, something is not done.
         """
-        if self.jobs == 1 or force:
+        if planning_reporter():
+            raise Planned(self.store, units)
+        if self.engine is None or force or again:
             return self.store.realise_all(units, force=force, again=again, upstream=upstream)
+        if not upstream:
+            self.store.require_upstream(units)
         states = self.store.plan(units)
         waiting = {state.unit.slot for state in states if state.name != "done"}
         if waiting:
-            self._beside(units, {}, lambda unit: unit.command, check=require_success)
+            self.store.foresee(units)
+            _Run(self, self.engine, self.store.agenda(units), {}).work(ends_with_failure=True)
             outcomes = self.store.realise_all(units, upstream=upstream)
         else:  # a second look would only cost time
             asked = {unit.slot for unit in units}
@@ -74,20 +118,22 @@ class Scheduler:
         Raises:
             FsarctlError: what several goals share could not be made, or all are foreseen to fail.
         """
+        if planning_reporter():
+            raise Planned(self.store, [goal.unit for goal in goals])
         states, _ = self.store.survey([goal.unit for goal in goals])
         if all(state.name == "done" for state in states):
             self.reporter.note(f"nothing to do: {counted(len(goals), 'run')} up to date")
             return {}
         hopeless = self._hopeless(goals)
         possible = [goal for goal in goals if goal.title not in hopeless]
-        broken = self._goals_beside(possible) if self.jobs > 1 else {}
+        made, broken = self._goals_beside(possible, self.engine) if self.engine else (set(), {})
         failures: dict[str, str] = {}
         for number, goal in enumerate(goals, start=1):
-            reason = hopeless.get(goal.title) or next(
-                (broken[each] for each in _commands(goal) if each in broken), ""
-            )
+            if goal.title in made:
+                continue
+            reason = hopeless.get(goal.title) or broken.get(goal.title, "")
             if not reason:
-                if self.jobs == 1:
+                if self.engine is None:
                     self.reporter.note(f"[{number}/{len(goals)}] {goal.title}")
                 reason = self._attempt(goal.unit)
             if reason:
@@ -122,69 +168,138 @@ class Scheduler:
             return fault.message if fault else f"{type(error).__name__}: {error}"
         return ""
 
-    def _goals_beside(self, goals: Sequence[Goal]) -> dict[Command, str]:
-        """Make what goals share here, then the rest in processes; why a command failed."""
-        titles = {command: goal.title for goal in reversed(goals) for command in _commands(goal)}
-        own = {id(goal.unit): goal.command for goal in goals}
-        broken: dict[Command, str] = {}
+    def _goals_beside(self, goals: Sequence[Goal], engine: Engine) -> tuple[set[str], dict[str, str]]:
+        """Make goals, and what they need, beside each other; the titles of those that are there, and of those
+        that failed why."""
+        agenda = self.store.agenda([goal.unit for goal in goals])
+        needs = agenda.needs([goal.unit for goal in goals])
+        titles = {
+            identity: goal.title
+            for goal, needed in zip(reversed(goals), reversed(needs), strict=True)
+            for identity in needed
+        }
+        run = _Run(self, engine, agenda, titles)
+        run.work(ends_with_failure=False)
+        made = {
+            goal.title for goal, needed in zip(goals, needs, strict=True) if needed.isdisjoint(agenda.left)
+        }
+        return made, {
+            goal.title: next(ended.error for each, ended in run.failed.items() if each in needed)
+            for goal, needed in zip(goals, needs, strict=True)
+            if not needed.isdisjoint(run.failed)
+        }
 
-        def note(ended: Mapping[Command, Ended]) -> None:
-            broken.update({command: each.error for command, each in ended.items() if each.exit_code})
 
-        self._beside(
-            [goal.unit for goal in goals], titles, lambda unit: own.get(id(unit)) or unit.command, check=note
-        )
-        return broken
+@dataclass
+class _UnderWay:
+    """A unit that an engine makes: who asked for it, the task that makes it whole, and tasks before that."""
 
-    def _beside(
-        self,
-        units: Sequence[Unit],
-        titles: Mapping[Command, str],
-        command_of: Callable[[Unit], Command],
-        *,
-        check: Callable[[Mapping[Command, Ended]], None],
+    due: Due
+    whole: Task
+    before: int
+
+
+class _Run:
+    """One go at an agenda with an engine; ``titles`` are what messages call an identity, or its slot."""
+
+    def __init__(
+        self, scheduler: Scheduler, engine: Engine, agenda: Agenda, titles: Mapping[str, str]
     ) -> None:
-        """Make what is not ``apart`` here, then wave after wave what is due; ``check`` hears how it ended.
+        self._scheduler = scheduler
+        self._store = scheduler.store
+        self._engine = engine
+        self._agenda = agenda
+        self._titles = titles
+        self._display = Display(scheduler.reporter, prefixed=bool(titles))
+        self._under_way: dict[str, _UnderWay] = {}
+        self._same: dict[str, list[Due]] = {}
+        self.failed: dict[str, Ended] = {}
 
-        A command is due once none of the units that it makes waits for another. What waits after the last
-        wave is downstream of a failure.
-        """
-        self.store.foresee(units)
-        everything = [state.unit for state in self.store.plan(units)]
-        self.store.realise_all([unit for unit in everything if not unit.apart])
-        given = {id(unit): unit for unit in everything}
-        tried: set[Command] = set()
-        while True:
-            states: dict[Command, set[str]] = {}
-            stages: dict[Command, str] = {}
-            for state in self.store.plan(given.values()):
-                if state.unit.apart:
-                    command = command_of(state.unit)
-                    states.setdefault(command, set()).add(state.name)
-                    stages[command] = state.unit.stage
-            due = [
-                command
-                for command, names in states.items()
-                if command not in tried and names != {"done"} and "waiting" not in names
-            ]
-            if not due:
-                return
-            tried.update(due)
-            if titles:
-                named = " and ".join(dict.fromkeys(stages[command] for command in due))
-                self.reporter.note(f"{named}: {len(due)} to do, {self.jobs} at a time")
-            # The last shots take the longest and so start first.
-            commands = {command: titles.get(command, "") for command in reversed(due)}
-            check(run_commands(commands, self.jobs, self.reporter, self.options))
+    def work(self, *, ends_with_failure: bool) -> None:
+        """Make what can be made; with ``ends_with_failure``, until something fails, which is raised."""
+        with ExitStack() as stack:
+            stack.callback(self._display.end)
+            self._place = Place.here()
+            if self._engine.is_elsewhere:
+                self._place = stack.enter_context(self._place.signed(self._store.root))
+            stack.callback(self._engine.end)
+            self._engine.begin(self._display.heard)
+            self._begin(self._agenda.due())
+            while self._under_way:
+                for task, ended in self._engine.ended():
+                    if ended.exit_code and (ends_with_failure or ended.exit_code == 128 + 2):
+                        ended.require_success()
+                    self._begin(self._take(task, ended))
 
+    def _take(self, task: Task, ended: Ended) -> list[Due]:
+        """Note how a task ended; what can be begun since."""
+        state = self._under_way.get(task.key)
+        if state is None:  # a part of what has failed already
+            return []
+        if ended.exit_code:
+            del self._under_way[task.key]
+            self._fail(state.due, ended)
+            return []
+        if task.parts:
+            state.before -= 1
+            if not state.before:
+                self._display.close(task)
+                self._engine.start([state.whole])
+            return []
+        del self._under_way[task.key]
+        return [due for each in (state.due, *self._same.pop(task.key, ())) for due in self._made(each)]
 
-def _commands(goal: Goal) -> Iterable[Command]:
-    """The commands that a goal comes from: its own, and of all that it reads."""
-    seen: dict[int, Unit] = {}
-    pending = [goal.unit]
-    while pending:
-        unit = pending.pop()
-        if id(unit) not in seen:
-            seen[id(unit)] = unit
-            pending += [each for each in unit.inputs.values() if isinstance(each, Unit)]
-    return [goal.command if unit is goal.unit and goal.command else unit.command for unit in seen.values()]
+    def _made(self, due: Due) -> list[Due]:
+        """What can be begun now that this is there."""
+        freed = self._agenda.made(due.identity)
+        if freed is None:
+            unseen = f"{due.unit.slot} was made, and is not seen in {self._store.root}"
+            self._fail(
+                due, Ended(5, unseen, "Look whether all machines see the same cache (docs/cluster.md).")
+            )
+        return freed or []
+
+    def _fail(self, due: Due, ended: Ended) -> None:
+        for each in (due, *self._same.pop(due.key, ())):
+            self.failed[each.identity] = ended
+
+    def _begin(self, due: Sequence[Due]) -> None:
+        """Have these begun; what is not the engine's is made here, and what that frees is begun likewise."""
+        waiting, given = [*due], []
+        while waiting:
+            each = waiting.pop(0)
+            if each.key in self._under_way:
+                self._same.setdefault(each.key, []).append(each)
+            elif each.unit.apart or each.unit.parts:
+                given.append(each)
+                self._under_way[each.key] = _UnderWay(each, self._task(each), 0)
+            else:
+                self._store.realise_all([each.unit], upstream=False)
+                waiting += self._made(each)
+        spare = self._engine.jobs // max(1, len(self._under_way))
+        # The last shots take the longest and so start first.
+        tasks = [task for each in reversed(given) for task in self._tasks(each, spare)]
+        if tasks:
+            self._engine.start(tasks)
+
+    def _task(self, due: Due) -> Task:
+        command = due.unit.command
+        arguments = (*command.arguments, *words(self._scheduler.options(command.verb)))
+        title = self._titles.get(due.identity, due.unit.slot)
+        need = self._scheduler.need(due.unit)
+        return Task(title, due.unit.stage, due.key, arguments, self._place, need=need)
+
+    def _tasks(self, due: Due, spare: int) -> list[Task]:
+        """What makes a unit: the whole, or at first its parts, where more can work at it than one."""
+        state = self._under_way[due.key]
+        parts: Sequence[int] = ()
+        if due.unit.parts and spare > 1 and (due.unit.cores == 1 or self._engine.is_elsewhere):
+            with self._store.parts(due.unit) as build:
+                parts = due.unit.parts.left(build)
+        if len(parts) < 2:
+            return [state.whole]
+        of_parts = replace(state.whole, need=replace(state.whole.need, cores=1))
+        tasks = divided(of_parts, parts, self._engine.tasks_of(len(parts)))
+        state.before = len(tasks)
+        self._display.open(state.whole, len(parts), due.unit.slot)
+        return tasks

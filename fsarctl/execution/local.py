@@ -1,126 +1,180 @@
-"""Runs commands beside each other, each in a process of its own; the store's locks keep them apart.
+"""The engine of one machine: processes that share its cores, memory and GPUs."""
 
-A unit of work is named by the command that makes it, so a process needs nothing but that command.
-"""
-
+import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Lock
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Any
 
-from fsarctl.artifacts.command import Command, Option, words
-from fsarctl.errors import FsarctlError
-from fsarctl.progress import Reporter
-from fsarctl.video.lifetime import STDIN, named_parent
-from fsarctl.video.worker_process import environment, sweep
+import psutil
 
-__all__ = ["Ended", "end_all", "require_success", "run_commands"]
+from fsarctl.execution.engine import Ended, Heard, Need, Task
+from fsarctl.execution.worker_process import WorkerProcess
+from fsarctl.video.worker_process import sweep
 
-ERROR = "error:"
+__all__ = ["LocalEngine", "end_all", "gpus_here"]
+
 GRACE_S = 0.7
-"""How long commands may take to end once they are told to."""
+"""How long processes may take to end once they are told to."""
+TRIES = 2
+"""Of a task whose worker was lost."""
+GIB = 2**30
+PINNED = "cuda:"
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended; ``error`` is what it said, if it failed."""
+class LocalEngine:
+    """At most ``jobs`` processes beside this one, as many as ``cores``, memory and ``gpus`` are enough for.
 
-    exit_code: int
-    error: str
-
-
-class _CommandError(FsarctlError):
-    """A command failed; it has said why itself."""
-
-    def __init__(self, command: Command, exit_code: int) -> None:
-        super().__init__(f"{command} ended with exit code {exit_code}", next_step="See what it said above.")
-        self.exit_code = exit_code
-
-
-def run_commands(
-    commands: Mapping[Command, str], jobs: int, reporter: Reporter, options: Sequence[Option] = ()
-) -> dict[Command, Ended]:
-    """Run commands, ``jobs`` at a time; what they say is passed on line by line.
-
-    ``commands`` say of each what its lines begin with ("": nothing). ``options`` are added to each: what does
-    not change a result is not part of a command's name. They end when this process does.
-    Each process computes with one thread, since together they use ``jobs`` cores. Returns how each command
-    ended.
-
-    Raises:
-        KeyboardInterrupt: a command was interrupted.
+    ``gpus``: names for CUDA_VISIBLE_DEVICES; each is lent to ``beside`` tasks at a time. What needs more than
+    there is runs alone.
     """
-    running = _Running(reporter, options)
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            answers = pool.map(lambda each: running.run(*each), commands.items())
-            ended = dict(zip(commands, answers, strict=True))
-        except BaseException:
-            running.stop()
-            raise
-    if any(each.exit_code == 128 + 2 for each in ended.values()):
-        raise KeyboardInterrupt
-    return ended
 
+    is_elsewhere = False
 
-def require_success(ended: Mapping[Command, Ended]) -> None:
-    """Pass on the first failure.
+    def __init__(
+        self,
+        jobs: int,
+        cores: int,
+        gpus: Sequence[str] = (),
+        beside: int = 1,
+        memory_gib: float | None = None,
+    ) -> None:
+        self.jobs = jobs
+        self._cores = max(cores, jobs)
+        self._memory = psutil.virtual_memory().available / GIB if memory_gib is None else memory_gib
+        self._gpus = [*gpus] * beside
+        self._lock = Lock()
+        self._waiting: list[tuple[Task, int]] = []
+        self._hands: list[_Hand] = []
+        self._done: SimpleQueue[tuple[_Hand, Task, int, Ended]] = SimpleQueue()
 
-    Raises:
-        FsarctlError: a command failed; its exit code is the error's.
-    """
-    for command, each in ended.items():
-        if each.exit_code != 0:
-            raise _CommandError(command, each.exit_code)
+    def tasks_of(self, parts: int) -> int:
+        return parts  # a worker keeps what the parts of a unit share
+
+    def begin(self, heard: Heard) -> None:
+        self._heard = heard
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        self._waiting += [(task, TRIES) for task in tasks]
+        self._hand_out()
+
+    def ended(self) -> list[tuple[Task, Ended]]:
+        while True:
+            hand, task, tries, ended = self._done.get()
+            hand.task = None
+            if ended.lost and tries > 1:
+                self._heard(task, {"note": f"{ended.error}; it is begun again"})
+                self._waiting.insert(0, (task, tries - 1))
+                self._hand_out()
+                continue
+            self._hand_out()
+            return [(task, ended)]
+
+    def end(self) -> None:
+        self._waiting.clear()
+        end_all([process for hand in self._hands for process in hand.worker.stop()])
+        for hand in self._hands:
+            hand.orders.put(None)
+        for hand in self._hands:
+            hand.thread.join()
+            hand.worker.close()
+
+    def _hand_out(self) -> None:
+        """Give to hands what there is room for, first come first served; what is too large lets others by."""
+        left = []
+        for task, tries in self._waiting:
+            hand = self._hand_for(task)
+            if hand is None:
+                left.append((task, tries))
+            else:
+                hand.task = task
+                hand.orders.put((task, tries))
+        self._waiting = left
+
+    def _hand_for(self, task: Task) -> "_Hand | None":
+        """A free hand, if there is room: the one that was at the same unit, or another, or a new one."""
+        busy = [hand for hand in self._hands if hand.task]
+        if len(busy) >= self.jobs or (busy and not self._fits(task.need, busy)):
+            return None
+        gpu: str | None = None
+        if self._gpus and task.need.gpus:
+            taken = [hand.gpu for hand in busy if hand.gpu]
+            free = [gpu for gpu in self._gpus if taken.count(gpu) < self._gpus.count(gpu)]
+            if not free:
+                return None
+            gpu = free[0]
+        idle = [hand for hand in self._hands if not hand.task and hand.gpu == gpu]
+        for hand in sorted(idle, key=lambda hand: hand.last != task.key):
+            hand.last = task.key
+            return hand
+        hand = _Hand(gpu, self._visible(gpu), self._done, self._heard, last=task.key)
+        self._hands.append(hand)
+        return hand
+
+    def _visible(self, gpu: str | None) -> dict[str, str]:
+        """What lets a process see this GPU alone; one that --device names, it finds itself."""
+        if not self._gpus or self._gpus[0].startswith(PINNED):
+            return {}
+        return {"CUDA_VISIBLE_DEVICES": gpu or ""}
+
+    def _fits(self, need: Need, busy: "Sequence[_Hand]") -> bool:
+        needs = [need, *(hand.task.need for hand in busy if hand.task)]
+        cores, memory = sum(each.cores for each in needs), sum(each.memory_gib for each in needs)
+        return cores <= self._cores and memory <= self._memory
 
 
 @dataclass
-class _Running:
-    """The commands that run now."""
+class _Hand:
+    """A worker process, and the thread that speaks with it."""
 
-    reporter: Reporter
-    options: Sequence[Option]
-    processes: "list[subprocess.Popen[str]]" = field(default_factory=list)
-    stopped: bool = False
-    starting: Lock = field(default_factory=Lock)
+    gpu: str | None
+    more: Mapping[str, str]
+    done: "SimpleQueue[tuple[_Hand, Task, int, Ended]]"
+    heard: Heard
+    last: str
+    task: Task | None = None
+    orders: "SimpleQueue[tuple[Task, int] | None]" = field(default_factory=SimpleQueue)
 
-    def run(self, command: Command, title: str) -> Ended:
-        """Start a command and wait for its end."""
-        with self.starting:
-            if self.stopped:
-                return Ended(128 + 2, "it was not begun")
-            process = subprocess.Popen(
-                [sys.executable, "-m", "fsarctl", *command.arguments, *words(self.options)],
-                env={**environment(), **named_parent(), "OMP_NUM_THREADS": "1"},
-                stdin=STDIN,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            self.processes.append(process)
-        error = ""
-        with process:
-            assert process.stderr is not None
-            for line in process.stderr:
-                if line.startswith(ERROR):
-                    error = line.removeprefix(ERROR).strip()
-                if not self.stopped:
-                    self.reporter.note(": ".join(filter(None, [title, line.rstrip("\n")])))
-        return Ended(process.returncode, error or f"`{command}` ended with exit code {process.returncode}")
+    def __post_init__(self) -> None:
+        self.worker = WorkerProcess({"OMP_NUM_THREADS": "1", **self.more})
+        self.thread = Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
-    def stop(self) -> None:
-        """End them all. Nothing is begun any more."""
-        with self.starting:
-            self.stopped = True
-        end_all(self.processes)
+    def _serve(self) -> None:
+        while order := self.orders.get():
+            task, tries = order
+
+            def heard(message: Mapping[str, Any], task: Task = task) -> None:
+                self.heard(task, message)
+
+            try:
+                ended = self.worker.perform(task, heard)
+            except Exception as error:  # a worker that cannot be started is no reason to wait for ever
+                ended = Ended(1, f"no worker for {task.title}: {error}")
+            self.done.put((self, task, tries, ended))
 
 
-def end_all(processes: Sequence["subprocess.Popen[Any]"]) -> None:
+def gpus_here(device: str) -> list[str]:
+    """The GPUs that ``device`` lets be used, as CUDA_VISIBLE_DEVICES names them, or as itself does."""
+    if device.startswith(PINNED):
+        return [device]
+    if device not in ("auto", "cuda"):
+        return []
+    if not any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")):
+        return []
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
+    return names[: torch.cuda.device_count()]
+
+
+def end_all(processes: "Sequence[subprocess.Popen[Any]]") -> None:
     """End processes of fsarctl: at first as a user would, then for sure."""
     for process in processes:
         process.terminate()

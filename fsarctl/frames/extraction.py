@@ -7,12 +7,13 @@ same settings is copied.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,9 @@ from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import Decode, Failure, decode_all
 from fsarctl.video.rotate_and_resize import Resize
 
-__all__ = ["Extraction", "Sources", "extract_clips"]
+__all__ = ["Extraction", "Extractor", "Sources", "extract_clips"]
+
+Answer: TypeAlias = tuple[int, DecodedClip | Failure]
 
 
 @dataclass(frozen=True)
@@ -88,66 +91,145 @@ def extract_clips(
     Raises:
         InputError: there is no clip, or none could be decoded.
     """
-    if not clips:
-        raise InputError(f"{title}: there are no clips", next_step="Check the dataset's root and splits.")
-    scratch.mkdir(parents=True, exist_ok=True)
-    made_with: dict[str, object] = {
-        **{"frames": frames, "candidates": candidates, "size": size, "resize": resize},
-        **(settings or {}),
-    }
-    writer = FrameWriter(folder, len(clips), frames, size, candidates)
-    journal = Journal(scratch, clips, made_with, of)
-    finished, lost = journal.resume(writer)
-    note_lost(lost, title, reporter)
-    waiting = [shard for shard in range(writer.shards) if shard not in finished]
-    todo = [row for shard in waiting for row in writer.rows(shard)]
-
-    work = _Work.of(clips, todo, sources, made_with)
-    if work.copies:
-        reporter.note(
-            f"{title}: the frames of {len(work.copies)} of {len(clips)} clips were decoded before and are"
-            f" copied; {len(work.fresh)} clips are decoded now"
-        )
-    decode_these = partial(
-        decode_all,
-        decode=decode or partial(decode_clip, resize=resize),
-        frames=frames * candidates,
+    work = Extractor(
+        clips,
+        folder,
+        scratch,
+        frames=frames,
         size=size,
+        workers=workers,
+        reporter=reporter,
         time_limit_s=time_limit_s,
+        candidates=candidates,
+        resize=resize,
+        title=title,
+        sources=sources,
+        settings=settings,
+        decode=decode,
+        of=of,
     )
-    damaged: Counter[Path] = Counter()
-    blocks = np.empty((CLIPS_PER_SHARD, frames * candidates, size, size, 3), np.uint8)
-    with (
-        closing(decode_these(work.fresh, workers=min(workers, len(work.fresh)))) as answers,
-        reporter.task(title, len(clips), "clip", len(clips) - len(todo)) as advance,
-    ):
-        for shard in waiting:
-            rows = writer.rows(shard)
-            block = blocks[: len(rows)]
-            made, broken = work.known(rows, block, advance)
-            damaged.update(work.copies[row].folder for row in broken)
-            fresh = islice(answers, len(rows) - len(made) - len(broken))
-            made |= _take(fresh, rows.start, block, advance)
-            with closing(decode_these(work.tasks(broken), workers=min(workers, len(broken)))) as again:
-                made |= _take(again, rows.start, block, advance)
-            finished[shard] = tuple(work.named(row, made[row]) for row in rows)
-            journal.add(FinishedShard(shard, writer.write(shard, block), finished[shard]))
-    for place, count in damaged.items():
-        reporter.note(
-            f"{title}: {count} clips could not be copied from {place}, which is damaged, and were decoded"
-            " again; `fsarctl cache verify` moves it away"
-        )
+    return work.extract()
 
-    table = [row for shard in sorted(finished) for row in finished[shard]]
-    if not any(row.valid for row in table):
-        raise InputError(
-            f"{title}: none of {len(table)} clips could be decoded; "
-            f"the first, {table[0].name!r}: {'; '.join(table[0].problems)}",
-            next_step="Check that the dataset's root holds videos that a player can show.",
+
+class Extractor:
+    """What makes the shards of an extraction, all of them or each for itself; see ``extract_clips``."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        folder: Path,
+        scratch: Path,
+        *,
+        frames: int,
+        size: int,
+        workers: int,
+        reporter: Reporter,
+        time_limit_s: float,
+        candidates: int = 1,
+        resize: Resize = "squash",
+        title: str = "extract",
+        sources: Sources = NOTHING_KNOWN,
+        settings: Mapping[str, object] | None = None,
+        decode: Decode | None = None,
+        of: str = "",
+    ) -> None:
+        if not clips:
+            raise InputError(f"{title}: there are no clips", next_step="Check the dataset's root and splits.")
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._made_with: dict[str, object] = {
+            **{"frames": frames, "candidates": candidates, "size": size, "resize": resize},
+            **(settings or {}),
+        }
+        self._clips, self._folder, self._sources = clips, folder, sources
+        self._workers, self._reporter, self._title = workers, reporter, title
+        self._writer = FrameWriter(folder, len(clips), frames, size, candidates)
+        self._journal = Journal(scratch, clips, self._made_with, of)
+        self._decode = partial(
+            decode_all,
+            decode=decode or partial(decode_clip, resize=resize),
+            frames=frames * candidates,
+            size=size,
+            time_limit_s=time_limit_s,
         )
-    write_rows(folder, table, made_with)
-    again_decoded = damaged.total()
-    return Extraction(tuple(table), len(work.fresh) + again_decoded, len(work.copies) - again_decoded)
+        self._blocks = np.empty((CLIPS_PER_SHARD, frames * candidates, size, size, 3), np.uint8)
+
+    def left(self) -> list[int]:
+        """Which shards are not finished."""
+        return self._journal.left(self._writer)
+
+    def make(self, shard: int) -> None:
+        """One shard, while others may make others."""
+        mine = self._every.of(self._writer.rows(shard))
+        with closing(self._answers(mine.fresh)) as answers:
+            made = self._made(shard, mine, answers, Counter(), lambda amount=1, detail="": None)
+        self._journal.add_apart(made)
+
+    def extract(self) -> Extraction:
+        """All that is not finished, and the tables."""
+        finished, lost = self._journal.resume(self._writer)
+        note_lost(lost, self._title, self._reporter)
+        waiting = [shard for shard in range(self._writer.shards) if shard not in finished]
+        todo = [row for shard in waiting for row in self._writer.rows(shard)]
+        work = _Work.of_rows(self._clips, todo, self._sources, self._made_with)
+        if work.copies:
+            self._reporter.note(
+                f"{self._title}: the frames of {len(work.copies)} of {len(self._clips)} clips were decoded"
+                f" before and are copied; {len(work.fresh)} clips are decoded now"
+            )
+        damaged: Counter[Path] = Counter()
+        done = len(self._clips) - len(todo)
+        with (
+            closing(self._answers(work.fresh)) as answers,
+            self._reporter.task(self._title, len(self._clips), "clip", done) as advance,
+        ):
+            for shard in waiting:
+                made = self._made(shard, work, answers, damaged, advance)
+                finished[shard] = made.rows
+                self._journal.add(made)
+        for place, count in damaged.items():
+            self._reporter.note(
+                f"{self._title}: {count} clips could not be copied from {place}, which is damaged, and were"
+                " decoded again; `fsarctl cache verify` moves it away"
+            )
+
+        table = [row for shard in sorted(finished) for row in finished[shard]]
+        if not any(row.valid for row in table):
+            raise InputError(
+                f"{self._title}: none of {len(table)} clips could be decoded; "
+                f"the first, {table[0].name!r}: {'; '.join(table[0].problems)}",
+                next_step="Check that the dataset's root holds videos that a player can show.",
+            )
+        write_rows(self._folder, table, self._made_with)
+        again = damaged.total()
+        return Extraction(tuple(table), len(work.fresh) + again, len(work.copies) - again)
+
+    @cached_property
+    def _every(self) -> "_Work":
+        """Of all rows, where single shards are asked for."""
+        return _Work.of_rows(self._clips, range(len(self._clips)), self._sources, self._made_with)
+
+    def _answers(self, tasks: Sequence[tuple[int, Path]]) -> Generator[Answer, None, None]:
+        return self._decode(tasks, workers=min(self._workers, len(tasks)))
+
+    def _made(
+        self,
+        shard: int,
+        work: "_Work",
+        answers: Iterator[Answer],
+        damaged: "Counter[Path]",
+        advance: Advance,
+    ) -> FinishedShard:
+        """A shard, whose file is on the disk; ``answers`` go on with its first row that is decoded."""
+        rows = self._writer.rows(shard)
+        block = self._blocks[: len(rows)]
+        made, broken = work.known(rows, block, advance)
+        damaged.update(work.copies[row].folder for row in broken)
+        fresh = islice(answers, len(rows) - len(made) - len(broken))
+        made |= _take(fresh, rows.start, block, advance)
+        with closing(self._answers(work.tasks(broken))) as again:
+            made |= _take(again, rows.start, block, advance)
+        named = tuple(work.named(row, made[row]) for row in rows)
+        return FinishedShard(shard, self._writer.write(shard, block), named)
 
 
 @dataclass(frozen=True)
@@ -160,7 +242,7 @@ class _Work:
     fresh: Sequence[tuple[int, Path]]
 
     @classmethod
-    def of(
+    def of_rows(
         cls, clips: Sequence[Clip], todo: Sequence[int], sources: Sources, made_with: Mapping[str, object]
     ) -> "_Work":
         readable = [row for row in todo if clips[row].name not in sources.unreadable]
@@ -168,6 +250,11 @@ class _Work:
         before = find_decoded(sources.earlier, made_with, set(videos.values()))
         copies = {row: before[video] for row, video in videos.items() if video in before}
         return cls(clips, sources, copies, [(row, clips[row].path) for row in readable if row not in copies])
+
+    def of(self, rows: range) -> "_Work":
+        """Of these rows alone."""
+        copies = {row: self.copies[row] for row in rows if row in self.copies}
+        return replace(self, copies=copies, fresh=[task for task in self.fresh if task[0] in rows])
 
     def tasks(self, rows: Sequence[int]) -> list[tuple[int, Path]]:
         return [(row, self.clips[row].path) for row in rows]
@@ -201,7 +288,7 @@ class _Work:
 
 
 def _take(
-    answers: Iterable[tuple[int, DecodedClip | Failure]],
+    answers: Iterable[Answer],
     start: int,
     block: NDArray[np.uint8],
     advance: Advance,

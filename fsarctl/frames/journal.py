@@ -65,20 +65,32 @@ class Journal:
 
         All else is removed, here and on disk.
         """
-        header, shards, damaged = read_journal(self._scratch, self._of)
-        believed = [each for each in shards if header == self._header]
-        whole = [each for each in believed if writer.checksum(each.shard) == each.checksum]
-        finished = {each.shard: each for each in whole if not any(row.retry for row in each.rows)}
+        finished, lost = self._finished(writer)
         writer.sweep(finished)
         self._journal.begin(
             [Entry(facts=self._header), *(finished[shard].entry for shard in sorted(finished))]
         )
-        rows = {shard: each.rows for shard, each in finished.items()}
-        return rows, damaged + len(believed) - len(whole)
+        return {shard: each.rows for shard, each in finished.items()}, lost
+
+    def left(self, writer: FrameWriter) -> list[int]:
+        """Shards that are not finished; nothing is removed."""
+        finished, _ = self._finished(writer)
+        return [shard for shard in range(writer.shards) if shard not in finished]
+
+    def _finished(self, writer: FrameWriter) -> tuple[dict[int, FinishedShard], int]:
+        header, shards, damaged = read_journal(self._scratch, self._of)
+        believed = [each for each in shards if header == self._header]
+        whole = [each for each in believed if writer.checksum(each.shard) == each.checksum]
+        finished = {each.shard: each for each in whole if not any(row.retry for row in each.rows)}
+        return finished, damaged + len(believed) - len(whole)
 
     def add(self, shard: FinishedShard) -> None:
         """Record a shard whose file is on the disk."""
         self._journal.add(shard.entry)
+
+    def add_apart(self, shard: FinishedShard) -> None:
+        """The same, where others may be recording theirs."""
+        self._journal.add_apart(f"{shard.shard:08d}", [Entry(facts=self._header), shard.entry])
 
 
 def read_journal(scratch: Path, of: str = "") -> tuple[Mapping[str, Any], list[FinishedShard], int]:

@@ -64,7 +64,7 @@ def write_shard(path: Path, clips: NDArray[np.uint8]) -> str:
     """
     index = bytearray()
     whole = start = 0
-    with replacing(path) as partial, partial.open("wb") as file:
+    with replacing(path, alone=False) as partial, partial.open("wb") as file:
         for clip in clips:
             pixels = np.ravel(clip)
             checksum = CHECKSUM.pack(google_crc32c.value(pixels))

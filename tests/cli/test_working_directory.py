@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typed import type_in
 
-from fsarctl.artifacts.command import Command, Option
 from fsarctl.cli import main
 from fsarctl.datasets.shapes.rendering import render_split
-from fsarctl.execution.local import require_success, run_commands
 from fsarctl.progress import SILENT
 
 FILE = """
@@ -55,12 +54,12 @@ def itself() -> str:
     return str(Path(sys.modules["fsarctl"].__path__[0]).parent)
 
 
-def test_commands_beside_each_other_import_nothing_of_it(
+def test_workers_beside_each_other_import_nothing_of_it(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}{itself()}{os.pathsep}")  # with two empty entries
-    commands = (Command("config", (Option("", ("show",)),)), Command("data", (Option("", ("ls",)),)))
-    require_success(run_commands(dict.fromkeys(commands, ""), 2, SILENT))
+    done = type_in(project, "fsarctl extract --jobs 2 --workers 1", PYTHONPATH=os.environ["PYTHONPATH"])
+    assert "3 artifacts made" in done.stderr, "two of them beside each other"
     assert not (project / LOG).exists()
 
 

@@ -26,19 +26,30 @@ clips_per_class = 400
 kind = "shapes"
 clips_per_class = 401
 """
-# As `fsarctl run --jobs 2` runs trainings; these begin sooner, and have processes of their own.
+# As `fsarctl run --jobs 2` runs trainings; these begin sooner, and their workers have processes of their own.
 COMMANDS = """
 import sys
 from unittest import mock
-from fsarctl.artifacts.command import Command, Option
 from fsarctl.cli import main
-from fsarctl.cli.terminal.console import make_reporter
-from fsarctl.execution.local import run_commands
+from fsarctl.cli.command.session import Session
+from fsarctl.execution.engine import Place, Task
+from fsarctl.execution.local import LocalEngine
 
 def app(**_):
-    options = [Option("--dataset", (name,)) for name in "ab"]
-    commands = {Command("extract", (option, Option("--workers", ("2",)))): "" for option in options}
-    run_commands(commands, 2, make_reporter())
+    session = Session.open(None, None, [])
+    tasks = []
+    for name in "ab":
+        rendered = session.pipeline(dataset=name, workers=2).extract()[0]
+        words = ("extract", "--dataset", name, "--workers", "2")
+        tasks.append(Task(name, rendered.stage, session.store.state(rendered).key, words, Place.here()))
+    engine = LocalEngine(2, 8)
+    engine.begin(lambda task, message: None)
+    try:
+        engine.start(tasks)
+        for _ in tasks:
+            engine.ended()
+    finally:
+        engine.end()
 
 sys.argv = ["fsarctl"]
 with mock.patch("fsarctl.cli.app.app", app):

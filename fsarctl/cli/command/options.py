@@ -13,6 +13,8 @@ __all__ = [
     "Dataset",
     "Device",
     "DryRun",
+    "Engine",
+    "EngineName",
     "Force",
     "Jobs",
     "Json",
@@ -41,7 +43,24 @@ Shots = Annotated[
     list[int] | None,
     typer.Option("--shots", min=1, metavar="K [K ...]", help="Which shots, e.g. --shots 1 3 5."),
 ]
-Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Shots at once, one core each.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, help="Processes beside each other; default: what the engine lends."),
+]
+
+
+class EngineName(StrEnum):
+    """The values of --engine."""
+
+    local = "local"
+    ray = "ray"
+    slurm = "slurm"
+
+
+Engine = Annotated[
+    EngineName | None,
+    typer.Option("--engine", help="Who does the work: this machine, or a cluster.", envvar="FSARCTL_ENGINE"),
+]
 TimeLimit = Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Decoding processes; default: one a core.")]
 

@@ -20,6 +20,7 @@ from fsarctl.errors import InputError
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Outcome, Store, Unit
     from fsarctl.artifacts.command import Option
+    from fsarctl.cli.command.options import EngineName
     from fsarctl.config.read_settings import Settings
     from fsarctl.execution.device import Machine
     from fsarctl.execution.job_schedule import Scheduler
@@ -110,11 +111,12 @@ class Session:
         from fsarctl.artifacts import Store
         from fsarctl.artifacts.command import Option
         from fsarctl.config.read_settings import load_settings
+        from fsarctl.execution.job_schedule import planning_reporter
 
         start = project or Path(os.environ.get("FSARCTL_PROJECT") or ".")
         settings = load_settings(start, overrides, required=needs_project)
         place = cache or Path(os.environ.get("FSARCTL_CACHE") or settings.root / "cache")
-        reporter = make_reporter()
+        reporter = planning_reporter() or make_reporter()
         places = {"--project": project, "--cache": cache}
         flags = [Option(name, (str(path),)) for name, path in places.items() if path]
         remote = settings.config.cache.remote
@@ -170,25 +172,35 @@ class Session:
         force: bool,
         as_json: bool,
         again: Sequence["Unit"] = (),
+        scheduler: "Scheduler | None" = None,
     ) -> None:
         """Make units, whose upstream must be done, and say where they are; or only what would be made.
 
-        ``again`` are made again though they are done.
+        ``again`` are made again though they are done. ``scheduler``: who makes them, if not this process.
         """
         if dry_run:
             self._say_states(units, as_json=as_json)
             for unit in again:
                 say(f"{unit.slot}: what failed by bad luck would be tried again")
             return
-        summaries = self.realise(units, force=force, as_json=as_json, again=again)
+        summaries = self.realise(units, force=force, as_json=as_json, again=again, scheduler=scheduler)
         if as_json:
             print_json({"schema": "fsarctl.make/1", "artifacts": summaries})
 
     def realise(
-        self, units: Sequence["Unit"], *, force: bool, as_json: bool, again: Sequence["Unit"] = ()
+        self,
+        units: Sequence["Unit"],
+        *,
+        force: bool,
+        as_json: bool,
+        again: Sequence["Unit"] = (),
+        scheduler: "Scheduler | None" = None,
     ) -> list[dict[str, Any]]:
         """Make units and say where they are; gives what JSON says of them."""
-        outcomes = self._make(units, self.scheduler(), force=force, upstream=False, again=again)
+        from fsarctl.execution.job_schedule import Scheduler
+
+        scheduler = scheduler or Scheduler(self.store, reporter=self.reporter)
+        outcomes = self._make(units, scheduler, force=force, upstream=False, again=again)
         for each in outcomes if not as_json else ():
             echo(f"{each.unit.slot}: {_relative(each.artifact.path)}")
         return [_summary(each) for each in outcomes]
@@ -202,16 +214,15 @@ class Session:
         warnings: Sequence[str] = (),
         undescribed: Sequence[str] = (),
         texts: "TextsRead",
-        jobs: int = 1,
-        machine: "Machine | None" = None,
+        scheduler: "Scheduler",
         dry_run: bool,
         force: bool,
         as_json: bool,
     ) -> None:
         """Make ``units`` (and with ``upstream`` what they need), then print the accuracies of ``results``.
 
-        ``undescribed`` are the classes that nobody described, ``texts`` what is read of them. With several
-        ``jobs``, the commands that these run are told of the ``machine``.
+        ``undescribed`` are the classes that nobody described, ``texts`` what is read of them. ``scheduler``: who
+        makes the units.
         """
         self.warn(warnings)
         if dry_run:
@@ -220,7 +231,7 @@ class Session:
         from fsarctl.cli.terminal.results import print_results
         from fsarctl.results.result import load_result
 
-        outcomes = self._make(units, self.scheduler(jobs, machine), force=force, upstream=upstream)
+        outcomes = self._make(units, scheduler, force=force, upstream=upstream)
         artifacts = {each.unit.slot: each.artifact for each in outcomes}
         chosen = [artifacts[unit.slot] for unit in results]
         loaded = [
@@ -277,11 +288,32 @@ class Session:
 
         print_states([self.store.state(unit) for unit in units], why=False, as_json=as_json)
 
-    def scheduler(self, jobs: int = 1, machine: "Machine | None" = None) -> "Scheduler":
-        """What makes units in this store, ``jobs`` at a time; other processes use the same ``machine``."""
+    def scheduler(
+        self,
+        machine: "Machine | None" = None,
+        engine: "EngineName | None" = None,
+        jobs: int | None = None,
+        decoding: "Sequence[Option]" = (),
+    ) -> "Scheduler":
+        """What makes units in this store with the ``engine``, or the settings' one, and so many ``jobs``.
+
+        ``decoding``: the options of `fsarctl extract` that a worker is told of.
+        """
+        from fsarctl.cli.command.options import CORES
+        from fsarctl.execution.device import Machine
+        from fsarctl.execution.engines import engine_of
         from fsarctl.execution.job_schedule import Scheduler
 
-        return Scheduler(self.store, jobs, machine.options if machine else (), self.reporter)
+        machine = machine or Machine()
+        execution = self.settings.config.execution
+        jobs = execution.jobs if jobs is None else jobs
+        chosen = engine_of(engine or execution.engine, execution, jobs, machine.device, CORES)
+        computing = machine.options
+
+        def options(verb: str) -> "Sequence[Option]":
+            return decoding if verb == "extract" else computing
+
+        return Scheduler(self.store, chosen, options, self.reporter, machine.need)
 
     def _make(
         self,

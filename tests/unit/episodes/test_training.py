@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fsarctl.config.training_tables import TrainConfig
-from fsarctl.episodes.evaluator import evaluate_episodes
+from fsarctl.episodes.evaluator import blocks_left, evaluate_episodes, score_blocks
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, ahead, score_batch
 from fsarctl.episodes.scoring import Scorer
@@ -323,6 +323,32 @@ def test_evaluation_resumes_by_blocks(loaders: tuple[Any, Any, Any], tmp_path: P
     assert (resumed.scores == whole.scores).all()
     assert resumed.scores.shape == (250, 6, 3)
     assert (resumed.query == whole.query).all()
+
+
+def test_blocks_that_others_scored_are_those_of_one_process(
+    loaders: tuple[Any, Any, Any], tmp_path: Path
+) -> None:
+    model, _, validation = loaders
+    how = {"episodes": 250, "query_mode": "joint"}
+    for name in ("alone", "shared"):
+        (tmp_path / name).mkdir()
+    told: dict[str, Any] = {"reporter": SILENT, "title": "eval", "of": "evaluate/0"}
+    evaluate_episodes(model, validation, scratch=tmp_path / "alone", **told, **how)
+    shared = tmp_path / "shared"
+    assert blocks_left(250, shared, SILENT, "evaluate/0") == [0, 1, 2]
+    for mine in ([2], [0, 2]):
+        score = score_blocks(model, validation, scratch=shared, of="evaluate/0", **how)
+        for block in mine:
+            score(block, lambda amount=1, detail="": None)
+    assert blocks_left(250, shared, SILENT, "evaluate/0") == [1]
+    assert blocks_left(250, shared, SILENT, "evaluate/1") == [0, 1, 2], "not its own"
+    for block in (0, 2):
+        score(block, lambda amount=1, detail="": None)
+    evaluate_episodes(model, validation, scratch=shared, **told, **how)
+    alone, together = (
+        {path.name: path.read_bytes() for path in folder.iterdir()} for folder in (tmp_path / "alone", shared)
+    )
+    assert alone == together
 
 
 @pytest.mark.parametrize("strategy", ["task-adapter++", "aim", "frozen"])

@@ -16,7 +16,7 @@ from fsarctl.artifacts.unit import Build, Files, Unit
 from fsarctl.config.tables import ExtractConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
-from fsarctl.frames.extraction import extract_clips
+from fsarctl.frames.extraction import Extractor, extract_clips
 from fsarctl.frames.frame_store import ClipRow, FrameStore
 from fsarctl.progress import Advance
 from fsarctl.stages import extract
@@ -71,6 +71,34 @@ def run(
         title="extract mine/test",
         decode=read_number,
     ).rows
+
+
+def test_shards_that_others_made_are_those_of_one_process(tmp_path: Path) -> None:
+    texts = [str(number) for number in range(40)]
+    texts[3], texts[20] = "broken", "surprise"
+    given = clips(tmp_path / "in", texts)
+    run(given, tmp_path / "alone")
+    shared = tmp_path / "shared"
+    (shared / "artifact").mkdir(parents=True)
+    how: dict[str, Any] = {"frames": T, "size": S, "reporter": Recorder(), "time_limit_s": 30}
+
+    def another() -> Extractor:
+        how.update(workers=1, decode=read_number, of="extract/0")
+        return Extractor(given, shared / "artifact", shared / "scratch", **how)
+
+    first, second = another(), another()
+    assert first.left() == [0, 1, 2]
+    second.make(2)
+    first.make(0)
+    second.make(0)  # at least once is not once
+    assert another().left() == [1]
+    (shared / "artifact" / "frames.zarr" / ".c.1.0.0.0.0.begun.partial").write_bytes(
+        b"by one that was killed"
+    )
+    extraction = another().extract()
+    assert extraction.decoded == 8 + 8, "of shard 1, by the one that puts them together"
+    assert contents(shared / "artifact") == contents(tmp_path / "alone" / "artifact")
+    assert [path.name for path in (shared / "scratch").iterdir()] == ["journal.jsonl"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

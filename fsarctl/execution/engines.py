@@ -1,0 +1,33 @@
+"""Which engine a name means."""
+
+from importlib.util import find_spec
+
+from fsarctl.config.tables import ExecutionConfig
+from fsarctl.errors import UsageError
+from fsarctl.execution.engine import Engine
+
+__all__ = ["engine_of"]
+
+EXTRAS = {"ray": "ray", "slurm": "submitit"}
+"""Engine -> the module that its extra installs."""
+
+
+def engine_of(name: str, config: ExecutionConfig, jobs: int, device: str, cores: int) -> Engine | None:
+    """The engine of this name; None where this process is to do all by itself.
+
+    ``jobs``: at a time; 0 leaves it to the engine. ``device``: of --device. ``cores``: of this machine.
+
+    Raises:
+        UsageError: what it needs is not installed.
+    """
+    needed = EXTRAS.get(name)
+    if needed and find_spec(needed) is None:
+        raise UsageError(
+            f"--engine {name} needs {needed}, which is not installed",
+            next_step=f'Run: pip install "fsarctl[{name}]"',
+        )
+    if name == "local" and jobs > 1:
+        from fsarctl.execution.local import LocalEngine, gpus_here
+
+        return LocalEngine(jobs, cores, gpus_here(device), config.tasks_per_gpu)
+    return None
