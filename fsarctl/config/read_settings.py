@@ -12,6 +12,7 @@ import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,14 @@ from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.methods import Preset, method_file, method_names
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.sweep_table import AblateConfig
-from fsarctl.config.tables import CacheConfig, Config, DescribeConfig, ExecutionConfig, ExtractConfig
+from fsarctl.config.tables import (
+    CacheConfig,
+    Config,
+    DescribeConfig,
+    ExecutionConfig,
+    ExtractConfig,
+    SlurmConfig,
+)
 from fsarctl.config.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
 from fsarctl.errors import ConfigError, InputError
@@ -50,6 +58,7 @@ TABLES: Mapping[str, type[Any]] = {
     "eval": EvalConfig,
     "cache": CacheConfig,
     "execution": ExecutionConfig,
+    "execution.slurm": SlurmConfig,
 }
 # Tables of tables: [datasets.NAME], [ablate.NAME].
 NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}
@@ -212,12 +221,14 @@ def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
         for group in NAMED_TABLES
         for name, table in getattr(settings.config, group).items()
     ]
-    tables += [(name, getattr(settings.config, name)) for name in TABLES]
+    tables += [(name, attrgetter(name)(settings.config)) for name in TABLES]
     for table, instance in tables:
         for each in fields(instance):
             if isinstance(instance, DatasetConfig) and each.name not in instance.settings():
                 continue
             key = f"{table}.{each.name}"
+            if key in TABLES:
+                continue
             origin = settings.origins.get(key, "default")
             value = hidden_within(asdict(instance)[each.name])
             listed.append((key, value, origin, each.metadata["meaning"]))
@@ -251,10 +262,10 @@ def _merge(
 
 
 def _parts(key: str, value: Any) -> dict[str, Any]:
-    """A setting by itself, but the options of a method one by one, as any other may set them."""
-    if key != OPTIONS or not isinstance(value, Mapping):
+    """A setting by itself, but those of a table within a table one by one, as any other may set them."""
+    if key not in (OPTIONS, *TABLES) or not isinstance(value, Mapping):
         return {key: value}
-    return {f"{OPTIONS}.{name}": each for name, each in value.items()}
+    return {f"{key}.{name}": each for name, each in value.items()}
 
 
 def _settled(
@@ -367,7 +378,11 @@ def _flatten(file: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _from_environment(
     environment: Mapping[str, str], file: Mapping[str, Any]
 ) -> list[tuple[str, tuple[str, Any]]]:
-    keys = {f"FSARCTL_{t}_{f.name}".upper(): f"{t}.{f.name}" for t, c in TABLES.items() for f in fields(c)}
+    keys = {
+        f"FSARCTL_{t}_{f.name}".replace(".", "_").upper(): f"{t}.{f.name}"
+        for t, c in TABLES.items()
+        for f in fields(c)
+    }
     for name in file.get("datasets", {}):
         for each in fields(DatasetConfig):
             keys[f"FSARCTL_DATASETS_{name}_{each.name}".upper()] = f"datasets.{name}.{each.name}"
@@ -460,8 +475,13 @@ def _build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
         content.setdefault(table, {})[name] = value
     if options := content.pop(OPTIONS, None):
         content.setdefault("model", {})["options"] = options
+    for inner in [name for name in TABLES if "." in name and name in content]:
+        outer, _, name = inner.rpartition(".")
+        content.setdefault(outer, {})[name] = content.pop(inner)
     tables: dict[str, Any] = {
-        name: _table(cls, name, content.get(name, {}), origins) for name, cls in TABLES.items()
+        name: _table(cls, name, content.get(name, {}), origins)
+        for name, cls in TABLES.items()
+        if "." not in name
     }
     named: dict[str, Any] = {
         group: {
@@ -483,9 +503,13 @@ def _table(cls: type[Any], table: str, content: Mapping[str, Any], origins: Mapp
     except ValidationError as error:
         first = error.errors()[0]
         key = f"{table}.{first['loc'][0]}" if first["loc"] else table
+        if key in TABLES and len(first["loc"]) > 1:
+            key = f"{key}.{first['loc'][1]}"
         value = json.dumps(first["input"], ensure_ascii=False, default=str)
         origin = origins.get(key, FILE_NAME)
-        meaning = {f"{table}.{each.name}": each.metadata.get("meaning") for each in fields(cls)}.get(key)
+        table, _, name = key.rpartition(".")
+        known = {each.name: each.metadata.get("meaning") for each in fields(TABLES.get(table, cls))}
+        meaning = known.get(name)
         raise ConfigError(
             f"{origin}: {key} = {value}: {first['msg'].lower()}",
             next_step=_unset(origin)

@@ -21,7 +21,9 @@ from fsarctl.config.training_tables import EvalConfig, TrainConfig
 __all__ = [
     "Config",
     "DescribeConfig",
+    "ExecutionConfig",
     "ExtractConfig",
+    "SlurmConfig",
 ]
 
 
@@ -95,6 +97,32 @@ class CacheConfig:
 
 
 @dataclass(frozen=True)
+class SlurmConfig:
+    """[execution.slurm]: what jobs ask of Slurm; none of it is in a key."""
+
+    partition: str = setting("", "the partition; empty: the cluster's default")
+    account: str = setting("", "whom the time is charged to; empty: your default")
+    qos: str = setting("", "the quality of service; empty: your default")
+    time: int = setting(240, "minutes a job may take; one that runs out of them is submitted again")
+    detached_time: int = setting(1440, "the same for the job that --detach submits, which submits the others")
+    memory_gib: float = setting(0.0, "of a job; 0: what its work is known to need")
+    cores: int = setting(0, "of a job; 0: what its work can use")
+    gpus: int = setting(0, "GPUs of a job that trains or evaluates, 0 or 1")
+    options: Mapping[str, str] = setting({}, 'other options of sbatch, e.g. { constraint = "a100" }')
+    setup: tuple[str, ...] = setting((), "shell lines before the work begins, e.g. a module that is loaded")
+    array: int = setting(32, "into how many jobs a large unit is divided, at most")
+
+    def __post_init__(self) -> None:
+        for name in ("time", "detached_time", "array"):
+            require(getattr(self, name) >= 1, f"slurm.{name} is {getattr(self, name)}; it must be 1 or more")
+        for name in ("memory_gib", "cores"):
+            require(getattr(self, name) >= 0, f"slurm.{name} is {getattr(self, name)}; it must be 0 or more")
+        require(
+            self.gpus in (0, 1), f"slurm.gpus is {self.gpus}; it must be 0 or 1: `train --gpus` takes more"
+        )
+
+
+@dataclass(frozen=True)
 class ExecutionConfig:
     """[execution]: who does the work; none of it is in a key."""
 
@@ -105,6 +133,7 @@ class ExecutionConfig:
         0, "processes that work beside each other; 0: local: this one alone; ray, slurm: as many as it lends"
     )
     tasks_per_gpu: int = setting(1, "local: how many trainings or evaluations share a GPU")
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
 
     def __post_init__(self) -> None:
         require(self.jobs >= 0, f"jobs is {self.jobs}; it must be 0 or more")

@@ -221,8 +221,8 @@ class Session:
     ) -> None:
         """Make ``units`` (and with ``upstream`` what they need), then print the accuracies of ``results``.
 
-        ``undescribed`` are the classes that nobody described, ``texts`` what is read of them. ``scheduler``: who
-        makes the units.
+        ``undescribed`` are the classes that nobody described, ``texts`` what is read of them, and
+        ``scheduler`` makes the units.
         """
         self.warn(warnings)
         if dry_run:
