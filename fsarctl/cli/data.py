@@ -11,7 +11,15 @@ import typer
 
 from fsarctl.cli.command.options import CORES, Json, Shots, TimeLimit, Workers
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import named, print_json, print_line, print_table, say, styled
+from fsarctl.cli.terminal.console import (
+    named,
+    print_json,
+    print_line,
+    print_paragraph,
+    print_table,
+    say,
+    styled,
+)
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.progress import counted, first_of
 
@@ -29,6 +37,7 @@ __all__ = ["check", "ls"]
 
 NAMED, SUCH_AS = 5, 2
 UNREADABLE, REMARKED = "unreadable, since", "readable, but"
+OTHER = "it is not a video of a known format, but "
 
 
 @command("ls", example="fsarctl data ls")
@@ -256,10 +265,11 @@ def _document(
             split["undescribed"] = list(text.undescribed)
             split["foreign"] = text.foreign
             split["too_long"] = [{"label": label, "reason": reason} for label, reason in text.too_long]
-        content["duplicates"] = [
-            [{"name": clip.name, "label": clip.label, "path": clip.file} for clip in group]
-            for group in check.duplicates
-        ]
+        for name_of_groups, groups in (("duplicates", check.duplicates), ("copies", check.copies)):
+            content[name_of_groups] = [
+                [{"name": clip.name, "label": clip.label, "path": clip.file} for clip in group]
+                for group in groups
+            ]
         datasets.append({"name": name, "kind": config.kind, "root": config.root, **content})
     errors = [{"message": message, "next_step": step} for message, step in refusals]
     return {
@@ -289,19 +299,20 @@ def _print(
     for heading, said in _said_of_clips(checks).items():
         table = _table("+clips", heading, "such as")
         for (number, words), names in said:
-            _row(table, f"{number:,}", words, first_of(names, SUCH_AS))
+            short = f"it is no video, but {words.removeprefix(OTHER)}" if words.startswith(OTHER) else words
+            _row(table, f"{number:,}", short, first_of(names, SUCH_AS))
         if said:
             print_line(styled(""))
             print_table(table)
     for name, check in checks.items():
         for line in _findings(check):
-            print_line(styled(f"{name}{line}"))
+            print_paragraph(styled(f"{name}{line}"))
         for each in texts[name].values():
             for text in filter(None, (each.remark, each.foreign)):
-                print_line(styled(text))
+                print_paragraph(styled(text))
     if len(refusals) > 1:  # a single one is the error at the end
         for message, _ in refusals:
-            print_line(styled(message, "red"))
+            print_paragraph(styled(message, "red"))
 
 
 def _said_of_clips(checks: dict[str, "DatasetCheck"]) -> dict[str, list[tuple[tuple[int, str], list[str]]]]:
@@ -342,6 +353,9 @@ def _findings(check: "DatasetCheck") -> Iterator[str]:
     if check.duplicates:
         shown = [_joined([clip.name for clip in group]) for group in check.duplicates]
         yield f": the same content in several classes: {_some(shown)}"
+    if check.copies:
+        shown = [_joined([clip.name for clip in group]) for group in check.copies]
+        yield f": the same content several times in a class, as query and example at once: {_some(shown)}"
     if check.other_in_decord:
         shown = [f"{each.name} ({each.decord})" for each in check.other_in_decord]
         yield f": {len(shown):,} of the clips are others in decord: {_some(shown)}"

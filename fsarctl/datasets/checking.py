@@ -80,7 +80,8 @@ class SplitCheck:
 
 @dataclass(frozen=True)
 class DatasetCheck:
-    """One dataset. ``duplicates``: groups of clips of several classes whose files have the same bytes.
+    """One dataset. ``duplicates``: groups of clips of several classes whose files have the same bytes;
+    ``copies``: of one class, of which one may be the query of another.
 
     ``other_in_decord``: clips of which decord gives other frames than are right, and what it gives; None
     where that was not asked.
@@ -88,6 +89,7 @@ class DatasetCheck:
 
     splits: tuple[SplitCheck, ...]
     duplicates: tuple[tuple[Clip, ...], ...]
+    copies: tuple[tuple[Clip, ...], ...]
     passed_over: tuple[PassedOver, ...]
     left_out: tuple[LeftOut, ...]
     remarks: tuple[str, ...]
@@ -120,12 +122,14 @@ def check_dataset(
     sizes = {clip: _size(clip.file) for clips in dataset.clips.values() for clip in clips}
     faults = {clip.name: reason for clip, reason in sizes.items() if isinstance(reason, str)}
     known = {clip: size for clip, size in sizes.items() if isinstance(size, int)}
+    alike = _alike(known, sha256)
     return DatasetCheck(
         splits=tuple(
             _check_split(name, dataset, split, asked.get(split, ()), opened, faults)
             for split in dict.fromkeys([*dataset.expected, *asked])
         ),
-        duplicates=_duplicates(known, sha256),
+        duplicates=tuple(group for group in alike if len({clip.label for clip in group}) > 1),
+        copies=tuple(group for group in alike if len({clip.label for clip in group}) == 1),
         passed_over=dataset.passed_over,
         left_out=dataset.left_out,
         remarks=dataset.remarks,
@@ -238,23 +242,27 @@ def _size(path: str) -> int | str:
     return size or "the file is empty"
 
 
-def _duplicates(
+def _alike(
     sizes: Mapping[Clip, int], sha256: Callable[[Iterable[str]], Mapping[str, str]]
 ) -> tuple[tuple[Clip, ...], ...]:
-    """Clips of different classes with the same content: alike in size, then at the end, then in all."""
-    alike: Iterable[list[Clip]] = _several_classes(sizes, lambda clip: sizes[clip])
-    ends = {clip: _tail(clip.path, sizes[clip]) for group in alike for clip in group}
-    candidates = [clip for group in _several_classes(ends, lambda clip: ends[clip]) for clip in group]
+    """Clips with the same content: alike in size, then at the end, then in all."""
+    ends = {
+        clip: _tail(clip.path, sizes[clip])
+        for group in _groups(sizes, lambda clip: sizes[clip])
+        for clip in group
+    }
+    candidates = [clip for group in _groups(ends, lambda clip: ends[clip]) for clip in group]
     digests = sha256(sorted({clip.file for clip in candidates}))
-    groups = _several_classes(candidates, lambda clip: digests[clip.file])
+    groups = _groups(candidates, lambda clip: digests[clip.file])
     return tuple(sorted((tuple(group) for group in groups), key=lambda group: group[0].name))
 
 
-def _several_classes(clips: Iterable[Clip], key: Callable[[Clip], object]) -> list[list[Clip]]:
+def _groups(clips: Iterable[Clip], key: Callable[[Clip], object]) -> list[list[Clip]]:
+    """Those that have a key in common, two at least."""
     groups: dict[object, list[Clip]] = defaultdict(list)
     for clip in clips:
         groups[key(clip)].append(clip)
-    return [group for group in groups.values() if len({clip.label for clip in group}) > 1]
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _tail(path: Path, size: int) -> tuple[int, bytes | str]:

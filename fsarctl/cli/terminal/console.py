@@ -28,6 +28,7 @@ __all__ = [
     "print_error",
     "print_json",
     "print_line",
+    "print_paragraph",
     "print_table",
     "say",
     "stderr",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 PLAIN_SECONDS = 10.0
+INDENT = 2
+COMMAND = "fsarctl "
 
 
 def stderr() -> "Console":
@@ -94,6 +97,26 @@ def print_line(text: "Text") -> None:
     from rich.console import Console
 
     Console(highlight=False).print(text, soft_wrap=True)
+
+
+def print_paragraph(text: "Text") -> None:
+    """A sentence on stdout: lines of a terminal end between words, but a command after a colon is whole."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        print_line(text)
+        return
+    place = text.plain.find(f": {COMMAND}")
+    said, commanded = (text, None) if place < 0 else (text[: place + 1], text[place + 2 :])
+    indent = Text(" " * INDENT)
+    first, *rest = said.wrap(console, console.width - INDENT) or [said]
+    console.print(first)
+    for line in rest:
+        console.print(indent + line)
+    if commanded:
+        console.print(indent + commanded, soft_wrap=True)
 
 
 def print_table(table: "Table") -> None:

@@ -96,7 +96,11 @@ def test_the_same_file_under_two_classes_is_found(tmp_path: Path) -> None:
         "2.mp4",
         "linked.mp4",
         "begins otherwise.mp4",
+        "twice.mp4",
+        "twice more.mp4",
     }
+    (copies,) = check(tmp_path).copies
+    assert [clip.name for clip in copies] == ["a/twice more.mp4", "a/twice.mp4"]
 
 
 def test_a_file_that_is_gone_since_the_scan_is_unreadable(tmp_path: Path) -> None:
