@@ -10,10 +10,12 @@ from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import EvalConfig
 from fsarctl.datasets.groups import groups_key
+from fsarctl.episodes.tracking.told import UNTRACKED, Tracking
 from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.execution.device import Machine
 from fsarctl.models.strategies import FROZEN
 from fsarctl.results import RECORDED
+from fsarctl.results.result import load_result
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +49,7 @@ def unit(
     groups: Mapping[str, str] | None = None,
     machine: Machine,
     shared: "Shared | None" = None,
+    tracking: Tracking = UNTRACKED,
 ) -> Unit:
     """The episodes of ``dataset`` scored with the method and its ``adapters``, or the ``frozen`` backbone.
 
@@ -56,8 +59,8 @@ def unit(
     them, since they are not novel. ``expected`` is how many clips the split should have, and ``empty`` are
     classes without any; the result says both.
     ``groups`` (clip -> group) are what episodes keep apart. ``shared`` is for the evaluations at other shots
-    too. Both models score the same episodes, so they can be paired. The artifact is a result, see
-    ``fsarctl.results.result``.
+    too. ``tracking`` says who else is told. Both models score the same episodes, so they can be paired. The
+    artifact is a result, see ``fsarctl.results.result``.
     """
     from fsarctl.methods.build import model_key
 
@@ -70,6 +73,18 @@ def unit(
         upstream["adapters"] = adapters
     elif file:
         upstream["adapters"] = Files({"adapters": file})
+
+    slot = f"eval {dataset} {shot}-shot {name}"
+    hashed: dict[str, JSON] = {
+        **key,
+        "shot": shot,
+        "model": settings,
+        "adapted": not frozen,
+        "seen": None if seen is None else list(seen),
+        "expected": expected,
+        "empty": list(empty),
+        **groups_key(groups),
+    }
 
     evaluation = _Evaluation(
         dataset,
@@ -89,26 +104,24 @@ def unit(
         shared,
         file,
     )
+
+    def build(build: Build) -> None:
+        with tracking.of(build, slot, hashed) as tracked:
+            evaluation.build(build)
+            accuracy = load_result(build.folder).accuracy
+            tracked.result({"accuracy": accuracy.mean, "half_width": accuracy.half_width})
+
     options = [Option("--shots", (str(shot),), several=True)]
     options += [Option("--adapters", (str(file),))] if file else []
     return Unit(
         stage=STAGE,
         version=VERSION,
-        slot=f"eval {dataset} {shot}-shot {name}",
+        slot=slot,
         command=Command("eval", tuple(options)),
         apart=True,
-        config={
-            **key,
-            "shot": shot,
-            "model": settings,
-            "adapted": not frozen,
-            "seen": None if seen is None else list(seen),
-            "expected": expected,
-            "empty": list(empty),
-            **groups_key(groups),
-        },
+        config=hashed,
         inputs={**upstream, **files},
-        build=evaluation.build,
+        build=build,
         parts=Parts(evaluation.left, evaluation.begin),
     )
 

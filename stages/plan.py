@@ -20,6 +20,7 @@ from fsarctl.config.sweep_table import Ability, Shortcut
 from fsarctl.config.tables import Config
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.project import ProjectData
+from fsarctl.episodes.tracking.told import Tracking
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.execution.device import Machine
 from fsarctl.methods.build import require_backbone, require_frames, require_options, text_use, trains
@@ -78,6 +79,7 @@ class Pipeline:
         self._records = records
         self._options = options
         self._asked = dataset
+        self._tracking = Tracking(settings.config.tracking, settings.root)
         self._units: dict[str, Unit] = {}
         self._of_shots: dict[int, Config] = {}
         self.data = ProjectData(
@@ -386,6 +388,7 @@ class Pipeline:
 
     def _require_model(self) -> None:
         self._options.machine.require_device_name()
+        self._tracking.require()
         require_backbone(self._config.model)
         require_options(self._config.model)
         require_frames(self._config.model, self._config.train.prefix_crops)
@@ -444,6 +447,7 @@ class Pipeline:
                 groups={split: self.data.groups(self.base, split) for split in ("train", "val")},
                 machine=self._options.machine,
                 board=self._options.board,
+                tracking=self._tracking,
             ),
         )
 
@@ -471,6 +475,7 @@ class Pipeline:
                 groups=self.data.groups(self.novel, split),
                 machine=self._options.machine,
                 shared=shared,
+                tracking=self._tracking,
             ),
             self.novel,
         )

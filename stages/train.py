@@ -17,7 +17,8 @@ from fsarctl.config.training_tables import TrainConfig
 from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.ranks import Ranks
 from fsarctl.episodes.tensorboard import run_name, watching
-from fsarctl.episodes.training_log import ADAPTERS, Watch, write_log
+from fsarctl.episodes.tracking.told import UNTRACKED, Tracking
+from fsarctl.episodes.training_log import ADAPTERS, Line, Watch, write_log
 from fsarctl.execution.device import Machine
 from fsarctl.execution.torchrun import answer, call, next_order
 from fsarctl.progress import SILENT
@@ -40,6 +41,7 @@ def unit(
     groups: Mapping[str, Mapping[str, str] | None] | None = None,
     machine: Machine,
     board: Path | None = None,
+    tracking: Tracking = UNTRACKED,
 ) -> Unit:
     """The adapters for episodes with ``shot`` support clips per class, from ``dataset``'s base classes.
 
@@ -48,7 +50,7 @@ def unit(
     ``frames`` and ``texts`` hold the extract and describe units of the splits "train" and "val" (no texts
     where the method reads no descriptions), ``groups`` the groups of their clips, which episodes keep apart.
     The artifact holds adapters.safetensors (the epoch best on validation), training.json and log.jsonl.
-    ``board`` is a folder for TensorBoard; it enters no key.
+    ``board`` is a folder for TensorBoard, ``tracking`` says who else is told; they enter no key.
     """
     from fsarctl.methods.build import model_key
 
@@ -66,8 +68,14 @@ def unit(
     def build(build: Build) -> None:
         if machine.ranks.world > 1 and not machine.ranks.rank:
             call(machine.ranks, _order(build, slot, hashed))
-        with watching(board, run_name(slot, hashed)) as watch:
-            _train(build, dataset, shot, config, model, root, apart, machine, watch)
+        told = UNTRACKED if machine.ranks.rank else tracking
+        with watching(board, run_name(slot, hashed)) as watch, told.of(build, slot, hashed) as tracked:
+
+            def both(line: Line) -> None:
+                watch(line)
+                tracked.watch(line)
+
+            tracked.result(_train(build, dataset, shot, config, model, root, apart, machine, both))
 
     return Unit(
         stage=STAGE,
@@ -131,7 +139,8 @@ def _train(
     groups: Mapping[str, Mapping[str, str] | None],
     machine: Machine,
     watch: Watch,
-) -> None:
+) -> dict[str, JSON]:
+    """Fill the folder; what it came to, in short."""
     from safetensors.torch import save_file
 
     from fsarctl.episodes.split_loader import load_episodes
@@ -186,8 +195,9 @@ def _train(
     (build.folder / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     write_log(build.folder, training.log.lines)
     if not training.epochs:
-        return
+        return {}
     build.reporter.note(
         f"train {dataset} {shot}-shot: kept epoch {training.best_epoch},"
         f" {training.best_val_accuracy:.1%} on validation"
     )
+    return {"best_epoch": training.best_epoch, "validation/best_accuracy": training.best_val_accuracy}

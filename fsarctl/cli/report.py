@@ -10,6 +10,7 @@ from fsarctl.cli.command.options import Dataset, Device, Shots
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, print_json, say
 from fsarctl.cli.terminal.files import open_file, writing
+from fsarctl.episodes.tracking.told import Tracking
 from fsarctl.errors import FsarctlError
 from fsarctl.execution.device import Machine
 
@@ -68,6 +69,9 @@ def _report(
     from fsarctl.stages.illustrate import load_pictures
     from fsarctl.stages.report import Report, Source
 
+    tracking = Tracking(session.settings.config.tracking, session.settings.root)
+    if not as_json:
+        tracking.require()
     source = Source(
         session.store, session.settings, session.pipelines(machine, dataset=dataset), shots, machine
     )
@@ -91,8 +95,20 @@ def _report(
     size = output.stat().st_size / 1e6
     say(f"{_summary(document)}; {size:.1f} MB, one file that loads nothing")
     echo(str(output))
+    if tracking.config.tools:
+        _attach(session, tracking, found.results, output)
     if opens:
         open_file(output)
+
+
+def _attach(session: Session, tracking: Tracking, results: "Sequence[Artifact]", page: Path) -> None:
+    """Give the page to who is told of results, as a run of its own that names them."""
+    from fsarctl.artifacts.keys import digest_of
+
+    keys = {each.manifest.slot: f"{each.manifest.stage}/{each.key}" for each in results}
+    key, facts = f"report/{digest_of(keys)[:20]}", {"settings": {}, "read": keys}
+    with tracking.telling(key, "report", facts, session.reporter) as tracked:
+        tracked.attach(page)
 
 
 def _illustration(session: Session, found: "Report") -> "tuple[Artifact | None, str]":

@@ -27,6 +27,7 @@ from fsarctl.config.tables import (
     ExecutionConfig,
     ExtractConfig,
     SlurmConfig,
+    TrackingConfig,
 )
 from fsarctl.config.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
@@ -59,6 +60,7 @@ TABLES: Mapping[str, type[Any]] = {
     "cache": CacheConfig,
     "execution": ExecutionConfig,
     "execution.slurm": SlurmConfig,
+    "tracking": TrackingConfig,
 }
 # Tables of tables: [datasets.NAME], [ablate.NAME].
 NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}

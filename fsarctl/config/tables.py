@@ -24,6 +24,7 @@ __all__ = [
     "ExecutionConfig",
     "ExtractConfig",
     "SlurmConfig",
+    "TrackingConfig",
 ]
 
 
@@ -141,6 +142,22 @@ class ExecutionConfig:
 
 
 @dataclass(frozen=True)
+class TrackingConfig:
+    """[tracking]: who else is told of trainings and results while they are made; none of it is in a key."""
+
+    tools: tuple[Literal["wandb", "mlflow", "tensorboard"], ...] = setting(
+        (), "told of each training's curve, each result, their settings and keys, and of the report"
+    )
+    project: str = setting("fsarctl", "what wandb calls the project, and mlflow the experiment")
+    folder: str = setting("tracking", "where they write what goes to no server, from fsarctl.toml")
+
+    def __post_init__(self) -> None:
+        require(len(set(self.tools)) == len(self.tools), f"tools is {list(self.tools)}; each may stand once")
+        for name in ("project", "folder"):
+            require(bool(getattr(self, name).strip()), f"{name} is empty; name one")
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole file."""
 
@@ -152,6 +169,7 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     ablate: Mapping[str, AblateConfig] = field(default_factory=dict)
 
     @property

@@ -1,0 +1,1 @@
+"""Experiment tracking as people have it: wandb, mlflow and TensorBoard are told, and never needed."""
