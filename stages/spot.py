@@ -114,8 +114,11 @@ def watch(
 ) -> Watched:
     """The events of a video, whose scores are found in the store or made; ``note`` hears its remarks."""
     from fsarctl.predict.events import events_of
+    from fsarctl.video.frame_folders.images import no_times
     from fsarctl.video.survey import UnreadableVideoError
 
+    if video.path.is_dir():
+        return Watched(video.name, video.path, failure=no_times(video.path))
     try:
         artifact = store.realise(unit(predictor, support, video.path, sizes, command))
     except UnreadableVideoError as error:
@@ -158,7 +161,10 @@ def _usual_lengths(support: Path) -> list[Fraction]:
         except UnreadableVideoError:  # predict says so
             continue
     if not found:
-        raise InputError(f"no clip of {support} can be read", next_step="Add clips that a player can show.")
+        raise InputError(
+            f"no clip of {support} can be read and says how long it is",
+            next_step="Give --length, in seconds, or add clips that a player can show.",
+        )
     return sorted({Fraction(max(round(10 * each), 1), 10) for each in np.quantile(found, (0.25, 0.5, 0.75))})
 
 

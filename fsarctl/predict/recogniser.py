@@ -221,8 +221,10 @@ def _as_file(clip: Path | str | bytes) -> Iterator[Path]:
     """
     if not isinstance(clip, bytes):
         path = Path(clip)
-        if not path.is_file():
-            raise InputError(f"there is no clip {path}", next_step="Name a video file.")
+        if not (path.is_file() or path.is_dir()):
+            raise InputError(
+                f"there is no clip {path}", next_step="Name a video file, or a folder of frames."
+            )
         yield path
         return
     with tempfile.TemporaryDirectory(dir=temporary_folder()) as folder:

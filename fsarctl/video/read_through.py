@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from fsarctl.video.decode_clip import scale_of
+from fsarctl.video.frame_folders.images import no_times
 from fsarctl.video.packet_heads import is_repeat
 from fsarctl.video.rotate_and_resize import (
     UPRIGHT,
@@ -89,9 +90,7 @@ def course_of(path: Path) -> Course:
         UnreadableVideoError: empty, truncated, not a video, a folder of frames, or without a picture.
     """
     if path.is_dir():
-        raise UnreadableVideoError(
-            "it is a folder of frames, which does not say how long each lasts: make a video of it with ffmpeg"
-        )
+        raise UnreadableVideoError(no_times(path))
     with open_video(path) as container:
         stream = video_stream(container)
         found = survey(container, stream)

@@ -6,6 +6,7 @@ Nothing is opened to know that.
 
 import os
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,16 @@ from fsarctl.artifacts.look import Look
 from fsarctl.progress import counted, first_of
 from fsarctl.video.file_access import looked_at
 
-__all__ = ["IMAGE_EXTENSIONS", "Images", "frames_among", "frames_of", "images_in", "is_aside", "look_at"]
+__all__ = [
+    "IMAGE_EXTENSIONS",
+    "Images",
+    "frames_among",
+    "frames_of",
+    "images_in",
+    "is_aside",
+    "look_at",
+    "no_times",
+]
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 NUMBERED = re.compile(r"(?P<name>.*?)(?P<number>\d{1,18})(?P<ending>\.(?:jpe?g|png|webp))", re.IGNORECASE)
@@ -100,6 +110,20 @@ def look_at(path: Path | str) -> tuple[Look | None, str]:
         return Look.of_folder(path, names), ""
     except OSError as error:
         return None, f"it cannot be opened: {error.strerror}"
+
+
+def no_times(folder: Path) -> str:
+    """Why nothing can be found in a folder of frames at a time, and the command that makes a video of it."""
+    frames = frames_of(folder)
+    found = NUMBERED.fullmatch(frames[0]) if frames else None
+    if found is None:
+        return "it is a folder without numbered images"
+    digits = found["number"]
+    width = f"0{len(digits)}" if digits.startswith("0") else ""
+    images = f"{found['name'].replace('%', '%%')}%{width}d{found['ending']}"
+    words = ["ffmpeg", "-framerate", "25", "-start_number", str(int(digits)), "-i", images, "clip.mp4"]
+    command = shlex.join(words)
+    return f"it is a folder of frames, which does not say how long each lasts; in it, {command} makes a video"
 
 
 def _missing(numbers: Sequence[int]) -> str:

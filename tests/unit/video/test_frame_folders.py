@@ -1,12 +1,16 @@
 """Clips that are folders of images: which images, in which order, and the pixels that they stand for."""
 
 import io
+import re
+import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -190,5 +194,12 @@ def test_a_folder_without_frames_and_one_that_has_no_times_are_refused(tmp_path:
     for decode in (decode_clip, decode_first_frame):
         with pytest.raises(UnreadableVideoError, match="it is a folder without numbered images"):
             decode(tmp_path / "empty", 1, 48)
-    with pytest.raises(UnreadableVideoError, match="which does not say how long each lasts"):
-        course_of(plant(tmp_path / "clip", ["1.jpg", "2.jpg"]))
+    folder = plant(tmp_path / "clip", [f"my img_{n:03d}.jpg" for n in range(7, 20)])
+    with pytest.raises(UnreadableVideoError, match="which does not say how long each lasts") as caught:
+        course_of(folder)
+    command = re.search(r"ffmpeg (.*) makes a video", caught.value.message)
+    assert command is not None
+    subprocess.run(
+        [get_ffmpeg_exe(), *shlex.split(command[1])], cwd=folder, check=True, capture_output=True, timeout=60
+    )
+    assert decode_clip(folder / "clip.mp4", 1, 48).frame_count == 13
