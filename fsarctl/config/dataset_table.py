@@ -47,7 +47,8 @@ class DatasetConfig:
     )
     file: str = setting(
         "",
-        "list: lines of path,label[,split] as CSV, or of a path and a label, or as other projects have it",
+        "list: lines of path,label[,split] as CSV, or of a path and a label, or as other projects have it; "
+        "{split} in its name stands for train, val and test",
     )
     label_map: str = setting(
         "", "folder, list: the file that says what labels that are numbers mean: classInd.txt, label_map.txt"

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from fsarctl.datasets.dataset import Dataset, set_root
 from fsarctl.datasets.folder import classes_of, list_videos
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.labels.label_map import are_numbers, find_label_map
+from fsarctl.datasets.lists.read_list import SPLIT
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import VideoTree, left_out_words, plain_text
 from fsarctl.errors import InputError
@@ -173,6 +175,11 @@ def _look(place: Path, project: Path, root: Path | None) -> Sight:
     written = _as_written(place, project)
     if place.is_file():
         leads = _as_written(root, project) if root else ""
+        if (several := _list_of_each_split(place)) is not None:
+            name = _table_name(several.stem.replace(SPLIT, ""))
+            config = DatasetConfig(kind="list", file=_as_written(several, project), root=leads)
+            with suppress(InputError):  # they share classes, say
+                return _novel(name, config, project)
         name = _table_name(place.stem)
         try:
             return _novel(name, DatasetConfig(kind="list", file=written, root=leads), project)
@@ -205,6 +212,17 @@ def _look(place: Path, project: Path, root: Path | None) -> Sight:
     if by_directory and (shared or "test" not in by_directory):
         config = replace(config, split_ratio=(0, 0, 1))
     return _novel(_table_name(place.resolve().name), config, project)
+
+
+def _list_of_each_split(place: Path) -> Path | None:
+    """The list's path with {split} for its split, if the other splits have such a list beside it."""
+    for split in SPLITS:
+        if split in place.name:
+            several = place.with_name(place.name.replace(split, SPLIT, 1))
+            there = [each for each in SPLITS if Path(str(several).replace(SPLIT, each)).is_file()]
+            if "test" in there and len(there) > 1:
+                return several
+    return None
 
 
 def _but(tree: VideoTree) -> str:
@@ -266,7 +284,8 @@ def _table(sight: Sight) -> str:
         lines[-1] += f"  # {other} has other classes and splits of the same videos"
     if config.file:
         base = "the root" if config.root else "it"
-        lines.append(f"file = {_quoted(config.file)}  # its paths are relative to {base}")
+        stands = f", and {SPLIT} stands for train, val and test" if SPLIT in config.file else ""
+        lines.append(f"file = {_quoted(config.file)}  # its paths are relative to {base}{stands}")
     if config.root:
         lines.append(f"root = {_quoted(config.root)}")
     if config.kind == "folder":

@@ -15,7 +15,7 @@ from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset, set_root
 from fsarctl.datasets.labels.label_map import are_numbers, named_labels, number_remarks
 from fsarctl.datasets.lists.on_disk import locate
-from fsarctl.datasets.lists.read_list import read_list
+from fsarctl.datasets.lists.read_list import SPLIT, read_list
 from fsarctl.datasets.lists.rows import Row
 from fsarctl.datasets.lists.text_lines import class_folders
 from fsarctl.datasets.video_tree import PassedOver
@@ -138,7 +138,7 @@ def _splits(
     if config.splits or config.split_file or config.split_ratio:
         raise InputError(
             f"dataset {name!r}: {file} says itself which split each clip is in",
-            next_step="Remove its split column, or splits, split_file and split_ratio.",
+            next_step=f"Remove {SPLIT} or its split column, or splits, split_file and split_ratio.",
         )
     first: dict[str, Row] = {}
     for row in rows:
@@ -147,7 +147,9 @@ def _splits(
             raise InputError(
                 f"{file}: class {row.label!r} is in {other.split} on line {other.line} and in {row.split} on"
                 f" line {row.line}, and few-shot splits share no class",
-                next_step=f"Keep each class in one split, or remove the column and set"
+                next_step=f"Set datasets.{name}.file to one of the lists: they share out clips, not classes."
+                if SPLIT in file.name
+                else f"Keep each class in one split, or remove the column and set"
                 f" datasets.{name}.split_ratio = [0.6, 0.2, 0.2].",
             )
     return {

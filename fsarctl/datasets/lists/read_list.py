@@ -3,8 +3,10 @@
 import csv
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from fsarctl.config.setting import SPLITS
 from fsarctl.config.text_file import BYTE_ORDER_MARK, read_csv, read_text
 from fsarctl.datasets.labels.table import table_in
 from fsarctl.datasets.lists.rows import SHAPE, Listed, Row, refused
@@ -13,8 +15,9 @@ from fsarctl.datasets.lists.text_lines import VIDEO_AND_LABEL, lines_of, text_ro
 from fsarctl.datasets.video_tree import is_video
 from fsarctl.errors import InputError
 
-__all__ = ["read_list"]
+__all__ = ["SPLIT", "read_list"]
 
+SPLIT = "{split}"
 LOOKED_AT = 50
 """Lines by which a list's form is known."""
 COLUMNED = (".csv", ".tsv")
@@ -22,11 +25,26 @@ HMDB51 = re.compile(r"(?P<label>.+)_test_split(?P<number>\d+)")
 
 
 def read_list(file: Path, group_column: str) -> Listed:
-    """The rows of a list file.
+    """The rows of a list file; {split} in its name stands for train, val and test, of which each has a list.
 
     Raises:
         InputError: it cannot be read or lists nothing, or a line of it is not understood; the line is named.
     """
+    if SPLIT not in file.name:
+        return _read(file, group_column)
+    files = {split: file.with_name(file.name.replace(SPLIT, split)) for split in SPLITS}
+    found = {split: _read(path, group_column, split) for split, path in files.items() if path.is_file()}
+    if not found:
+        raise InputError(
+            f"there is no list file {file}, with train, val or test for {SPLIT}",
+            next_step="Correct the path.",
+        )
+    rows = [replace(row, split=split) for split, listed in found.items() for row in listed.rows]
+    remarks = dict.fromkeys(remark for listed in found.values() for remark in listed.remarks)
+    return Listed(tuple(rows), tuple(remarks), next(iter(found.values())).spelled)
+
+
+def _read(file: Path, group_column: str, split: str = "") -> Listed:
     if HMDB51.fullmatch(file.stem):
         return _hmdb51(file)
     text = read_text(file, "list file", SHAPE).removeprefix(BYTE_ORDER_MARK)
@@ -41,7 +59,7 @@ def read_list(file: Path, group_column: str) -> Listed:
                 f"{file} has no columns, and group_column is {group_column!r}",
                 next_step="Name the list .csv with a header path,label and that column, or set group.",
             )
-        found = text_rows(file, text)
+        found = text_rows(file, text, split)
     if not found.rows:
         raise InputError(f"{file} lists no video", next_step=SHAPE)
     return found

@@ -58,8 +58,8 @@ class _Line:
         return replace(self, path=path, rest=" ".join(parts[before:]))
 
 
-def text_rows(file: Path, text: str) -> Listed:
-    """The rows of a list without columns.
+def text_rows(file: Path, text: str, split: str = "") -> Listed:
+    """The rows of a list without columns. ``split``: whose it is, where each split has a list of its own.
 
     Raises:
         InputError: a line is of no known form, or of another than the first.
@@ -80,7 +80,7 @@ def text_rows(file: Path, text: str) -> Listed:
                 why = "is not the path of a video and a label"
             raise refused(file, line.number, line.text, why)
     if lines and lines[0].form == ALONE:
-        return _alone(file, lines)
+        return _alone(file, lines, split)
     rows = []
     for line in lines:
         count, label = line.rest.split() if line.form == COUNTED else ("", line.rest)
@@ -135,11 +135,11 @@ def _is_path(text: str) -> bool:
     return bool(re.search(r"[^/\\][/\\]+[^/\\]", text)) and "://" not in text
 
 
-def _alone(file: Path, lines: Iterable[_Line]) -> Listed:
+def _alone(file: Path, lines: Iterable[_Line], split: str) -> Listed:
     """Rows whose label is said by their path."""
     found = [(line, SPLIT_AND_NUMBER.fullmatch(line.path)) for line in lines]
     if all(match for _, match in found):
-        return _numbered(found)
+        return _numbered(found, split)
     rows = []
     for line, _ in found:
         label = parted(line.path)[-2] if len(parted(line.path)) > 1 else ""
@@ -149,13 +149,13 @@ def _alone(file: Path, lines: Iterable[_Line]) -> Listed:
     return Listed(tuple(rows))
 
 
-def _numbered(found: Iterable[tuple[_Line, re.Match[str] | None]]) -> Listed:
+def _numbered(found: Iterable[tuple[_Line, re.Match[str] | None]], split: str) -> Listed:
     """Rows of test0//path: class 0 of the test split, named by its folder, or else by its number."""
     splits = {match["split"] for _, match in found if match}
     rows = []
     for line, match in found:
         assert match is not None
-        several = len(splits) > 1
+        several = bool(split) or len(splits) > 1  # each of which counts its classes from 0
         label = match["split"] + match["number"] if several else match["number"]
         path = line.path if match["slashes"] == "/" else match["path"]
         rows.append(Row(line.number, path, label, match["split"] if several else ""))

@@ -13,6 +13,7 @@ import pytest
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.kinds import open_dataset
+from fsarctl.datasets.new_project import project_file
 from fsarctl.errors import InputError
 
 TWO = ("bow/a 1.avi", "bow/2.avi", "wave/3.avi")
@@ -190,6 +191,51 @@ def test_a_name_that_several_files_have_is_guessed_at_for_none(tmp_path: Path) -
     plant(tmp_path / "flat", "1.avi")
     with pytest.raises(InputError, match="none of the 2 videos"):  # neither is the other's
         look(tmp_path, "/a/bow/1.avi,bow\n/a/wave/1.avi,wave\n", "c.csv", root="flat")
+
+
+def test_a_list_of_each_split_makes_one_dataset(tmp_path: Path) -> None:
+    """As TRX, HyRSM and Task-Adapter++ have them; lists that share classes are no few-shot splits."""
+    plant(tmp_path / "videos", *(f"{label}/{n}.avi" for label in "abcdef" for n in (1, 2)))
+    lists = tmp_path / "lists"
+    for split, labels in {"train": "ab", "val": "cd", "test": "ef"}.items():
+        listed = [(number, f"{label}/{n}") for number, label in enumerate(labels) for n in (1, 2)]
+        plant(lists, f"{split}list03.txt", f"{split}.txt", f"{split}_few_shot.txt")
+        (lists / f"{split}list03.txt").write_text("".join(f"{path}\n" for _, path in listed))
+        first = "abcdef".index(labels[0])
+        (lists / f"{split}.txt").write_text(
+            "".join(f"/x/{path} 0 {first + number}\n" for number, path in listed)
+        )
+        (lists / f"{split}_few_shot.txt").write_text(
+            "".join(f"{split}{n}//{path}.avi\n" for n, path in listed)
+        )
+    for file in ("{split}list03.txt", "{split}.txt", "{split}_few_shot.txt"):
+        config = DatasetConfig(kind="list", file=f"lists/{file}", root="videos")
+        found = open_dataset("mine", config, tmp_path).found
+        assert {split: "".join(labels) for split, labels in found.items()} == {
+            "train": "ab",
+            "val": "cd",
+            "test": "ef",
+        }
+        for split in ("train", "test"):
+            place = lists / file.replace("{split}", split)
+            text = project_file(place, tmp_path, lambda labels: False, lambda note: None, tmp_path / "videos")
+            assert f'file = "lists/{file}"' in text
+    plant(tmp_path / "flat", "x.avi", "y.avi")
+    for split in ("train", "test"):
+        (lists / f"{split}_few_shot.txt").write_text(f"{split}0//x.avi\n{split}1//y.avi\n")
+    (lists / "val_few_shot.txt").unlink()
+    config = DatasetConfig(kind="list", file="lists/{split}_few_shot.txt", root="flat")
+    assert set(open_dataset("mine", config, tmp_path).found["train"]) == {"train0", "train1"}
+    for split in ("train", "test"):
+        (lists / f"{split}list03.txt").write_text("a/1 1\na/2 1\nb/1 2\nb/2 2\n")
+    (lists / "vallist03.txt").unlink()
+    text = project_file(lists / "testlist03.txt", tmp_path, lambda labels: False, print, tmp_path / "videos")
+    assert 'file = "lists/testlist03.txt"' in text
+    with pytest.raises(InputError, match="class 'a' is in train on line 1 and in test") as caught:
+        open_dataset("m", DatasetConfig(kind="list", file="lists/{split}list03.txt", root="videos"), tmp_path)
+    assert "they share out clips, not classes" in caught.value.next_step
+    with pytest.raises(InputError, match="with train, val or test for"):
+        open_dataset("m", DatasetConfig(kind="list", file="no{split}.txt", root="videos"), tmp_path)
 
 
 REFUSED = [
