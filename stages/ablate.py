@@ -7,15 +7,18 @@ from ``fsarctl cache gc``.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Store, Unit
 from fsarctl.artifacts.command import Command, Option
-from fsarctl.config.read_settings import Settings
+from fsarctl.config.read_settings import OPTIONS, Settings
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError, InputError
+from fsarctl.errors.nearest import did_you_mean
 from fsarctl.execution.job_schedule import Goal, Scheduler
+from fsarctl.methods.build import option_names
 from fsarctl.results.evaluated import Evaluated, require_columns
 from fsarctl.results.footnotes import Footnotes
 from fsarctl.results.published import WAY
@@ -84,6 +87,8 @@ class Sweep:
     benchmarks: Mapping[str, str]
     runs: tuple[Run, ...]
     left_out: Mapping[str, str]
+    without: Mapping[str, Sequence[str]]
+    """Option that was set for all rows -> those whose method has none of that name."""
 
     @property
     def benchmark(self) -> str:
@@ -117,15 +122,17 @@ def plan(
     settings: Settings,
     pipeline: Callable[[Settings, Sequence[str]], Pipeline],
     asked: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
 ) -> Sweep:
     """The runs of a sweep; ``pipeline`` makes the units of settings that came of some overrides.
 
     ``shots`` are those that a user named; without any, those of the sweep that the clips suffice for.
-    ``asked`` are the rows that she named.
+    ``asked`` are the rows that she named. ``options`` (name -> override) hold in the rows whose method has
+    them, and which does not set them itself.
 
     Raises:
         ConfigError, InputError: a row's settings are not valid, one that was named cannot run, or none can;
-            then it is what the last one says.
+            then it is what the last one says. Or no row has one of the ``options``.
     """
     require_columns(name, config.columns, [row.cells for row in config.rows])
     runs: list[Run] = []
@@ -133,9 +140,17 @@ def plan(
     first = next(iter(columns.values()))
     shots, without = (shots, {}) if shots else _possible(config, pipeline(*first))
     left_out: dict[str, str] = {}
+    methods = {row.name: _changed(name, row, None, *first)[0].config.model for row in rows}
+    known = {row: option_names(model) for row, model in methods.items()} if options else {}
+    _require_options(name, options or {}, known)
     for row in rows:
+        heeded = [
+            each
+            for option, each in (options or {}).items()
+            if option in known[row.name] and f"{OPTIONS}.{option}" not in row.set
+        ]
         changed = [
-            (dataset, seed, *_changed(name, row, seed, *shared))
+            (dataset, seed, *_changed(name, row, seed, *shared, heeded))
             for dataset, shared in columns.items()
             for seed in seeds
         ]
@@ -157,7 +172,11 @@ def plan(
     }
     kept = tuple(row for row in rows if row.name not in left_out)
     left_out |= without
-    return Sweep(name, config, kept, tuple(shots), tuple(seeds), benchmarks, tuple(runs), left_out)
+    lacking = {
+        option: [row.name for row in kept if option not in known[row.name]] for option in options or {}
+    }
+    lacking = {option: others for option, others in lacking.items() if others}
+    return Sweep(name, config, kept, tuple(shots), tuple(seeds), benchmarks, tuple(runs), left_out, lacking)
 
 
 def unit(sweep: Sweep, flags: Sequence[Option], failed: Mapping[str, str]) -> Unit:
@@ -351,10 +370,28 @@ def _shared(name: str, config: AblateConfig, dataset: str, settings: Settings) -
     return changed, overrides
 
 
+def _require_options(sweep: str, options: Mapping[str, str], known: Mapping[str, Sequence[str]]) -> None:
+    """Refuse options that the method of no row has; ``known``: row -> those of its method."""
+    every = sorted(set(chain.from_iterable(known.values())))
+    for option in options:
+        if option not in every:
+            raise ConfigError(
+                f"no row of {sweep!r} has an option {option!r}",
+                next_step=f"Their options: {', '.join(every) or 'none'}{did_you_mean(option, every)}",
+            )
+
+
 def _changed(
-    sweep: str, row: RowConfig, seed: int | None, settings: Settings, shared: Sequence[str]
+    sweep: str,
+    row: RowConfig,
+    seed: int | None,
+    settings: Settings,
+    shared: Sequence[str],
+    options: Sequence[str] = (),
 ) -> tuple[Settings, list[str]]:
     """The settings of a row, and the overrides that make them; ``shared`` are those of ``settings``.
+
+    ``options`` are set for the row beside its own.
 
     Raises:
         ConfigError: they are not valid; sweep and row are named.
@@ -365,7 +402,7 @@ def _changed(
             f"sweep {sweep!r}, row {row.name!r} sets a seed, and --seeds sets it too",
             next_step="Leave out one of them.",
         )
-    overrides = [*needed_overrides(row, settings), *seeds]
+    overrides = [*needed_overrides(row, settings), *seeds, *options]
     try:
         return settings.changed(overrides), [*shared, *overrides]
     except ConfigError as error:

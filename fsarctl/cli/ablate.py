@@ -23,15 +23,17 @@ from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import print_json, say
 from fsarctl.errors import PartialError
 from fsarctl.execution.device import Machine
-from fsarctl.progress import counted
+from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
     from fsarctl.execution.job_schedule import Scheduler
 
 __all__ = ["ablate"]
 
+NAMED = 8
 
-@command("ablate", example="fsarctl ablate table4 --seeds 0 1 2 --jobs 2")
+
+@command("ablate", example="fsarctl ablate table4 --seeds 0 1 2 --jobs 2", of_methods=True)
 def ablate(
     session: Session,
     names: Annotated[
@@ -103,6 +105,7 @@ def _ablate(
         ConfigError, InputError: a row that was named, or every row, cannot run.
         PartialError: some runs failed; the tables were printed without them.
     """
+    from fsarctl.artifacts.command import Option
     from fsarctl.cli.terminal.sweeps import print_plan, print_sweeps, print_table_of
     from fsarctl.results.sweeps import chosen_rows, find_sweep, overruled, sweeps
     from fsarctl.stages import ablate as stage
@@ -124,6 +127,7 @@ def _ablate(
                 session.settings,
                 pipeline,
                 asked=rows,
+                options=session.options,
             )
         )
     for sweep in planned:
@@ -131,11 +135,14 @@ def _ablate(
             say(f"{sweep.name}: each row sets {', '.join(unheeded)} itself, whatever the project says")
         for row, reason in sweep.left_out.items():
             say(f"{sweep.name}: left out {row!r}: {reason}")
+        for option, others in sweep.without.items():
+            say(f"{sweep.name}: without an option {option!r}, and so as they are: {first_of(others, NAMED)}")
     if dry_run:
         print_plan(session.store, [run for sweep in planned for run in sweep.runs], as_json=as_json)
         return
     failures = stage.make(planned, scheduler)
-    documents = [stage.tabulate(sweep, session.store, session.flags, failures) for sweep in planned]
+    flags = (*session.flags, *(Option("--set", (each,)) for each in session.options.values()))
+    documents = [stage.tabulate(sweep, session.store, flags, failures) for sweep in planned]
     if published:
         documents = [_beside_published(document) for document in documents]
     if as_json:

@@ -170,6 +170,24 @@ def override(key: str, text: str) -> str:
     return f"{key}={text if _parse(text.strip()) == text else json.dumps(text, ensure_ascii=False)}"
 
 
+def options_apart(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """``--set`` arguments without those of a method's options, and these by the option's name.
+
+    Raises:
+        ConfigError: one is no KEY=VALUE.
+    """
+    rest: list[str] = []
+    options: dict[str, str] = {}
+    for text in overrides:
+        key, value = _from_override(text)
+        if key == OPTIONS or key.startswith(f"{OPTIONS}."):
+            parts = _parts(key, value).items()
+            options |= {each.removeprefix(f"{OPTIONS}."): f"{each}={json.dumps(one)}" for each, one in parts}
+        else:
+            rest.append(text)
+    return rest, options
+
+
 def load_settings(
     start: Path,
     overrides: Sequence[str] = (),

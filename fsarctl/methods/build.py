@@ -39,6 +39,7 @@ __all__ = [
     "method_class",
     "method_options",
     "model_key",
+    "option_names",
     "require_backbone",
     "require_frames",
     "require_options",
@@ -214,6 +215,17 @@ def method_options(part: Part, own: object, values: Mapping[str, Any]) -> object
             return None if kind is None else table_of(kind, OPTIONS, values, f"method {part.name!r}")
         except (TypeError, ValueError) as error:
             raise ConfigError(f"method {part.name!r}: {error}", next_step="Correct model.options.") from None
+
+
+def option_names(model: ModelConfig) -> tuple[str, ...]:
+    """What ``model.options`` may set for this method.
+
+    Raises:
+        ConfigError: as ``method_class``.
+    """
+    own: Any = method_class(model.other_method) if model.other_method else None
+    kind: Any = getattr(own, "Options", None)
+    return tuple(each.name for each in fields(kind)) if kind is not None else ()
 
 
 def require_options(model: ModelConfig) -> None:

@@ -138,8 +138,14 @@ def overrides_of(row: RowConfig) -> list[str]:
 
 
 def needed_overrides(row: RowConfig, settings: Settings) -> list[str]:
-    """Those of them that change anything in ``settings``, for short commands and one key for equal models."""
-    return _arguments({key: value for key, value in pinned(row).items() if not _holds(settings, key, value)})
+    """Those of them that change anything in ``settings``, for short commands and one key for equal models.
+
+    A row of another method than the project's has none of the project's options.
+    """
+    said, model = pinned(row), settings.config.model
+    if model.options and said.get("model.method", model.method) != model.method:
+        said = {"model.options": {}, **said}
+    return _arguments({key: value for key, value in said.items() if not _holds(settings, key, value)})
 
 
 def shared_overrides(sweep: AblateConfig, dataset: str, settings: Settings) -> list[str]:

@@ -7,7 +7,7 @@ command has (--project, --cache, --set, --debug).
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,11 +45,12 @@ class Command:
 
 
 def command(
-    name: str, *, example: str, needs_project: bool = True
+    name: str, *, example: str, needs_project: bool = True, of_methods: bool = False
 ) -> Callable[[Callable[..., None]], Command]:
     """Make a function whose first parameter is the session the command ``name``.
 
-    Unless it ``needs_project``, it also works where no fsarctl.toml is.
+    Unless it ``needs_project``, it also works where no fsarctl.toml is. One ``of_methods`` has several, and
+    finds --set of a method's options in ``Session.options``.
     """
 
     def common(
@@ -75,7 +76,8 @@ def command(
             options = {each.name: words.pop(each.name) for each in shared}
             try:
                 where = (options["project"], options["cache"], options["overrides"] or [])
-                function(Session.open(*where, needs_project=needs_project), **words)
+                session = Session.open(*where, needs_project=needs_project, of_methods=of_methods)
+                function(session, **words)
             except KeyboardInterrupt:
                 say("interrupted: what is finished is kept, and the same command goes on from there")
                 raise typer.Exit(130) from None
@@ -98,10 +100,18 @@ class Session:
     reporter: "Reporter"
     flags: "tuple[Option, ...]"
     """What names this project, store and overrides on any other command line."""
+    options: "Mapping[str, str]" = field(default_factory=dict)
+    """Option of a method -> the --set argument, where a command has several methods."""
 
     @classmethod
     def open(
-        cls, project: Path | None, cache: Path | None, overrides: Sequence[str], *, needs_project: bool = True
+        cls,
+        project: Path | None,
+        cache: Path | None,
+        overrides: Sequence[str],
+        *,
+        needs_project: bool = True,
+        of_methods: bool = False,
     ) -> "Session":
         """The project that ``project``, $FSARCTL_PROJECT or the working directory is in.
 
@@ -110,9 +120,10 @@ class Session:
         """
         from fsarctl.artifacts import Store
         from fsarctl.artifacts.command import Option
-        from fsarctl.config.read_settings import load_settings
+        from fsarctl.config.read_settings import load_settings, options_apart
         from fsarctl.execution.job_schedule import planning_reporter
 
+        overrides, options = options_apart(overrides) if of_methods else (overrides, {})
         start = project or Path(os.environ.get("FSARCTL_PROJECT") or ".")
         settings = load_settings(start, overrides, required=needs_project)
         place = cache or Path(os.environ.get("FSARCTL_CACHE") or settings.root / "cache")
@@ -121,7 +132,7 @@ class Session:
         flags = [Option(name, (str(path),)) for name, path in places.items() if path]
         remote = settings.config.cache.remote
         store = Store(place, reporter=reporter, project=settings.root, remote=remote)
-        return cls(settings, store, reporter, (*flags, *_overrides(overrides)))
+        return cls(settings, store, reporter, (*flags, *_overrides(overrides)), options)
 
     def overridden(self, values: Mapping[str, str]) -> "Session":
         """This session with some settings replaced, as further --set arguments would.
