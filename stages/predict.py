@@ -173,12 +173,12 @@ class Setup:
         if not self.pipeline.data.trains:
             return Adapters(shots[0], None)
         possible: list[int] = []
-        problems: list[InputError] = []
+        problems: dict[int, InputError] = {}
         for each in shots:
             try:
                 artifact = self.store.find(self._training(each))
             except InputError as error:  # e.g. too few base clips for so many shots
-                problems.append(error)
+                problems[each] = error
                 continue
             possible.append(each)
             if artifact is not None:
@@ -189,7 +189,7 @@ class Setup:
                     )
                 return Adapters(each, artifact)
         if not possible:
-            raise problems[0]
+            raise self._untrainable(problems, per_class, named=shot is not None)
         raise self._untrained(possible[0])
 
     def _shots(self, per_class: float) -> list[int]:
@@ -202,6 +202,31 @@ class Setup:
 
     def _training(self, shot: int) -> Unit:
         return self.pipeline.train([shot])[0]
+
+    def _untrainable(
+        self, problems: Mapping[int, InputError], per_class: float, *, named: bool
+    ) -> InputError:
+        """What is said where none of these shots can be trained for; ``named``: one, by --shots."""
+        shot, error = next(iter(problems.items()))
+        support = f"the support has {per_class:g} clip{'' if per_class == 1 else 's'} of each class"
+        if not named:
+            return InputError(
+                f"nothing is trained here, nor can be: {error.message}",
+                next_step=f"Add --frozen, for the backbone without adapters. Or: {error.next_step}",
+            )
+        others = [each for each in self._shots(per_class) if each != shot and self._is_trained(each)]
+        other = f"Leave out --shots, and those for {others[0]} are used; or a" if others else "A"
+        return InputError(
+            f"--shots {shot} asks for adapters that were trained for {shot} shots, which cannot be"
+            f" ({error.message}); {support}, and need not be of as many",
+            next_step=f"{other}dd --frozen, for the backbone without adapters.",
+        )
+
+    def _is_trained(self, shot: int) -> bool:
+        try:
+            return self.store.find(self._training(shot)) is not None
+        except InputError:
+            return False
 
     def _untrained(self, shot: int) -> UpstreamError:
         state = self.store.state(self._training(shot))

@@ -59,6 +59,13 @@ def project(tmp_path: Path) -> Path:
         ("--support two new.mp4", 4, "fsarctl describe && fsarctl extract && fsarctl train --shots 1;"),
         # What follows the one value of --shots is a clip.
         ("--support two --shots 3 new.mp4", 4, "fsarctl train --shots 3; or add --frozen"),
+        ("--support two --shots 7 new.mp4", 3, "the support has 1 clip of each class, and need not be of as"),
+        ("--support two --shots 7 new.mp4", 3, "next:  Add --frozen, for the backbone without adapters"),
+        (
+            "--support two new.mp4 --set train.query=7",
+            3,
+            "nothing is trained here, nor can be: shapes/train:",
+        ),
     ],
 )
 def test_what_is_wrong_gives_one_message_and_its_exit_code(

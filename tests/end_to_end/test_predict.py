@@ -253,6 +253,12 @@ def test_adapters_are_the_nearest_that_are_trained(support: Path, labels: list[s
     with pytest.raises(UpstreamError, match="train shapes 2-shot is not done") as refused:
         shot(shot=2)
     assert refused.value.next_step.startswith("Run: fsarctl train --shots 2;")
+    asks = (
+        "--shots 9 asks for adapters that were trained for 9 shots, which cannot be .*2 clips of each class"
+    )
+    with pytest.raises(InputError, match=asks) as told:
+        shot(shot=9)
+    assert told.value.next_step.startswith("Leave out --shots, and those for 3 are used; or add --frozen")
     with pytest.raises(UpstreamError, match=r"out of date \(config.lr: 0.1 -> 0.5\)"):
         shot("train.lr=0.5")
     assert opened.ready(support, "train.lr=0.5", frozen=True).adapters is None
