@@ -1,14 +1,19 @@
 """`fsarctl init`: the first fsarctl.toml."""
 
 import json
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fsarctl.cli.terminal.console import print_data, say
 from fsarctl.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from fsarctl.datasets.class_levels import Level
 
 __all__ = ["init"]
 
@@ -21,6 +26,12 @@ def init(
     root: Annotated[
         Path | None,
         typer.Option("--root", help="Of a list file: the directory that its paths are relative to."),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            "--depth", min=1, help="How deep the directories are that name the classes: 2 for PERSON/CLASS."
+        ),
     ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Write the demo's: drawn shapes and a tiny CLIP, nothing to fetch.")
@@ -47,10 +58,16 @@ def init(
         raise InputError(f"{place} is not there", next_step="Name a directory of clips: fsarctl init FOLDER")
     if root and not place.is_file():
         raise UsageError(f"--root is of a list file, and {place} is none", next_step="Leave out --root.")
+    if depth and not place.is_dir():
+        raise UsageError(f"--depth is of a folder, and {place} is none", next_step="Leave out --depth.")
+
+    def choose(levels: "Sequence[Level]") -> int:
+        return depth or (levels[0].depth if len(levels) == 1 else _asked(place, levels))
+
     if demo:
         text = f"#:schema ./{SCHEMA_FILE}\n{demo_file()}"
     else:
-        text = project_file(place, target.parent, _all_described, say, root)
+        text = project_file(place, target.parent, _all_described, say, root, choose)
     if dry_run:
         print_data(text)
         return
@@ -66,6 +83,26 @@ def init(
             ) from None
     say(f"wrote {FILE_NAME}, and {SCHEMA_FILE}, by which editors complete and check it")
     say("next: fsarctl data check, then fsarctl run")
+
+
+def _asked(place: Path, levels: "Sequence[Level]") -> int:
+    """At what depth the classes are, where the same names stand in several directories.
+
+    Raises:
+        InputError: nobody is there to say it.
+    """
+    found = f"the classes of {place} may be its directories ({levels[0]})"
+    found += "".join(f", or those {level.depth} deep ({level})" for level in levels[1:])
+    if not sys.stdin.isatty():
+        commands = [f"fsarctl init {shlex.quote(str(place))} --depth {level.depth}" for level in levels[::-1]]
+        raise InputError(
+            f"{found}: names return in several places", next_step=f"Say which: {', or '.join(commands)}"
+        )
+    say(found)
+    known = [level.depth for level in levels]
+    while (given := typer.prompt("How deep are the classes?", type=int, err=True)) not in known:
+        say(f"it is {' or '.join(map(str, known))}")
+    return int(given)
 
 
 def _all_described(labels: Sequence[str]) -> bool:

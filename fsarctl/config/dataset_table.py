@@ -45,6 +45,11 @@ class DatasetConfig:
     root: str = setting(
         "", "where the videos are; folder: one directory per class; list: what its paths are relative to"
     )
+    depth: int = setting(
+        0,
+        "folder: how deep below the root the directories are that name the classes, e.g. 2 for "
+        "person/<action>/<clip>; 0: 1, with a remark where deeper ones look like classes",
+    )
     file: str = setting(
         "",
         "list: lines of path,label[,split] as CSV, or of a path and a label, or as other projects have it; "
@@ -108,6 +113,7 @@ class DatasetConfig:
                 f"a {kind} dataset needs name, one of {', '.join(names)}",
             )
         require(self.kind != "list" or bool(self.file), "a list dataset needs file")
+        require(self.depth >= 0, f"depth is {self.depth}; it must be 1 or more, or 0")
         require(
             set(self.splits) <= set(SPLITS),
             f"splits may name {', '.join(SPLITS)}, not {', '.join(sorted(set(self.splits) - set(SPLITS)))}",
@@ -164,6 +170,7 @@ KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
         "seed",
         "label_map",
         "names",
+        "depth",
         "group",
         "group_file",
     ),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
+from fsarctl.config.read_settings import toml_key
+from fsarctl.datasets.class_levels import Level, levels_of
 from fsarctl.datasets.class_splits import split_classes, split_name
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset, set_root
@@ -16,7 +18,7 @@ from fsarctl.datasets.video_tree import VideoTree, find_videos, left_out_words, 
 from fsarctl.errors import InputError
 from fsarctl.progress import first_of
 
-__all__ = ["classes_of", "list_videos", "open_folder"]
+__all__ = ["classes_of", "levels_in", "list_videos", "open_folder"]
 
 NAMED = 3
 
@@ -24,10 +26,10 @@ NAMED = 3
 def open_folder(name: str, config: DatasetConfig, project: Path) -> Dataset:
     """The clips of each split; without any setting for splits every class is a test class.
 
-    A class is a directory right under the root; its clips are the videos in it, nested ones too. If the
-    root holds nothing but train, val and test directories, the classes are one level down, and each is
-    in the split of its directory unless a setting says otherwise. Names are NFC-normalised, so that
-    they are the same on every file system.
+    A class is a directory right under the root, or as deep as ``config.depth`` says; its clips are the videos
+    in it, nested ones too. If the root holds nothing but train, val and test directories, the classes are one
+    level down, and each is in the split of its directory unless a setting says otherwise. Names are
+    NFC-normalised, so that they are the same on every file system.
 
     Raises:
         InputError: no such root, no videos in class directories, a name that is not UTF-8, or splits that
@@ -35,16 +37,17 @@ def open_folder(name: str, config: DatasetConfig, project: Path) -> Dataset:
     """
     root = located(config.root, project)
     tree = list_videos(name, root)
-    written, by_directory = classes_of(name, tree)
+    depth = config.depth or 1
+    written, by_directory = classes_of(name, tree, depth)
     named = named_labels(name, config, project, written)
     classes = _renamed(written, named)
-    loose = sum("/" not in path for path in tree.videos)
+    loose = len(tree.videos) - sum(map(len, classes.values()))
     if not classes:
         raise InputError(
             f"dataset {name!r}: {root} has no videos in class directories"
-            + (f", but {loose} lie in it directly" if loose else "")
+            + (f", but {loose} lie {'in it directly' if depth == 1 else 'higher'}" if loose else "")
             + (f" ({left_out_words(tree.left_out)})" if tree.left_out else ""),
-            next_step=f"{set_root(name)} so that videos are at root/<class>/<clip>.",
+            next_step=f"{set_root(name)} so that videos are at root/{'*/' * (depth - 1)}<class>/<clip>.",
         )
     if by_directory and not (config.splits or config.split_file or config.split_ratio):
         of_directory = {split: {named[each] for each in labels} for split, labels in by_directory.items()}
@@ -56,8 +59,9 @@ def open_folder(name: str, config: DatasetConfig, project: Path) -> Dataset:
         missing={},
         passed_over=tree.passed_over,
         remarks=[
-            *_loose(loose),
-            *_no_classes(tree, nested=bool(by_directory)),
+            *_loose(loose, depth),
+            *_no_classes(tree, depth + bool(by_directory)),
+            *_other_levels(name, config, tree),
             *_unused(classes, splits),
             *number_remarks(name, config, project, named),
         ],
@@ -87,20 +91,36 @@ def list_videos(name: str, root: Path) -> VideoTree:
         ) from None
 
 
-def classes_of(name: str, tree: VideoTree) -> tuple[dict[str, list[Clip]], dict[str, set[str]]]:
+def levels_in(tree: VideoTree) -> list[Level]:
+    """Which directories may name the classes of a tree, those of splits left out.
+
+    Raises:
+        InputError: a name is not UTF-8.
+    """
+    inner = [_plain_parts(path, tree.root)[:-1] for path in tree.videos if "/" in path]
+    if all(len(each) > 1 and split_name(each[0]) for each in inner):
+        inner = [each[1:] for each in inner]
+    return levels_of(inner)
+
+
+def classes_of(
+    name: str, tree: VideoTree, depth: int = 1
+) -> tuple[dict[str, list[Clip]], dict[str, set[str]]]:
     """Class -> its clips, and if the root's directories are splits, split -> its classes.
+
+    ``depth``: how deep the directories are that name the classes, below the root or below a split's.
 
     Raises:
         InputError: a name is not UTF-8, or two are the same once normalised.
     """
-    paths = [path for path in tree.videos if "/" in path]
+    paths = [path for path in tree.videos if path.count("/") >= depth]
     parts = [_plain_parts(path, tree.root) for path in paths]
     tops = [split_name(each[0]) for each in parts]
-    nested = all(top and len(each) > 2 for top, each in zip(tops, parts, strict=True))
+    nested = all(top and len(each) > 1 + depth for top, each in zip(tops, parts, strict=True))
     classes: dict[str, list[Clip]] = {}
     by_directory: dict[str, set[str]] = {}
     for path, each, top in zip(paths, parts, tops, strict=True):
-        label = each[1] if nested else each[0]
+        label = each[depth] if nested else each[depth - 1]
         classes.setdefault(label, []).append(Clip("/".join(each), label, f"{tree.root}/{path}"))
         if nested and top:
             by_directory.setdefault(top, set()).add(label)
@@ -153,13 +173,26 @@ def _splits_of_directories(name: str, by_directory: dict[str, set[str]]) -> dict
     return {split: sorted(labels) for split, labels in by_directory.items()}
 
 
-def _loose(count: int) -> list[str]:
-    return [f"videos in the root itself, and so in no class: {count}"] if count else []
+def _loose(count: int, depth: int) -> list[str]:
+    where = "in the root itself" if depth == 1 else f"less than {depth} directories deep"
+    return [f"videos {where}, and so in no class: {count}"] if count else []
 
 
-def _no_classes(tree: VideoTree, *, nested: bool) -> list[str]:
+def _other_levels(name: str, config: DatasetConfig, tree: VideoTree) -> list[str]:
+    """Where nobody has said which directories name the classes, and deeper ones look like it."""
+    if config.depth or len(levels := levels_in(tree)) < 2:
+        return []
+    first, *others = levels
+    shown = " or ".join(f"{each} (depth = {each.depth})" for each in others)
+    return [
+        f"the classes are {first}; directories in them have the same names again and again: if those are the"
+        f" classes, {shown}, say so in [datasets.{toml_key(name)}], else depth = 1"
+    ]
+
+
+def _no_classes(tree: VideoTree, depth: int) -> list[str]:
     """What stands where classes stand and is none."""
-    level = 1 if nested else 0
+    level = depth - 1
     used = {path.rpartition("/")[0] for path in tree.videos} | tree.folders
     used |= {"/".join(path.split("/")[: level + 1]) for path in used}
     empty = [path for path in tree.directories if path.count("/") == level and path not in used]

@@ -15,9 +15,10 @@ from fsarctl.config.methods import TASK_ADAPTER, method_file
 from fsarctl.config.paths import located
 from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
+from fsarctl.datasets.class_levels import Level
 from fsarctl.datasets.class_splits import draw_splits
 from fsarctl.datasets.dataset import Dataset, set_root
-from fsarctl.datasets.folder import classes_of, list_videos
+from fsarctl.datasets.folder import classes_of, levels_in, list_videos
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.labels.label_map import are_numbers, find_label_map
 from fsarctl.datasets.lists.read_list import SPLIT
@@ -124,6 +125,7 @@ def project_file(
     described: Callable[[Sequence[str]], bool],
     note: Callable[[str], None],
     root: Path | None = None,
+    choose: Callable[[Sequence[Level]], int] = lambda levels: 1,
 ) -> str:
     """The text of a commented fsarctl.toml in ``project`` for the videos at ``place``.
 
@@ -132,12 +134,13 @@ def project_file(
     compares them, which needs no base classes and no GPU. ``described`` says whether the shipped descriptions
     hold all of some labels. ``note`` hears which files are left out, as no videos.
 
-    ``root`` is what a list's paths are relative to, if not to the list.
+    ``root`` is what a list's paths are relative to, if not to the list. ``choose`` is asked at what depth the
+    directories name the classes, where several may.
 
     Raises:
         InputError: there are no videos, or not two classes with two videos each.
     """
-    sight = _look(place, project, root)
+    sight = _look(place, project, root, choose)
     _require_episodes(sight)
     if left_out := left_out_words(sight.dataset.left_out):
         note(left_out)
@@ -171,7 +174,7 @@ def _fewest(labels: Sequence[str]) -> int:
     return min([WAY, *(max(2, len(each)) for each in shared.values())])
 
 
-def _look(place: Path, project: Path, root: Path | None) -> Sight:
+def _look(place: Path, project: Path, root: Path | None, choose: Callable[[Sequence[Level]], int]) -> Sight:
     written = _as_written(place, project)
     if place.is_file():
         leads = _as_written(root, project) if root else ""
@@ -199,14 +202,17 @@ def _look(place: Path, project: Path, root: Path | None) -> Sight:
         )
     if benchmark := _benchmark(tree):
         return _public(DatasetConfig(kind="benchmark", name=benchmark, root=written), project)  # type: ignore[arg-type]
-    classes, by_directory = classes_of(place.name, tree)
+    levels = levels_in(tree)
+    depth = choose(levels)
+    classes, by_directory = classes_of(place.name, tree, depth)
     if not classes:
         raise InputError(
-            f"the {len(tree.videos)} videos under {place} are in no class directories",
+            f"the {len(tree.videos)} videos under {place} are in no class directories"
+            + (f" {depth} deep" if depth > 1 else ""),
             next_step="Sort them into one directory per class; or list them in a file, a path and a label a"
             " line, and name that: fsarctl init clips.csv",
         )
-    config = DatasetConfig(kind="folder", root=written)
+    config = DatasetConfig(kind="folder", root=written, depth=depth if len(levels) > 1 or depth > 1 else 0)
     # Directories named train and test share their classes as a rule, for ordinary classification.
     shared = len(classes) < sum(map(len, by_directory.values()))
     if by_directory and (shared or "test" not in by_directory):
@@ -289,7 +295,13 @@ def _table(sight: Sight) -> str:
     if config.root:
         lines.append(f"root = {_quoted(config.root)}")
     if config.kind == "folder":
-        lines[-1] += "  # <class>/<clip>"
+        lines[-1] += f"  # {'*/' * (config.depth - 1)}<class>/<clip>"
+    if config.depth:
+        lines.append(f"depth = {config.depth}  # how deep the directories are that name the classes")
+    if config.depth > 1:
+        lines.append(
+            "# group = '([^/]+)/'  # keeps clips of one directory above them on one side of an episode"
+        )
     if config.label_map:
         lines.append(f"label_map = {_quoted(config.label_map)}  # what the numbers mean that the labels are")
     elif are_numbers([label for split in sight.dataset.found.values() for label in split]):
