@@ -219,10 +219,14 @@ class Report:
 
     @cached_property
     def _made(self) -> list[Artifact]:
-        """All that went into the results, upstream first."""
+        """All that went into the results, upstream first, by the names that datasets have by now."""
         done = [unit for unit in self._units if unit.slot in self._found]
         states = self._source.store.plan(done)
-        return [each.artifact for each in states if each.artifact is not None and each.name == "done"]
+        return [
+            replace(each.artifact, manifest=replace(each.artifact.manifest, slot=each.unit.slot))
+            for each in states
+            if each.artifact is not None and each.name == "done"
+        ]
 
     def _clip_counts(self, artifact: Artifact) -> dict[str, Any]:
         from fsarctl.report.sections import clip_counts

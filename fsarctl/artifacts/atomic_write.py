@@ -25,6 +25,7 @@ __all__ = [
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 _BROKEN = {errno.EIO, errno.ESTALE}
+SPARE_INODES = 9
 
 
 def sync_file(path: Path) -> None:
@@ -108,7 +109,7 @@ def storage_errors(root: Path) -> Iterator[None]:
     except Exception as error:
         if reason := _full(error):
             raise InputError(
-                f"The disk is full: {reason} (the cache is {root}).",
+                f"The disk is full: {reason}{_of_files(root)} (the cache is {root}).",
                 next_step="Free some space (`fsarctl cache gc` removes outdated artifacts), then run the same"
                 " command again: it goes on where it stopped.",
             ) from error
@@ -131,6 +132,17 @@ def _full(error: BaseException | None) -> str:
             return "No space left on device"
         error = error.__cause__ or error.__context__
     return ""
+
+
+def _of_files(root: Path) -> str:
+    """What a full disk lacks, if that is not bytes."""
+    try:
+        disk = os.statvfs(root)
+    except OSError:
+        return ""
+    # Those few that the failure itself has given back; 0 of 0 where a file system does not count.
+    lacks_inodes = 0 <= disk.f_favail < SPARE_INODES < disk.f_bavail and disk.f_files
+    return ", for no more files than there are, however small (`df -i`)" if lacks_inodes else ""
 
 
 def _is_hidden(error: OSError, root: Path) -> bool:

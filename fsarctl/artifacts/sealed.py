@@ -21,6 +21,7 @@ __all__ = [
     "EMPTY_SEAL",
     "SEAL",
     "SealError",
+    "is_before_seals",
     "is_there",
     "read_sealed_json",
     "require_sealed",
@@ -55,6 +56,21 @@ def require_sealed(content: bytes, of: str) -> None:
         raise SealError("its checksum is another")
     if field[1].decode() != _of(of):
         raise SealError("it is of something else")
+
+
+def is_before_seals(content: bytes) -> bool:
+    """Whether these bytes are a whole safetensors file of an earlier version, which sealed none.
+
+    A field of a seal's length is a seal whose name is damaged.
+    """
+    try:
+        start = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:start])
+        said = header.pop("__metadata__", {}).values()
+        end = start + max(tensor["data_offsets"][1] for tensor in header.values())
+        return end == len(content) and all(len(each) != len(EMPTY_SEAL) for each in said)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def sealed_json(fields: Mapping[str, Any], of: str, *, indent: int | None = None) -> bytes:

@@ -6,7 +6,13 @@ from pathlib import Path
 from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.journal import Journal
 from fsarctl.artifacts.refusals import is_refused, unreadable
-from fsarctl.artifacts.sealed import SealError, read_sealed_json, require_sealed, set_aside
+from fsarctl.artifacts.sealed import (
+    SealError,
+    is_before_seals,
+    read_sealed_json,
+    require_sealed,
+    set_aside,
+)
 from fsarctl.errors import LockError
 from fsarctl.progress import counted
 
@@ -59,9 +65,16 @@ def _faults_of(shelf: Shelf, work: Path) -> tuple[list[str], Path | None]:
     of, scratch = shelf.seal_of(work), work / "scratch"
     faults, place = [], None
     for path in sorted(scratch.rglob("*.safetensors")):
+        content = path.read_bytes()
         try:
-            require_sealed(path.read_bytes(), f"{of} {path.name}")
+            require_sealed(content, f"{of} {path.name}")
         except SealError as error:
+            if is_before_seals(content):
+                shelf.reporter.note(
+                    f"{path.name} of unfinished {of} is of an earlier version, which wrote no checksums: no"
+                    " build goes on from it, and `fsarctl cache gc` removes it."
+                )
+                continue
             faults.append(f"{path.name}: {error}")
             place = _aside(shelf, path, str(error))
     journal = Journal(scratch, of)

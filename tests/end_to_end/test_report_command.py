@@ -100,6 +100,16 @@ def test_results_whose_frames_are_gone_are_not_called_undone(copy: Path) -> None
     type_in(copy, "fsarctl report --no-pictures")
 
 
+def test_a_dataset_of_another_name_has_the_same_report(copy: Path) -> None:
+    before = numbers(copy, "--no-pictures")
+    settings = (copy / "fsarctl.toml").read_text().replace("datasets.shapes", "datasets.forms")
+    (copy / "fsarctl.toml").write_text(settings.replace('dataset = "shapes"', 'dataset = "forms"'))
+    after = numbers(copy, "--no-pictures")
+    assert after["data"]
+    assert after.pop("descriptions") == before.pop("descriptions")  # whose sentences are of shapes
+    assert json.dumps(after) == json.dumps(before).replace("shapes", "forms")
+
+
 def test_the_page_has_the_numbers_of_the_results(project: Path) -> None:
     done = type_in(project, "fsarctl report")
     assert done.stdout == "report.html\n"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -114,6 +115,24 @@ def test_a_full_disk_behind_a_librarys_own_exception(tmp_path, how):
 
     with pytest.raises(InputError, match="The disk is full"):
         Store(tmp_path).realise(unit(build))
+
+
+def test_a_disk_that_takes_no_more_files_says_so(tmp_path, monkeypatch):
+    """As tmpfs and ext4 say it of one with room and without inodes; others count none."""
+
+    def build(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for files, left, blocks, lacks in (
+        (1000, 1, 10**6, True),
+        (1000, 500, 10**6, False),
+        (0, 0, 10**6, False),
+    ):
+        facts = SimpleNamespace(f_files=files, f_favail=left, f_bavail=blocks)
+        monkeypatch.setattr(os, "statvfs", lambda _, facts=facts: facts)
+        with pytest.raises(InputError, match="The disk is full") as caught:
+            Store(tmp_path).realise(unit(build))
+        assert ("for no more files than there are" in caught.value.message) == lacks
 
 
 def test_what_is_not_the_caches_fault_passes_through(tmp_path):

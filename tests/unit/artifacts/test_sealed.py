@@ -14,6 +14,7 @@ from fsarctl.artifacts.sealed import (
     EMPTY_SEAL,
     SEAL,
     SealError,
+    is_before_seals,
     is_there,
     require_sealed,
     seal_file,
@@ -47,6 +48,23 @@ def test_what_is_of_something_else_or_never_sealed_is_refused() -> None:
         require_sealed(content, "train/1 checkpoint")
     with pytest.raises(SealError, match="no checksum"):
         require_sealed(b'{"a": 1}', "train/0 checkpoint")
+
+
+def test_a_file_of_an_earlier_version_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    for said in (None, {"epoch": "1"}):
+        save_file({"weights": np.arange(6.0)}, path, said)
+        assert is_before_seals(path.read_bytes())
+        assert not is_before_seals(path.read_bytes()[:-1])
+    save_file({"weights": np.arange(6.0)}, path, {SEAL: EMPTY_SEAL})
+    seal_file(path, "train 0")
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[position] ^= 1 << bit
+            assert not is_before_seals(bytes(damaged))
+    assert not any(is_before_seals(whole[:length]) for length in range(len(whole) + 1))
 
 
 def test_a_file_of_tensors_stays_one(tmp_path: Path) -> None:
