@@ -21,7 +21,7 @@ from fsarctl.datasets.dataset import Dataset, set_root
 from fsarctl.datasets.folder import classes_of, levels_in, list_videos
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.labels.label_map import are_numbers, find_label_map
-from fsarctl.datasets.lists.read_list import SPLIT
+from fsarctl.datasets.lists.read_list import SPLIT, read_list
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import VideoTree, left_out_words, plain_text
 from fsarctl.errors import InputError
@@ -34,6 +34,7 @@ WAY = 5
 SHARES = (0.6, 0.2, 0.2)
 MOST = 0.5
 NAMED = 3
+LISTS, MOST_LISTS = (".csv", ".json", ".tsv", ".txt"), 200
 FEWEST = 20  # files that must have a benchmark's names before it is believed to be one
 
 HEAD = f"""\
@@ -194,6 +195,12 @@ def _look(place: Path, project: Path, root: Path | None, choose: Callable[[Seque
                 error.message, next_step=f"Say which directory its paths are relative to: {here}"
             ) from None
     tree = list_videos(place.name, place)
+    if not tree.videos and (beside := _a_list_in(place)):
+        here = f"fsarctl init {shlex.quote(str(beside))} --root FOLDER"
+        raise InputError(
+            f"there are no videos under {place}, but a list of some, {beside.name}",
+            next_step=f"Say which directory its paths are relative to: {here}",
+        )
     if not tree.videos:
         raise InputError(
             f"there are no videos under {place}" + _but(tree),
@@ -218,6 +225,16 @@ def _look(place: Path, project: Path, root: Path | None, choose: Callable[[Seque
     if by_directory and (shared or "test" not in by_directory):
         config = replace(config, split_ratio=(0, 0, 1))
     return _novel(_table_name(place.resolve().name), config, project)
+
+
+def _a_list_in(folder: Path) -> Path | None:
+    """The first file of a directory that is a list of clips."""
+    for path in sorted(folder.iterdir())[:MOST_LISTS]:
+        if path.suffix.lower() in LISTS and path.is_file():
+            with suppress(InputError):
+                read_list(path, "")
+                return path
+    return None
 
 
 def _list_of_each_split(place: Path) -> Path | None:

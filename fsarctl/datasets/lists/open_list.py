@@ -40,8 +40,7 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
     """
     file = located(config.file, project)
     listing = read_list(file, config.group_column)
-    named, remarks = _named(name, config, project, listing.rows)
-    rows = [replace(row, label=named[row.label]) for row in listing.rows]
+    rows, named, remarks = _labelled(name, config, project, listing.rows)
     base = located(config.root, project) if config.root else file.parent
     splits = _splits(name, config, project, file, rows, named)
     where = {label: split for split, labels in splits.items() for label in labels}
@@ -99,25 +98,38 @@ def _counted_otherwise(rows: Sequence[Row], paths: Sequence[str], images: Mappin
     return [f"{counted(len(others), 'folder')} with another number of images than the list says: {shown}"]
 
 
-def _named(
+def _labelled(
     name: str, config: DatasetConfig, project: Path, rows: Sequence[Row]
-) -> tuple[Mapping[str, str], list[str]]:
-    """Label as it is written -> what it is called; and remarks."""
-    written = list(dict.fromkeys(row.label for row in rows))
-    if config.label_map or not are_numbers(written):
-        named = named_labels(name, config, project, written)
-        remarks = number_remarks(name, config, project, named)
-        beginnings = {match[0] for label in named.values() if (match := BENCHMARK.match(label))}
-        if len(beginnings) == 1 and all(map(BENCHMARK.match, named.values())):
-            beginning = beginnings.pop()
-            named = {label: called.removeprefix(beginning) for label, called in named.items()}
-            remarks.append(f"all labels begin with {beginning}, which is left out")
-        return named, remarks
-    if folders := class_folders(rows):
-        shown = first_of([f"{number} is {folders[number]!r}" for number in sorted(folders)], SHOWN)
-        return folders, [f"the labels are numbers, and each has a folder of its own: {shown}"]
-    named = {label: label for label in written}
-    return named, number_remarks(name, config, project, named)
+) -> tuple[list[Row], Mapping[str, str], list[str]]:
+    """The rows under what their labels are called; what each written label is called; and remarks."""
+    folders = {} if config.label_map else _folders_of_numbers(rows)
+    plain = [replace(row, label=folders.get((row.split, row.label), row.label)) for row in rows]
+    named = named_labels(name, config, project, (row.label for row in plain))
+    remarks = number_remarks(name, config, project, named)
+    if folders:
+        shown = first_of(
+            [f"{number} is {folder!r}" for (_, number), folder in sorted(folders.items())], SHOWN
+        )
+        remarks = [f"the labels are numbers, and each has a folder of its own: {shown}"]
+    beginnings = {match[0] if (match := BENCHMARK.match(called)) else "" for called in named.values()}
+    if len(beginnings) == 1 and (beginning := beginnings.pop()):
+        named = {label: called.removeprefix(beginning) for label, called in named.items()}
+        remarks.append(f"all labels begin with {beginning}, which is left out")
+    labelled = [replace(row, label=named[row.label]) for row in plain]
+    return labelled, {row.label: known.label for row, known in zip(rows, labelled, strict=True)}, remarks
+
+
+def _folders_of_numbers(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    """(split, label) -> the folder of its clips, where a list has numbers alone, and a folder for each."""
+    lists: dict[str, list[Row]] = {}
+    for row in rows:
+        lists.setdefault(row.split, []).append(row)
+    return {
+        (split, label): folder
+        for split, some in lists.items()
+        if are_numbers(row.label for row in some)
+        for label, folder in class_folders(some).items()
+    }
 
 
 def _what_it_is(path: str) -> str:

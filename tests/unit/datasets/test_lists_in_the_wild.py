@@ -165,6 +165,9 @@ def test_hmdb51_split_files_are_read_together(tmp_path: Path) -> None:
         "brush hair": {"brush_hair/A_b_0.avi", "brush_hair/C_b_1.avi"},
         "wave": {"wave/[D]_w_2.avi"},
     }
+    with pytest.raises(InputError, match=r"but a list of some, brush_hair_test_split1\.txt") as caught:
+        project_file(tmp_path / "lists", tmp_path, lambda labels: False, print)
+    assert f"fsarctl init {tmp_path}/lists/brush_hair_test_split1.txt --root FOLDER" in caught.value.next_step
     with pytest.raises(InputError, match=r"line 1: 'A_b_0\.avi 7' is not a video and 0, 1 or 2"):
         look(tmp_path, "A_b_0.avi 7\n", "lists/brush_hair_test_split1.txt")
 
@@ -231,6 +234,10 @@ def test_a_list_of_each_split_makes_one_dataset(tmp_path: Path) -> None:
     (lists / "vallist03.txt").unlink()
     text = project_file(lists / "testlist03.txt", tmp_path, lambda labels: False, print, tmp_path / "videos")
     assert 'file = "lists/testlist03.txt"' in text
+    # UCF101's: numbers in one, none in the other, and the same classes.
+    (lists / "testlist03.txt").write_text("a/1\nb/2\n")
+    text = project_file(lists / "trainlist03.txt", tmp_path, lambda labels: False, print, tmp_path / "videos")
+    assert 'file = "lists/trainlist03.txt"' in text
     with pytest.raises(InputError, match="class 'a' is in train on line 1 and in test") as caught:
         open_dataset("m", DatasetConfig(kind="list", file="lists/{split}list03.txt", root="videos"), tmp_path)
     assert "they share out clips, not classes" in caught.value.next_step
