@@ -62,7 +62,7 @@ def init(
         raise UsageError(f"--depth is of a folder, and {place} is none", next_step="Leave out --depth.")
 
     def choose(levels: "Sequence[Level]") -> int:
-        return depth or (levels[0].depth if len(levels) == 1 else _asked(place, levels))
+        return depth or (1 if len(levels) < 2 else _asked(place, levels))
 
     if demo:
         text = f"#:schema ./{SCHEMA_FILE}\n{demo_file()}"

@@ -73,6 +73,9 @@ def test_init_asks_and_each_answer_that_it_names_works(tmp_path: Path, tiny_vide
         assert all(f"{each}  (" in shown for each in classes)
         assert "same names again" not in type_in(tmp_path, "fsarctl data check", expect=None).stdout
     type_in(tmp_path, "fsarctl init 'my clips' --depth 9 --force", expect=3)
+    (tmp_path / "loose").mkdir()
+    shutil.move(tmp_path / "my clips" / "anna" / "bow" / "0.mp4", tmp_path / "loose" / "0.mp4")
+    assert "in no class directories" in type_in(tmp_path, "fsarctl init loose --force", expect=3).stderr
     (tmp_path / "list.csv").write_text("path,label\n")
     assert (
         "--depth is of a folder"
