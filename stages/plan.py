@@ -18,6 +18,7 @@ from fsarctl.config.read_settings import Settings
 from fsarctl.config.setting import SPLITS
 from fsarctl.config.sweep_table import Ability, Shortcut
 from fsarctl.config.tables import Config
+from fsarctl.config.training_tables import EvalConfig
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.project import ProjectData
 from fsarctl.episodes.tracking.told import Tracking
@@ -29,7 +30,7 @@ from fsarctl.models.catalogue import stored_side
 from fsarctl.models.strategies import FROZEN, title_of
 from fsarctl.progress import Reporter
 from fsarctl.results.texts_read import TextKind, TextsRead
-from fsarctl.stages import describe, evaluate, extract, oracle, render, shortcut, train
+from fsarctl.stages import calibrate, describe, evaluate, extract, oracle, render, shortcut, train
 from fsarctl.stages.describe import Plan
 from fsarctl.stages.extract import Videos
 from fsarctl.text.caption_limit import CaptionLimit
@@ -308,6 +309,23 @@ class Pipeline:
         self._require_run(shot)
         return self._evaluate(shot, self._config.model.trained_name)
 
+    def calibration(self, shot: int, *, frozen: bool = False) -> Unit:
+        """What tells a prediction how sure it may be: scores of validation classes, some of them unseen.
+
+        Raises:
+            ConfigError, InputError: there are no validation classes, or too few.
+        """
+        episodes = self._of(shot).train.val_episodes
+        return self._calibrate(self.base, "val", shot, replace(self._config.eval, episodes=episodes), frozen)
+
+    def unseen(self, shot: int, *, frozen: bool = False) -> Unit:
+        """What measures it: the same of novel classes.
+
+        Raises:
+            ConfigError, InputError: the novel classes are too few or too small.
+        """
+        return self._calibrate(self.novel, self._config.eval.split, shot, self._config.eval, frozen)
+
     def shortcut(self, name: Shortcut, shot: int, options: Sequence[Option]) -> Unit:
         """What a shortcut of the released protocol gives instead; ``options`` ask `fsarctl ablate` for it."""
         self._require_run(shot)
@@ -480,6 +498,29 @@ class Pipeline:
             self.novel,
         )
 
+    def _calibrate(self, dataset: str, split: str, shot: int, table: EvalConfig, frozen: bool) -> Unit:
+        self._require_model()
+        frozen = frozen or self._config.model.trained_name == FROZEN
+        return self._once(
+            f"calibrate {dataset}/{split} {shot} {frozen}",
+            lambda: calibrate.unit(
+                dataset,
+                split,
+                shot,
+                table,
+                self._of(shot).model,
+                classes=len(self.data.require_labels(dataset, split)),
+                root=self._settings.root,
+                frames=self._frames(dataset, split),
+                text=self._read(dataset, split, frozen=frozen),
+                adapters=self._train(shot) if self.data.trains and not frozen else None,
+                frozen=frozen,
+                groups=self.data.groups(dataset, split),
+                machine=self._options.machine,
+            ),
+            dataset,
+        )
+
     def _base_texts(self) -> dict[str, Unit | None]:
         return {split: self._read(self.base, split) for split in ("train", "val")}
 
@@ -597,7 +638,8 @@ class Pipeline:
         """Stage -> what it foresees: some cannot go on without the weights, others are of no use then."""
         model = self._config.model
         needing = dict.fromkeys(
-            (train.STAGE, evaluate.STAGE, shortcut.STAGE), lambda: check_weights(model, self.root)
+            (train.STAGE, evaluate.STAGE, calibrate.STAGE, shortcut.STAGE),
+            lambda: check_weights(model, self.root),
         )
         leading = dict.fromkeys((render.STAGE, extract.STAGE), lambda: look_for_weights(model, self.root))
         return {**needing, **leading}

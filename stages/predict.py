@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from fsarctl.artifacts import JSON, Artifact, Store, Unit
 from fsarctl.artifacts.command import joined
 from fsarctl.config.read_settings import Settings
-from fsarctl.datasets.clip_files import open_support_folder
+from fsarctl.datasets.clip_files import NEGATIVES, ClipFile, clip_files, open_support_folder
+from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.groups import grouped_by
 from fsarctl.datasets.labels.label_map import are_numbers
 from fsarctl.episodes.training_log import ADAPTERS
-from fsarctl.errors import InputError, UpstreamError
+from fsarctl.errors import FsarctlError, InputError, UpstreamError
 from fsarctl.execution.device import Machine
 from fsarctl.methods.build import text_use
 from fsarctl.models.catalogue import stored_side
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fsarctl.predict.leave_one_out import Check
     from fsarctl.predict.predictor import Predictor
     from fsarctl.predict.support_set import Support
+    from fsarctl.results.calibration import Calibration
     from fsarctl.text.corpus import PromptUse, SubActions
     from fsarctl.text.sources import Found
 
@@ -74,7 +76,7 @@ class Setup:
     workers: int = 1
     time_limit_s: float = 60.0
     reporter: Reporter = SILENT
-    _predictors: "dict[tuple[int | None, str], Predictor]" = field(default_factory=dict, init=False)
+    _predictors: "dict[tuple[int | None, str, bool], Predictor]" = field(default_factory=dict, init=False)
 
     def ready(
         self,
@@ -84,12 +86,16 @@ class Setup:
         frozen: bool = False,
         check: bool = False,
         group: str = "",
+        negatives: Path | None = None,
+        says_none: bool = True,
     ) -> Ready:
         """The support at ``place``, a folder of classes or a saved file, and the model that goes with it.
 
         ``shot`` chooses the adapters (None: those of the file, or the nearest that are trained), ``frozen``
         none. ``check`` names each clip of a folder from the others; where the pattern ``group`` captures the
-        same, they are of one person or recording, and not compared.
+        same, they are of one person or recording, and not compared. ``negatives`` holds clips of none of the
+        classes, beside those in the support folder's own ``_none``; unless it ``says_none`` a class is always
+        named.
 
         Raises:
             UpstreamError: the adapters are not trained with these settings.
@@ -97,10 +103,21 @@ class Setup:
         """
         frozen = frozen or self.settings.config.model.trained_name == FROZEN
         if place.is_file():
-            return self._saved(place, shot, frozen)
-        return self._folder(place, shot, frozen, check=check, group=group)
+            return self._saved(place, shot, frozen, says_none=says_none)
+        strange = clip_files([negatives]) if negatives else []
+        return self._folder(place, shot, frozen, strange, check=check, group=group, says_none=says_none)
 
-    def _folder(self, place: Path, shot: int | None, frozen: bool, *, check: bool, group: str) -> Ready:
+    def _folder(
+        self,
+        place: Path,
+        shot: int | None,
+        frozen: bool,
+        strange: "Sequence[ClipFile]",
+        *,
+        check: bool,
+        group: str,
+        says_none: bool,
+    ) -> Ready:
         folder = open_support_folder(place)
         for label in folder.empty:
             self.reporter.note(f"warning: {label!r} holds no video, and so is no class")
@@ -112,11 +129,13 @@ class Setup:
             )
         adapters = None if frozen else self._adapters(shot, len(folder.clips) / len(labels))
         descriptions, undescribed = self._descriptions(labels, frozen)
-        predictor = self._predictor(adapters)
+        predictor = self._predictor(adapters, says_none)
         predictor.require_score(has_text=not undescribed or len(descriptions) == len(labels))
         clips = grouped_by(group, folder.clips) if group else folder.clips
-        examples = predictor.examples(clips, descriptions)
-        support, left_out = predictor.support_of(examples), examples.left_out
+        negatives = [Clip(each.name, NEGATIVES, str(each.path)) for each in strange]
+        examples = predictor.examples(clips, descriptions, [*folder.negatives, *negatives])
+        left_out = examples.left_out
+        support = predictor.knowing(predictor.support_of(examples), examples)
         support = replace(support, undescribed=tuple(undescribed))
         for name, reason in left_out.items():
             self.reporter.note(f"warning: support clip {name!r} is left out: {reason}")
@@ -125,7 +144,7 @@ class Setup:
         found = predictor.check(examples) if check else None
         return Ready(predictor, support, adapters, left_out, undescribed, found)
 
-    def _saved(self, place: Path, shot: int | None, frozen: bool) -> Ready:
+    def _saved(self, place: Path, shot: int | None, frozen: bool, *, says_none: bool) -> Ready:
         from fsarctl.predict.support_set import load_support
 
         support = load_support(place, self.machine.choose_device())
@@ -135,7 +154,7 @@ class Setup:
         # Where no flag says anything the file says which adapters it goes with.
         frozen = frozen or (shot is None and saved is None)
         adapters = None if frozen else self._adapters(shot, len(support.clips) / len(support.labels))
-        predictor = self._predictor(adapters)
+        predictor = self._predictor(adapters, says_none)
         support.require_made_by(predictor.made_by, str(place))
         alone = [label for label, text in support.descriptions.items() if text == alone_text(label)]
         if support.text is not None and 0 < len(alone) < len(support.labels):
@@ -241,14 +260,14 @@ class Setup:
         states = self.store.plan([self._training(shot)])
         return " && ".join(map(str, joined(each.unit.command for each in states if each.name != "done")))
 
-    def _predictor(self, adapters: Adapters | None) -> "Predictor":
+    def _predictor(self, adapters: Adapters | None, says_none: bool) -> "Predictor":
         shot = adapters.shot if adapters else None
-        which = (shot, adapters.artifact.key if adapters and adapters.artifact else "")
+        which = (shot, adapters.artifact.key if adapters and adapters.artifact else "", says_none)
         if which not in self._predictors:
-            self._predictors[which] = self._load(adapters)
+            self._predictors[which] = self._load(adapters, says_none)
         return self._predictors[which]
 
-    def _load(self, adapters: Adapters | None) -> "Predictor":
+    def _load(self, adapters: Adapters | None, says_none: bool) -> "Predictor":
         from safetensors.torch import load_file
 
         from fsarctl.methods.build import build_model, model_key
@@ -284,7 +303,25 @@ class Setup:
             workers=self.workers,
             time_limit_s=self.time_limit_s,
             reporter=self.reporter,
+            calibrations=self._calibrations(adapters),
+            says_none=says_none,
         )
+
+    def _calibrations(self, adapters: Adapters | None) -> "dict[str, Calibration]":
+        """What validation episodes tell, if `fsarctl calibrate` has scored them; of several shots that of the
+        frozen model with the most."""
+        from fsarctl.results.unseen import load_unseen
+
+        shots = [adapters.shot] if adapters else sorted(self.settings.config.eval.shots, reverse=True)
+        for shot in shots:
+            try:
+                found = self.store.find(self.pipeline.calibration(shot, frozen=adapters is None))
+            except FsarctlError:  # no validation classes, or too few
+                continue
+            if found is not None:
+                unseen = load_unseen(found.path)
+                return {kind: unseen.calibration(kind) for kind in unseen.kinds}
+        return {}
 
     def _descriptions(self, labels: Sequence[str], frozen: bool) -> "tuple[dict[str, SubActions], list[str]]":
         """What is read of the classes, and those that nobody described; neither if the model reads none.

@@ -61,12 +61,11 @@ class Spotted:
     frame_s: float
     problems: tuple[str, ...]
 
-    def confidences(self, logit_scale: float) -> NDArray[np.float64]:
-        """Softmax of ``logit_scale`` x score over the classes, as of a prediction. Shapes: (windows, way)."""
-        logits = logit_scale * self.scores[:, 0].astype(np.float64)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-        return shares
+    def confidences(self, predictor: "Predictor", support: "Support") -> NDArray[np.float64]:
+        """How likely each class is in every window, as of a prediction. Shapes: (windows, way)."""
+        from fsarctl.predict.spotting import window_confidences
+
+        return window_confidences(predictor, support, self.scores)
 
     @property
     def unread(self) -> tuple[str, ...]:
@@ -124,7 +123,7 @@ def watch(
     except UnreadableVideoError as error:
         return Watched(video.name, video.path, failure=error.message)
     spotted = load_spotted(artifact.path)
-    confidences = spotted.confidences(predictor.logit_scale)
+    confidences = spotted.confidences(predictor, support)
     events = events_of(confidences, spotted.windows, support.labels, rules, spotted.duration_s)
     found = Watched(video.name, video.path, events, spotted, artifact.key)
     for remark in found.remarks:
@@ -248,10 +247,10 @@ def load_spotted(folder: Path) -> Spotted:
 def write_timeline(
     html: Path,
     watched: Sequence[Watched],
-    labels: Sequence[str],
+    predictor: "Predictor",
+    support: "Support",
     rules: "EventRules",
     *,
-    logit_scale: float,
     about: str,
     note: str,
 ) -> None:
@@ -265,12 +264,13 @@ def write_timeline(
     from fsarctl.report.timeline import BINS, TimelineEvent, TimelineVideo, binned, render_timeline
     from fsarctl.video.thumbnails import THUMBNAIL_TYPE, thumbnails
 
+    labels = support.labels
     videos = []
     for each in watched:
         curves, shown, duration_s = np.full((len(labels), BINS), np.nan), [], 0.0
         if each.spotted is not None:
             duration_s = each.spotted.duration_s
-            confidences = each.spotted.confidences(logit_scale)
+            confidences = each.spotted.confidences(predictor, support)
             curves = binned(curves_of(confidences, each.spotted.windows, rules.smooth), duration_s)
             middles = [(event.start_s + event.end_s) / 2 for event in each.events]
             pictures = thumbnails(each.path, middles, PICTURE_HEIGHT)
@@ -299,5 +299,6 @@ def _digest(support: "Support") -> str:
         support.pictures,
         {label: list(text) for label, text in support.descriptions.items()},
         support.text is not None,
+        *([support.negative_pictures] if support.negatives is not None else []),
     ]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()

@@ -15,6 +15,7 @@ from fsarctl.cli.cache import (
     show_artifact,
     verify,
 )
+from fsarctl.cli.calibrate import calibrate
 from fsarctl.cli.compare import compare
 from fsarctl.cli.config import print_schema, show_settings
 from fsarctl.cli.data import check, ls
@@ -65,8 +66,8 @@ app.command("demo", epilog="Example: fsarctl demo my-demo")(demo)
 app.command("init", epilog="Example: fsarctl init clips --dry-run")(init)
 app.command("methods", epilog="Example: fsarctl methods clip-fsar")(methods)
 for verb in (
-    describe, extract, train, evaluate, run, ablate, report, show, compare, predict, spot, serve, status,
-    doctor,
+    describe, extract, train, evaluate, run, ablate, report, show, compare, calibrate, predict, spot, serve,
+    status, doctor,
 ):  # fmt: skip
     verb.add_to(app)
 

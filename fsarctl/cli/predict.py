@@ -12,6 +12,7 @@ import typer
 from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.check import check_document, print_check
+from fsarctl.cli.terminal.confidence import confidence_document, confidence_words
 from fsarctl.cli.terminal.console import echo, print_data, print_json, print_table, say, styled
 from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.errors import PartialError, UsageError
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
     from fsarctl.predict.predictor import ClassScore, Prediction
     from fsarctl.stages.predict import Ready, Setup
 
-__all__ = ["clip_path", "facts_of", "heading", "predict", "require_one_model", "setup_of"]
+__all__ = [
+    "Always",
+    "Negatives",
+    "clip_path",
+    "facts_of",
+    "heading",
+    "predict",
+    "require_negatives",
+    "require_one_model",
+    "setup_of",
+]
 
 
 class PredictionLayout(StrEnum):
@@ -33,8 +44,9 @@ class PredictionLayout(StrEnum):
     csv = "csv"
 
 
-COLUMNS = ("clip", "rank", "class", "score", "confidence", "video", "text", "failure")
+COLUMNS = ("clip", "rank", "class", "score", "confidence", "video", "text", "failure", "none")
 EXTENSION = ".safetensors"
+NONE = "none of these"
 
 
 def clip_path(text: str) -> Path:
@@ -45,6 +57,15 @@ def clip_path(text: str) -> Path:
             next_step="Name files; download what is on the network first.",
         )
     return Path(text)
+
+
+Negatives = Annotated[
+    Path | None,
+    typer.Option(
+        "--negatives", metavar="DIR", help="Clips of none of the classes, beside the folder's own _none."
+    ),
+]
+Always = Annotated[bool, typer.Option("--always", help="Name a class always, never none of them.")]
 
 
 @command("predict", example="fsarctl predict --support examples/ new.mp4 other.mp4")
@@ -66,6 +87,8 @@ def predict(
         typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
     ] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="The frozen backbone, without adapters.")] = False,
+    negatives: Negatives = None,
+    always: Always = False,
     save_support: Annotated[
         Path | None,
         typer.Option("--save-support", metavar="FILE.safetensors", help="Keep the support's features."),
@@ -96,6 +119,8 @@ def predict(
         top=top,
         shot=shots,
         frozen=frozen,
+        negatives=negatives,
+        says_none=not always,
         save=save_support,
         check=check,
         group=group,
@@ -114,6 +139,8 @@ def _predict(
     top: int,
     shot: int | None,
     frozen: bool,
+    negatives: Path | None,
+    says_none: bool,
     save: Path | None,
     check: bool,
     group: str,
@@ -129,11 +156,18 @@ def _predict(
         PartialError: some clips could not be read; the others were printed.
     """
     _require_sense(place, paths, shot, frozen, save, check, group)
+    require_negatives(place, negatives)
     from fsarctl.datasets.clip_files import clip_files
 
     clips = clip_files(paths)
     ready = setup_of(session, machine, workers, time_limit_s).ready(
-        place, shot=shot, frozen=frozen, check=check, group=group
+        place,
+        shot=shot,
+        frozen=frozen,
+        check=check,
+        group=group,
+        negatives=negatives,
+        says_none=says_none,
     )
     if save is not None:
         ready.support.save(save)
@@ -170,6 +204,20 @@ def setup_of(session: Session, machine: Machine, workers: int, time_limit_s: flo
 
     pipeline = session.pipeline(machine=machine)
     return Setup(session.settings, pipeline, session.store, machine, workers, time_limit_s, session.reporter)
+
+
+def require_negatives(place: Path, negatives: Path | None) -> None:
+    """Refuse negatives beside a saved support.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if negatives is not None and place.is_file():
+        raise UsageError(
+            f"{place} is a saved support, whose negatives are in it",
+            next_step="Leave out --negatives, or make it again: --support FOLDER --negatives DIR"
+            " --save-support FILE.",
+        )
 
 
 def require_one_model(frozen: bool, shot: int | None) -> None:
@@ -250,6 +298,8 @@ def _document(
         "clips": [
             {
                 "clip": each.clip,
+                "answer": None if each.is_none or not each.classes else each.classes[0].label,
+                "none": each.none,
                 "top": [_numbers(scored) for scored in each.classes[:top]],
                 "failure": each.failure or None,
                 "remarks": list(each.remarks),
@@ -278,7 +328,9 @@ def facts_of(session: Session, ready: "Ready") -> dict[str, Any]:
             "left_out": dict(ready.left_out),
             "undescribed": list(ready.undescribed),
             "text": _text_kind(ready),
+            "negatives": len(ready.support.negative_pictures),
         },
+        "confidence": confidence_document(ready.predictor, ready.support),
     }
 
 
@@ -299,7 +351,7 @@ def _print_csv(predictions: "Sequence[Prediction]", top: int) -> None:
     writer.writeheader()
     for each in predictions:
         for rank, scored in enumerate(each.classes[:top], start=1):
-            writer.writerow({"clip": each.clip, "rank": rank, **_numbers(scored)})
+            writer.writerow({"clip": each.clip, "rank": rank, **_numbers(scored), "none": each.none})
         if each.failure:
             writer.writerow({"clip": each.clip, "failure": each.failure})
     print_data(text.getvalue())
@@ -316,16 +368,21 @@ def _print_table(session: Session, ready: "Ready", predictions: "Sequence[Predic
     table.add_column("score", justify="right")
     for each in predictions:
         name = brief(each.clip)
-        for rank, scored in enumerate(each.classes[:top]):
+        rows = [
+            (brief(scored.label), f"{scored.confidence:.2f}", f"{scored.score:.4f}")
+            for scored in each.classes[:top]
+        ]
+        if each.none is not None:
+            rows.insert(0 if each.is_none else len(rows), (NONE, f"{each.none:.2f}", ""))
+        for rank, cells in enumerate(rows):
             style = "bold" if rank == 0 else "dim"
-            cells = (brief(scored.label), f"{scored.confidence:.2f}", f"{scored.score:.4f}")
             table.add_row(styled("" if rank else name), *(styled(cell, style) for cell in cells))
         if each.failure:
             table.add_row(styled(name), styled(each.failure, "red"), styled("failed", "red"), "")
         table.add_section()
     print_table(table)
-    scale = ready.predictor.logit_scale
-    echo(f"confidence: softmax of {scale:g} x score over the classes; it is not calibrated")
+    for line in confidence_words(ready.predictor, ready.support):
+        echo(line)
 
 
 def heading(session: Session, ready: "Ready", alone: str = "each clip alone") -> str:

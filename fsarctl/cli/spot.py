@@ -9,7 +9,17 @@ import typer
 
 from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.predict import clip_path, facts_of, heading, require_one_model, setup_of
+from fsarctl.cli.predict import (
+    Always,
+    Negatives,
+    clip_path,
+    facts_of,
+    heading,
+    require_negatives,
+    require_one_model,
+    setup_of,
+)
+from fsarctl.cli.terminal.confidence import confidence_words
 from fsarctl.cli.terminal.console import print_data, print_json, say
 from fsarctl.cli.terminal.events import as_csv, as_subtitles, print_events, print_precision, row
 from fsarctl.errors import PartialError, UsageError
@@ -116,6 +126,8 @@ def spot(
         typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
     ] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="The frozen backbone, without adapters.")] = False,
+    negatives: Negatives = None,
+    always: Always = False,
     workers: Workers = CORES,
     device: Device = "auto",
     layout: Annotated[
@@ -132,6 +144,7 @@ def spot(
 
     one_layout(layout, as_json)
     require_one_model(frozen, shots)
+    require_negatives(support, negatives)
     for name, value in (("--stride", stride), *(("--length", each) for each in length or ())):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{name} is {value:g}", next_step="Give seconds above 0, such as 2.5.")
@@ -142,18 +155,19 @@ def spot(
     _check_outputs(files, layout.value, html, clips)
     machine = Machine(device)
     sizes = window_sizes(support, length, stride)
-    ready = setup_of(session, machine, workers).ready(support, shot=shots, frozen=frozen)
+    ready = setup_of(session, machine, workers).ready(
+        support, shot=shots, frozen=frozen, negatives=negatives, says_none=not always
+    )
     if not ready.predictor.model.shares_frames:
         say("this model reads no frame by itself, so what windows share is computed for each of them")
     rules = EventRules(smooth=smooth, threshold=threshold, join=join.value, overlap=overlap)
     true = _true_events(truth, ready, files) if truth is not None else None
     watched = [_watch(session, ready, each, sizes, rules) for each in files]
     about = heading(session, ready, "each window alone")
-    note = (
-        f"score: confidence (softmax of {ready.predictor.logit_scale:g} x score over the classes), "
-        + (f"mean over {smooth} windows, " if smooth > 1 else "")
-        + f"{threshold:g} or more; it is not calibrated"
-    )
+    over = f", mean over {smooth} windows" if smooth > 1 else ""
+    said = confidence_words(ready.predictor, ready.support)
+    how = said[0].removeprefix("confidence: ")
+    note = "; ".join([f"score: confidence ({how}){over}, {threshold:g} or more", *said[1:]])
     if html is not None:
         _write_page(html, watched, ready, rules, about, note)
     cut = _cut(session, watched, clips) if clips is not None else []
@@ -227,15 +241,7 @@ def _write_page(
 ) -> None:
     from fsarctl.stages.spot import write_timeline
 
-    write_timeline(
-        html,
-        watched,
-        ready.support.labels,
-        rules,
-        logit_scale=ready.predictor.logit_scale,
-        about=about,
-        note=note,
-    )
+    write_timeline(html, watched, ready.predictor, ready.support, rules, about=about, note=note)
     say(f"page: {html}")
 
 

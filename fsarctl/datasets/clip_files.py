@@ -10,7 +10,10 @@ from fsarctl.datasets.video_tree import find_videos, is_video, left_out_words, p
 from fsarctl.errors import InputError
 from fsarctl.video.frame_folders.images import frames_among, is_aside
 
-__all__ = ["ClipFile", "SupportFolder", "clip_files", "open_support_folder"]
+__all__ = ["NEGATIVES", "ClipFile", "SupportFolder", "clip_files", "open_support_folder"]
+
+NEGATIVES = "_none"
+"""The folder of a support folder whose clips show none of the classes."""
 
 SHAPE = "A support folder holds a folder for each class, and in it that class's clips."
 
@@ -28,16 +31,18 @@ class SupportFolder:
     """Examples of two or more classes; their number may differ from class to class.
 
     ``clips``: by class and name, both sorted. ``empty``: folders without a video, which are no class.
+    ``negatives``: clips of none of the classes.
     """
 
     clips: tuple[Clip, ...]
     empty: tuple[str, ...]
+    negatives: tuple[Clip, ...] = ()
 
 
 def open_support_folder(folder: Path) -> SupportFolder:
     """What ``folder``/<class>/<clip> holds, nested clips too; no video is opened.
 
-    Hidden files and folders are passed over, and names are NFC-normalised.
+    Hidden files and folders are passed over, and names are NFC-normalised. A folder ``_none`` is no class.
 
     Raises:
         InputError: it is not there or cannot be read, or holds no class, or one alone.
@@ -52,7 +57,7 @@ def open_support_folder(folder: Path) -> SupportFolder:
         raise InputError(
             f"the support {error.filename} cannot be read: {error.strerror}", next_step="Make it readable."
         ) from None
-    labels = sorted({clip.label for clip in clips})
+    labels = sorted({clip.label for clip in clips} - {NEGATIVES})
     if len(labels) < 2:
         found = f"one class alone, {labels[0]!r}" if labels else "no class folder with a video"
         raise InputError(
@@ -60,7 +65,12 @@ def open_support_folder(folder: Path) -> SupportFolder:
             + (f", but {loose} video{'s' * (loose > 1)} beside it" if loose else ""),
             next_step=f"{SHAPE} There must be two classes or more.",
         )
-    return SupportFolder(tuple(sorted(clips, key=lambda clip: (clip.label, clip.name))), tuple(sorted(empty)))
+    clips.sort(key=lambda clip: (clip.label, clip.name))
+    return SupportFolder(
+        tuple(clip for clip in clips if clip.label != NEGATIVES),
+        tuple(sorted(empty)),
+        tuple(clip for clip in clips if clip.label == NEGATIVES),
+    )
 
 
 def clip_files(paths: Sequence[Path]) -> list[ClipFile]:

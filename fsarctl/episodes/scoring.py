@@ -113,6 +113,18 @@ class Scorer:
             group = [self._loader.episode(number) for number in numbers[start : start + size]]
             yield group, self._score(group)
 
+    def videos(self, rows: Sequence[int]) -> Tensor:
+        """What clips give by themselves, as :meth:`FewShotMethod.alone`."""
+        return self._videos.of(rows)
+
+    def queries_of(self, rows: Sequence[int]) -> Tensor:
+        """Clips as queries that are alone, as :meth:`FewShotMethod.query_features`."""
+        return self._queries.of(rows)
+
+    def texts(self, labels: Sequence[str]) -> Tensor:
+        """What is read of classes, as :meth:`FewShotMethod.text_features`."""
+        return self._texts.of(labels)
+
     def _group_size(self, episode: Episode) -> int:
         video = self._videos.of(episode.query[:1].tolist())
         size = (episode.support.size + episode.query.size) * video.numel() * video.element_size()

@@ -21,13 +21,16 @@ from fsarctl.artifacts import JSON
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.datasets.clips import Clip
 from fsarctl.episodes.crops import centre_offsets, crop_frames
+from fsarctl.episodes.left_out import balanced
 from fsarctl.episodes.scoring import require_finite_scores
 from fsarctl.errors import InputError
 from fsarctl.methods.build import tokens_of
 from fsarctl.methods.protocol import FewShotMethod, Scores
 from fsarctl.predict.leave_one_out import Check, check_of
+from fsarctl.predict.none_of_these import Confidences, beside_negatives, confidences_of, known_of
 from fsarctl.predict.support_set import Support
 from fsarctl.progress import SILENT, Reporter, first_of
+from fsarctl.results.calibration import Calibration, Known
 from fsarctl.text.corpus import SubActions, needs_descriptions
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.decoder_protocol import DecodedClip
@@ -48,8 +51,9 @@ class ClassScore:
     """One class of one clip.
 
     ``score`` is what classes are ranked by: ``video`` x ``text``, or the one of them that there is.
-    ``confidence`` is the softmax over all classes of ``logit_scale`` x score, which training sharpens; it is
-    not calibrated: 0.9 does not mean right nine times in ten.
+    ``confidence`` is how likely it is: the softmax over all classes of ``logit_scale`` x score / temperature,
+    times how likely the clip shows any of them, where that is known. Where the model is not calibrated on
+    validation episodes the temperature is 1, and 0.9 does not mean right nine times in ten.
     """
 
     label: str
@@ -64,7 +68,8 @@ class Prediction:
     """What is said of one clip.
 
     ``classes``: all of them, the best first; none if the clip could not be read, and ``failure`` says why.
-    ``remarks``: of the decoders. ``twin``: the support clip with the very same frames, or "".
+    ``remarks``: of the decoders. ``twin``: the support clip with the very same frames, or "". ``none``: how
+    likely it shows none of the classes; None where that cannot be said.
     """
 
     clip: str
@@ -72,6 +77,12 @@ class Prediction:
     failure: str = ""
     remarks: tuple[str, ...] = ()
     twin: str = ""
+    none: float | None = None
+
+    @property
+    def is_none(self) -> bool:
+        """Whether "none of these" is the answer: it is more likely than not."""
+        return self.none is not None and self.none > 0.5
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,8 @@ class Examples:
     """The clips of a support set, by themselves, class-major.
 
     ``videos``: (clips, as ``FewShotMethod.alone``). ``text``: as ``Support.text``. ``longest``: frames of the
-    longest. ``left_out``: clips that cannot be read, and why.
+    longest. ``left_out``: clips that cannot be read, and why. ``negatives``: clips of none of the classes, as
+    ``videos``, and ``negative_pictures`` as ``pictures``.
     """
 
     labels: tuple[str, ...]
@@ -90,6 +102,8 @@ class Examples:
     descriptions: Mapping[str, SubActions]
     longest: int
     left_out: dict[str, str]
+    negatives: Tensor | None = None
+    negative_pictures: tuple[str, ...] = ()
 
 
 class Predictor:
@@ -104,6 +118,9 @@ class Predictor:
         workers: decoding processes; a script that starts them needs ``if __name__ == "__main__":``.
         time_limit_s: seconds that a clip may take to decode.
         decode: another decoder than ``extract``'s; it resizes as it likes.
+        calibrations: "text" and "video" (whether text has a part in the scores) -> what validation episodes
+            tell of them.
+        says_none: whether "none of these" is an answer, where it can be.
 
     Raises:
         InputError: ``size`` is smaller than what the backbone reads.
@@ -121,6 +138,8 @@ class Predictor:
         time_limit_s: float = 60.0,
         reporter: Reporter = SILENT,
         decode: Decode | None = None,
+        calibrations: Mapping[str, Calibration] | None = None,
+        says_none: bool = True,
     ) -> None:
         if size < model.backbone.image_size:
             raise InputError(
@@ -137,6 +156,8 @@ class Predictor:
         self._resize = resize
         self._decode = decode or partial(decode_clip, resize=resize)
         self._decoders = Decoders(self._decode, model.frames, size, workers, time_limit_s)
+        self._calibrations = dict(calibrations or {})
+        self._says_none = says_none
 
     @property
     def model(self) -> FewShotMethod:
@@ -157,6 +178,24 @@ class Predictor:
     def logit_scale(self) -> float:
         """What scores are multiplied by for a confidence."""
         return self._model.logit_scale
+
+    def calibration(self, support: Support) -> Calibration | None:
+        """What validation episodes tell of scores such as those against this support set."""
+        return self._calibrations.get("video" if support.text is None else "text")
+
+    def known(self, support: Support) -> Known | None:
+        """How it is told whether a clip shows any of the classes: by the support set if it can be."""
+        if not self._says_none:
+            return None
+        calibration = self.calibration(support)
+        return support.known or (calibration.known if calibration else None)
+
+    def confidences(
+        self, support: Support, scores: NDArray[np.float64], beside: NDArray[np.float64] | None
+    ) -> Confidences:
+        """How likely each class is. Shapes: scores (clips, way), beside (clips,)."""
+        scale, calibration = self.logit_scale, self.calibration(support)
+        return confidences_of(scores, scale, calibration, self.known(support), beside)
 
     @property
     def made_by(self) -> dict[str, JSON]:
@@ -194,9 +233,14 @@ class Predictor:
 
     @torch.inference_mode()
     def examples(
-        self, clips: Sequence[Clip], descriptions: Mapping[str, SubActions] | None = None
+        self,
+        clips: Sequence[Clip],
+        descriptions: Mapping[str, SubActions] | None = None,
+        negatives: Sequence[Clip] = (),
     ) -> "Examples":
         """The clips of a support set by themselves, decoded, and the texts of their classes.
+
+        ``negatives`` show none of the classes.
 
         Raises:
             InputError: see ``support``.
@@ -211,9 +255,17 @@ class Predictor:
         used: list[Clip] = []
         longest = 0
         left_out: dict[str, str] = {}
-        for clip, answer in zip(clips, self._read([each.path for each in clips], "support"), strict=True):
+        strange: list[Tensor] = []
+        strange_pictures: list[str] = []
+        every = [*clips, *negatives]
+        answers = self._read([each.path for each in every], "support")
+        for number, (clip, answer) in enumerate(zip(every, answers, strict=True)):
             if isinstance(answer, Failure):
                 left_out[clip.name] = answer.reason
+                continue
+            if number >= len(clips):
+                strange.append(self._video(answer.frames))
+                strange_pictures.append(_digest(answer.frames))
                 continue
             used.append(clip)
             videos.append(self._video(answer.frames))
@@ -223,7 +275,16 @@ class Predictor:
         self._require_balance(used)
         texts = {label: described[label] for label in labels if label in described}
         return Examples(
-            labels, tuple(used), torch.stack(videos), tuple(pictures), text, texts, longest, left_out
+            labels,
+            tuple(used),
+            torch.stack(videos),
+            tuple(pictures),
+            text,
+            texts,
+            longest,
+            left_out,
+            torch.stack(strange) if strange else None,
+            tuple(strange_pictures),
         )
 
     @torch.inference_mode()
@@ -234,6 +295,8 @@ class Predictor:
         # Task-MSA sees all support videos as one set, as in training.
         features = self._model.support_features(examples.videos[numbers])  # (videos, T, embed)
         classes = [examples.labels.index(clip.label) for clip in used]
+        negatives = examples.negatives
+        lone = [] if negatives is None else [self._model.support_features(each[None]) for each in negatives]
         return Support(
             labels=examples.labels,
             classes=torch.tensor(classes, device=features.device),
@@ -244,21 +307,28 @@ class Predictor:
             made_by=self.made_by,
             descriptions=examples.descriptions,
             longest=examples.longest,
+            negatives=torch.cat(lone) if lone else None,
+            negative_pictures=examples.negative_pictures,
         )
+
+    def knowing(self, support: Support, examples: "Examples") -> Support:
+        """The support set of these clips, which knows how high a score of its classes is, if it can tell."""
+        if not self._says_none:
+            return support
+        groups = [clip.group for clip in examples.clips]
+        known = known_of(self._model, support, examples.videos, groups, examples.negatives)
+        return replace(support, known=known)
 
     def check(self, examples: "Examples") -> Check | None:
         """Each clip named from those of other groups; None where no class has two clips (or groups).
 
-        Raises:
-            InputError: the metric needs as many clips for each class.
+        Where the model needs as many clips of each class, the first ones that are left of each are taken.
         """
-        if self._model.needs_equal_shots:
-            raise InputError(
-                "one clip left out leaves classes of different numbers, and this model needs equal ones",
-                next_step=f"Leave out --check; {WITHOUT_EQUAL_SHOTS}.",
-            )
+        classes = [examples.labels.index(clip.label) for clip in examples.clips]
 
         def name_without(left: Sequence[int], number: int) -> dict[str, float]:
+            if self._model.needs_equal_shots:
+                left = balanced(left, classes)
             there = {examples.clips[other].label for other in left}
             rows = [row for row, label in enumerate(examples.labels) if label in there]
             text = None if examples.text is None else examples.text[rows]
@@ -303,11 +373,11 @@ class Predictor:
             return [self._prediction(support, name, clip) for name, clip in clips]
         flat = self.normalised(np.concatenate(pictures))  # (clips x T, 3, H, W)
         videos = self._model.video(flat.reshape(len(pictures), -1, *flat.shape[1:]))
-        scores = self.scores_of(support, videos)
+        scores, beside = self.scores_beside(support, videos)
         rows = iter(range(len(pictures)))
         return [
             self._prediction(
-                support, name, clip, None if isinstance(clip, Failure) else _row(scores, next(rows))
+                support, name, clip, None if isinstance(clip, Failure) else _row(scores, beside, next(rows))
             )
             for name, clip in clips
         ]
@@ -332,28 +402,42 @@ class Predictor:
     @torch.inference_mode()
     def scores_of(self, support: Support, videos: Tensor) -> Scores:
         """Scores of clips, each by itself, (clips, way). Shapes: (clips, as ``FewShotMethod.alone``)."""
+        return self.scores_beside(support, videos)[0]
+
+    @torch.inference_mode()
+    def scores_beside(self, support: Support, videos: Tensor) -> tuple[Scores, Tensor | None]:
+        """As ``scores_of``; and the best class beside the nearest negative, (clips,), if there are any."""
         model = self._model
         query = model.query_features(videos, query_mode="independent")
         # A prototype stands for the only clip of its class, so that classes may have any number of clips.
         shots = support.features if self._model.needs_equal_shots else support.prototypes
-        return model.score_features(
+        scores = model.score_features(
             shots if model.needs_support else None,
             query,
             support.text,
             way=len(support.labels),
             query_mode="independent",
         )
+        return scores, beside_negatives(model, support, query)
 
     def _prediction(
-        self, support: Support, name: str, answer: DecodedClip | Failure, scores: Scores | None = None
+        self,
+        support: Support,
+        name: str,
+        answer: DecodedClip | Failure,
+        scored: tuple[Scores, Tensor | None] | None = None,
     ) -> Prediction:
         if isinstance(answer, Failure):
             return Prediction(name, (), failure=answer.reason)
-        scores = scores or self.scores(support, answer.frames)
+        scores, beside = scored or self.scores_beside(support, self._video(answer.frames)[None])
         require_finite_scores(self._model, scores.score[None].cpu(), lambda _: f"clip {name}")
-        confidences = torch.softmax(self._model.logit_scale * scores.score.float(), dim=-1)
+        confidences = self.confidences(
+            support,
+            scores.score.double().cpu().numpy(),
+            None if beside is None else beside.double().cpu().numpy(),
+        )
         parts = (_values(part, len(support.labels)) for part in (scores.video, scores.text))
-        columns = (scores.score[0].tolist(), confidences[0].tolist(), *parts)
+        columns = (scores.score[0].tolist(), confidences.classes[0].tolist(), *parts)
         classes = [ClassScore(*row) for row in zip(support.labels, *columns, strict=True)]
         classes.sort(key=lambda each: -each.score)
         twins = dict(zip(support.pictures, support.clips, strict=True))
@@ -361,7 +445,13 @@ class Predictor:
         if support.longest and answer.frame_count > LONG * support.longest:
             times = answer.frame_count / support.longest
             remarks += (f"{LONGER}: it has {times:.0f} times as many frames as the longest example",)
-        return Prediction(name, tuple(classes), remarks=remarks, twin=twins.get(_digest(answer.frames), ""))
+        return Prediction(
+            name,
+            tuple(classes),
+            remarks=remarks,
+            twin=twins.get(_digest(answer.frames), ""),
+            none=None if confidences.none is None else float(confidences.none[0]),
+        )
 
     def _read(self, paths: Sequence[Path], what: str) -> Iterator[DecodedClip | Failure]:
         """Every clip's frames, or why there are none, in order."""
@@ -422,10 +512,11 @@ def _require_every_class(
             )
 
 
-def _row(scores: Scores, row: int) -> Scores:
+def _row(scores: Scores, beside: Tensor | None, row: int) -> tuple[Scores, Tensor | None]:
     """Of one clip of several, (1, way)."""
     video, text = (None if part is None else part[row : row + 1] for part in (scores.video, scores.text))
-    return Scores(scores.score[row : row + 1], video=video, text=text)
+    mine = None if beside is None else beside[row : row + 1]
+    return Scores(scores.score[row : row + 1], video=video, text=text), mine
 
 
 def _values(scores: Tensor | None, way: int) -> list[float | None]:

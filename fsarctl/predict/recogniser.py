@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fsarctl.errors import InputError
 from fsarctl.predict.events import Event, EventRules, events_of
 from fsarctl.predict.predictor import Prediction, Predictor
-from fsarctl.predict.spotting import score_windows
+from fsarctl.predict.spotting import score_windows, window_confidences
 from fsarctl.predict.support_set import Support
 from fsarctl.predict.windows import STRIDES, Windows, WindowSize, exact_seconds
 from fsarctl.progress import SILENT, Reporter
@@ -166,8 +166,7 @@ class Recogniser:
                     f"the video cannot be read: {error.message}",
                     next_step="Check that a player can show it.",
                 ) from None
-        logits = torch.from_numpy(scores[:, 0].astype(np.float64)) * self._predictor.logit_scale
-        confidences = torch.softmax(logits, dim=-1).numpy()
+        confidences = window_confidences(self._predictor, self.support, scores)
         duration_s = float(course.duration_s)
         return events_of(confidences, windows, self.labels, rules or EventRules(), duration_s)
 

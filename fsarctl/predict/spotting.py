@@ -25,10 +25,13 @@ from fsarctl.predict.windows import Slot, Windows
 from fsarctl.progress import SILENT, Advance, Reporter
 from fsarctl.video.read_through import Course, pictures_at
 
-__all__ = ["PARTS", "score_windows"]
+__all__ = ["BESIDE", "PARTS", "score_windows", "window_confidences"]
 
 PARTS = ("score", "video", "text")
 """What of ``Scores`` is kept of a window, as far as there is any."""
+
+BESIDE = len(PARTS)
+"""The part that holds the best class beside the nearest negative, for each class the same; with negatives."""
 
 STRETCH = 128
 """Windows that are finished together. Each stretch computes its frames anew, so that what is interrupted
@@ -52,7 +55,7 @@ def score_windows(
     reporter: Reporter = SILENT,
     title: str = "spot",
 ) -> NDArray[np.float32]:
-    """(windows, parts, way): ``PARTS`` of every window, row by row.
+    """(windows, parts, way): ``PARTS`` of every window, row by row, and ``BESIDE`` with negatives.
 
     NaN is what the model or its support does not have, and all of a window that cannot be read.
 
@@ -63,7 +66,7 @@ def score_windows(
     """
     journal = Journal(scratch, of)
     kept = _Kept.read(journal, scratch, title, reporter)
-    found = np.full((len(windows), len(PARTS), len(support.labels)), np.nan, np.float32)
+    found = np.full((len(windows), _parts(support), len(support.labels)), np.nan, np.float32)
     for rows, scores in kept.stretches:
         found[rows] = scores
     done = sum(len(rows) for rows, _ in kept.stretches)
@@ -79,6 +82,19 @@ def score_windows(
             journal.add(Entry({name: file_crc32c(scratch / name)}, facts))
             number += 1
     return found
+
+
+def window_confidences(
+    predictor: Predictor, support: Support, scores: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """How likely each class is, as of a prediction. Shapes: as :func:`score_windows` -> (windows, way)."""
+    wide = scores.astype(np.float64)
+    beside = wide[:, BESIDE, 0] if wide.shape[1] > BESIDE else None
+    return predictor.confidences(support, wide[:, 0], beside).classes
+
+
+def _parts(support: Support) -> int:
+    return len(PARTS) + (support.negatives is not None)
 
 
 Latest = tuple[Fraction, int]
@@ -173,7 +189,7 @@ def _score(
 ) -> NDArray[np.float32]:
     """(windows, parts, way) of a stretch."""
     model = predictor.model
-    scores = np.full((len(stretch.rows), len(PARTS), len(support.labels)), np.nan, np.float32)
+    scores = np.full((len(stretch.rows), _parts(support), len(support.labels)), np.nan, np.float32)
     readable = [place for place, reads in enumerate(stretch.reads) if reads is not None]
     left = Counter(index for reads in stretch.reads for index in reads or [])
     features: dict[int, Tensor] = {}
@@ -189,7 +205,9 @@ def _score(
         videos = model.from_frames(
             torch.stack([torch.stack([features[index] for index in each]) for each in reads])
         )
-        made = predictor.scores_of(support, videos)
+        made, beside = predictor.scores_beside(support, videos)
+        if beside is not None:
+            scores[places, BESIDE] = beside.float().cpu().numpy()[:, None]
         for part, name in enumerate(PARTS):
             if (values := getattr(made, name)) is not None:
                 scores[places, part] = values.float().cpu().numpy()

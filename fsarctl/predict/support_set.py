@@ -6,7 +6,7 @@ and what made them are JSON in its metadata. Nothing is unpickled.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, require_sealed, sealed
 from fsarctl.errors import InputError
 from fsarctl.progress import shortened
+from fsarctl.results.calibration import Known, Sigmoid
 from fsarctl.text.corpus import SubActions
 
 __all__ = ["Support", "load_support"]
@@ -37,7 +38,9 @@ class Support:
     a class has none. ``clips`` and ``pictures`` (videos,): names, and digests of the frames that were read.
     ``undescribed``: classes that nobody described. ``longest``: frames of the longest clip, 0 where unknown.
     ``made_by``: all that the features depend on but the clips; a model with another ``made_by`` must not
-    score them.
+    score them. ``negatives`` (n, T, embed): clips that show none of the classes, each a set of its own, and
+    ``negative_pictures`` theirs. ``known``: how likely a clip shows any of the classes, where the support
+    set itself can tell.
     """
 
     labels: tuple[str, ...]
@@ -50,6 +53,9 @@ class Support:
     descriptions: Mapping[str, SubActions] = field(default_factory=dict)
     undescribed: tuple[str, ...] = ()
     longest: int = 0
+    negatives: Tensor | None = None
+    negative_pictures: tuple[str, ...] = ()
+    known: Known | None = None
 
     @property
     def shots(self) -> dict[str, int]:
@@ -96,7 +102,12 @@ class Support:
         Raises:
             InputError: it cannot be written.
         """
-        tensors = {"features": self.features, "classes": self.classes, "text": self.text}
+        tensors = {
+            "features": self.features,
+            "classes": self.classes,
+            "text": self.text,
+            "negatives": self.negatives,
+        }
         words = {
             "schema": SCHEMA,
             "labels": self.labels,
@@ -106,6 +117,8 @@ class Support:
             "made_by": self.made_by,
             **({"undescribed": self.undescribed} if self.undescribed else {}),
             **({"longest": self.longest} if self.longest else {}),
+            **({"negatives": self.negative_pictures} if self.negative_pictures else {}),
+            **({"known": asdict(self.known)} if self.known else {}),
         }
         content = save(
             {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if tensor is not None},
@@ -143,6 +156,9 @@ def load_support(path: Path, device: torch.device | None = None) -> Support:
             descriptions={label: (a, b, c) for label, (a, b, c) in words["descriptions"].items()},
             undescribed=tuple(words.get("undescribed", ())),
             longest=int(words.get("longest", 0)),
+            negatives=tensors.get("negatives"),
+            negative_pictures=tuple(words.get("negatives", ())),
+            known=_known(words.get("known")),
         )
         _check(support)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -153,6 +169,12 @@ def load_support(path: Path, device: torch.device | None = None) -> Support:
     return support
 
 
+def _known(words: Any) -> Known | None:
+    if words is None:
+        return None
+    return Known(**{**words, "sigmoid": Sigmoid(**words["sigmoid"])})
+
+
 def _check(support: Support) -> None:
     videos, way = len(support.clips), len(support.labels)
     if support.features.dim() != 3 or not videos == len(support.features) == len(support.pictures):
@@ -160,6 +182,11 @@ def _check(support: Support) -> None:
     classes = support.classes.tolist()
     if len(classes) != videos or classes != sorted(classes) or set(classes) != set(range(way)):
         raise ValueError("its clips are not of its classes")
+    negatives = support.negatives
+    if negatives is not None and (
+        negatives.shape[1:] != support.features.shape[1:] or len(negatives) != len(support.negative_pictures)
+    ):
+        raise ValueError(f"{tuple(negatives.shape)} features of {len(support.negative_pictures)} negatives")
     if support.text is not None and (support.text.dim() != 3 or len(support.text) != way):
         raise ValueError(f"{tuple(support.text.shape)} text features of {way} classes")
 

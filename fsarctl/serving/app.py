@@ -225,6 +225,7 @@ def _prediction(support: str, answer: Prediction, top: int, look: Look | None) -
             {"class": each.label, "score": each.score, "confidence": each.confidence}
             for each in answer.classes[:top]
         ],
+        "none": answer.none,
         "remarks": list(answer.remarks),
         "same_frames_as": answer.twin or None,
     }

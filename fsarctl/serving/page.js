@@ -163,7 +163,9 @@ async function predict(clip) {
   if (!support()) throw new Error(NO_EXAMPLES);
   const words = query({ support: support(), top: 3, look: true });
   const told = await (await ask(`predict?${words}`, { method: "POST", body: clip })).json();
-  const rows = told.classes.map((each) => {
+  const none = told.none === null ? [] : [{ class: "none of these", confidence: told.none }];
+  const ranked = told.none > 0.5 ? [...none, ...told.classes] : [...told.classes, ...none];
+  const rows = ranked.map((each) => {
     const row = document.createElement("li");
     const name = Object.assign(document.createElement("span"), { textContent: each.class });
     const share = Object.assign(document.createElement("b"), { textContent: `${Math.round(100 * each.confidence)} %` });

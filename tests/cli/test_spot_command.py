@@ -83,7 +83,8 @@ def test_what_is_wrong_gives_one_message_and_its_exit_code(
 
 
 def test_events_as_json_csv_and_table(project: Path) -> None:
-    line = "fsarctl spot long.mp4 short.mp4 no.mp4 --support examples --frozen --threshold 0.4 --length 2 3"
+    line = "fsarctl spot long.mp4 short.mp4 no.mp4 --support examples --frozen --always --length 2 3"
+    line += " --threshold 0.4"
     done = type_in(project, f"{line} --json", expect=7)
     told = json.loads(done.stdout)
     assert told["schema"] == "fsarctl.spot/1"

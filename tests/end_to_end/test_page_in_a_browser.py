@@ -97,7 +97,7 @@ def test_examples_and_answers(browser: Browser, tmp_path: Path) -> None:
 
         choose(browser, "#clip", late)
         until(browser, "document.querySelector('#try-said').innerText.includes('one of the examples')")
-        assert browser.evaluate("document.querySelectorAll('#ranks li').length") == 2
+        assert browser.evaluate("document.querySelectorAll('#ranks li').length") == 3
         assert browser.evaluate("document.querySelector('#ranks li span').innerText") == "late"
         until(browser, "document.querySelector('#look').naturalWidth === 4 * 116 - 4")
         assert browser.evaluate(FITS)
@@ -105,11 +105,11 @@ def test_examples_and_answers(browser: Browser, tmp_path: Path) -> None:
 
         browser.evaluate("document.querySelector('#ranks').replaceChildren()")
         browser.evaluate("watch.click()")
-        until(browser, "document.querySelectorAll('#ranks li').length === 2")
+        until(browser, "document.querySelectorAll('#ranks li').length === 3")
         browser.evaluate("off.click()")
         until(browser, "document.querySelector('#camera').hidden")
         choose(browser, "#clip", tmp_path / "camera.y4m")
-        until(browser, "document.querySelectorAll('#ranks li').length === 2")
+        until(browser, "document.querySelectorAll('#ranks li').length === 3")
 
         # Whoever comes back finds what is there.
         browser.open(url, width=1440, theme="dark")

@@ -202,11 +202,26 @@ def test_a_class_without_a_readable_clip_is_an_error(tmp_path: Path) -> None:
 
 def test_a_method_that_needs_as_many_clips_is_told_of_no_setting_that_it_lacks(tmp_path: Path) -> None:
     named = predictor(OTAM(small_backbone(0), frames=4))
-    for act in (lambda: named.support(plant(tmp_path, RAGGED)), lambda: named.check(None)):  # type: ignore[arg-type]
-        with pytest.raises(InputError, match="this model needs") as told:
-            act()
-        assert "trx" not in told.value.message
-        assert told.value.next_step.partition(";")[0] in ("Make them equal", "Leave out --check")
+    with pytest.raises(InputError, match="this model needs") as told:
+        named.support(plant(tmp_path, RAGGED))
+    assert "trx" not in told.value.message
+    assert told.value.next_step.partition(";")[0] == "Make them equal"
+
+
+def test_a_method_that_needs_as_many_clips_is_checked_with_the_first_ones_of_each_class(
+    tmp_path: Path,
+) -> None:
+    """What is named is scored by the support set that is left, made anew."""
+    made = predictor(OTAM(small_backbone(0), frames=4))
+    clips = plant(tmp_path, {"jump": [1, 2, 3], "run": [4, 5, 6]})
+    check = made.check(made.examples(clips))
+    assert check is not None
+    first, last = check.held[0], check.held[-1]
+    for held, chosen, seed in ((first, (1, 2, 3, 4), 1), (last, (0, 1, 3, 4), 6)):
+        support, _ = made.support([clips[each] for each in chosen])
+        scores = made.scores(support, made_frames(seed)).score[0].tolist()
+        expected = scores[0] - scores[1] if held is first else scores[1] - scores[0]
+        assert held.margin == pytest.approx(expected, abs=1e-5)
 
 
 def test_pooled_tuples_need_as_many_clips_for_each_class(tmp_path: Path) -> None:

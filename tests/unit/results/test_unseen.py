@@ -1,0 +1,73 @@
+"""What scores of known and unseen queries come to, on scores that are drawn from what is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fsarctl.episodes.unseen import ways_of
+from fsarctl.errors import InputError
+from fsarctl.results.unseen import Unseen, load_unseen, measured, write_unseen
+
+FACTS = {"logit_scale": 2.0, "model": "frozen", "shot": 2}
+
+
+def drawn(episodes: int, seed: int, sharper: float) -> Unseen:
+    """Logits whose softmax over ``sharper`` is how likely each class is; strangers score 3 less."""
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(size=(episodes, 6, 4)) * 2
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    targets = (shares.cumsum(-1) > draw.random((episodes, 6, 1))).argmax(-1)
+    strange = np.broadcast_to(np.arange(6) >= 3, targets.shape)
+    scores = sharper * (logits - 3 * strange[..., None]) / 2
+    best = 2 * scores.max(-1)
+    arrays = {
+        "targets": np.where(strange, -1, targets),
+        "video.scores": scores.astype(np.float32),
+        "video.there": best[:, :3].astype(np.float32),
+        "video.gone": best[:, 3:].astype(np.float32),
+    }
+    return Unseen(FACTS, arrays)
+
+
+def test_a_calibration_gives_back_what_scores_were_drawn_from(tmp_path: Path) -> None:
+    told, asked = drawn(3000, 0, 5.0), drawn(3000, 1, 5.0)
+    write_unseen(tmp_path, told.arrays, FACTS)
+    told = load_unseen(tmp_path)
+    assert told.kinds == ["video"]
+    calibration = told.calibration("video")
+    assert calibration.temperature == pytest.approx(5, rel=0.05)
+    assert calibration.known is not None
+    found = measured(asked, calibration, "video")
+    assert (found["known"], found["unseen"]) == (9000, 9000)
+    assert found["closed"]["calibrated"]["error"] < 0.02 < 0.15 < found["closed"]["plain"]["error"]
+    assert found["open"]["calibrated"]["error"] < found["open"]["plain"]["error"]
+    # a shift of all classes is nothing to a softmax, and all that tells strangers
+    assert found["rules"]["softmax"]["auroc"] == pytest.approx(0.5, abs=0.02)
+    assert found["rules"]["score"]["auroc"] > 0.8
+    assert found["rules"]["support"]["auroc"] > 0.75
+    best = asked.logits("video").max(-1)
+    rule = found["rules"]["score"]
+    known = best[:, :3] >= calibration.known.sigmoid.middle
+    assert rule["recall"] == pytest.approx(known.mean())
+    assert rule["recall"] > 0.7 > 0.3 > rule["false_positives"]
+
+
+def test_with_one_shot_a_support_set_tells_nothing_of_itself() -> None:
+    one = drawn(50, 2, 1.0)
+    arrays = {**one.arrays, "video.there": np.zeros((50, 0), np.float32)}
+    found = measured(Unseen(FACTS, arrays), one.calibration("video"), "video")
+    assert set(found["rules"]) == {"softmax", "score"}
+
+
+@pytest.mark.parametrize(
+    ("classes", "way", "expected"),
+    [(24, 5, (5, 5)), (12, 5, (5, 5)), (8, 5, (4, 4)), (3, 5, (2, 1)), (5, 5, (2, 2)), (6, 2, (2, 2))],
+)
+def test_up_to_half_of_the_classes_are_answers(classes: int, way: int, expected: tuple[int, int]) -> None:
+    assert ways_of(classes, way, "mine/val") == expected
+
+
+def test_two_classes_are_too_few() -> None:
+    with pytest.raises(InputError, match="mine/val has 2 classes"):
+        ways_of(2, 5, "mine/val")
