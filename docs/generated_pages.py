@@ -136,6 +136,8 @@ def settings() -> Iterator[str]:
         yield "| setting | values | default | meaning |\n|---|---|---|---|"
         hints = get_type_hints(table)
         for each in fields(table):
+            if f"{name}.{each.name}" in TABLES:
+                continue
             cells = (
                 f"`{each.name}`",
                 _values(hints[each.name], each),

@@ -7,6 +7,7 @@ import typer
 
 from fsarctl.cli.command.options import (
     CORES,
+    Detach,
     Device,
     DryRun,
     Engine,
@@ -51,6 +52,7 @@ def ablate(
     ] = None,
     engine: Engine = None,
     jobs: Jobs = None,
+    detach: Detach = False,
     workers: Workers = CORES,
     device: Device = "auto",
     memory: Memory = None,
@@ -66,6 +68,9 @@ def ablate(
     from fsarctl.artifacts.command import Option
 
     one_layout(layout, as_json)
+    if detach and not dry_run:
+        session.detach(engine, as_json=as_json)
+        return
     machine = Machine(device, memory, spill)
     _ablate(
         session,

@@ -7,6 +7,7 @@ import typer
 
 from fsarctl.cli.command.options import (
     Dataset,
+    Detach,
     Device,
     DryRun,
     Engine,
@@ -42,11 +43,15 @@ def evaluate(
     ] = None,
     engine: Engine = None,
     jobs: Jobs = None,
+    detach: Detach = False,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Score episodes of novel classes, and print accuracy with its 95 % interval."""
+    if detach and not dry_run:
+        session.detach(engine, as_json=as_json)
+        return
     machine = Machine(device, memory, spill)
     pipeline = session.pipeline(dataset=dataset, machine=machine)
     chosen = session.shots(shots, "eval")

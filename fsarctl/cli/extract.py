@@ -7,6 +7,7 @@ import typer
 from fsarctl.cli.command.options import (
     CORES,
     Dataset,
+    Detach,
     DryRun,
     Engine,
     Force,
@@ -35,6 +36,7 @@ def extract(
     ] = False,
     engine: Engine = None,
     jobs: Jobs = None,
+    detach: Detach = False,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
@@ -43,6 +45,9 @@ def extract(
     from fsarctl.artifacts.command import Option
     from fsarctl.stages.extract import require_no_failures, retry_hint
 
+    if detach and not dry_run:
+        session.detach(engine, as_json=as_json)
+        return
     pipeline = session.pipeline(dataset=dataset, workers=workers, strict=strict, time_limit_s=time_limit)
     units = pipeline.extract()
     again: list[Unit] = []

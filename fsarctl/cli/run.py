@@ -3,6 +3,7 @@
 from fsarctl.cli.command.options import (
     CORES,
     Dataset,
+    Detach,
     Device,
     DryRun,
     Engine,
@@ -28,6 +29,7 @@ def run(
     workers: Workers = CORES,
     engine: Engine = None,
     jobs: Jobs = None,
+    detach: Detach = False,
     device: Device = "auto",
     memory: Memory = None,
     spill: Spill = 16.0,
@@ -38,6 +40,9 @@ def run(
     """Do whatever is not done yet of describe, extract, train and eval, then print the results."""
     from fsarctl.artifacts.command import Option
 
+    if detach and not dry_run:
+        session.detach(engine, as_json=as_json)
+        return
     machine = Machine(device, memory, spill)
     pipeline = session.pipeline(dataset=dataset, workers=workers, machine=machine)
     chosen = session.shots(shots, "eval")

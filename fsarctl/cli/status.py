@@ -21,4 +21,7 @@ def status(
 ) -> None:
     """Which artifacts are done, which are missing or stale, and why."""
     units = session.pipeline(dataset=dataset).everything(session.shots(shots, "eval"))
-    print_states(session.store.plan(units), why=why, as_json=as_json)
+    from fsarctl.execution.slurm import jobs_under_way
+
+    jobs = jobs_under_way(session.store.root)
+    print_states(session.store.plan(units), why=why, as_json=as_json, jobs=jobs)

@@ -11,6 +11,7 @@ import typer
 
 from fsarctl.cli.command.options import (
     CORES,
+    Detach,
     Device,
     DryRun,
     Engine,
@@ -52,6 +53,7 @@ def train(
     ] = 1,
     engine: Engine = None,
     jobs: Jobs = None,
+    detach: Detach = False,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,
@@ -63,6 +65,9 @@ def train(
     from fsarctl.episodes.ranks import RankLostError, require_shares
     from fsarctl.execution.torchrun import LAUNCHED, dismiss, joined, run_ranks
 
+    if detach and not dry_run:
+        session.detach(engine, as_json=as_json)
+        return
     if gpus > 1 and "WORLD_SIZE" not in os.environ and not dry_run:
         require_shares(session.settings.config.train.episodes_per_step, gpus)
         raise typer.Exit(run_ranks(gpus, sys.argv[1:], device, CORES))

@@ -1,6 +1,7 @@
 """Which engine a name means."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 from fsarctl.config.tables import ExecutionConfig
 from fsarctl.errors import UsageError
@@ -12,10 +13,13 @@ EXTRAS = {"ray": "ray", "slurm": "submitit"}
 """Engine -> the module that its extra installs."""
 
 
-def engine_of(name: str, config: ExecutionConfig, jobs: int, device: str, cores: int) -> Engine | None:
+def engine_of(
+    name: str, config: ExecutionConfig, jobs: int, device: str, cores: int, cache: Path
+) -> Engine | None:
     """The engine of this name; None where this process is to do all by itself.
 
     ``jobs``: at a time; 0 leaves it to the engine. ``device``: of --device. ``cores``: of this machine.
+    ``cache``: the store, where an engine may keep what it needs.
 
     Raises:
         UsageError: what it needs is not installed.
@@ -30,4 +34,8 @@ def engine_of(name: str, config: ExecutionConfig, jobs: int, device: str, cores:
         from fsarctl.execution.local import LocalEngine, gpus_here
 
         return LocalEngine(jobs, cores, gpus_here(device), config.tasks_per_gpu)
+    if name == "slurm":
+        from fsarctl.execution.slurm import SlurmEngine
+
+        return SlurmEngine(config.slurm, jobs, cache)
     return None

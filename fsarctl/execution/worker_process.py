@@ -6,10 +6,11 @@ last ``ended``. Any other line is what a library has printed.
 """
 
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from threading import Lock
 from typing import Any
@@ -21,6 +22,8 @@ from fsarctl.video.worker_process import environment
 __all__ = ["MARK", "WorkerProcess", "message_line"]
 
 MARK = "\x1e"
+END_S = 5.0
+"""For a worker to end that is told nothing any more."""
 
 
 def message_line(message: Mapping[str, Any]) -> str:
@@ -74,6 +77,18 @@ class WorkerProcess:
             self._stopped = True
             return [self._process] if self._process else []
 
+    def end(self) -> None:
+        """End the process, which is at nothing."""
+        for process in self.stop():
+            assert process.stdin is not None
+            with suppress(OSError):
+                process.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)
+            process.kill()
+            process.wait()
+        self.close()
+
     def close(self) -> None:
         """Give back what a process that has ended was spoken to by."""
         if self._process is not None:
@@ -88,18 +103,32 @@ class WorkerProcess:
             if self._stopped:
                 return None
             if self._process is None or self._process.poll() is not None:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", WORKER],
-                    env={**environment(), **named_parent(), **self._more},
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    errors="replace",
-                )
+                with _warned():
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-m", WORKER],
+                        env={**environment(), **named_parent(), **self._more},
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT,
+                        text=True,
+                        errors="replace",
+                    )
             return self._process
 
 
 def ended_message(ended: Ended) -> str:
     """The last message of a task."""
     return message_line({"ended": asdict(ended)})
+
+
+@contextmanager
+def _warned() -> Iterator[None]:
+    """What is started meanwhile does not hear the signal by which Slurm warns of an end; this does."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

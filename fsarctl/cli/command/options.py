@@ -11,6 +11,7 @@ from fsarctl.errors import UsageError
 __all__ = [
     "CORES",
     "Dataset",
+    "Detach",
     "Device",
     "DryRun",
     "Engine",
@@ -57,6 +58,7 @@ class EngineName(StrEnum):
     slurm = "slurm"
 
 
+Detach = Annotated[bool, typer.Option("--detach", help="Slurm: submit this as a job, and return.")]
 Engine = Annotated[
     EngineName | None,
     typer.Option("--engine", help="Who does the work: this machine, or a cluster.", envvar="FSARCTL_ENGINE"),

@@ -6,6 +6,7 @@ command has (--project, --cache, --set, --debug).
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import typer
 
 from fsarctl.cli.command.variadic import VariadicCommand
 from fsarctl.cli.terminal.console import echo, make_reporter, print_json, say
-from fsarctl.errors import InputError
+from fsarctl.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Outcome, Store, Unit
@@ -313,18 +314,46 @@ class Session:
         from fsarctl.cli.command.options import CORES
         from fsarctl.execution.device import Machine
         from fsarctl.execution.engines import engine_of
-        from fsarctl.execution.job_schedule import Scheduler
+        from fsarctl.execution.job_schedule import Scheduler, planning_reporter
 
         machine = machine or Machine()
         execution = self.settings.config.execution
         jobs = execution.jobs if jobs is None else jobs
-        chosen = engine_of(engine or execution.engine, execution, jobs, machine.device, CORES)
+        name = "local" if planning_reporter() else engine or execution.engine
+        chosen = engine_of(name, execution, jobs, machine.device, CORES, self.store.root)
         computing = machine.options
 
         def options(verb: str) -> "Sequence[Option]":
             return decoding if verb == "extract" else computing
 
         return Scheduler(self.store, chosen, options, self.reporter, machine.need)
+
+    def detach(self, engine: "EngineName | None", *, as_json: bool) -> None:
+        """Submit this command as a job, without its --detach, and say its number.
+
+        Raises:
+            UsageError: the engine has no jobs, or is not installed.
+            ConfigError: it is refused.
+        """
+        from fsarctl.cli.command.options import CORES
+        from fsarctl.execution.engines import engine_of
+        from fsarctl.execution.slurm import detach
+
+        execution = self.settings.config.execution
+        if (engine or execution.engine) != "slurm":
+            raise UsageError(
+                "--detach is for jobs of Slurm", next_step="Add --engine slurm, or leave it out."
+            )
+        engine_of("slurm", execution, 0, "cpu", CORES, self.store.root)
+        words = [word for word in sys.argv[1:] if word != "--detach"]
+        job = detach(execution.slurm, self.store.root, words)
+        if as_json:
+            print_json(
+                {"schema": "fsarctl.detached/1", "jobs": [job.job], "command": job.title, "log": job.log}
+            )
+        else:
+            echo(job.job)
+        say(f"job {job.job}: {job.title}; `fsarctl status` says how far it is, and its log is {job.log}")
 
     def _make(
         self,

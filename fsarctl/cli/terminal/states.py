@@ -7,14 +7,24 @@ from fsarctl.cli.terminal.console import print_json, print_line, say, styled
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import State
+    from fsarctl.execution.slurm import Record
 
 __all__ = ["print_states"]
 
 STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"}
 
 
-def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None:
-    """One line per unit: done, stale, missing or waiting; with ``why``, each changed field under it."""
+def print_states(
+    states: Sequence["State"],
+    *,
+    why: bool,
+    as_json: bool,
+    jobs: "Sequence[tuple[Record, str]]" = (),
+) -> None:
+    """One line per unit: done, stale, missing or waiting; with ``why``, each changed field under it.
+
+    ``jobs`` that are at them come last, with how they stand.
+    """
     if as_json:
         rows = [
             {
@@ -26,7 +36,10 @@ def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None
             }
             for state in states
         ]
-        print_json({"schema": "fsarctl.status/1", "units": rows})
+        listed = [
+            {"job": each.job, "what": each.title, "state": state, "log": each.log} for each, state in jobs
+        ]
+        print_json({"schema": "fsarctl.status/1", "units": rows, "jobs": listed})
         return
 
     width = max(len(state.unit.slot) for state in states)
@@ -41,5 +54,9 @@ def print_states(states: Sequence["State"], *, why: bool, as_json: bool) -> None
         if why:
             for change in state.why:
                 print_line(styled(f"           {change}", "yellow"))
+    for job, stand in jobs:
+        line = styled(f"{stand.lower():<8} job {job.job}: {job.title}", "default")
+        line.append_text(styled(f"  {job.log}", "dim"))
+        print_line(line)
     counts = {name: sum(state.name == name for state in states) for name in STYLES}
     say(", ".join(f"{count} {name}" for name, count in counts.items() if count))
