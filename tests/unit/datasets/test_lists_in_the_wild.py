@@ -177,6 +177,8 @@ def test_how_clips_were_found_is_said(tmp_path: Path) -> None:
     said = look(tmp_path, "/data/x/bow/2.avi,bow\n/data/x/wave/3.avi,wave\n", "c.csv").remarks
     assert said == (f"its paths begin with /data/x, which is left out: {tmp_path}/videos stands for it",)
     plant(tmp_path / "flat/deep", "v_bow_1.avi", "v_wave_1.avi")
+    columns = "path,label,class_name\ndeep/v_bow_1.avi,0,bowing\ndeep/v_wave_1.avi,1,waving\n"
+    assert set(look(tmp_path, columns, "c.csv", root="flat").found["test"]) == {"bowing", "waving"}
     said = look(tmp_path, "bow/v_bow_1.avi\nwave/v_wave_1.avi\n", "c.txt", root="flat").remarks
     assert said == (f"2 paths of it found by the file's name alone under {tmp_path}/flat",)
     said = look(tmp_path, "bow/2.avi 4\nwave/3.avi 7\n", "c.txt").remarks

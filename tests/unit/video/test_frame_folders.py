@@ -78,6 +78,7 @@ def reds(folder: Path, frames: int, **how: object) -> list[int]:
             "4 images of 1 to 11 missing: 4, 7 to 9",
         ),
         ([f"{n}.jpg" for n in range(0, 50, 5)], [f"{n}.jpg" for n in range(0, 50, 5)], ""),
+        ([f"{n}.jpg" for n in (0, 10, 35, 90, 200)], [f"{n}.jpg" for n in (0, 10, 35, 90, 200)], ""),
         ([f"{n}.jpg" for n in (0, 33, 67, 100, 141)], [f"{n}.jpg" for n in (0, 33, 67, 100, 141)], ""),
         (["1.jpg", "01.jpg", "2.jpg"], ["01.jpg", "1.jpg", "2.jpg"], "two of its images have the number 1"),
         (["cover.jpg", "notes.txt", ".1.jpg"], [], ""),
