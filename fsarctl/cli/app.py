@@ -37,6 +37,7 @@ from fsarctl.cli.spot import spot
 from fsarctl.cli.status import status
 from fsarctl.cli.terminal.console import echo
 from fsarctl.cli.train import train
+from fsarctl.cli.watch import watch
 
 __all__ = ["app"]
 
@@ -67,7 +68,7 @@ app.command("init", epilog="Example: fsarctl init clips --dry-run")(init)
 app.command("methods", epilog="Example: fsarctl methods clip-fsar")(methods)
 for verb in (
     describe, extract, train, evaluate, run, ablate, report, show, compare, calibrate, predict, spot, serve,
-    status, doctor,
+    watch, status, doctor,
 ):  # fmt: skip
     verb.add_to(app)
 

@@ -1,0 +1,223 @@
+"""`fsarctl watch`: names what a camera, a stream or a growing file shows, as it comes."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fsarctl.cli.command.options import Device
+from fsarctl.cli.command.session import Session, command
+from fsarctl.cli.predict import require_one_model, setup_of
+from fsarctl.cli.terminal.console import echo, say, styled
+from fsarctl.cli.terminal.events import clock
+from fsarctl.errors import UsageError
+from fsarctl.errors.shown import brief, escaped_json
+from fsarctl.execution.device import Machine
+from fsarctl.progress import counted
+
+if TYPE_CHECKING:
+    from fsarctl.serving.watching import Sight
+
+__all__ = ["watch"]
+
+EVERY = 4
+"""Windows are named so often within their length, unless --every says otherwise."""
+NOTHING = "-"
+
+
+@command("watch", example="fsarctl watch rtsp://camera.local/stream --support examples/")
+def watch(
+    session: Session,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A camera's number, /dev/video0, rtsp://, http://, or a file that grows."
+        ),
+    ],
+    support: Annotated[
+        Path,
+        typer.Option(
+            "--support", help="A folder with a folder of clips for each class, or a file of --save-support."
+        ),
+    ],
+    length: Annotated[
+        float | None,
+        typer.Option("--length", metavar="S", help="Seconds of a window; default: as the examples."),
+    ] = None,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            "--every", metavar="S", help="Seconds between answers; default: a quarter of the length."
+        ),
+    ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option("--threshold", min=0, max=1, help="Confidence below which nothing is said to be seen."),
+    ] = 0.5,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", metavar="S", help="Stop after so long; default: never.")
+    ] = None,
+    give_up: Annotated[
+        float, typer.Option("--give-up", min=0, help="Seconds that a stream may be away, or a file not grow.")
+    ] = 30,
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            "--preview",
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Show the picture to browsers of this machine.",
+        ),
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
+    ] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="The frozen backbone, without adapters.")] = False,
+    device: Device = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON document a line, for each window.")
+    ] = False,
+) -> None:
+    """Name what a camera or a stream shows, over and over: its last seconds, as `predict` names a clip."""
+    require_one_model(frozen, shots)
+    for name, value in (("--length", length), ("--every", every), ("--seconds", seconds)):
+        if value is not None and not 0 < value < float("inf"):
+            raise UsageError(f"{name} is {value:g}", next_step="Give seconds above 0, such as 2.5.")
+    if not source:
+        raise UsageError("SOURCE is empty", next_step="Give a camera's number, an address or a file.")
+    from fsarctl.serving.live_source import LiveSource
+    from fsarctl.serving.preview import Preview
+    from fsarctl.serving.watching import Watch
+    from fsarctl.stages.spot import window_sizes
+
+    shown = Preview()
+    watching = Watch(LiveSource(source, give_up, say), lambda each: shown.show(each.frame))
+    with ExitStack() as stack:
+        if preview is not None:
+            say(f"preview: {stack.enter_context(shown.served(preview))}")
+        watching.open()  # before what takes seconds
+        stack.callback(watching.close)
+        from fsarctl.predict.recogniser import Recogniser
+
+        if length is None:
+            sizes = window_sizes(support, None, None)
+            length = float(sizes[len(sizes) // 2].length_s)
+        ready = setup_of(session, Machine(device), 1).ready(support, shot=shots, frozen=frozen)
+        recogniser = stack.enter_context(Recogniser(ready.predictor, ready.support))
+        tell = stack.enter_context(_telling(as_json=as_json))
+        sights = watching.sights(recogniser, length, every or length / EVERY)
+        _watch(sights, threshold, seconds, tell, shown.say)
+
+
+def _watch(
+    sights: "Generator[Sight, None, None]",
+    threshold: float,
+    seconds: float | None,
+    tell: "Callable[[Sight, str], None]",
+    show: Callable[[str], None],
+) -> None:
+    latencies: list[float] = []
+    last: Sight | None = None
+    began = time.monotonic()
+    try:
+        for last in sights:
+            best = last.prediction.classes[0]
+            seen = best.label if best.confidence >= threshold else ""
+            show(f"{brief(seen)}  {best.confidence:.2f}" if seen else NOTHING)
+            if last.latency_s is not None:
+                latencies.append(last.latency_s)
+            tell(last, seen)
+            if seconds is not None and time.monotonic() - began >= seconds:
+                break
+    finally:
+        sights.close()
+        if last is not None:
+            _say_how(last, latencies)
+
+
+def _say_how(last: "Sight", latencies: list[float]) -> None:
+    """The last line: how long, how late, and what was left out."""
+    parts = [f"watched {last.end_s:.1f} s"]
+    if latencies:
+        ordered = sorted(latencies)
+        half, most = ordered[len(ordered) // 2], ordered[95 * len(ordered) // 100]
+        parts.append(f"latency {half:.2f} s, 95 % within {most:.2f} s")
+    parts += [
+        f"{counted(last.dropped_windows, 'window')} left out",
+        f"{counted(last.dropped_frames, 'frame')} dropped",
+    ]
+    if last.gaps:
+        parts.append(f"{counted(last.gaps, 'gap')}")
+    say("; ".join(parts))
+
+
+@contextmanager
+def _telling(*, as_json: bool) -> "Iterator[Callable[[Sight, str], None]]":
+    """What says a sight: JSON lines; on a terminal a line that changes; elsewhere a line a change."""
+    before: list[str] = []
+
+    def line(sight: "Sight", seen: str) -> None:
+        sys.stdout.write(escaped_json(json.dumps(_document(sight, seen), ensure_ascii=False)) + "\n")
+        sys.stdout.flush()
+
+    def change(sight: "Sight", seen: str) -> None:
+        if before[-1:] != [seen]:
+            before[:] = [seen]
+            best = sight.prediction.classes[0]
+            echo(f"{clock(sight.end_s)}  {f'{brief(seen)}  {best.confidence:.2f}' if seen else NOTHING}")
+
+    if as_json or not sys.stdout.isatty():
+        yield line if as_json else change
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(highlight=False), refresh_per_second=8) as screen:
+
+        def show(sight: "Sight", seen: str) -> None:
+            screen.update(_panel(sight, seen))
+
+        yield show
+
+
+def _panel(sight: "Sight", seen: str) -> Any:
+    """The best classes, what is seen, and how late that is."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    late = "" if sight.latency_s is None else f"latency {sight.latency_s:.2f} s"
+    lost = f"{sight.dropped_windows} left out, {sight.dropped_frames} frames dropped"
+    table.add_row(
+        styled(clock(sight.end_s), "bold"),
+        styled(brief(seen) or NOTHING, "bold"),
+        styled(f"{late}  {lost}", "dim"),
+    )
+    for each in sight.prediction.classes[:3]:
+        table.add_row(
+            "", styled(brief(each.label)), f"{each.confidence:.2f} {'#' * round(20 * each.confidence)}"
+        )
+    return table
+
+
+def _document(sight: "Sight", seen: str) -> dict[str, Any]:
+    return {
+        "schema": "fsarctl.watch/1",
+        "start_s": round(sight.start_s, 3),
+        "end_s": round(sight.end_s, 3),
+        "class": seen or None,
+        "top": [
+            {"class": each.label, "score": each.score, "confidence": each.confidence}
+            for each in sight.prediction.classes[:3]
+        ],
+        "latency_s": None if sight.latency_s is None else round(sight.latency_s, 3),
+        "dropped_windows": sight.dropped_windows,
+        "dropped_frames": sight.dropped_frames,
+        "gaps": sight.gaps,
+    }

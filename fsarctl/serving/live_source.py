@@ -1,0 +1,225 @@
+"""Frames of a camera, a stream or a growing file as they come, read by a thread of its own.
+
+A stream that stops is tried again, with longer and longer pauses, until it was away for too long. One that
+comes faster than it is decoded loses frames up to the next key frame, which are counted.
+"""
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.container import InputContainer
+
+from fsarctl.errors import InputError
+
+__all__ = ["LiveFrame", "LiveSource"]
+
+ANSWER_S = 3.0
+"""How long a source may take to be opened, and then be silent."""
+FIRST_S = 4.0
+"""How long a source may take for its first frame until it is said not to be there."""
+LAG_S = 1.0
+"""A stream that is as far behind drops frames."""
+JUMP_S = 5.0
+"""Times that leap further begin anew."""
+PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+POLLED_S = 0.05
+
+PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtsps,crypto"
+"""What a stream may lead to: no file."""
+
+
+@dataclass(frozen=True)
+class LiveFrame:
+    """``time_s``: since the source was opened, by the stream's clock. ``shown_at``: when it was to be shown,
+    by ``time.monotonic``; the source is behind by what is between that and now."""
+
+    time_s: float
+    shown_at: float
+    frame: av.VideoFrame
+
+
+class LiveSource:
+    """What ``fsarctl watch`` reads: a camera's number, /dev/video0, an address, or a file.
+
+    Args:
+        address: which.
+        give_up_s: seconds that a stream may be away, or a file not grow.
+        note: hears when a stream stops, and when it is back.
+    """
+
+    def __init__(self, address: str, give_up_s: float, note: Callable[[str], None]) -> None:
+        self.address = _device(int(address)) if address.isdigit() else address
+        self._give_up_s, self._note = give_up_s, note
+        self._closed = threading.Event()
+        self.is_file = "://" not in self.address and not self.address.startswith("/dev/")
+        self.finite = self.is_file
+        """Whether it is a file, here or on a server: it waits for who reads it, and ends."""
+        self.dropped = 0
+        """Frames that were not decoded, since the stream was behind."""
+        self.gaps = 0
+        """How often it stopped."""
+
+    def close(self) -> None:
+        """End reading, soon."""
+        self._closed.set()
+
+    def frames(self) -> Generator[LiveFrame, None, None]:
+        """Every frame, until the source ends.
+
+        Raises:
+            InputError: it is not there, or was away for too long.
+        """
+        started = time.monotonic()
+        last = started
+        pauses = iter(PAUSES_S)
+        trouble, seen = "", False
+        while not self._closed.is_set():
+            try:
+                with ExitStack() as stack:
+                    container = self._open(stack)
+                    if self.address.startswith("http"):
+                        self.finite = bool(container.duration and container.duration > 0)
+                    for frame in self._decoded(container, started):
+                        if seen and self.gaps and last != frame.shown_at and trouble:
+                            self._note(f"{self.address} is back after {time.monotonic() - last:.0f} s")
+                        trouble, seen, pauses = "", True, iter(PAUSES_S)
+                        last = time.monotonic()
+                        yield frame
+                        if self._closed.is_set():
+                            return
+                if self.finite:
+                    return
+                trouble = trouble or "it ended"
+            except (OSError, ValueError, av.FFmpegError) as error:
+                trouble = _words(error)
+            if self._closed.is_set():
+                return
+            if not seen:
+                raise self._absent(trouble)
+            if self.finite:
+                return
+            if time.monotonic() - last > self._give_up_s:
+                raise InputError(
+                    f"{self.address} stopped ({trouble}) and did not come back within {self._give_up_s:g} s",
+                    next_step="Check the camera and the network; --give-up waits longer.",
+                )
+            self.gaps += 1
+            if self.gaps == 1 or time.monotonic() - last < ANSWER_S:
+                self._note(f"{self.address} stopped ({trouble}); trying again")
+            self._closed.wait(next(pauses, PAUSES_S[-1]))
+
+    def absent(self) -> InputError:
+        """What is to be said where nothing came within the time for the first frame."""
+        return self._absent(f"no picture within {FIRST_S:g} s")
+
+    def _absent(self, why: str) -> InputError:
+        if self.address.startswith("/dev/"):
+            there = sorted(str(each) for each in Path("/dev").glob("video*"))
+            return InputError(
+                f"there is no camera {self.address} ({why})",
+                next_step=f"Cameras here: {', '.join(there)}." if there else "No camera is connected here.",
+            )
+        return InputError(
+            f"{self.address} cannot be watched: {why}",
+            next_step="Give a camera's number, rtsp://, http://, or a file that can be read while it grows:"
+            " MPEG-TS, MKV or fragmented MP4.",
+        )
+
+    def _open(self, stack: ExitStack) -> InputContainer:
+        """The source, which ``stack`` closes."""
+        limits = (ANSWER_S, ANSWER_S)
+        if self.is_file:
+            file = stack.enter_context(_opened(Path(self.address)))
+            return stack.enter_context(av.open(_Growing(file, self._give_up_s, self._closed), "r"))
+        if self.address.startswith("/dev/"):
+            if not Path(self.address).exists():
+                raise FileNotFoundError(2, "no such device")
+            return stack.enter_context(av.open(self.address, "r", format="v4l2", timeout=limits))
+        options = {"protocol_whitelist": PROTOCOLS}
+        if self.address.startswith("rtsp"):
+            options |= {"rtsp_transport": "tcp"}
+        return stack.enter_context(av.open(self.address, "r", options=options, timeout=limits))
+
+    def _decoded(self, container: InputContainer, started: float) -> Generator[LiveFrame, None, None]:
+        if not container.streams.video:
+            raise ValueError("it holds no video")
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        rate = float(stream.average_rate or 25)
+        # When this connection began: of a stream by the clock, of a file at its beginning.
+        base = 0.0 if self.finite else time.monotonic() - started
+        time_s = base
+        first: float | None = None
+        latest = 0.0
+        earliest = float("inf")  # of arrival less time: what the least delayed frame had
+        waiting_for_key = False
+        for packet in container.demux(stream):
+            if waiting_for_key and packet.size and not packet.is_keyframe:
+                self.dropped += 1
+                continue
+            waiting_for_key = False
+            try:
+                decoded = packet.decode()
+            except av.InvalidDataError:  # a damaged packet; the next key frame mends it
+                continue
+            for frame in decoded:
+                now = time.monotonic()
+                own = latest + 1 / rate if frame.time is None else float(frame.time)
+                if first is None or not 0 <= own - latest <= JUMP_S:
+                    if first is not None:
+                        base = time_s + 1 / rate if self.finite else now - started
+                    first, earliest = own, float("inf")
+                latest = own
+                time_s = base + own - first
+                earliest = min(earliest, now - time_s)
+                yield LiveFrame(time_s, time_s + earliest, frame)
+            if not self.finite and first is not None:
+                lag = time.monotonic() - (base + latest - first) - earliest
+                waiting_for_key = lag > LAG_S
+
+
+class _Growing:
+    """A file that others write, to be read as it grows, up to where it has not grown for some seconds."""
+
+    def __init__(self, file: BinaryIO, patience_s: float, closed: threading.Event) -> None:
+        self._file, self._patience_s, self._closed = file, patience_s, closed
+
+    def read(self, count: int) -> bytes:
+        end = time.monotonic() + self._patience_s
+        while True:
+            data = self._file.read(count)
+            if data or self._closed.is_set() or time.monotonic() > end:
+                return data
+            self._closed.wait(POLLED_S)
+
+
+def _opened(path: Path) -> BinaryIO:
+    if not path.is_file():
+        raise FileNotFoundError(2, "there is no such file")
+    return path.open("rb")
+
+
+def _device(number: int) -> str:
+    if sys.platform != "linux":
+        raise InputError(
+            "cameras are read by their number on Linux alone",
+            next_step="Give an address: rtsp:// or http:// of a program that shares the camera.",
+        )
+    return f"/dev/video{number}"
+
+
+def _words(error: Exception) -> str:
+    """Why it cannot be read, without the address that libav repeats."""
+    if isinstance(error, (av.ExitError, TimeoutError)):
+        return f"no answer within {ANSWER_S:g} s"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    return re.sub(r"^\[Errno \d+\] ", "", str(error))

@@ -1,0 +1,117 @@
+"""The picture of a stream with what is seen in it, for a browser on this machine: MJPEG over HTTP."""
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import av
+
+from fsarctl.errors import InputError
+
+__all__ = ["Preview"]
+
+WIDTH = 640
+QUALITY = 80
+BOUNDARY = "picture"
+HEAD = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n".encode()
+BAR = 36
+PAUSE_S = 0.1
+"""Ten pictures a second are enough to look at."""
+
+
+class Preview:
+    """What is shown now. Any thread may show a frame or say what is seen in it."""
+
+    def __init__(self) -> None:
+        self._news = threading.Condition()
+        self._frame: av.VideoFrame | None = None
+        self._words = ""
+        self._number = 0
+        self._over = False
+
+    def show(self, frame: av.VideoFrame) -> None:
+        """Another frame of the stream."""
+        with self._news:
+            self._frame = frame
+            self._number += 1
+            self._news.notify_all()
+
+    def say(self, words: str) -> None:
+        """What is seen from now on."""
+        with self._news:
+            self._words = words
+
+    @contextmanager
+    def served(self, port: int) -> Iterator[str]:
+        """The address of the pictures, while the block lasts.
+
+        Raises:
+            InputError: another program has that port.
+        """
+        preview = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                host = (self.headers.get("Host") or "").rpartition(":")[0]
+                if host not in (
+                    "127.0.0.1",
+                    "localhost",
+                ):  # a page of elsewhere that calls itself this machine
+                    self.send_error(403)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+                self.end_headers()
+                with suppress(OSError):  # who looked has gone
+                    for picture in preview._pictures():
+                        self.wfile.write(HEAD % len(picture) + picture + b"\r\n")
+
+            def log_message(self, *_: object) -> None: ...
+
+        try:
+            server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        except OSError as error:
+            raise InputError(
+                f"port {port} for the preview cannot be had: {error.strerror}",
+                next_step="Choose another: --preview 0 takes any that is free.",
+            ) from None
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True, name="preview")
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            with self._news:
+                self._over = True
+                self._news.notify_all()
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+    def _pictures(self) -> Iterator[bytes]:
+        """Each as JPEG, as they come, up to ten a second."""
+        last = 0
+        pause = threading.Event()
+        while True:
+            with self._news:
+                self._news.wait_for(lambda before=last: self._over or self._number > before)  # type: ignore[misc]
+                if self._over:
+                    return
+                frame, words, last = self._frame, self._words, self._number
+            if frame is not None:
+                yield _annotated(frame, words)
+            pause.wait(PAUSE_S)
+
+
+def _annotated(frame: av.VideoFrame, words: str) -> bytes:
+    from PIL import Image, ImageDraw, ImageFont
+
+    height = max(round(frame.height * WIDTH / frame.width), 1)
+    picture = Image.new("RGB", (WIDTH, height + BAR), "#0e1216")
+    picture.paste(Image.fromarray(frame.reformat(WIDTH, height, "rgb24").to_ndarray()), (0, 0))
+    ImageDraw.Draw(picture).text((10, height + 6), words, fill="#e7eaee", font=ImageFont.load_default(20))
+    written = io.BytesIO()
+    picture.save(written, format="JPEG", quality=QUALITY)
+    return written.getvalue()

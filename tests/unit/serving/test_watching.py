@@ -1,0 +1,218 @@
+"""Watching streams: which frames a window reads, what is left out, what stops, and what is not there."""
+
+import io
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import httpx2
+import numpy as np
+import pytest
+from video_zoo import number_in, painted, write
+
+from fsarctl.errors import InputError
+from fsarctl.predict.windows import Windows, WindowSize
+from fsarctl.serving.live_source import LiveFrame, LiveSource
+from fsarctl.serving.preview import Preview
+from fsarctl.serving.rolling_window import RollingWindow
+from fsarctl.serving.watching import Sight, Watch
+
+T, SIDE, RATE = 4, 96, 12
+
+
+class Reader:
+    """Stands for a recogniser: answers with the numbers of the frames that a window reads."""
+
+    predictor = SimpleNamespace(model=SimpleNamespace(frames=T), size=SIDE, resize="squash")
+
+    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
+        self._before = before
+
+    def answer(self, clips: Any) -> list[Any]:
+        self._before()
+        return [[number_in(frame) for frame in clip.frames] for _, clip in clips]
+
+
+def watched(source: Any, length_s: float, every_s: float, reader: Any = None) -> Iterator[Sight]:
+    watch = Watch(source)
+    watch.open()
+    return watch.sights(reader or Reader(), length_s, every_s)
+
+
+def test_a_window_reads_what_is_shown_in_the_middle_of_its_segments() -> None:
+    """Against the windows of a whole video, at a rate that varies."""
+    random = np.random.default_rng(0)
+    times = np.cumsum(random.uniform(0.07, 0.15, 200)).tolist()
+    rolling = RollingWindow(2.0, T, 2.5)
+    windows = Windows.over([WindowSize(Fraction(2), Fraction(1, 2))], T, Fraction(15), Fraction(1, 10))
+    expected: dict[int, list[int]] = {}
+    for slot in windows.slots():
+        shown = sum(time_s <= slot.time_s + times[0] for time_s in times) - 1
+        expected.setdefault(slot.number, []).append(shown)
+    number = 0
+    for index, time_s in enumerate(times):
+        rolling.add(time_s, np.full((1, 1, 3), index, np.uint8) if rolling.wants(time_s) else None)
+        while rolling.ends_within(times[0] + 2 + number / 2):
+            read = rolling.window(times[0] + 2 + number / 2)[:, 0, 0, 0].tolist()
+            if number in expected:
+                assert read == expected[number]
+            number += 1
+    assert number > 20
+    assert not rolling.ends_within(1e9)
+    rolling.clear()
+    assert not rolling.ends_within(times[-1])
+
+
+def test_a_stream_of_many_frames_is_thinned_out() -> None:
+    rolling = RollingWindow(8.0, 8, 9.0)
+    for index in range(10_000):
+        wanted = rolling.wants(index / 1000)
+        rolling.add(index / 1000, np.full((1, 1, 3), index // 50, np.uint8) if wanted else None)
+    assert len(rolling._shown) <= 8 * 9 + 2
+    read = rolling.window(9.0)[:, 0, 0, 0].tolist()
+    assert read == pytest.approx([(1.5 + i) * 20 for i in range(8)], abs=3)
+
+
+def test_a_file_is_read_as_it_grows(tmp_path: Path) -> None:
+    """All of its windows, whatever the pace: none is left out."""
+    whole = write(tmp_path / "whole.ts", count=60, rate=RATE, g="12", bf="0").read_bytes()
+    growing = tmp_path / "growing.ts"
+    growing.touch()
+
+    def grow() -> None:
+        for start in range(0, len(whole), 1000):
+            with growing.open("ab") as file:
+                file.write(whole[start : start + 1000])
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    found = list(watched(LiveSource(str(growing), 1.0, pytest.fail), 1.0, 0.5))
+    writer.join()
+    assert [each.start_s for each in found] == pytest.approx([n / 2 for n in range(len(found))], abs=0.01)
+    assert len(found) == 8  # the last frame begins at 4.92 s
+    middles = [(2 * i + 1) / (2 * T) for i in range(T)]
+    for number, each in enumerate(found):
+        assert each.prediction == [int((number / 2 + middle) * RATE) for middle in middles]
+        assert (each.latency_s, each.dropped_windows, each.dropped_frames) == (None, 0, 0)
+
+
+class Played:
+    """A live source of ten frames a second, whose frames come when the test says so."""
+
+    is_file = finite = False
+    address, dropped, gaps = "played", 0, 0
+
+    def __init__(self) -> None:
+        self._wanted: queue.Queue[int] = queue.Queue()
+        self._number = 0
+
+    def frames(self) -> Iterator[LiveFrame]:
+        while (number := self._wanted.get(timeout=60)) >= 0:
+            yield LiveFrame(number / 10, time.monotonic(), av.VideoFrame.from_ndarray(painted(number % 512)))
+            self._wanted.task_done()
+        raise InputError("it stopped", next_step="")
+
+    def play(self, count: int) -> None:
+        """So many frames come, and are taken."""
+        for _ in range(count):
+            self._wanted.put(self._number)
+            self._number += 1
+        self._wanted.join()
+
+    def close(self) -> None:
+        self._wanted.put(-1)
+
+
+def test_windows_that_come_due_meanwhile_are_left_out_and_counted() -> None:
+    source = Played()
+    answering = threading.Event()
+
+    def play_on() -> None:
+        while not answering.is_set():
+            source.play(1)
+
+    player = threading.Thread(target=play_on)
+
+    def while_it_is_named() -> None:
+        if not answering.is_set():
+            answering.set()
+            player.join()
+            source.play(13)
+
+    player.start()
+    sights = watched(source, 1.0, 0.2, Reader(while_it_is_named))
+    first = next(sights)
+    second = next(sights)
+    # 1.3 seconds had come: the latest window is named, the ones before it are not.
+    assert second.dropped_windows == round((second.end_s - first.end_s) / 0.2) - 1 > 3
+    assert second.latency_s is not None
+    assert second.latency_s >= 0
+    assert second.prediction == [
+        *(int(round(10 * (second.start_s + (2 * i + 1) / (2 * T)), 6)) for i in range(T)),
+    ]
+
+    # After a gap no window holds frames of both sides.
+    source.gaps = 1
+    begun = source._number
+    source.play(11)
+    third = next(sights)
+    assert third.prediction == [begun + int(10 * (2 * i + 1) / (2 * T)) for i in range(T)]
+    assert third.gaps == 1
+    source.close()
+    with pytest.raises(InputError, match="it stopped"):
+        next(sights)
+
+
+def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "no.ts").write_text("no video")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        for address, says in (
+            ("99", "there is no camera /dev/video99"),
+            ("/dev/video98", "there is no camera /dev/video98"),
+            (
+                "rtsp://me:secret@127.0.0.1:9/x",
+                r"rtsp://\*\*\*@127.0.0.1:9/x cannot be watched: connection refused",
+            ),
+            ("http://127.0.0.1:9/x", "cannot be watched: connection refused"),
+            (f"http://127.0.0.1:{port}/x", "cannot be watched: no (answer|picture) within"),
+            (str(tmp_path / "nowhere.ts"), "there is no such file"),
+            (str(tmp_path / "no.ts"), "cannot be watched"),
+            ("ftp://127.0.0.1/x", "cannot be watched"),
+        ):
+            with pytest.raises(InputError, match=says):
+                Watch(LiveSource(address, 0.0, pytest.fail)).open()
+
+
+def test_the_preview_shows_what_is_seen() -> None:
+    preview = Preview()
+    with preview.served(0) as address:
+        preview.say("waving")
+        preview.show(av.VideoFrame.from_ndarray(painted(7)))
+        with httpx2.stream("GET", address, timeout=60) as answer:
+            assert "multipart/x-mixed-replace" in answer.headers["content-type"]
+            received = b""
+            for chunk in answer.iter_raw():
+                received += chunk
+                if b"\xff\xd9" in received:
+                    break
+        picture = received[received.index(b"\xff\xd8") : received.index(b"\xff\xd9") + 2]
+        with av.open(io.BytesIO(picture)) as shown:
+            (frame,) = shown.decode(video=0)
+        assert (frame.width, frame.height) == (640, 349 + 36)
+        assert number_in(frame.to_ndarray(format="rgb24")[:349]) == 7
+        assert httpx2.get(address, headers={"host": "elsewhere.example"}).status_code == 403
+        with (
+            pytest.raises(InputError, match=r"port \d+ for the preview cannot be had"),
+            preview.served(int(address.rpartition(":")[2])),
+        ):
+            pass
