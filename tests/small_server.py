@@ -34,7 +34,8 @@ def served(supports: Path, **options: Any) -> Served:
     predictor = Predictor(small_model(), size=18)
 
     def load(place: Path) -> Recogniser:
-        return Recogniser(predictor, predictor.support(open_support_folder(place).clips)[0])
+        examples = predictor.examples(open_support_folder(place).clips)
+        return Recogniser(predictor, predictor.knowing(predictor.support_of(examples), examples))
 
     return Served(SupportSets(supports, load), Decoders(decode_clip, 1, 64, 1, 60.0), **options)
 

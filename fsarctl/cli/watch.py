@@ -129,7 +129,8 @@ def _watch(
     try:
         for last in sights:
             best = last.prediction.classes[0]
-            seen = best.label if best.confidence >= threshold else ""
+            certain = best.confidence >= threshold and not last.prediction.is_none
+            seen = best.label if certain else ""
             show(f"{brief(seen)}  {best.confidence:.2f}" if seen else NOTHING)
             if last.latency_s is not None:
                 latencies.append(last.latency_s)
@@ -216,6 +217,7 @@ def _document(sight: "Sight", seen: str) -> dict[str, Any]:
             {"class": each.label, "score": each.score, "confidence": each.confidence}
             for each in sight.prediction.classes[:3]
         ],
+        "none": sight.prediction.none,
         "latency_s": None if sight.latency_s is None else round(sight.latency_s, 3),
         "dropped_windows": sight.dropped_windows,
         "dropped_frames": sight.dropped_frames,
