@@ -5,10 +5,11 @@
 # make fuzz  damaged inputs for everything that reads files, and a table of what they did; an hour
 # make mutants  put 300 small faults into the code, one at a time, and say how many the tests find; an hour
 # make test-faults  kill, damage and fill up, and print what came of it; hours (FAULTS=--short: minutes)
+# make test-cluster  kill nodes, workers and drivers of a Ray cluster on this machine, and print what came of it; minutes
 # make docs   build the documentation site into site/, strictly
 # make package  build sdist and wheel into dist/, look into them, and see whether they resolve on other machines
 # make image  a Docker image, fsarctl:cpu or (TARGET=cuda) fsarctl:cuda
-.PHONY: setup demo test test-slow check bench fuzz mutants test-faults docs package image format clean
+.PHONY: setup demo test test-slow check bench fuzz mutants test-faults test-cluster docs package image format clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -49,6 +50,9 @@ mutants: setup
 
 test-faults: setup
 	$(BIN)/python tests/fault_table/run.py $(FAULTS)
+
+test-cluster: $(STAMP)-ray
+	$(BIN)/python tests/cluster/run.py $(CLUSTER)
 
 docs: $(STAMP)-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -15,6 +15,7 @@ from fsarctl.cli.command.options import (
     Json,
     Layout,
     Memory,
+    RayAddress,
     Shots,
     Spill,
     Workers,
@@ -51,6 +52,7 @@ def ablate(
         typer.Option("--seeds", min=0, metavar="S [S ...]", help="Of training and episodes, each a run."),
     ] = None,
     engine: Engine = None,
+    ray_address: RayAddress = None,
     jobs: Jobs = None,
     detach: Detach = False,
     workers: Workers = CORES,
@@ -78,7 +80,9 @@ def ablate(
         rows=rows or [],
         shots=shots or [],
         seeds=seeds or [],
-        scheduler=session.scheduler(machine, engine, jobs, [Option("--workers", (str(workers),))]),
+        scheduler=session.scheduler(
+            machine, engine, jobs, ray_address, [Option("--workers", (str(workers),))]
+        ),
         machine=machine,
         workers=workers,
         dry_run=dry_run,

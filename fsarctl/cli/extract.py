@@ -13,6 +13,7 @@ from fsarctl.cli.command.options import (
     Force,
     Jobs,
     Json,
+    RayAddress,
     TimeLimit,
     Workers,
 )
@@ -35,6 +36,7 @@ def extract(
         bool, typer.Option("--retry", help="Try again what ran out of time or crashed the decoder.")
     ] = False,
     engine: Engine = None,
+    ray_address: RayAddress = None,
     jobs: Jobs = None,
     detach: Detach = False,
     dry_run: DryRun = False,
@@ -59,5 +61,5 @@ def extract(
             require_no_failures(known)
     decoding = [Option("--workers", (str(workers),)), Option("--time-limit", (str(time_limit),))]
     decoding += [Option("--strict")] if strict else []
-    scheduler = session.scheduler(None, engine, jobs, decoding)
+    scheduler = session.scheduler(None, engine, jobs, ray_address, decoding)
     session.make(units, again=again, scheduler=scheduler, dry_run=dry_run, force=force, as_json=as_json)

@@ -11,6 +11,7 @@ from fsarctl.cli.command.options import (
     Jobs,
     Json,
     Memory,
+    RayAddress,
     Shots,
     Spill,
     Workers,
@@ -28,6 +29,7 @@ def run(
     dataset: Dataset = None,
     workers: Workers = CORES,
     engine: Engine = None,
+    ray_address: RayAddress = None,
     jobs: Jobs = None,
     detach: Detach = False,
     device: Device = "auto",
@@ -53,7 +55,9 @@ def run(
         warnings=pipeline.warnings(),
         undescribed=pipeline.undescribed,
         texts=pipeline.texts_read,
-        scheduler=session.scheduler(machine, engine, jobs, [Option("--workers", (str(workers),))]),
+        scheduler=session.scheduler(
+            machine, engine, jobs, ray_address, [Option("--workers", (str(workers),))]
+        ),
         dry_run=dry_run,
         force=force,
         as_json=as_json,

@@ -19,6 +19,7 @@ from fsarctl.cli.command.options import (
     Jobs,
     Json,
     Memory,
+    RayAddress,
     Shots,
     Spill,
 )
@@ -52,6 +53,7 @@ def train(
         typer.Option("--gpus", min=1, help="Processes that share each step's episodes, one a GPU."),
     ] = 1,
     engine: Engine = None,
+    ray_address: RayAddress = None,
     jobs: Jobs = None,
     detach: Detach = False,
     dry_run: DryRun = False,
@@ -82,7 +84,7 @@ def train(
                 follow(units, ranks)
                 return
             session.warn(pipeline.training_warnings())
-            scheduler = session.scheduler(machine, engine, jobs) if ranks.world == 1 else None
+            scheduler = session.scheduler(machine, engine, jobs, ray_address) if ranks.world == 1 else None
             _train(session, units, board, scheduler, dry_run=dry_run, force=force, as_json=as_json)
             dismiss(ranks)
     except (RankLostError, KeyboardInterrupt) as error:

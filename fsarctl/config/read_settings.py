@@ -26,6 +26,7 @@ from fsarctl.config.tables import (
     DescribeConfig,
     ExecutionConfig,
     ExtractConfig,
+    RayConfig,
     SlurmConfig,
     TrackingConfig,
 )
@@ -59,6 +60,7 @@ TABLES: Mapping[str, type[Any]] = {
     "eval": EvalConfig,
     "cache": CacheConfig,
     "execution": ExecutionConfig,
+    "execution.ray": RayConfig,
     "execution.slurm": SlurmConfig,
     "tracking": TrackingConfig,
 }

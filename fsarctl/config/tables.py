@@ -23,6 +23,7 @@ __all__ = [
     "DescribeConfig",
     "ExecutionConfig",
     "ExtractConfig",
+    "RayConfig",
     "SlurmConfig",
     "TrackingConfig",
 ]
@@ -98,6 +99,21 @@ class CacheConfig:
 
 
 @dataclass(frozen=True)
+class RayConfig:
+    """[execution.ray]: which cluster, and what a task asks of it; none of it is in a key."""
+
+    address: str = setting(
+        "", "the cluster's: host:6379, ray://host:10001, or auto; empty: one is started on this machine"
+    )
+    memory_gib: float = setting(0.0, "of a task; 0: what its work is known to need")
+    cores: int = setting(0, "of a task; 0: what its work can use")
+
+    def __post_init__(self) -> None:
+        for name in ("memory_gib", "cores"):
+            require(getattr(self, name) >= 0, f"ray.{name} is {getattr(self, name)}; it must be 0 or more")
+
+
+@dataclass(frozen=True)
 class SlurmConfig:
     """[execution.slurm]: what jobs ask of Slurm; none of it is in a key."""
 
@@ -133,7 +149,8 @@ class ExecutionConfig:
     jobs: int = setting(
         0, "processes that work beside each other; 0: local: this one alone; ray, slurm: as many as it lends"
     )
-    tasks_per_gpu: int = setting(1, "local: how many trainings or evaluations share a GPU")
+    tasks_per_gpu: int = setting(1, "local, ray: how many trainings or evaluations share a GPU")
+    ray: RayConfig = field(default_factory=RayConfig)
     slurm: SlurmConfig = field(default_factory=SlurmConfig)
 
     def __post_init__(self) -> None:

@@ -30,6 +30,10 @@ def engine_of(
             f"--engine {name} needs {needed}, which is not installed",
             next_step=f'Run: pip install "fsarctl[{name}]"',
         )
+    if name == "ray":
+        from fsarctl.execution.ray_cluster import RayEngine
+
+        return RayEngine(config.ray, jobs, cores, uses_gpus=device != "cpu", beside=config.tasks_per_gpu)
     if name == "local" and jobs > 1:
         from fsarctl.execution.local import LocalEngine, gpus_here
 

@@ -63,6 +63,10 @@ Engine = Annotated[
     EngineName | None,
     typer.Option("--engine", help="Who does the work: this machine, or a cluster.", envvar="FSARCTL_ENGINE"),
 ]
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray-address", metavar="HOST:PORT", help="Ray: a cluster's.", envvar="RAY_ADDRESS"),
+]
 TimeLimit = Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Decoding processes; default: one a core.")]
 

@@ -305,11 +305,13 @@ class Session:
         machine: "Machine | None" = None,
         engine: "EngineName | None" = None,
         jobs: int | None = None,
+        ray_address: str | None = None,
         decoding: "Sequence[Option]" = (),
     ) -> "Scheduler":
         """What makes units in this store with the ``engine``, or the settings' one, and so many ``jobs``.
 
-        ``decoding``: the options of `fsarctl extract` that a worker is told of.
+        ``ray_address`` stands in for that of the settings. ``decoding``: the options of `fsarctl extract`
+        that a worker is told of.
         """
         from fsarctl.cli.command.options import CORES
         from fsarctl.execution.device import Machine
@@ -319,6 +321,8 @@ class Session:
         machine = machine or Machine()
         execution = self.settings.config.execution
         jobs = execution.jobs if jobs is None else jobs
+        if ray_address:
+            execution = replace(execution, ray=replace(execution.ray, address=ray_address))
         name = "local" if planning_reporter() else engine or execution.engine
         chosen = engine_of(name, execution, jobs, machine.device, CORES, self.store.root)
         computing = machine.options

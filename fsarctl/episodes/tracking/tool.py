@@ -7,6 +7,7 @@ the last line of its output why. Servers and logins are the tracker's own busine
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -15,6 +16,8 @@ from typing import Any, Protocol
 
 __all__ = ["main"]
 
+UNNAMED = re.compile(r"[^\w .:/-]")
+"""What MLflow takes in no name."""
 PARAM_LENGTH = 500
 """Characters of a setting that MLflow takes everywhere."""
 
@@ -109,7 +112,7 @@ class Mlflow:
         if runs:
             self._client.update_run(self._run, "RUNNING")
         for name, value in _flat({**hello["settings"], "read": hello["read"]}):
-            self._client.log_param(self._run, name, value[:PARAM_LENGTH])
+            self._client.log_param(self._run, UNNAMED.sub("_", name), value[:PARAM_LENGTH])
 
     def metrics(self, numbers: Mapping[str, float], step: int) -> None:
         for name, value in numbers.items():

@@ -138,7 +138,8 @@ def test_the_real_ones_take_it_without_a_server(
     secrets = {"WANDB_MODE": "offline", "WANDB_API_KEY": SECRET * 2, "OPENAI_API_KEY": SECRET}
     said = type_in(project, f"fsarctl run --shots 1 {small} {told_of}", **secrets).stderr
     assert "hears no more" not in said
-    type_in(project, f"fsarctl report --shots 1 --no-pictures {small} {told_of}", **secrets)
+    said = type_in(project, f"fsarctl report --shots 1 --no-pictures {small} {told_of}", **secrets).stderr
+    assert "hears no more" not in said
     keys = {each.name for each in (project / "cache" / "artifacts" / "train").iterdir()}
     assert len(keys) == 1
     folder = project / "tracking"

@@ -1,0 +1,327 @@
+"""The engine of a Ray cluster: actors on its nodes, each with a worker process and the weights it loads.
+
+Ray finds the nodes, lends cores and GPUs, and notices what is lost; what is made, and whether it is there, is
+for the store alone to know. Tasks travel as a line of JSON, what workers say comes back as they say it.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.metadata import version
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+
+from fsarctl.config.tables import RayConfig
+from fsarctl.errors import FsarctlError, InputError
+from fsarctl.errors.addresses import hidden
+from fsarctl.execution.engine import Ended, Heard, Need, Task
+from fsarctl.execution.worker_process import WorkerProcess
+
+__all__ = ["RayEngine"]
+
+TRIES = 4
+"""Of a task whose worker or node was lost; a node that is taken away takes several of them."""
+ANSWER_S, JOIN_S = 5.0, 45.0
+"""How long an address may take to answer, and a cluster to take this process in."""
+PATIENCE_S = 15.0
+"""After which it is said that the cluster has nothing to lend."""
+BATCH_S = 0.2
+"""Messages of a worker travel together for so long."""
+GIB = 2**30
+
+
+class RayEngine:
+    """At most ``jobs`` tasks at a time (0: as many as the cluster has cores), each as large as its ``Need``.
+
+    Without an address in ``config`` a cluster is started on this machine, with so many ``cores``.
+    ``uses_gpus``: whether tasks that like one are given one where there are any, ``beside`` tasks to a GPU.
+    """
+
+    is_elsewhere = True
+
+    def __init__(self, config: RayConfig, jobs: int, cores: int, *, uses_gpus: bool, beside: int = 1) -> None:
+        self._config = config
+        self._address = config.address
+        self._asked = jobs
+        self._cores = cores
+        self._uses_gpus, self._beside = uses_gpus, beside
+        self._waiting: list[tuple[Task, int]] = []
+        self._hands: list[_Hand] = []
+        self._done: SimpleQueue[tuple[_Hand, Task, int, Ended]] = SimpleQueue()
+        self._largest: Mapping[str, float] = {}
+        self._total: Mapping[str, float] = {}
+
+    @property
+    def jobs(self) -> int:
+        return self._asked or max(1, int(self._total.get("CPU", 1)))
+
+    def tasks_of(self, parts: int) -> int:
+        return min(parts, 8 * self.jobs)  # a worker keeps what the parts of a unit share
+
+    def begin(self, heard: Heard) -> None:
+        ray = _ray()
+        self._heard = heard
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        _join(self._address, self._cores)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self._total = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
+        self._largest = {
+            name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU", "memory")
+        }
+        if not self._total["CPU"]:
+            ray.shutdown()
+            raise InputError(
+                f"the Ray cluster at {hidden(self._address) or 'this machine'} has no cores to lend",
+                next_step="Start nodes with some: ray start --address=HOST:PORT --num-cpus=N",
+            )
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        self._waiting += [(task, TRIES) for task in tasks]
+        self._hand_out()
+
+    def ended(self) -> list[tuple[Task, Ended]]:
+        while True:
+            hand, task, tries, ended = self._done.get()
+            hand.task = None
+            if ended.lost:
+                if not hand.is_well:
+                    self._hands.remove(hand)
+                if tries > 1:
+                    self._heard(task, {"note": f"{ended.error}; it is begun again"})
+                    self._waiting.insert(0, (task, tries - 1))
+            self._hand_out()
+            if not ended.lost or tries <= 1:
+                return [(task, ended)]
+
+    def end(self) -> None:
+        ray = _ray()
+        self._waiting.clear()
+        for hand in self._hands:
+            hand.dismiss()
+        ray.shutdown()
+        for hand in self._hands:
+            hand.thread.join(1.0)
+
+    def _hand_out(self) -> None:
+        """Give tasks to hands, first come first served, until as many are at work as may be."""
+        while self._waiting and sum(hand.task is not None for hand in self._hands) < self.jobs:
+            task, tries = self._waiting.pop(0)
+            hand = self._hand_for(task)
+            hand.task, hand.last = task, task.key
+            hand.orders.put((task, tries))
+
+    def _hand_for(self, task: Task) -> "_Hand":
+        """An idle hand of the right size, rather the one that was at the same unit; else a new one."""
+        size = self._size(task.need)
+        idle = [hand for hand in self._hands if hand.task is None]
+        for hand in sorted(idle, key=lambda hand: hand.last != task.key):
+            if hand.size == size:
+                return hand
+        if (
+            len(self._hands) >= self.jobs
+            or sum(hand.size.cores for hand in self._hands) >= self._total["CPU"]
+        ):
+            for hand in idle:  # what they hold is needed
+                hand.dismiss()
+                self._hands.remove(hand)
+        hand = _Hand(size, self._done, self._heard)
+        self._hands.append(hand)
+        return hand
+
+    def _size(self, need: Need) -> "_Size":
+        gpus = need.gpus if self._uses_gpus and self._total["GPU"] else 0
+        cores = min(float(self._config.cores or need.cores), self._largest["CPU"])
+        memory = min((self._config.memory_gib or need.memory_gib) * GIB, self._largest["memory"])
+        return _Size(cores, gpus / self._beside, int(memory))
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What Ray lends to an actor."""
+
+    cores: float
+    gpus: float
+    memory: int
+
+
+class _Hand:
+    """An actor, and the thread that listens to it."""
+
+    def __init__(
+        self, size: _Size, done: "SimpleQueue[tuple[_Hand, Task, int, Ended]]", heard: Heard
+    ) -> None:
+        ray = _ray()
+        self.size = size
+        self.task: Task | None = None
+        self.last = ""
+        self.is_well = True
+        self.orders: SimpleQueue[tuple[Task, int] | None] = SimpleQueue()
+        lent = {"num_cpus": size.cores, "num_gpus": size.gpus, "memory": size.memory}
+        self._actor = ray.remote(_Worker).options(**lent, max_restarts=0).remote()
+        self._done, self._heard = done, heard
+        self.thread = Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def dismiss(self) -> None:
+        """End it, and what it is at."""
+        ray = _ray()
+        self.orders.put(None)
+        with suppress(Exception):  # it may be gone, or the cluster
+            ray.kill(self._actor)
+
+    def _serve(self) -> None:
+        ray = _ray()
+        while order := self.orders.get():
+            task, tries = order
+            try:
+                ended = self._perform(task)
+            except ray.exceptions.RayActorError as error:
+                self.is_well = False
+                ended = _of_lost(task, str(error))
+            except ray.exceptions.RayTaskError as error:
+                self.is_well = False
+                ended = Ended(1, f"{task.title}: {error.cause}", _same_everywhere())
+            except Exception as error:  # a cluster that is gone is no reason to wait for ever
+                self.is_well = False
+                ended = Ended(1, f"{task.title}: {type(error).__name__}: {error}".split("\n")[0])
+            self._done.put((self, task, tries, ended))
+
+    def _perform(self, task: Task) -> Ended:
+        ray = _ray()
+        ready = self._actor.__ray_ready__.remote()
+        if not ray.wait([ready], timeout=PATIENCE_S)[0]:
+            cores = f"{self.size.cores:g} cores" + (f", {self.size.gpus:g} GPUs" if self.size.gpus else "")
+            self._heard(task, {"note": f"waiting for the cluster to lend {cores} to {task.title}"})
+        ray.get(ready)
+        for batch in self._actor.perform.options(num_returns="streaming").remote(task.text):
+            for message in ray.get(batch):
+                if "ended" in message:
+                    return Ended(**message["ended"])
+                self._heard(task, message)
+        return Ended(1, f"the worker of {task.title} said nothing of its end", lost=True)
+
+
+class _Worker:
+    """What is on a node: a worker process, as on any machine, which ends when this does."""
+
+    def __init__(self) -> None:
+        self._process = WorkerProcess()
+        # The thread that starts it has to last.
+        self._thread = ThreadPoolExecutor(1)
+
+    def perform(self, text: str) -> Iterator[list[Mapping[str, Any]]]:
+        """Make a task; what is said meanwhile, and last how it ended."""
+        said: SimpleQueue[Mapping[str, Any]] = SimpleQueue()
+        ended = self._thread.submit(self._process.perform, Task.parse(text), said.put)
+        while not ended.done():
+            time.sleep(BATCH_S)
+            if batch := _taken(said):
+                yield batch
+        yield [*_taken(said), {"ended": asdict(ended.result())}]
+
+
+def _ray() -> Any:
+    """The package, which is not there unless somebody asked for it."""
+    return import_module("ray")
+
+
+def _taken(said: "SimpleQueue[Mapping[str, Any]]") -> list[Mapping[str, Any]]:
+    """All that is in a queue."""
+    batch = []
+    with suppress(Empty):
+        while True:
+            batch.append(said.get_nowait())
+    return batch
+
+
+def _of_lost(task: Task, error: str) -> Ended:
+    """How a task ended whose actor could not be begun, or is gone."""
+    if "ModuleNotFoundError" in error:
+        return Ended(3, f"a node of the cluster has no fsarctl ({task.title})", _same_everywhere())
+    where = "its node was lost" if "node" in error.lower() else "its worker was lost"
+    return Ended(
+        1, f"{task.title}: {where}", "Look at that node, then run the same command again.", lost=True
+    )
+
+
+def _same_everywhere() -> str:
+    return f'Install the same on every node: pip install "fsarctl[ray]=={version("fsarctl")}"'
+
+
+def _join(address: str, cores: int) -> None:
+    """Be a driver of the cluster at ``address``, or of one that is started here.
+
+    Raises:
+        InputError: nobody answers there, or who answers is no cluster, or one of other versions.
+    """
+    ray = _ray()
+    if address and address != "auto":
+        _require_answer(address)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+    if address:
+        quiet["address"] = address
+    else:
+        quiet |= {"address": "local", "num_cpus": cores, "include_dashboard": False}
+    outcome: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def init() -> None:  # a thread, since it may wait for minutes; and it takes no signals there
+        try:
+            ray.init(**quiet)
+            outcome.put(None)
+        except BaseException as error:
+            outcome.put(error)
+
+    Thread(target=init, daemon=True).start()
+    try:
+        error = outcome.get(timeout=JOIN_S)
+    except Empty:
+        error = TimeoutError(f"it did not take this process in within {JOIN_S:.0f} s")
+    if error is not None:
+        raise _refusal(address, " ".join(str(error).split()))
+
+
+def _refusal(address: str, said: str) -> FsarctlError:
+    if "ersion mismatch" in said:
+        return InputError(
+            f"the Ray cluster at {hidden(address)} has other versions than this machine: {said}",
+            next_step="Install the same Ray and Python on every machine.",
+        )
+    if address == "auto":
+        return InputError(
+            "no Ray cluster runs on this machine",
+            next_step="Start one: ray start --head; or name one: --ray-address HOST:PORT; or leave it out.",
+        )
+    where = f"at {hidden(address)}" if address else "on this machine"
+    return InputError(
+        f"no Ray cluster could be joined {where}: {said[:300]}",
+        next_step="Look at `ray status` there, or leave --ray-address out to use this machine alone.",
+    )
+
+
+def _require_answer(address: str) -> None:
+    """That somebody listens there, before Ray is asked, which waits for minutes.
+
+    Raises:
+        InputError: nobody does, or it is no address.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit() or "@" in host:
+        named = f"{address!r} is" if "@" not in address else "what is set with a login is"
+        raise InputError(
+            f"{named} no address of a Ray cluster",
+            next_step="Name HOST:PORT, as `ray start --head` says it; ray://HOST:10001; or auto.",
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"nobody answers at {hidden(address)}, where the Ray cluster is said to be ({reason})",
+            next_step="Start it there (ray start --head), or correct --ray-address or RAY_ADDRESS.",
+        ) from None

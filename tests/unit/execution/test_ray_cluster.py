@@ -1,0 +1,101 @@
+"""The Ray engine as far as it needs no Ray: addresses, and what is said where it is not installed.
+
+What happens to tasks whose nodes die is tried on a cluster: ``make test-cluster``.
+"""
+
+import socket
+from pathlib import Path
+
+import pytest
+from conftest import SHAPES
+from typed import type_in
+
+from fsarctl.config.tables import RayConfig
+from fsarctl.errors import InputError
+from fsarctl.execution import ray_cluster
+from fsarctl.execution.engine import Need, Place, Task
+from fsarctl.execution.ray_cluster import GIB, RayEngine
+
+TASK = Task("eval k100 1-shot", "evaluate", "0123", ("eval",), Place("/"))
+
+
+def refusal(address: str) -> InputError:
+    with pytest.raises(InputError) as caught:
+        ray_cluster._join(address, 1)
+    return caught.value
+
+
+def test_an_address_that_is_none_or_where_nobody_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "_ray", lambda: None)
+    for address in ("head", "head:port", "ray://head", ":6379", "127.0.0.1:"):
+        error = refusal(address)
+        assert error.message == f"{address!r} is no address of a Ray cluster"
+        assert "HOST:PORT" in error.next_step
+    with socket.socket() as listening:  # bound, and nobody listens
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        for form in ("{}", "ray://{}"):
+            assert refusal(form.format(f"127.0.0.1:{port}")).message.startswith("nobody answers at ")
+    assert "secret" not in refusal("me:secret@127.0.0.1:1").message
+    assert "nobody answers" in refusal("127.0.0.1:99999").message
+
+
+def test_what_ray_says_becomes_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own words where there are no better ones; and it may say nothing for ever."""
+
+    class Ray:
+        def __init__(self, says: str) -> None:
+            self.says = says
+
+        def init(self, **_: object) -> None:
+            if not self.says:
+                import threading
+
+                threading.Event().wait(10)
+            raise RuntimeError(self.says)
+
+    monkeypatch.setattr(ray_cluster, "JOIN_S", 0.2)
+    said = {
+        "Version mismatch: The cluster was started with:\n  Ray: 2.9": "has other versions than this machine",
+        "Could not find any running Ray instance": "no Ray cluster runs on this machine",
+        "": "no Ray cluster",
+    }
+    for says, expected in said.items():
+        monkeypatch.setattr(ray_cluster, "_ray", lambda says=says: Ray(says))
+        assert expected in refusal("auto").message or "ersion" in says
+    monkeypatch.setattr(ray_cluster, "_ray", lambda: Ray("no such thing"))
+    assert refusal("").message == "no Ray cluster could be joined on this machine: no such thing"
+    assert "other versions" in ray_cluster._refusal("head:1", next(iter(said))).message
+
+
+def test_what_a_task_asks_for_is_what_some_node_has() -> None:
+    """More would wait for ever."""
+    engine = RayEngine(RayConfig(), 0, 2, uses_gpus=True, beside=2)
+    engine._total = {"CPU": 12.0, "GPU": 1.0}
+    engine._largest = {"CPU": 4.0, "GPU": 1.0, "memory": 3 * GIB}
+    assert engine.jobs == 12
+    size = engine._size(Need(cores=8, memory_gib=16, gpus=1))
+    assert (size.cores, size.gpus, size.memory) == (4.0, 0.5, 3 * GIB)
+    assert engine._size(Need()) == type(size)(1.0, 0.0, 2 * GIB)
+    engine._config = RayConfig(memory_gib=1, cores=3)
+    assert engine._size(Need()) == type(size)(3.0, 0.0, GIB)
+    assert RayEngine(RayConfig(), 5, 2, uses_gpus=False).jobs == 5
+    engine._uses_gpus = False
+    assert engine._size(Need(gpus=1)).gpus == 0
+
+
+def test_what_another_try_may_mend_is_told_from_what_it_does_not() -> None:
+    lost = ray_cluster._of_lost(TASK, "The actor died unexpectedly. Its node was terminated")
+    assert lost.lost
+    assert "its node was lost" in lost.error
+    bare = ray_cluster._of_lost(TASK, "RaySystemError: ModuleNotFoundError: No module named 'fsarctl'")
+    assert (bare.exit_code, bare.lost) == (3, False)
+    assert bare.next_step.startswith('Install the same on every node: pip install "fsarctl[ray]==')
+
+
+def test_without_ray_the_pip_command_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsarctl.execution.engines.find_spec", lambda name: None)
+    (tmp_path / "fsarctl.toml").write_text(SHAPES)
+    said = type_in(tmp_path, "fsarctl extract --engine ray", expect=2)
+    assert "--engine ray needs ray, which is not installed" in said.stderr
+    assert 'pip install "fsarctl[ray]"' in said.stderr
