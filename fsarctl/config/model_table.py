@@ -1,5 +1,6 @@
 """[model]: the few-shot method, its backbone, and what it trains."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -8,6 +9,7 @@ from typing import Any, Literal, get_args
 from fsarctl.config.methods import TASK_ADAPTER, find_method, method_names
 from fsarctl.config.plugins import Part, is_own, require_known
 from fsarctl.config.setting import require, setting
+from fsarctl.errors import ConfigError
 
 __all__ = [
     "AdapterKind",
@@ -204,9 +206,20 @@ class ModelConfig:
         if self.method == TASK_ADAPTER:
             require(not self.options, f"options are for another method than {self.method}")
             return
-        for each in fields(self):
-            if each.name not in SHARED_SETTINGS and getattr(self, each.name) != each.default:
-                require(False, f"{each.name} is for method = {TASK_ADAPTER}, and method is {self.method}")
+        others = [
+            each
+            for each in fields(self)
+            if each.name not in SHARED_SETTINGS and getattr(self, each.name) != each.default
+        ]
+        if others:
+            are = "is" if len(others) == 1 else "are"
+            instead = " ".join(f"--set model.{each.name}={json.dumps(each.default)}" for each in others)
+            raise ConfigError(
+                f"{' and '.join(each.name for each in others)} {are} for method = {TASK_ADAPTER}, and method"
+                f" is {self.method}",
+                next_step=f"Take {'it' if are == 'is' else 'them'} out of [model], or add: "
+                + instead.replace('"', ""),
+            )
 
     def __post_init__(self) -> None:
         require_known("methods", self.method, method_names())

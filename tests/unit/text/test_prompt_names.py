@@ -77,8 +77,11 @@ def test_what_is_shown_stays_and_what_is_read_changes(project: Path) -> None:
     described = sorted(project.glob("cache/artifacts/describe/*/descriptions.json"))
     contents = [json.loads(path.read_text())["labels"]["走る"] for path in described]
     assert {each.get("name") for each in contents} == {None, "a shape grows"}
-    results = {path.parent: path.read_text() for path in project.glob("cache/artifacts/eval/*/*.json")}
-    assert all("走る" in text for text in results.values() if "labels" in text)
+    results = [
+        json.loads(path.read_text()) for path in project.glob("cache/artifacts/evaluate/*/result.json")
+    ]
+    assert len(results) == 2
+    assert all("走る" in json.dumps(each, ensure_ascii=False) for each in results)
     # another name is another text, and so another result; the same is found again
     file.write_text(named.replace("a shape grows", "a thing grows"))
     assert "a shape grows" in type_in(project, "fsarctl status --why").stdout
