@@ -347,6 +347,7 @@ ELSEWHERE = {
     "label_list.py": ("", "tests/faults/test_describe_tables.py"),
     "new_project.py": ("init", "tests/cli/test_advice.py"),
     "removal.py": ("cache gc", "tests/unit/artifacts/test_shared_store.py"),
+    "session.py": ("status", "tests/cli/test_slurm_engine.py"),
     "unpublished.py": ("cache gc", "tests/end_to_end/test_cache_of_an_earlier_version.py"),
 }
 """File of the code -> the advice (all, if empty) that another test types or reads."""
@@ -366,6 +367,7 @@ UNTYPED = {
     "predict.py": "a language model's server",
     "predictor.py": "a model that scores by text alone",
     "run.py": "another server at the same port",
+    "slurm_commands.py": "a queue that refuses what the settings ask for; they are shown",
     "store.py": "a damaged manifest, which cache verify finds first",
 }
 
