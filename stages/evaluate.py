@@ -15,7 +15,6 @@ from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.execution.device import Machine
 from fsarctl.models.strategies import FROZEN
 from fsarctl.results import RECORDED
-from fsarctl.results.result import load_result
 
 if TYPE_CHECKING:
     import torch
@@ -106,6 +105,8 @@ def unit(
     )
 
     def build(build: Build) -> None:
+        from fsarctl.results.result import load_result
+
         with tracking.of(build, slot, hashed) as tracked:
             evaluation.build(build)
             accuracy = load_result(build.folder).accuracy

@@ -10,12 +10,12 @@ from fsarctl.cli.command.options import Dataset, Device, Shots
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, print_json, say
 from fsarctl.cli.terminal.files import open_file, writing
-from fsarctl.episodes.tracking.told import Tracking
 from fsarctl.errors import FsarctlError
 from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact
+    from fsarctl.episodes.tracking.told import Tracking
     from fsarctl.stages.report import Report
 
 __all__ = ["report"]
@@ -66,6 +66,7 @@ def _report(
         UpstreamError: nothing is evaluated with the present settings.
         InputError: the file cannot be written.
     """
+    from fsarctl.episodes.tracking.told import Tracking
     from fsarctl.stages.illustrate import load_pictures
     from fsarctl.stages.report import Report, Source
 
@@ -101,7 +102,7 @@ def _report(
         open_file(output)
 
 
-def _attach(session: Session, tracking: Tracking, results: "Sequence[Artifact]", page: Path) -> None:
+def _attach(session: Session, tracking: "Tracking", results: "Sequence[Artifact]", page: Path) -> None:
     """Give the page to who is told of results, as a run of its own that names them."""
     from fsarctl.artifacts.keys import digest_of
 

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -214,6 +213,8 @@ class _TaskError(FsarctlError):
 
 def versions() -> str:
     """What has to be the same on every machine for the same bytes."""
+    from importlib.metadata import version
+
     return f"fsarctl {version('fsarctl')}, torch {version('torch')}"
 
 

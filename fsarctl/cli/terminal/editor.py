@@ -52,6 +52,7 @@ def edit(
 
     if not labels:
         raise UsageError("--edit needs a label", next_step='For example: fsarctl describe --edit "long jump"')
+    _editor(labels[0], pipeline)
     changed = []
     locks = _Locks(store.root / "locks", pipeline.root, reporter)
     for label in labels:
@@ -161,7 +162,8 @@ def _in_draft(error: FsarctlError, draft: "Draft", pipeline: "Pipeline") -> Fsar
 STAGES = ["beginning.", "process.", "end."]
 
 
-def _in_editor(draft: "Draft", label: str, pipeline: "Pipeline") -> None:
+def _editor(label: str, pipeline: "Pipeline") -> str:
+    """The command of the person's editor."""
     from fsarctl.text.edits import EDITS
 
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("vi" if sys.stdin.isatty() else "")
@@ -171,6 +173,11 @@ def _in_editor(draft: "Draft", label: str, pipeline: "Pipeline") -> None:
             "there is no editor: neither VISUAL nor EDITOR is set, and this is no terminal",
             next_step=f"Set EDITOR, or write {written} into {pipeline.root / EDITS}.",
         )
+    return editor
+
+
+def _in_editor(draft: "Draft", label: str, pipeline: "Pipeline") -> None:
+    editor = _editor(label, pipeline)
     try:
         status = _ended(shlex.split(editor), draft.path)
     except (OSError, ValueError) as error:

@@ -100,9 +100,11 @@ def is_aside(folder_name: str) -> bool:
 
 def look_at(path: Path | str) -> tuple[Look | None, str]:
     """What the file system says of a video's file or of a clip's images; or why it cannot be opened."""
+    seen, reason = looked_at(path)
+    if seen:
+        return Look.of_file(seen), ""
     if not os.path.isdir(path):  # noqa: PTH112
-        seen, reason = looked_at(path)
-        return (Look.of_file(seen) if seen else None), reason
+        return None, reason
     try:
         names = images_in(path).names
         if not names:

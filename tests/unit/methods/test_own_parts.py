@@ -357,7 +357,8 @@ def test_the_schema_holds_every_setting_with_its_meaning() -> None:
     assert "cross-entropy" in model["logit_scale"]["description"]
     assert "otam" in model["metric"]["anyOf"][0]["enum"]
     assert found["$defs"]["TrainConfig"]["additionalProperties"] is False
-    tables = {"datasets", "describe", "extract", "model", "train", "eval", "cache", "ablate"}
+    tables = {"datasets", "describe", "extract", "model", "train", "eval", "cache", "execution", "tracking"}
+    tables.add("ablate")
     assert set(found["properties"]) == tables
 
 
