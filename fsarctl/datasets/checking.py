@@ -4,7 +4,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fsarctl.datasets.clips import Clip
@@ -122,6 +122,7 @@ def check_dataset(
     sizes = {clip: _size(clip.file) for clips in dataset.clips.values() for clip in clips}
     faults = {clip.name: reason for clip, reason in sizes.items() if isinstance(reason, str)}
     known = {clip: size for clip, size in sizes.items() if isinstance(size, int)}
+    opened = replace(opened, remarked={**_remarks_on_images(known), **opened.remarked})
     alike = _alike(known, sha256)
     return DatasetCheck(
         splits=tuple(
@@ -240,6 +241,12 @@ def _size(path: str) -> int | str:
     if not os.access(path, os.R_OK):
         return "permission denied"
     return size or "the file is empty"
+
+
+def _remarks_on_images(clips: Iterable[Clip]) -> dict[str, str]:
+    """Name -> what is missing of a folder of frames, which is known without opening it."""
+    folders = {clip.name: images_in(clip.file) for clip in clips if os.path.isdir(clip.file)}  # noqa: PTH112
+    return {name: "; ".join(images.remarks) for name, images in folders.items() if images.remarks}
 
 
 def _alike(

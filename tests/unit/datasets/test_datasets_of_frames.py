@@ -173,7 +173,7 @@ def test_extract_keeps_frames_of_folders_by_their_names_and_bytes(tmp_path: Path
         for clip in "ab":
             folder = tmp_path / f"clips/{label}/{clip}"
             folder.mkdir(parents=True)
-            for number in range(3):
+            for number in range(4):
                 shade = Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8))
                 shade.save(folder / f"{number}.png")
                 os.utime(folder / f"{number}.png", (10, 10))
@@ -196,5 +196,8 @@ def test_extract_keeps_frames_of_folders_by_their_names_and_bytes(tmp_path: Path
     (tmp_path / "clips/bow/b").rename(tmp_path / "clips/wave/c")
     frames(tmp_path / "clips", "bow/d", count=1)  # one image alone is no clip
     assert "the frames of 4 of 4 clips were decoded before" in extracted()
-    done = type_in(tmp_path, "data", "check", "--open", expect=3)
-    assert "1 .jpg (bow/d/img_00001.jpg)" in done.stdout
+    (tmp_path / "clips/wave/a/2.png").unlink()
+    for opens in ((), ("--open",)):
+        done = type_in(tmp_path, "data", "check", *opens, expect=3)
+        assert "1 .jpg (bow/d/img_00001.jpg)" in done.stdout
+        assert "1 image of 0 to 3 missing: 2" in done.stdout
