@@ -1,6 +1,7 @@
 """`fsarctl serve`: answers over HTTP, and a page to record examples and try them."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 from fsarctl.cli.command.options import CORES, Device, Workers
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.predict import require_one_model, setup_of
-from fsarctl.cli.terminal.console import say
+from fsarctl.cli.terminal.console import make_reporter, say
 from fsarctl.errors import InputError, UsageError
 from fsarctl.execution.device import Machine
 
@@ -80,6 +81,7 @@ def serve(
     from fsarctl.video.decode_clip import decode_clip
     from fsarctl.video.decoding_pool import Decoders
 
+    session = replace(session, reporter=make_reporter(bars=False))
     setup = setup_of(session, Machine(device), workers, time_limit)
 
     def load(place: Path) -> "Recogniser":

@@ -129,9 +129,12 @@ def print_table(table: "Table") -> None:
     console.print(table)
 
 
-def make_reporter() -> Reporter:
-    """Progress bars on a terminal; elsewhere a line every ten seconds and one at the end of each task."""
-    return _Bars() if stderr().is_terminal else _Lines()
+def make_reporter(*, bars: bool = True) -> Reporter:
+    """Progress bars on a terminal; elsewhere a line every ten seconds and one at the end of each task.
+
+    A terminal shows one bar at once: where several threads are at work there must be no ``bars``.
+    """
+    return _Bars() if bars and stderr().is_terminal else _Lines()
 
 
 class _Bars:

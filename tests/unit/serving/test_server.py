@@ -207,6 +207,19 @@ def test_who_is_slow_or_too_many_is_sent_away(place: Path) -> None:
     assert left() == []
 
 
+def test_what_takes_too_long_is_ended(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline has passed when the first windows are finished."""
+    ticks = iter([0.0])
+    monkeypatch.setattr("fsarctl.serving.work.monotonic", lambda: next(ticks, 1e9))
+    with running(served(place / "supports")) as url:
+        video = (place / "videos" / "deep" / "new.mp4").read_bytes()
+        answer = httpx2.post(
+            f"{url}/spot", params={"support": "mine", "length": 1}, content=video, timeout=120
+        )
+        wrong(answer, 504, "no answer within 60 s")
+    assert left() == []
+
+
 def test_what_cannot_be_served_is_said_before(tmp_path: Path) -> None:
     (tmp_path / "fsarctl.toml").write_text('[datasets.shapes]\nkind = "shapes"\n')
     (tmp_path / "file").write_text("x")
