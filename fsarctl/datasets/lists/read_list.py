@@ -10,7 +10,7 @@ from fsarctl.config.setting import SPLITS
 from fsarctl.config.text_file import BYTE_ORDER_MARK, read_csv, read_text
 from fsarctl.datasets.labels.table import table_in
 from fsarctl.datasets.lists.rows import SHAPE, Listed, Row, refused
-from fsarctl.datasets.lists.tables import is_heading, json_rows, table_rows
+from fsarctl.datasets.lists.tables import database_rows, is_heading, json_rows, table_rows
 from fsarctl.datasets.lists.text_lines import VIDEO_AND_LABEL, lines_of, text_rows
 from fsarctl.datasets.video_tree import is_video
 from fsarctl.errors import InputError
@@ -48,7 +48,9 @@ def _read(file: Path, group_column: str, split: str = "") -> Listed:
     if HMDB51.fullmatch(file.stem):
         return _hmdb51(file)
     text = read_text(file, "list file", SHAPE).removeprefix(BYTE_ORDER_MARK)
-    if text.lstrip()[:1] in ("[", "{") and (table := table_in(text)) and "JSON" in table.kind:
+    if text.lstrip().startswith("{") and (database := database_rows(file, text)):
+        found = database
+    elif text.lstrip()[:1] in ("[", "{") and (table := table_in(text)) and "JSON" in table.kind:
         found = json_rows(file, table)
     elif delimiter := _delimiter(file, text):
         cells = list(read_csv(file, "list file", SHAPE, delimiter=delimiter))

@@ -14,7 +14,7 @@ from fsarctl.datasets.lists.rows import SHAPE, Listed, Row, refused
 from fsarctl.datasets.video_tree import is_video
 from fsarctl.errors import InputError
 
-__all__ = ["is_heading", "json_rows", "table_rows"]
+__all__ = ["database_rows", "is_heading", "json_rows", "table_rows"]
 
 PATHS = (
     *("path", "video_path", "clip_path", "file_path", "filepath", "filename", "file_name", "file"),
@@ -94,11 +94,49 @@ def json_rows(file: Path, table: Table) -> Listed:
     return Listed(tuple(_rows(file, columns, cells, "", entry="entry")))
 
 
+def database_rows(file: Path, text: str) -> Listed | None:
+    """The rows of ActivityNet's form, in which UCF101 and HMDB51 go round too; None: it is another.
+
+        {"labels": [...], "database": {"v_Archery_g01": {"subset": ..., "annotations": {"label": "Archery"}}}}
+
+    Raises:
+        InputError: an entry has no label, or several.
+    """
+    try:
+        database = json.loads(text)["database"]
+        entries = list(database.items())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    rows = []
+    for number, (video, said) in enumerate(entries, 1):
+        found = said.get("annotations") if isinstance(said, dict) else None
+        annotations = found if isinstance(found, list) else [found]
+        labels = {
+            each["label"] for each in annotations if isinstance(each, dict) and _is_text(each.get("label"))
+        }
+        if len(labels) != 1:
+            why = (
+                "has several labels, and a clip is of one class"
+                if labels
+                else "has no label in its annotations"
+            )
+            raise refused(file, number, str(video), why, entry="entry")
+        rows.append(Row(number, str(video), normalize("NFC", labels.pop()), by_name=True))
+    return Listed(tuple(rows), (_unused("subset"),))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
 def _without_heading(file: Path, cells: Cells) -> list[str]:
     line, first = cells[0]
     columns = WITHOUT_HEADING.get(len(first), ("path", "label", "split"))
     if len(first) == 3 and first[1].isdecimal() and split_name(first[2]) is None:
         return ["path", "images", "label"]
+    if not is_video(first[0]) and is_video(first[-1]):
+        why = "has its path last: name the columns in a first line of their own, such as label,path"
+        raise refused(file, line, ",".join(first), why)
     if not is_video(first[0]) and any(is_video(row[0]) for _, row in cells[1:2]):
         text = ",".join(first)
         raise refused(file, line, text, "is neither a video nor the header path,label")

@@ -247,6 +247,25 @@ def test_a_list_of_each_split_makes_one_dataset(tmp_path: Path) -> None:
         open_dataset("m", DatasetConfig(kind="list", file="no{split}.txt", root="videos"), tmp_path)
 
 
+def test_activitynet_s_form_has_labels_in_a_database(tmp_path: Path) -> None:
+    plant(tmp_path / "videos", "bow/v_bow_1.avi", "wave/v_wave_1.avi")
+
+    def database(*labels: str) -> str:
+        entries = {
+            f"v_{label}_1": {"subset": "training", "annotations": {"label": label}} for label in labels
+        }
+        return json.dumps({"labels": list(labels), "database": entries})
+
+    dataset = look(tmp_path, database("bow", "wave"), "ucf101_01.json")
+    assert found(dataset, tmp_path / "videos") == {"bow": {"bow/v_bow_1.avi"}, "wave": {"wave/v_wave_1.avi"}}
+    assert dataset.remarks == ("its column subset shares out clips, not classes, and is not used",)
+    several = {"x": {"annotations": [{"label": "bow"}, {"label": "wave"}]}}
+    with pytest.raises(InputError, match="entry 1: 'x' has several labels, and a clip is of one class"):
+        look(tmp_path, json.dumps({"version": "1.3", "database": several}), "anet.json")
+    with pytest.raises(InputError, match="entry 2: 'v__1' has no label in its annotations"):
+        look(tmp_path, database("bow", ""), "x.json")
+
+
 REFUSED = [
     ("a.csv", "video,duration\nbow/2.avi,3\n", "line 1: 'video,duration' names no column of labels"),
     ("a.txt", "bow/2.avi 0 1 4\n", "line 1: 'bow/2.avi 0 1 4' has several numbers after its path"),
@@ -260,6 +279,7 @@ REFUSED = [
     ("a.txt", "bow/2.avi\nloose.avi\n", "line 2: 'loose.avi' is not the path of a video and a label"),
     ("a.txt", "# bow/2.avi 0\n", "line 1: '# bow/2.avi 0' is a comment, and a list has none"),
     ("a.txt", "bow/2\nhttps://x.org/bow/2\n", "line 2: 'https://x.org/bow/2' is not"),
+    ("a.csv", "wave,wave/3.avi\nbow,bow/2.avi\n", "line 1: 'wave,wave/3.avi' has its path last"),
     ("a.json", '{"a": [1, 2}', "a.json is JSON or program text that cannot be read"),
 ]
 
