@@ -19,7 +19,7 @@ from fsarctl.artifacts.command import Command, Option
 from fsarctl.artifacts.unit import JSON, Build, Unit
 from fsarctl.config.tables import DescribeConfig
 from fsarctl.errors import InputError, PartialError, UsageError
-from fsarctl.progress import Reporter, counted, duration, first_of, shortened
+from fsarctl.progress import Reporter, counted, duration, first_of
 from fsarctl.text.caption_limit import CaptionLimit
 from fsarctl.text.corpus import DESCRIPTIONS, STAGES, SubActions, alone_text, alone_texts
 from fsarctl.text.edits import EDITS
@@ -304,16 +304,17 @@ def too_long(
     steps = []
     if len(curable) < len(problems):
         steps.append(
-            "A label too long by itself needs a shorter name in the prompts, names of its table"
-            f" ({_names_example(problems)}), or a model that reads no text: --set model.score=video."
+            "A label too long by itself needs a shorter name in prompts: under [datasets.NAME.names] write"
+            f' {_quoted(problems)} = "..."; or a model that reads no text: --set model.score=video.'
         )
     if curable:
         steps.append(f"Shorten {_pronoun(len(curable))} at the source, or by: {edit_command(curable, flags)}")
     return f"{len(problems)} of {of} {verb} too long: {reasons}", " ".join(steps)
 
 
-def _names_example(labels: Iterable[str]) -> str:
-    return f"{json.dumps(shortened(next(iter(labels)), 20), ensure_ascii=False)} = ..."
+def _quoted(labels: Iterable[str]) -> str:
+    """The first of them as TOML has it."""
+    return json.dumps(next(iter(labels)), ensure_ascii=False)
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:

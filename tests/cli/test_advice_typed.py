@@ -268,6 +268,26 @@ def test_descriptions(project: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_label_that_is_too_long(project: Path) -> None:
+    long = (
+        "Person A walks to person B, stops, looks around, lifts an arm, waves twice, lowers it and walks " * 2
+    )
+    (project / "clips" / "wave").rename(project / "clips" / long.strip())
+    for line in ("fsarctl data check", "fsarctl run"):
+        failed = type_in(project, line, expect=3)
+        assert "the label alone makes" in failed.stderr
+        (way,) = re.findall(r"(--set model\.score=video)\.", said(failed))
+        type_in(project, f"{line} {way}")
+    (table, named) = re.findall(
+        r"under (\[datasets\.NAME\.names\]) write (\".*\" = )\"\.\.\.\"", said(failed)
+    )[0]
+    with (project / "fsarctl.toml").open("a") as file:
+        file.write(f'{table.replace("NAME", "clips")}\n{named}"waving"\n')
+    type_in(project, "fsarctl data check")
+    type_in(project, "fsarctl run")
+
+
+@pytest.mark.slow
 def test_examples_that_tell_nothing(project: Path) -> None:
     done = type_in(project, "fsarctl predict --support clips --frozen --check", expect=None)
     found = re.findall(r"(fsarctl describe --edit LABEL)", said(done))
