@@ -25,7 +25,8 @@ from fsarctl.datasets.lists.read_list import SPLIT, read_list
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import VideoTree, left_out_words, plain_text
 from fsarctl.errors import InputError
-from fsarctl.progress import first_of
+from fsarctl.progress import counted, first_of
+from fsarctl.video.frame_folders.images import frames_of
 
 __all__ = ["project_file"]
 
@@ -195,6 +196,12 @@ def _look(place: Path, project: Path, root: Path | None, choose: Callable[[Seque
                 error.message, next_step=f"Say which directory its paths are relative to: {here}"
             ) from None
     tree = list_videos(place.name, place)
+    if not tree.videos and len(frames := frames_of(place)) > 1:
+        above = place.absolute().parent.parent
+        raise InputError(
+            f"{place} holds the frames of one clip: {frames[0]} and {counted(len(frames) - 1, 'other')}",
+            next_step=f"Name the directory of its class's directory: fsarctl init {shlex.quote(str(above))}",
+        )
     if not tree.videos and (beside := _a_list_in(place)):
         here = f"fsarctl init {shlex.quote(str(beside))} --root FOLDER"
         raise InputError(

@@ -139,6 +139,11 @@ def test_what_a_user_points_at_may_be_a_folder_of_frames(tmp_path: Path) -> None
         ("wave/2", "wave"),
         ("wave/3.mp4", "wave"),
     ]
+    with pytest.raises(
+        InputError, match=r"holds the frames of one clip: img_00001\.jpg and 2 others"
+    ) as caught:
+        project_file(tmp_path / "support/bow/1", tmp_path, lambda labels: False, print)
+    assert caught.value.next_step.endswith(f"fsarctl init {tmp_path}/support")
     plant(tmp_path / "one", "cover.jpg")
     with pytest.raises(InputError, match="there is no video in"):
         clip_files([tmp_path / "one"])
