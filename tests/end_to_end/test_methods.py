@@ -106,6 +106,28 @@ def test_the_table_of_methods_has_them_all_with_settings_of_their_own(project: P
     assert rows >= {"frozen CLIP", *method_names()}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["clip-mei", "clip-spm"])
+def test_what_true_texts_would_add_is_measured_on_the_same_trained_model(
+    name: str, project: Path, tmp_path: Path
+) -> None:
+    copy = copied(project, tmp_path / "copy")
+    row = "queries told by their true class"
+    words = [*["ablate", "protocol", "--shots", "2", "--json", "--set", "eval.query=2", "--rows"], row]
+    words += ["--set", f"model.method={name}", *BRIEF.split()]
+    done = type_in(copy, *words)
+    (table,) = json.loads(done.stdout)["tables"]
+    honest, told = table["rows"]
+    assert (honest["name"], told["name"]) == ("the honest protocol", row)
+    assert told["results"][0]["accuracy"] is not None
+    # Paired over the same episodes, by the very weights that are evaluated honestly.
+    assert told["results"][0]["difference"] is not None
+    assert len([*(copy / "cache").glob("artifacts/train/*/adapters.safetensors")]) == 1
+    assert "nothing to do" in type_in(copy, *words).stderr
+    refused = type_in(copy, *words, "--set", "model.method=otam", expect=3).stderr
+    assert "the shortcut 'true-texts' is that of clip-mei and clip-spm" in refused
+
+
 def test_a_method_is_shown_with_its_options_and_published_settings(tmp_path: Path) -> None:
     shown = type_in(tmp_path, "fsarctl methods clip-fsar").stdout
     assert "arXiv 2303.02982" in shown
