@@ -1,12 +1,12 @@
-"""predict: what a trained pipeline says of new clips. It is no artifact: nothing is kept but on request."""
+"""predict: what a trained pipeline says of new clips. It is no artifact, unless several share the work."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsarctl.artifacts import JSON, Artifact, Store, Unit
-from fsarctl.artifacts.command import joined
+from fsarctl.artifacts import JSON, Artifact, Build, Parts, Store, Unit
+from fsarctl.artifacts.command import Command, joined
 from fsarctl.config.read_settings import Settings
 from fsarctl.datasets.clip_files import NEGATIVES, ClipFile, clip_files, open_support_folder
 from fsarctl.datasets.clips import Clip
@@ -19,6 +19,7 @@ from fsarctl.methods.build import text_use
 from fsarctl.models.catalogue import stored_side
 from fsarctl.models.strategies import FROZEN
 from fsarctl.progress import SILENT, Reporter, first_of
+from fsarctl.stages.extract import Videos
 from fsarctl.stages.plan import Pipeline
 from fsarctl.text.corpus import alone_text, needs_descriptions
 from fsarctl.text.sources import by_label, of_one_kind, undescribed
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from fsarctl.text.corpus import PromptUse, SubActions
     from fsarctl.text.sources import Found
 
-__all__ = ["Adapters", "Ready", "Setup"]
+__all__ = ["Adapters", "Ready", "Setup", "unit"]
 
+STAGE = "predict"
+VERSION = 1
 SHOWN = 5
 
 
@@ -370,3 +373,37 @@ def _named(labels: Sequence[str]) -> str:
     """Some classes, and the verb."""
     plural = ("class", "is") if len(labels) == 1 else ("classes", "are")
     return f"{len(labels)} {plural[0]} ({first_of([*map(repr, labels)], SHOWN)}) {plural[1]}"
+
+
+def unit(ready: Ready, clips: "Sequence[ClipFile]", command: Command) -> Unit:
+    """What is said of many clips, where several share the work: predictions.json, made by blocks of clips.
+
+    The key holds what the answers depend on: the model, the support's frames and texts, how it is calibrated,
+    and the clips' bytes.
+    """
+    from fsarctl.predict.blocks import blocks_left, predict_all, predict_block
+
+    predictor, support = ready.predictor, ready.support
+    videos = Videos.look([Clip(each.name, "", str(each.path)) for each in clips])
+    config: dict[str, JSON] = {
+        "model": dict(support.made_by),
+        "support": support.digest,
+        "calibration": repr(predictor.calibration(support)),
+        "none": repr(predictor.known(support)),
+        "clips": [each.name for each in clips],
+    }
+
+    def begin(build: Build) -> Callable[[int], None]:
+        return lambda number: predict_block(number, predictor, support, clips, build.scratch, build.of)
+
+    return Unit(
+        stage=STAGE,
+        version=VERSION,
+        slot=f"predict {first_of([each.name for each in clips], 1)}",
+        command=command,
+        config=config,
+        inputs={"clips": videos.files},
+        build=lambda build: predict_all(predictor, support, clips, build.folder, build.scratch, build.of),
+        apart=True,
+        parts=Parts(lambda build: blocks_left(len(clips), build.scratch, build.reporter, build.of), begin),
+    )

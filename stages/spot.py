@@ -4,7 +4,6 @@ Events are made of scores in no time, so what makes them is in no key.
 """
 
 import base64
-import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -184,7 +183,7 @@ def unit(
     """
     config: dict[str, JSON] = {
         "model": dict(support.made_by),
-        "support": _digest(support),
+        "support": support.digest,
         "sizes": [[str(length), str(stride)] for length, stride in sizes],
     }
 
@@ -289,16 +288,3 @@ def write_timeline(
         raise InputError(
             f"the page {html} cannot be written: {error.strerror}", next_step="Name another place: --html."
         ) from None
-
-
-def _digest(support: "Support") -> str:
-    """Of all that its features are made of, but the model."""
-    parts = [
-        support.labels,
-        support.classes.tolist(),
-        support.pictures,
-        {label: list(text) for label, text in support.descriptions.items()},
-        support.text is not None,
-        *([support.negative_pictures] if support.negatives is not None else []),
-    ]
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()

@@ -52,18 +52,13 @@ class Journal:
         Raises:
             OSError: there is a journal, and it cannot be read.
         """
-        lines = []
+        entries, lost = [], 0
         for path in (self.path, *self._apart()):
             with suppress(FileNotFoundError):
-                lines += path.read_bytes().split(b"\n")[:-1]
-        entries = []
-        for line in lines:
-            try:
-                require_sealed(line, self._of)
-                entries.append(_entry(json.loads(line)))
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue
-        return entries, len(lines) - len(entries)
+                whole, damaged = _whole(path.read_bytes(), self._of)
+                entries += whole
+                lost += damaged
+        return entries, lost
 
     def begin(self, entries: Iterable[Entry]) -> None:
         """Write it anew, with these lines alone."""
@@ -83,6 +78,14 @@ class Journal:
         with replacing(self.path.with_name(APART.format(name)), alone=False) as partial:
             self._append(partial, entries)
 
+    def read_apart(self, name: str) -> list[Entry]:
+        """What was added apart under this name, and is whole."""
+        try:
+            content = self.path.with_name(APART.format(name)).read_bytes()
+        except FileNotFoundError:
+            return []
+        return _whole(content, self._of)[0]
+
     def _apart(self) -> list[Path]:
         return sorted(self.path.parent.glob(APART.format("*")))
 
@@ -92,6 +95,19 @@ class Journal:
             file.write(b"".join(lines))
             file.flush()
             os.fsync(file.fileno())
+
+
+def _whole(content: bytes, of: str) -> tuple[list[Entry], int]:
+    """The lines of a journal that are whole, and how many are not."""
+    lines = content.split(b"\n")[:-1]
+    entries = []
+    for line in lines:
+        try:
+            require_sealed(line, of)
+            entries.append(_entry(json.loads(line)))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return entries, len(lines) - len(entries)
 
 
 def _entry(line: Any) -> Entry:

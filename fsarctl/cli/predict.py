@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
+from fsarctl.cli.command.options import CORES, Device, Engine, Jobs, Json, RayAddress, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.check import check_document, print_check
 from fsarctl.cli.terminal.confidence import confidence_document, confidence_words
@@ -21,6 +21,9 @@ from fsarctl.execution.device import Machine
 from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
+    from fsarctl.artifacts.command import Option
+    from fsarctl.datasets.clip_files import ClipFile
+    from fsarctl.execution.job_schedule import Scheduler
     from fsarctl.predict.predictor import ClassScore, Prediction
     from fsarctl.stages.predict import Ready, Setup
 
@@ -105,13 +108,20 @@ def predict(
     workers: Workers = CORES,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")] = 60,
     device: Device = "auto",
+    engine: Engine = None,
+    jobs: Jobs = None,
+    ray_address: RayAddress = None,
     layout: Annotated[PredictionLayout, typer.Option("--format", help="How they are printed.")] = (
         PredictionLayout.table
     ),
     as_json: Json = False,
 ) -> None:
     """Name the action of new clips from examples of each class, every clip by itself."""
+    from fsarctl.artifacts.command import Option
+
     one_layout(layout, as_json)
+    # Of several that share the work each has one core.
+    told = [Option("--workers", ("1",)), Option("--time-limit", (str(time_limit),)), *Machine(device).options]
     _predict(
         session,
         support,
@@ -127,6 +137,7 @@ def predict(
         workers=workers,
         time_limit_s=time_limit,
         machine=Machine(device),
+        scheduler=session.scheduler(Machine(device), engine, jobs, ray_address, told),
         layout="json" if as_json else layout.value,
     )
 
@@ -147,6 +158,7 @@ def _predict(
     workers: int,
     time_limit_s: float,
     machine: Machine,
+    scheduler: "Scheduler",
     layout: str,
 ) -> None:
     """Print the ``top`` classes of each clip as table, csv or json.
@@ -157,6 +169,7 @@ def _predict(
     """
     _require_sense(place, paths, shot, frozen, save, check, group)
     require_negatives(place, negatives)
+    from fsarctl.artifacts.command import Option
     from fsarctl.datasets.clip_files import clip_files
 
     clips = clip_files(paths)
@@ -172,7 +185,11 @@ def _predict(
     if save is not None:
         ready.support.save(save)
         say(f"saved {len(ready.support.clips)} clips of {len(ready.support.labels)} classes: {save}")
-    predictions = list(ready.predictor.predict(ready.support, clips))
+    words = [Option("", tuple(map(str, paths))), Option("--support", (str(place),))]
+    words += [Option("--shots", (str(shot),))] if shot is not None else []
+    words += [Option("--negatives", (str(negatives),))] if negatives else []
+    words += [Option(name) for name, given in (("--frozen", frozen), ("--always", not says_none)) if given]
+    predictions = _predictions(session, scheduler, ready, clips, words)
     _warn_of_twins(predictions)
     if layout == "json":
         print_json(_document(session, ready, predictions, top))
@@ -196,6 +213,25 @@ def _predict(
                 else ""
             ),
         )
+
+
+def _predictions(
+    session: Session,
+    scheduler: "Scheduler",
+    ready: "Ready",
+    clips: "Sequence[ClipFile]",
+    words: "Sequence[Option]",
+) -> "list[Prediction]":
+    """One a clip; where others share the work, they are told these ``words``."""
+    if not scheduler.shares or not clips:
+        return list(ready.predictor.predict(ready.support, clips))
+    from fsarctl.artifacts.command import Command
+    from fsarctl.predict.blocks import load_predictions
+    from fsarctl.stages.predict import unit
+
+    command = Command("predict", (*words, *session.flags))
+    [outcome] = scheduler.make([unit(ready, clips, command)])
+    return load_predictions(outcome.artifact.path)
 
 
 def setup_of(session: Session, machine: Machine, workers: int, time_limit_s: float = 60.0) -> "Setup":

@@ -113,9 +113,13 @@ class _Telling:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._bars = 0
+        self.is_quiet = False
 
     @contextmanager
     def task(self, description: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        if self.is_quiet:
+            yield lambda amount=1, detail="": None
+            return
         self._bars += 1
         number = self._bars
         told: dict[str, Any] = {"description": description, "total": total, "unit": unit, "done": done}
@@ -130,7 +134,8 @@ class _Telling:
             self._say(message_line({"close": number}))
 
     def note(self, message: str) -> None:
-        self._say(message_line({"note": message}))
+        if not self.is_quiet:
+            self._say(message_line({"note": message}))
 
 
 def _plan(arguments: tuple[str, ...], reporter: _Telling) -> Planned:
@@ -141,11 +146,15 @@ def _plan(arguments: tuple[str, ...], reporter: _Telling) -> Planned:
     """
     from fsarctl.cli.app import app
 
+    # Whoever typed it has been told what is worth telling of the plan.
     with planning(reporter), contextlib.redirect_stderr(io.StringIO()):
+        reporter.is_quiet = True
         try:
             app(list(arguments), prog_name="fsarctl", standalone_mode=False)
         except Planned as planned:
             return planned
+        finally:
+            reporter.is_quiet = False
     raise FsarctlError(f"`fsarctl {' '.join(arguments)}` plans nothing that a worker could make")
 
 

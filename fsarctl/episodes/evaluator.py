@@ -19,7 +19,7 @@ from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.sampler import Episode
 from fsarctl.episodes.scoring import Scorer, Shared, require_finite_scores, told
 from fsarctl.methods.protocol import FewShotMethod, QueryMode
-from fsarctl.progress import Advance, Reporter
+from fsarctl.progress import SILENT, Advance, Reporter
 from fsarctl.results.predictions import Predictions, save_arrays
 
 __all__ = ["blocks_left", "evaluate_episodes", "score_blocks"]
@@ -78,11 +78,13 @@ def score_blocks(
     shared: Shared | None = None,
     of: str = "",
 ) -> Callable[[int, Advance], None]:
-    """What scores a block, by number, and leaves it in ``scratch``; see ``evaluate_episodes``."""
+    """What scores a block, by number, if it is not in ``scratch``, and leaves it there."""
     scorer = Scorer(model, loader, query_mode, room, shared)
     labels = tuple(sorted(loader.rows))
 
     def score(number: int, advance: Advance) -> None:
+        if _is_done(number, scratch, of, SILENT):
+            return
         block = _block(model, scorer, _episodes(number, episodes), labels, advance)
         path = _path(number, scratch)
         with replacing(path, alone=False) as partial:

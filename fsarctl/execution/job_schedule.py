@@ -78,6 +78,11 @@ class Scheduler:
     reporter: Reporter = SILENT
     need: Callable[[Unit], Need] = lambda unit: Need(cores=unit.cores, gpus=int(unit.apart))
 
+    @property
+    def shares(self) -> bool:
+        """Whether others than this process make units, or it is told here what to make for them."""
+        return self.engine is not None or planning_reporter() is not None
+
     def make(
         self,
         units: Sequence[Unit],

@@ -158,7 +158,9 @@ class Extractor:
         return self._journal.left(self._writer)
 
     def make(self, shard: int) -> None:
-        """One shard, while others may make others."""
+        """One shard, while others may make others; nothing if it is there."""
+        if self._journal.has(shard, self._writer):
+            return
         mine = self._every.of(self._writer.rows(shard))
         with closing(self._answers(mine.fresh)) as answers:
             made = self._made(shard, mine, answers, Counter(), lambda amount=1, detail="": None)

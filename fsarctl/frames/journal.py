@@ -88,9 +88,20 @@ class Journal:
         """Record a shard whose file is on the disk."""
         self._journal.add(shard.entry)
 
+    def has(self, shard: int, writer: FrameWriter) -> bool:
+        """Whether another has recorded this shard apart, and its file is whole."""
+        entries = self._journal.read_apart(_name(shard))
+        return entries[:1] == [Entry(facts=self._header)] and any(
+            writer.checksum(shard) in each.files.values() for each in entries[1:]
+        )
+
     def add_apart(self, shard: FinishedShard) -> None:
         """The same, where others may be recording theirs."""
-        self._journal.add_apart(f"{shard.shard:08d}", [Entry(facts=self._header), shard.entry])
+        self._journal.add_apart(_name(shard.shard), [Entry(facts=self._header), shard.entry])
+
+
+def _name(shard: int) -> str:
+    return f"{shard:08d}"
 
 
 def read_journal(scratch: Path, of: str = "") -> tuple[Mapping[str, Any], list[FinishedShard], int]:

@@ -4,6 +4,7 @@ The file is safetensors: ``features``, ``classes`` and, where every class has a 
 and what made them are JSON in its metadata. Nothing is unpickled.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -62,6 +63,19 @@ class Support:
         """Clips of each class."""
         counts = torch.bincount(self.classes.cpu(), minlength=len(self.labels)).tolist()
         return dict(zip(self.labels, counts, strict=True))
+
+    @property
+    def digest(self) -> str:
+        """Of all that its features are made of, but the model."""
+        parts = [
+            self.labels,
+            self.classes.tolist(),
+            self.pictures,
+            {label: list(text) for label, text in self.descriptions.items()},
+            self.text is not None,
+            *([self.negative_pictures] if self.negatives is not None else []),
+        ]
+        return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
 
     @property
     def prototypes(self) -> Tensor:

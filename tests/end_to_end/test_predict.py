@@ -213,6 +213,20 @@ def test_table_csv_and_json_say_the_same_and_bad_clips_are_rows(
     assert second["top"][1]["class"] not in table
 
 
+@pytest.mark.slow
+def test_several_processes_say_what_one_says(project: Path, support: Path, tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for number, row in enumerate(rendered(project)[:20]):
+        shutil.copy(row["file"], clips / f"{number:02}.mp4")
+    (clips / "bad.mp4").write_text("no video")
+    words = f"fsarctl predict --frozen --support {support} {clips} --json"
+    alone = type_in(project, words, expect=7)
+    shared = type_in(project, f"{words} --jobs 2", expect=7)
+    assert shared.stdout == alone.stdout
+    assert "2 parts" in shared.stderr, "of at most 16 clips"
+
+
 def test_one_is_one(project: Path, support: Path, clip: str, tmp_path: Path) -> None:
     for spare in sorted(support.rglob("*.mp4"))[:2]:
         spare.unlink()

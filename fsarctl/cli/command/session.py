@@ -310,8 +310,8 @@ class Session:
     ) -> "Scheduler":
         """What makes units in this store with the ``engine``, or the settings' one, and so many ``jobs``.
 
-        ``ray_address`` stands in for that of the settings. ``decoding``: the options of `fsarctl extract`
-        that a worker is told of.
+        ``ray_address`` stands in for that of the settings. ``decoding``: the options of `fsarctl extract`, or
+        `predict`, that a worker is told of.
         """
         from fsarctl.cli.command.options import CORES
         from fsarctl.execution.device import Machine
@@ -328,7 +328,7 @@ class Session:
         computing = machine.options
 
         def options(verb: str) -> "Sequence[Option]":
-            return decoding if verb == "extract" else computing
+            return decoding if verb in ("extract", "predict") else computing
 
         return Scheduler(self.store, chosen, options, self.reporter, machine.need)
 

@@ -1,0 +1,56 @@
+"""Blocks of predictions: those of one process, whoever made them; the model is played."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fsarctl.datasets.clip_files import ClipFile
+from fsarctl.predict.blocks import blocks_left, load_predictions, predict_all, predict_block
+from fsarctl.predict.predictor import ClassScore, Prediction
+from fsarctl.progress import SILENT
+
+CLIPS = [ClipFile(f"clip {number}", Path(f"{number}.mp4")) for number in range(40)]
+SUPPORT: Any = None
+
+
+class Played:
+    """Says of every clip what follows from its name; of some, that they cannot be read."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def predict(self, support: Any, clips: Sequence[ClipFile]) -> Iterator[Prediction]:
+        for clip in clips:
+            self.read.append(clip.name)
+            number = int(clip.path.stem)
+            scores = tuple(
+                ClassScore(label, 0.1 * number / 3, 1 / (number + 1), None, 2**0.5) for label in "ab"
+            )
+            if number == 7:
+                yield Prediction(clip.name, (), "not a video \x1b", ("remark",))
+            else:
+                yield Prediction(clip.name, scores, "", (), "" if number else "é", number / 7)
+
+
+def test_predictions_of_several_are_those_of_one_to_the_last_bit(tmp_path: Path) -> None:
+    played: Any = Played()
+    expected = list(played.predict(SUPPORT, CLIPS))
+    for name in ("alone", "shared"):
+        (tmp_path / name / "scratch").mkdir(parents=True)
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    predict_all(played, SUPPORT, CLIPS, alone, alone / "scratch", "predict/0")
+    assert load_predictions(alone) == expected
+
+    first, second, last = Played(), Played(), Played()
+    given: Any = (SUPPORT, CLIPS, shared / "scratch", "predict/0")
+    predict_block(2, first, *given)  # type: ignore[arg-type]
+    predict_block(0, second, *given)  # type: ignore[arg-type]
+    predict_block(0, first, *given)  # type: ignore[arg-type]
+    assert first.read == [each.name for each in CLIPS[32:]], "what is there is not made again"
+    assert blocks_left(40, shared / "scratch", SILENT, "predict/0") == [1]
+    damaged = shared / "scratch" / "block-00000002.json"
+    damaged.write_bytes(damaged.read_bytes().replace(b"clip 33", b"clip 34"))
+    assert blocks_left(40, shared / "scratch", SILENT, "predict/0") == [1, 2]
+    predict_all(last, SUPPORT, CLIPS, shared, shared / "scratch", "predict/0")  # type: ignore[arg-type]
+    assert last.read == [each.name for each in CLIPS[16:]]
+    assert (shared / "predictions.json").read_bytes() == (alone / "predictions.json").read_bytes()
