@@ -1,7 +1,7 @@
 # make demo   set everything up, then describe -> extract -> train -> eval on the embedded default, and report
 # make test   set everything up, then run the tests
 # make check  lint, formatting, types, layering
-# make bench  measure speed, as ratios; minutes, on cores that do nothing else
+# make bench  measure speed, as ratios, on cores that do nothing else; an hour (BENCH=many: some of it)
 # make fuzz  damaged inputs for everything that reads files, and a table of what they did; an hour
 # make mutants  put 300 small faults into the code, one at a time, and say how many the tests find; an hour
 # make test-faults  kill, damage and fill up, and print what came of it; hours (FAULTS=--short: minutes)
@@ -40,7 +40,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python tests/benchmarks/run.py
+	$(BIN)/python tests/benchmarks/run.py $(BENCH)
 
 fuzz: setup
 	$(BIN)/python tests/fuzz/run.py $(FUZZ)

@@ -138,15 +138,14 @@ class Shelf:
                 return self.get(stage, key, read_up_to=read_up_to)
         return None
 
-    def newest(self, stage: str, slot: str) -> Artifact | None:
-        """The artifact that last answered a slot's question, whatever its key."""
-        answers = [artifact for artifact in self.all(stage) if artifact.manifest.slot == slot]
-        return max(answers, key=lambda artifact: artifact.manifest.created, default=None)
+    def newest(self, stage: str) -> dict[str, Artifact]:
+        """Slot -> the artifact that last answered its question, whatever its key."""
+        return {artifact.manifest.slot: artifact for artifact in self.all(stage)}
 
     def all(self, stage: str = "*") -> list[Artifact]:
         """Every artifact with a manifest that can be read, by stage, slot and age."""
         artifacts = []
-        for folder in self._homes(stage):
+        for folder in self.homes(stage):
             try:
                 artifacts.append(Artifact(folder, read_manifest(folder)))
             except (ManifestError, OSError):
@@ -162,7 +161,7 @@ class Shelf:
             InputError: one cannot be read.
         """
         moved = []
-        for folder in self._homes("*"):
+        for folder in self.homes("*"):
             if folder.name.startswith(beginning[:KEY_DIGITS]):
                 try:
                     with reading_of(f"the {folder.parent.name} artifact {folder.name}"):
@@ -178,15 +177,16 @@ class Shelf:
 
     def verify(self, stage: str = "*") -> Iterator[Verdict]:
         """Reads every byte of every artifact, and moves the damaged ones to quarantine with a note."""
-        homes = self._homes(stage)
+        homes = self.homes(stage)
+        uses = _Uses(self)
         with self.reporter.task("verify", len(homes), "artifact") as advance:
             for home in homes:
-                verdict = self._verify(home)
+                verdict = self._verify(home, uses)
                 if verdict is not None:
                     yield verdict
                 advance(1)
 
-    def quarantine(self, folder: Path, fault: str) -> Path | None:
+    def quarantine(self, folder: Path, fault: str, uses: "_Uses | None" = None) -> Path | None:
         """Moves a damaged artifact away, loudly; its new place, None if it cannot be moved.
 
         Where it is whole after all it is put back, and its new place is the old one: another machine has
@@ -211,18 +211,18 @@ class Shelf:
                 place.rename(folder)
                 return folder
         self.reporter.note(f"{named} It was moved to {place} and will be made again when it is needed.")
-        self._doubt_what_was_made_of(stage, key, since)
+        self._doubt(stage, key, since, uses or _Uses(self))
         return place
 
-    def _doubt_what_was_made_of(self, stage: str, key: str, since_ns: int) -> None:
+    def _doubt(self, stage: str, key: str, since_ns: int, uses: "_Uses") -> None:
+        """Writes down of what was made of a damaged artifact that it was."""
         doubted = []
-        for each in self.all():
-            of = [s for s in each.manifest.inputs.values() if s.stage == stage and s.key[:KEY_DIGITS] == key]
-            if of and _published_ns(each.path) > since_ns:
+        for each, slot in uses.of(stage, key):
+            if _published_ns(each.path) > since_ns:
                 note = self.doubt(each.manifest.stage, each.key)
                 with suppress(OSError), following(self.root):
                     note.parent.mkdir(parents=True, exist_ok=True)
-                    write_whole(note, json.dumps({"made of": of[0].slot}).encode())
+                    write_whole(note, json.dumps({"made of": slot}).encode())
                 doubted.append(each.manifest.slot)
         if doubted:
             self.reporter.note(
@@ -270,12 +270,13 @@ class Shelf:
     def _trash(self) -> Path:
         return self.root / "trash"
 
-    def _homes(self, stage: str) -> list[Path]:
+    def homes(self, stage: str) -> list[Path]:
+        """Where artifacts stand, whole or not."""
         with reading_of("the list of artifacts"):
             stages = [each for each in listed(self.root / "artifacts") if stage in ("*", each.name)]
             return [folder for each in stages for folder in listed(each)]
 
-    def _verify(self, home: Path) -> Verdict | None:
+    def _verify(self, home: Path, uses: "_Uses") -> Verdict | None:
         for last_look in (False, True):
             slot = ""
             try:
@@ -292,11 +293,32 @@ class Shelf:
                 return Verdict(home, home.parent.name, slot, (), None)
             if last_look:
                 more = f", and {len(faults) - 1} more faults" if len(faults) > 1 else ""
-                place = self.quarantine(home, faults[0] + more)
+                place = self.quarantine(home, faults[0] + more, uses)
                 if place == home:
                     return Verdict(home, home.parent.name, slot, (), None)
                 return Verdict(home, home.parent.name, slot, faults, place)
         return None
+
+
+class _Uses:
+    """What was made of what: each manifest is read once, however many are asked about; and then new ones."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._read: set[Path] = set()
+        self._of: dict[tuple[str, str], list[tuple[Artifact, str]]] = {}
+
+    def of(self, stage: str, key: str) -> list[tuple[Artifact, str]]:
+        """The artifacts that were made of one, each with the slot that this one had then."""
+        for home in self._shelf.homes("*"):
+            if home not in self._read:
+                with suppress(ManifestError, OSError):  # `get` and `verify` deal with it
+                    artifact = Artifact(home, read_manifest(home))
+                    self._read.add(home)
+                    for source in artifact.manifest.inputs.values():
+                        of = (source.stage, source.key[:KEY_DIGITS])
+                        self._of.setdefault(of, []).append((artifact, source.slot))
+        return self._of.get((stage, key[:KEY_DIGITS]), [])
 
 
 def files_of(folder: Path) -> dict[str, Path]:

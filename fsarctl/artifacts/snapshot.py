@@ -18,9 +18,16 @@ class Snapshot:
     are separate objects.
     """
 
-    def __init__(self, hashes: HashMemory, get: Callable[[str, str], Artifact | None]) -> None:
+    def __init__(
+        self,
+        hashes: HashMemory,
+        get: Callable[[str, str], Artifact | None],
+        newest: Callable[[str], Mapping[str, Artifact]],
+    ) -> None:
         self._hashes = hashes
         self._get = get
+        self._list_newest = newest
+        self._newest: dict[str, Mapping[str, Artifact]] = {}
         self._file_sha256: dict[str, str] = {}
         self._listings: dict[int, dict[str, str]] = {}
         self._digests: dict[int, str] = {}
@@ -62,6 +69,12 @@ class Snapshot:
             key = self.key(unit)
             self._artifacts[identity] = None if key is None else self._get(unit.stage, key)
         return self._artifacts[identity]
+
+    def newest(self, stage: str, slot: str) -> Artifact | None:
+        """The artifact that last answered a slot's question, whatever its key; all are listed once."""
+        if stage not in self._newest:
+            self._newest[stage] = self._list_newest(stage)
+        return self._newest[stage].get(slot)
 
     def again(self, unit: Unit) -> Artifact | None:
         """The unit's artifact, looked for anew if there was none."""

@@ -321,10 +321,10 @@ class Store:
                 if not made:
                     kept |= set(places_of(self._shelf.work(unit.stage, key)))
             wanted = key is None or (unit.reuses and not made)
-            if wanted and (last := self._shelf.newest(unit.stage, unit.slot)):
+            if wanted and (last := look.newest(unit.stage, unit.slot)):
                 kept |= {last.path}
         kept |= upstream_of(self._shelf.all(), keep)
-        kept |= {last.path for stage, slot in newest if (last := self._shelf.newest(stage, slot))}
+        kept |= {last.path for stage, slot in newest if (last := look.newest(stage, slot))}
         return sort_out(
             self._shelf,
             kept,
@@ -379,7 +379,7 @@ class Store:
 
     def _look(self, *, far: bool = False) -> Snapshot:
         self._begin()
-        return Snapshot(self._hashes, self._get_from_far if far else self._get)
+        return Snapshot(self._hashes, self._get_from_far if far else self._get, self._shelf.newest)
 
     def _get_from_far(self, stage: str, key: str) -> Artifact | None:
         """What is here, or else was finished elsewhere."""
@@ -411,7 +411,7 @@ class Store:
         key, artifact = look.key(unit), look.artifact(unit)
         if artifact is not None:
             return State(unit, "done", key, artifact, ())
-        answer = self._shelf.newest(unit.stage, unit.slot)
+        answer = look.newest(unit.stage, unit.slot)
         name: StateName = "waiting" if key is None else "stale" if answer else "missing"
         if answer is None:
             return State(unit, name, key, None, ())

@@ -1,12 +1,13 @@
 """Speed, as ratios: how many times better ours is than something measured beside it in the same run.
 
-Without a NAME all of them, about 45 minutes on two cores that do nothing else:
+Without a NAME all of them, about an hour on two cores that do nothing else:
 
 evaluation    an episode against a forward pass of all its clips, ViT-B/16 and the tiny CLIP: 7 minutes
 training      a step against gradients through all blocks, time and peak memory: 9 minutes, 16 GB
 extraction    clips/s against a bare loop and against ffmpeg's JPEG files, and reading back: 8 minutes
 images        folders of JPEG frames against torchvision: half a minute
 command_line  --help, and run and status with nothing to do: 8 minutes, most of them to make 100,000 clips
+many          time, memory and open files at 1, 4 and 16 times the clips and the artifacts: 15 minutes
 growth        time and memory at 1, 4 and 16 times the clips, episodes, way and shots: 10 minutes
 spotting      windows of a long video against predict, window by window: 6 minutes
 serving       answers a second and their 95th percentile, for 1, 8 and 32 clients: 2 minutes; needs locust
@@ -25,7 +26,17 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 NAMES = (
-    *("evaluation", "training", "extraction", "images", "command_line", "growth", "spotting", "serving"),
+    *(
+        "evaluation",
+        "training",
+        "extraction",
+        "images",
+        "command_line",
+        "many",
+        "growth",
+        "spotting",
+        "serving",
+    ),
     *("precision", "gpu"),
 )
 

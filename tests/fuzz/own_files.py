@@ -66,7 +66,7 @@ def _manifest(path: Path) -> None:
         _ = manifest.bytes, manifest.created
     shelf = Shelf(root, SILENT)
     for artifact in shelf.all():
-        shelf.newest(artifact.manifest.stage, artifact.manifest.slot)
+        shelf.newest(artifact.manifest.stage)
         shelf.get("train", artifact.key)
     list(shelf.verify())
 

@@ -43,6 +43,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("command_line", "fsarctl status, 300 clips"),
         ("precision", "shapes, predictions that are the same"),
         ("images", "340 x 256: images/s; torchvision"),
+        ("many", "cache verify, a third damaged"),
         ("growth", "episodes of known clips, 32 -> 128"),
     ],
 )
