@@ -292,7 +292,8 @@ def _collected_beside(bench: Bench, row: Row, jump: list[float]) -> None:
         while not [*project.glob("cache/leases/[0-9a-f]*.json")] and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGSTOP)
-        (project / "fsarctl.toml").write_text(settings.replace("clips_per_class = 6", "clips_per_class = 7"))
+        forms = settings.replace("datasets.shapes", "datasets.forms").replace("class = 6", "class = 7")
+        (project / "fsarctl.toml").write_text(forms)
         other = by_clock(project, "cache gc --yes", jump[1])
         said = other.communicate()[1]
         row.expect(f"gc at {jump[1]:+.0f} s", other.returncode, said, 0)

@@ -3,12 +3,13 @@
 import errno
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
-from fsarctl.artifacts import Files, Store, Unit
+from fsarctl.artifacts import Build, Files, Store, Unit, cache_layout
 from fsarctl.artifacts.command import Command
-from fsarctl.artifacts.manifest import ManifestError, parse_manifest
+from fsarctl.artifacts.manifest import Manifest, ManifestError, parse_manifest
 from fsarctl.progress import SILENT
 
 
@@ -146,3 +147,42 @@ def test_damage_that_cannot_be_moved_is_still_not_used(store, unit, notes, monke
     assert store.find(unit) is None
     assert "could not be moved away: Read-only file system" in notes.lines[0]
     assert artifact.path.is_dir()
+
+
+def test_manifests_are_read_once_however_much_is_stale_or_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a plan of stale units nor a verify that finds damage costs the square of what is there."""
+
+    def chains(number: int, seed: int) -> list[Unit]:
+        def fill(given: Build) -> None:
+            (given.folder / "content").write_text(given.folder.parent.name)
+
+        def unit(stage: str, at: int, **inputs: Unit) -> Unit:
+            return Unit(stage, 1, f"{stage} {at}", Command(stage), {"at": at, "seed": seed}, fill, inputs)
+
+        return [unit("train", at, frames=unit("extract", at)) for at in range(number)]
+
+    reads, read = 0, cache_layout.read_manifest
+
+    def counted(folder: Path) -> Manifest:
+        nonlocal reads
+        reads += 1
+        return read(folder)
+
+    monkeypatch.setattr(cache_layout, "read_manifest", counted)
+    for number in (3, 12):
+        store = Store(tmp_path / str(number))
+        store.realise_all(chains(number, 0))
+        reads = 0
+        states = store.plan(chains(number, 1))
+        assert [each.name for each in states] == ["stale", "waiting"] * number
+        assert all(each.artifact for each in states)
+        assert reads == 2 * number
+        for path in (store.root / "artifacts" / "extract").glob("*/content"):
+            path.chmod(0o644)
+            path.write_text("damaged")
+        reads = 0
+        assert sum(bool(each.faults) for each in store.verify()) == number
+        # Each to verify it and for what was made of which; a damaged one again, until it is sure and moved.
+        assert reads <= 10 * number
