@@ -156,6 +156,7 @@ class Report:
             "paper": paper_numbers(settings, benchmark),
             "published": published_on(settings, benchmark),
             "query_modes": self._query_modes(),
+            "calibration": self._calibration(),
             "training": [curve for curve in map(sections.training_curve, trained) if curve["epochs"]],
             "classes": sections.class_tables(found, self._strategy),
             "pictures": _numbers(pictures) if pictures else None,
@@ -266,6 +267,28 @@ class Report:
         units = self._source.variant(f"eval.query_mode={OTHER_MODE[mode]}").evaluate(shots)
         rows = query_mode_rows([*self._found.values()], [*self._results(units).values()])
         return {"rows": rows, "commands": [] if rows else _lines(unit.command for unit in units)}
+
+    def _calibration(self) -> dict[str, Any]:
+        """How sure predictions of the strategy's model may be, or the command that measures it."""
+        from fsarctl.report.sections import calibration_row
+
+        rows: list[dict[str, Any]] = []
+        commands: list[Command] = []
+        for each in self._found.values():
+            if each.model != self._strategy:
+                continue
+            frozen = each.model == FROZEN
+            try:
+                told = self._pipeline.calibration(each.shot, frozen=frozen)
+                asked = self._pipeline.unseen(each.shot, frozen=frozen)
+            except FsarctlError:  # no validation classes, or too few
+                continue
+            found = [self._source.store.find(unit) for unit in (told, asked)]
+            if found[0] is not None and found[1] is not None:
+                rows.append(calibration_row(each, found[0], found[1]))
+            else:
+                commands.append(asked.command)
+        return {"rows": rows, "commands": [str(each) for each in joined(commands)]}
 
     @cached_property
     def _aim_unit(self) -> Unit | None:

@@ -12,6 +12,7 @@ NASTY = (
     "ждать, 待つ, انتظار, an extraordinarilylongwordwithoutanyspacewhatsoeverinitatallreally",
     "waiting, without any ill intent",
 )
+RELIABLE = {"plain": 0.0423, "calibrated": 0.1537}
 SHOTS = (1, 5)
 EPISODES = 40
 
@@ -172,6 +173,34 @@ def document(*, way: int = 5, paper: bool = True, ways: bool = True) -> dict[str
         "pictures": None,
         "aim": "fsarctl train --shots 1 --set model.strategy=aim",
         "ablations": [table(first=True), table(first=False)],
+        "calibration": {
+            "rows": [
+                {
+                    "shot": 1,
+                    "title": NASTY[2],
+                    "known": 1500,
+                    "unseen": 1499,
+                    "temperature": 0.4381,
+                    "rules": {
+                        "softmax": {"auroc": 0.7441, "fpr95": 0.8684},
+                        "score": {"auroc": 0.8269, "fpr95": 0.6412},
+                    },
+                    "closed": {name: {"error": error} for name, error in RELIABLE.items()},
+                    "open": {
+                        name: {
+                            "error": 2 * error,
+                            "bins": [
+                                {"count": 7, "confidence": 0.2, "accuracy": 0.2},
+                                {"count": 0, "confidence": 0.0, "accuracy": 0.0},
+                                {"count": 9, "confidence": 0.8, "accuracy": 0.5},
+                            ],
+                        }
+                        for name, error in RELIABLE.items()
+                    },
+                }
+            ],
+            "commands": ["fsarctl calibrate --shots 5"],
+        },
         "ways": {
             "curves": [
                 {"title": "frozen CLIP", "points": points},

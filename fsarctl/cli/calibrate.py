@@ -89,7 +89,7 @@ def calibrate(
 
 
 def _seed(unit: "Unit") -> object:
-    return unit.config["seed"]
+    return unit.config.get("seed")
 
 
 def _rows(shot: int, pairs: "Sequence[Sequence[Artifact]]") -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["accuracy_by_shots", "accuracy_by_way", "training_curves"]
+__all__ = ["accuracy_by_shots", "accuracy_by_way", "reliability_diagram", "training_curves"]
 
 ROLES = {
     "#000010": "var(--ink)",
@@ -119,6 +119,31 @@ def training_curves(training: Mapping[str, Any]) -> str:
         axes.set_xlim(0, ends[-1] * 1.04)
     _legend(figure, below)
     return _svg(figure, f"training-{training['shot']}")
+
+
+def reliability_diagram(calibration: Mapping[str, Any]) -> str:
+    """How often answers are right against how sure they are; what is calibrated lies on the diagonal."""
+    figure, axes = _figure()
+    parts = calibration["open"]
+    names = {"plain": "softmax alone", "calibrated": "calibrated, with none of these"}
+    for (part, name), (colour, marker) in zip(names.items(), ((FROZEN, "s"), (OWN, "o")), strict=True):
+        bins = [each for each in parts[part]["bins"] if each["count"]]
+        axes.plot(
+            [100 * each["confidence"] for each in bins],
+            [100 * each["accuracy"] for each in bins],
+            color=colour,
+            marker=marker,
+            markersize=4,
+            linewidth=1.6,
+            label=name,
+        )
+    axes.plot([0, 100], [0, 100], color=MUTED, linestyle=(0, (4, 3)), linewidth=1, label="as sure as right")
+    axes.set_xlim(0, 103)
+    _percent(axes)
+    axes.set_xlabel("confidence, %")
+    axes.set_ylabel("right, %")
+    _legend(figure, axes)
+    return _svg(figure, f"reliability-{calibration['shot']}")
 
 
 def _by_title(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -67,6 +67,7 @@ def render(
         "classes": "Classes",
         "episodes": "Episodes",
         "comparisons": "Comparisons",
+        "confidence": "Confidence" if document.get("calibration") else "",
         "ablations": "Ablations",
         "published": "Published" if document.get("published", {}).get("rows") else "",
         "descriptions": "Descriptions" if document["descriptions"] else "",
@@ -142,6 +143,10 @@ def _charts(document: Mapping[str, Any], safe: Callable[[str], str]) -> dict[str
         if len(shots) > 1
         else "",
         "ways": safe(figures.accuracy_by_way(curves)) if curves else "",
+        "reliability": [
+            {**each, "chart": safe(figures.reliability_diagram(each))}
+            for each in document.get("calibration", {}).get("rows", ())
+        ],
         "training": [safe(figures.training_curves(each)) for each in document["training"]],
     }
 

@@ -12,10 +12,12 @@ from fsarctl.models.strategies import FROZEN
 from fsarctl.report.confusion import as_document, class_rows, confusion
 from fsarctl.results.evaluated import called
 from fsarctl.results.result import Result, compare, load_result, same_episodes
+from fsarctl.results.unseen import load_unseen, measured
 from fsarctl.text.corpus import STAGES, load_descriptions
 
 __all__ = [
     "Found",
+    "calibration_row",
     "class_tables",
     "clip_counts",
     "descriptions",
@@ -91,6 +93,20 @@ def query_mode_rows(found: Sequence[Found], others: Sequence[Found]) -> list[dic
             }
         )
     return rows
+
+
+def calibration_row(found: Found, told: Artifact, asked: Artifact) -> dict[str, Any]:
+    """How sure predictions of a result's model may be: as ``told`` by validation classes, of novel ones."""
+    validation, novel = load_unseen(told.path), load_unseen(asked.path)
+    kind = novel.kinds[0]
+    return {
+        "shot": found.shot,
+        "title": found.title,
+        "score": kind,
+        "key": asked.key,
+        "command": asked.manifest.command,
+        **measured(novel, validation.calibration(kind), kind),
+    }
 
 
 def training_curve(artifact: Artifact) -> dict[str, Any]:

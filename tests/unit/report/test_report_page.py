@@ -14,7 +14,12 @@ from unittest import mock
 import pytest
 from report_document import NASTY, decoded, document, pictures, read, told
 
-from fsarctl.report.figures import accuracy_by_shots, accuracy_by_way, training_curves
+from fsarctl.report.figures import (
+    accuracy_by_shots,
+    accuracy_by_way,
+    reliability_diagram,
+    training_curves,
+)
 from fsarctl.report.page import render
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -86,7 +91,7 @@ def test_it_is_one_well_formed_page(html: str, page: Page) -> None:
     assert html.startswith('<!doctype html>\n<html lang="en">')
     tags = Counter(tag for tag, _ in page.elements)
     assert (tags["html"], tags["main"], tags["h1"], tags["title"]) == (1, 1, 1, 1)
-    assert tags["svg"] == 4  # by shots, by way, two trainings
+    assert tags["svg"] == 5  # by shots, by way, two trainings, reliability
     ids = page.values("id")
     assert len(ids) == len(set(ids))
     targets = [link[1:] for link in page.values("href") if link.startswith("#")]
@@ -149,6 +154,11 @@ def test_it_says_what_the_document_says(page: Page) -> None:
         "61.7 [51.1, 72.4]",
         "+5.2 [+0.2, +10.2]*",
         "71.3",
+        "1,500 queries whose class is an answer, and 1,499 whose class is none",
+        "error 8.5 % as a softmax, 30.7 % calibrated",
+        "4.2 % and, at temperature 0.44, 15.4 %",
+        "largest softmax 74.4 86.8",
+        "best score 82.7 64.1",
     ):
         assert number in words, number
     for part in (
@@ -353,6 +363,20 @@ def test_a_point_stands_where_its_number_is() -> None:
     heights = [float(y) for y in re.findall(r"[ML] [\d.]+ ([\d.]+)", line)]
     unit = (ticks[20] - ticks[80]) / 60
     assert [round((heights[0] - y) / unit, 1) for y in heights] == [0.0, 30.0, 60.0]
+
+
+def test_what_is_as_sure_as_right_lies_on_the_diagonal() -> None:
+    """The dashed line goes from 0 to 100; the first point is on it, the second as far below as it is off."""
+    svg = reliability_diagram(document()["calibration"]["rows"][0])
+    paths = re.findall(r'<path d="([^"]*)" clip-path="[^"]*" style="([^"]*)"', svg)
+
+    def points(colour: str) -> list[tuple[float, float]]:
+        (line,) = (path for path, style in paths if colour in style and path.count("L") == 1)
+        return [(float(x), float(y)) for x, y in re.findall(r"[ML] ([\d.]+) ([\d.]+)", line)]
+
+    (left, bottom), (right, top) = points("stroke-dasharray")
+    drawn = [((x - left) / (right - left), (bottom - y) / (bottom - top)) for x, y in points("var(--own)")]
+    assert [tuple(round(value, 2) for value in point) for point in drawn] == [(0.2, 0.2), (0.8, 0.5)]
 
 
 def test_the_kept_epoch_is_ringed() -> None:
