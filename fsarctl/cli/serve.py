@@ -1,6 +1,7 @@
 """`fsarctl serve`: answers over HTTP, and a page to record examples and try them."""
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,10 +98,12 @@ def serve(
         Limits(megabytes, time_limit, at_once, waiting),
         token,
         ("127.0.0.1", "localhost", "[::1]") if host in LOOPBACK else (),
+        say,
     )
     with listening:
         said = f"serving {supports}: {place} (API: {place}/docs). Ctrl-C ends it"
-        server_of(make_app(served), lambda: say(said)).run(sockets=[listening])
+        debug = "--debug" in sys.argv or os.environ.get("FSARCTL_DEBUG", "") not in ("", "0")
+        server_of(make_app(served), lambda: say(said), debug=debug).run(sockets=[listening])
 
 
 def require_extra(extra: str, *modules: str) -> None:

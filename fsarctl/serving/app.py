@@ -7,7 +7,7 @@ wrong is one JSON object, ``{"error": ..., "next": ...}``, in the words of the c
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -56,6 +56,7 @@ class Served:
 
     ``checked``: decodes what is to become an example. ``videos``: the folder whose files may be named.
     ``token``: what every request has to bear; "" for none. ``hosts``: what it may be called; none: anything.
+    ``note``: hears of faults.
     """
 
     supports: SupportSets
@@ -64,6 +65,7 @@ class Served:
     limits: Limits = field(default_factory=Limits)
     token: str = ""
     hosts: Sequence[str] = ()
+    note: Callable[[str], None] = lambda _: None
 
 
 def make_app(served: Served) -> FastAPI:
@@ -89,6 +91,11 @@ def make_app(served: Served) -> FastAPI:
     @app.exception_handler(FsarctlError)
     async def said(_: Request, error: FsarctlError) -> JSONResponse:
         return _wrong(STATUS.get(type(error), 500), error.message, error.next_step)
+
+    @app.exception_handler(Exception)
+    async def fault(_: Request, error: Exception) -> JSONResponse:
+        served.note(f"error: {type(error).__name__}: {error}; a bug in fsarctl: --debug shows where")
+        return _wrong(500, "this is a bug in fsarctl", "Tell whoever runs the server.")
 
     @app.exception_handler(OSError)
     async def trouble(_: Request, error: OSError) -> JSONResponse:

@@ -42,10 +42,14 @@ def bound(host: str, port: int) -> socket.socket:
     return found
 
 
-def server_of(app: FastAPI, started: Callable[[], None]) -> uvicorn.Server:
-    """What answers, once it is run with sockets; ``started`` is called when it does."""
+def server_of(app: FastAPI, started: Callable[[], None], *, debug: bool = False) -> uvicorn.Server:
+    """What answers, once it is run with sockets; ``started`` is called when it does.
+
+    Only to ``debug`` it shows tracebacks, be it of a fault or of what it cuts off when it ends.
+    """
+    level = "warning" if debug else "critical"
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_S
+        app, log_level=level, access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_S
     )
     return _Server(config, started)
 

@@ -220,6 +220,16 @@ def test_what_takes_too_long_is_ended(place: Path, monkeypatch: pytest.MonkeyPat
     assert left() == []
 
 
+def test_a_fault_is_a_sentence_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    given = served(place / "supports", note=said.append)
+    monkeypatch.setattr(given.supports, "names", lambda: 1 / 0)
+    with running(given) as url:
+        wrong(httpx2.get(f"{url}/supports"), 500, "a bug in fsarctl")
+        assert httpx2.get(f"{url}/health").status_code == 200
+    assert said == ["error: ZeroDivisionError: division by zero; a bug in fsarctl: --debug shows where"]
+
+
 def test_what_cannot_be_served_is_said_before(tmp_path: Path) -> None:
     (tmp_path / "fsarctl.toml").write_text('[datasets.shapes]\nkind = "shapes"\n')
     (tmp_path / "file").write_text("x")
