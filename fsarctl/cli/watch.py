@@ -1,6 +1,5 @@
 """`fsarctl watch`: names what a camera, a stream or a growing file shows, as it comes."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -13,10 +12,10 @@ import typer
 from fsarctl.cli.command.options import Device
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.predict import require_one_model, setup_of
-from fsarctl.cli.terminal.console import echo, say, styled
+from fsarctl.cli.terminal.console import echo, print_json, say, styled
 from fsarctl.cli.terminal.events import clock
 from fsarctl.errors import UsageError
-from fsarctl.errors.shown import brief, escaped_json
+from fsarctl.errors.shown import brief
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted
 
@@ -165,8 +164,7 @@ def _telling(*, as_json: bool) -> "Iterator[Callable[[Sight, str], None]]":
     before: list[str] = []
 
     def line(sight: "Sight", seen: str) -> None:
-        sys.stdout.write(escaped_json(json.dumps(_document(sight, seen), ensure_ascii=False)) + "\n")
-        sys.stdout.flush()
+        print_json(_document(sight, seen), indent=None)
 
     def change(sight: "Sight", seen: str) -> None:
         if before[-1:] != [seen]:

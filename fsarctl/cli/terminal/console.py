@@ -74,9 +74,14 @@ def print_error(error: FsarctlError) -> None:
         console.print(shown(error.next_step), markup=False, soft_wrap=True)
 
 
-def print_json(value: Any) -> None:
-    """One JSON document on stdout; what would move a cursor is escaped as JSON does, and reads the same."""
-    sys.stdout.write(escaped_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """One JSON document on stdout; what would move a cursor is escaped as JSON does, and reads the same.
+
+    Without ``indent`` it is one line, for readers that take a line at a time.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(escaped_json(text) + "\n")
+    sys.stdout.flush()
 
 
 def echo(*lines: str) -> None:
