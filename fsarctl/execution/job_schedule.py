@@ -101,6 +101,8 @@ class Scheduler:
         """
         if planning_reporter():
             raise Planned(self.store, units)
+        if self.engine is not None and (force or again):
+            self.reporter.note("what is made again is made by this process alone")
         if self.engine is None or force or again:
             return self.store.realise_all(units, force=force, again=again, upstream=upstream)
         if not upstream:

@@ -5,14 +5,19 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import submitit
 from fake_slurm import FakeSlurm, Step, slurm_of_one_machine
 from typed import Typed, type_in
 
+from fsarctl.config.tables import SlurmConfig
 from fsarctl.execution import slurm
+from fsarctl.execution.engine import Need
+from fsarctl.execution.slurm_commands import Slurm
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks for processes in /proc")
 
@@ -89,6 +94,53 @@ def test_what_runs_out_of_time_gives_way_or_dies_is_made_all_the_same(project: P
     assert "once more" not in typed_on(fake, project, "fsarctl extract --engine slurm").stderr
     type_in(project, "fsarctl extract --cache alone")
     assert contents(project / "cache") == contents(project / "alone")
+
+
+class OnThisMachine(Slurm):
+    """Jobs of submitit's local executor, which sends them the warnings that Slurm would."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(SlurmConfig(), 2, folder)
+        self.jobs: dict[str, Any] = {}
+
+    def require(self) -> None: ...
+
+    def most_in_array(self) -> int:
+        return 1000
+
+    def submit(self, calls: Sequence[Callable[[], None]], need: Need) -> list[str]:
+        executor = submitit.LocalExecutor(self._folder / "submitit")
+        executor.update_parameters(timeout_min=5)
+        jobs = [executor.submit(call) for call in calls]
+        self.jobs |= {str(job.job_id): job for job in jobs}
+        return [str(job.job_id) for job in jobs]
+
+    def alive(self) -> dict[str, str]:
+        return {number: "RUNNING" for number, job in self.jobs.items() if not job.done()}
+
+    def cancel(self, jobs: Sequence[str]) -> None:
+        for number in jobs:
+            self.jobs[number].cancel()
+
+
+@pytest.mark.slow
+def test_submitits_local_executor_makes_the_same(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[OnThisMachine] = []
+
+    def on_this_machine(config: SlurmConfig, jobs: int, folder: Path) -> OnThisMachine:
+        made.append(OnThisMachine(folder))
+        return made[-1]
+
+    monkeypatch.setattr(slurm, "Slurm", on_this_machine)
+    assert "1 artifact made" in type_in(project, "fsarctl extract --engine slurm").stderr
+    type_in(project, "fsarctl extract --cache alone")
+    assert contents(project / "cache") == contents(project / "alone")
+    [executor] = made
+    assert len(executor.jobs) == 4, "three parts, and what puts them together"
+    for job in executor.jobs.values():
+        job.wait()
 
 
 @pytest.mark.slow

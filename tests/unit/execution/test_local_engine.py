@@ -1,0 +1,189 @@
+"""What runs beside what on one machine, and what a lost worker costs; the processes are played."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsarctl.config.tables import ExecutionConfig
+from fsarctl.errors import ConfigError, FsarctlError, UsageError
+from fsarctl.execution import engine as engine_module
+from fsarctl.execution import engines, local
+from fsarctl.execution.engine import Ended, Need, Place, Task, divided
+from fsarctl.execution.engines import engine_of
+from fsarctl.execution.local import LocalEngine, gpus_here
+
+TASK = Task("train", "train", "a", ("train",), Place("/"), need=Need(1, 1.0, 0))
+
+
+class Played:
+    """A worker whose tasks end when the test says so; ``begun``: (key, its environment) in order."""
+
+    begun: list[tuple[str, Mapping[str, str]]]
+    goes: dict[str, threading.Event]
+    ends: dict[str, list[Ended]]
+    changed: threading.Condition
+
+    def __init__(self, more: Mapping[str, str]) -> None:
+        self.more = more
+
+    def perform(self, task: Task, heard: Callable[[Mapping[str, Any]], None]) -> Ended:
+        with Played.changed:
+            Played.begun.append((task.key, self.more))
+            Played.changed.notify_all()
+        Played.goes.setdefault(task.key, threading.Event()).wait(20)
+        return (Played.ends.get(task.key) or [Ended()]).pop(0)
+
+    def stop(self) -> list[Any]:
+        for event in Played.goes.values():
+            event.set()
+        return []
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def played(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "WorkerProcess", Played)
+    Played.begun, Played.goes, Played.ends, Played.changed = [], {}, {}, threading.Condition()
+
+
+def tasks(*keys: str, **need: Any) -> list[Task]:
+    for key in keys:
+        Played.goes[key] = threading.Event()
+    return [replace(TASK, key=key, need=replace(TASK.need, **need)) for key in keys]
+
+
+def running(count: int) -> list[str]:
+    """The keys that were begun, once there are so many."""
+    with Played.changed:
+        assert Played.changed.wait_for(lambda: len(Played.begun) >= count, 20)
+        return sorted(key for key, _ in Played.begun)
+
+
+def through(engine: LocalEngine, key: str) -> Ended:
+    Played.goes[key].set()
+    [(task, ended)] = engine.ended()
+    assert task.key == key
+    return ended
+
+
+def begun(engine: LocalEngine) -> LocalEngine:
+    engine.begin(lambda task, message: None)
+    return engine
+
+
+def test_two_trainings_on_two_gpus_and_never_two_on_one_unless_asked() -> None:
+    engine = begun(LocalEngine(4, 8, ["0", "1"], memory_gib=100))
+    engine.start([*tasks("a", "b", "c", gpus=1), *tasks("d")])
+    assert running(3) == ["a", "b", "d"]
+    seen = dict(Played.begun)
+    assert {seen["a"]["CUDA_VISIBLE_DEVICES"], seen["b"]["CUDA_VISIBLE_DEVICES"]} == {"0", "1"}
+    assert seen["d"]["CUDA_VISIBLE_DEVICES"] == "", "it needs none, and takes none"
+    assert not through(engine, "a").exit_code
+    assert running(4) == ["a", "b", "c", "d"]
+    assert dict(Played.begun)["c"] == seen["a"]
+    engine.end()
+    shared = begun(LocalEngine(4, 8, ["0"], beside=2, memory_gib=100))
+    shared.start(tasks("e", "f", "g", gpus=1))
+    assert running(6)[4:] == ["e", "f"]
+    shared.end()
+
+
+def test_cores_and_memory_are_shared_and_what_is_too_large_runs_alone() -> None:
+    engine = begun(LocalEngine(4, 4, memory_gib=10))
+    engine.start([*tasks("wide", cores=3), *tasks("x", "y"), *tasks("large", memory_gib=50)])
+    assert running(2) == ["wide", "x"], "four cores; the large one waits until nothing else runs"
+    through(engine, "x")
+    assert running(3) == ["wide", "x", "y"]
+    through(engine, "wide")
+    through(engine, "y")
+    assert "large" in running(4)
+    through(engine, "large")
+    engine.end()
+
+
+def test_a_lost_worker_is_replaced_once() -> None:
+    said: list[str] = []
+    engine = LocalEngine(1, 1, memory_gib=10)
+    engine.begin(lambda task, message: said.append(message["note"]))
+    lost = Ended(1, "a worker ended by signal 9", lost=True)
+    Played.ends = {"a": [lost, Ended()], "b": [lost, lost], "c": [Ended(3, "wrong")]}
+    for key in "abc":
+        engine.start(tasks(key))
+        ended = through(engine, key)
+        assert ended.exit_code == {"a": 0, "b": 1, "c": 3}[key]
+    assert [key for key, _ in Played.begun] == ["a", "a", "b", "b", "c"]
+    assert said == ["a worker ended by signal 9; it is begun again"] * 2
+    engine.end()
+
+
+def test_a_worker_is_given_more_of_what_it_has_loaded() -> None:
+    engine = begun(LocalEngine(2, 2, memory_gib=10))
+    engine.start(tasks("a", "b"))
+    running(2)
+    first, second = engine._hands
+    by_key = {hand.last: hand for hand in (first, second)}
+    through(engine, "a")
+    through(engine, "b")
+    engine.start([replace(each, parts=(1,)) for each in tasks("b")])
+    running(3)
+    assert by_key["b"].task is not None
+    engine.end()
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cpu", []), ("cuda:1", ["cuda:1"]), ("mps", [])])
+def test_gpus_of_a_device(device: str, gpus: list[str]) -> None:
+    assert gpus_here(device) == gpus
+
+
+def test_parts_are_divided_evenly_and_all_of_them() -> None:
+    for count, most in ((7, 3), (3, 7), (1, 1), (100, 32)):
+        given = divided(TASK, range(count), most)
+        assert len(given) <= most
+        assert [part for each in given for part in each.parts] == [*range(count)]
+
+
+def test_a_place_that_is_not_the_same_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "PATIENCE_S", 0.0)
+    monkeypatch.setenv("FSARCTL_TOKEN", "secret")
+    monkeypatch.setenv("FSARCTL_DESCRIBE_BASE_URL", "https://me:secret@host/v1?key=secret")
+    monkeypatch.setenv("FSARCTL_EVAL_SEED", "3")
+    monkeypatch.chdir(tmp_path)
+    here = Place.here()
+    task = replace(TASK, place=here, parts=(1, 2))
+    assert Task.parse(task.text) == task
+    assert "secret" not in task.text
+    assert here.environment["FSARCTL_EVAL_SEED"] == "3"
+    with here.signed(tmp_path / "cache") as signed:
+        monkeypatch.setenv("FSARCTL_EVAL_SHOTS", "[9]")
+        signed.enter()
+        assert "FSARCTL_EVAL_SHOTS" not in engine_module.os.environ, "of the worker's own machine"
+        assert engine_module.os.environ["FSARCTL_TOKEN"] == "secret"
+    for other, said in (
+        (replace(signed, host="a"), "does not see .*cache of a, where results are kept"),
+        (replace(here, versions="fsarctl 9, torch 8", host="a"), "and a has fsarctl 9, torch 8"),
+        (replace(here, directory=str(tmp_path / "gone")), "does not see .*gone"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            other.enter()
+
+
+def test_an_engine_without_its_extra_names_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    for name in ("ray", "slurm"):
+        with pytest.raises(UsageError, match=f"--engine {name} needs") as raised:
+            engine_of(name, ExecutionConfig(), 0, "cpu", 2, tmp_path)
+        assert raised.value.next_step == f'Run: pip install "fsarctl[{name}]"'
+    assert engine_of("local", ExecutionConfig(), 1, "cpu", 2, tmp_path) is None
+    assert isinstance(engine_of("local", ExecutionConfig(), 2, "cpu", 2, tmp_path), LocalEngine)
+    with pytest.raises(FsarctlError, match="wrong") as failed:
+        Ended(5, "wrong", "Do").require_success()
+    assert (failed.value.exit_code, failed.value.next_step) == (5, "Do")
+    with pytest.raises(KeyboardInterrupt):
+        Ended(130).require_success()
