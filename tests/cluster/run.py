@@ -59,7 +59,8 @@ set = { "train.lr" = 0.002 }
 name = "c"
 set = { "train.lr" = 0.003 }
 """
-WAIT_S = 120.0
+WAIT_S = 600.0
+"""A busy machine takes its time."""
 
 
 @dataclass
@@ -150,21 +151,16 @@ def wait_for(found: Callable[[], Any]) -> Any:
 
 @dataclass
 class Bench:
-    """The finished project, what is in it, and the cluster."""
+    """The finished projects, of a run and of a sweep, and the cluster."""
 
-    finished: Path
     work: Path
     nodes: Nodes
     count: int = 0
 
-    @property
-    def expected(self) -> dict[str, str]:
-        return digests(self.finished)
-
-    def copy(self, *without: str) -> Path:
+    def copy(self, finished: str, *without: str) -> Path:
         self.count += 1
         folder = self.work / f"copy {self.count}"
-        shutil.copytree(self.finished, folder, symlinks=True)
+        shutil.copytree(self.work / finished, folder, symlinks=True)
         for stage in without:
             shutil.rmtree(folder / "cache" / "artifacts" / stage)
         return folder
@@ -188,6 +184,12 @@ def started(project: Path, *words: str) -> "subprocess.Popen[str]":
     )
 
 
+def make(project: Path, *words: str) -> None:
+    """Have a command done without an engine."""
+    command = [sys.executable, "-m", "fsarctl", *words]
+    subprocess.run(command, cwd=project, check=True, stdout=subprocess.DEVNULL, env=plain_environment())
+
+
 def begun(project: Path) -> bool:
     """Whether something is in hand: what is killed afterwards is killed in the middle."""
     return any(project.glob("cache/work/*/*/scratch/*"))
@@ -195,7 +197,8 @@ def begun(project: Path) -> bool:
 
 def attempt(bench: Bench, what: str, killed: str, words: str, stages: tuple[str, ...]) -> Row:
     """Have a command done by the cluster while what is named is killed, and again where it has to be."""
-    row, project, start = Row(what, killed), bench.copy(*stages), time.monotonic()
+    finished = "sweep" if words.startswith("ablate") else "run"
+    row, project, start = Row(what, killed), bench.copy(finished, *stages), time.monotonic()
     line = [*words.split(), "--engine", "ray", "--ray-address", bench.nodes.address]
     driver = started(project, *line)
     if killed != "nothing":
@@ -218,7 +221,7 @@ def attempt(bench: Bench, what: str, killed: str, words: str, stages: tuple[str,
         said = again.communicate(timeout=600)[1]
         if again.returncode:
             row.faults.append(f"again: exit code {again.returncode}: {said[-600:]}")
-    found, expected = digests(project), bench.expected
+    found, expected = digests(project), digests(bench.work / finished)
     row.lost += len(expected.keys() - found.keys())
     row.different += sum(found[each] != expected[each] for each in expected.keys() & found.keys())
     row.seconds = time.monotonic() - start
@@ -239,7 +242,7 @@ def still_at_work(bench: Bench) -> int:
 
 def refused(bench: Bench, what: str, killed: str, address: str, says: str) -> Row:
     """A command that cannot be done by a cluster ends with a sentence."""
-    row, project, start = Row(what, killed), bench.copy("evaluate"), time.monotonic()
+    row, project, start = Row(what, killed), bench.copy("run", "evaluate"), time.monotonic()
     driver = started(project, "eval", "--engine", "ray", "--ray-address", address)
     said = driver.communicate(timeout=300)[1]
     row.seconds = time.monotonic() - start
@@ -287,13 +290,13 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="cluster-") as name:
         folder = Path(name)
-        finished = folder / "finished"
-        finished.mkdir()
-        (finished / "fsarctl.toml").write_text(SHAPES + SETTINGS)
-        for words in ("run --shots 1", *(() if short else ("ablate rates",))):
-            subprocess.run([sys.executable, "-m", "fsarctl", *words.split()], cwd=finished, check=True,
-                           stdout=subprocess.DEVNULL, env=plain_environment())  # fmt: skip
-        bench = Bench(finished, folder, Nodes())
+        (folder / "run").mkdir()
+        (folder / "run" / "fsarctl.toml").write_text(SHAPES + SETTINGS)
+        make(folder / "run", "run", "--shots", "1")
+        if not short:
+            shutil.copytree(folder / "run", folder / "sweep", symlinks=True)
+            make(folder / "sweep", "ablate", "rates")
+        bench = Bench(folder, Nodes())
         rows = []
 
         def show(row: Row) -> None:
