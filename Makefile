@@ -1,5 +1,6 @@
 # make demo   set everything up, then describe -> extract -> train -> eval on the embedded default, and report
 # make test   set everything up, then run the tests
+# make test-lowest  the tests with the lowest declared dependencies, in an environment of their own; test-newest: the newest
 # make check  lint, formatting, types, layering
 # make bench  measure speed, as ratios, on cores that do nothing else; an hour (BENCH=many: some of it)
 # make fuzz  damaged inputs for everything that reads files, and a table of what they did; an hour
@@ -9,7 +10,7 @@
 # make docs   build the documentation site into site/, strictly
 # make package  build sdist and wheel into dist/, look into them, and see whether they resolve on other machines
 # make image  a Docker image, fsarctl:cpu or (TARGET=cuda) fsarctl:cuda
-.PHONY: setup demo test test-slow check bench fuzz mutants test-faults test-cluster docs package image format clean
+.PHONY: setup demo test test-slow test-lowest test-newest check bench fuzz mutants test-faults test-cluster docs package image format clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -32,6 +33,13 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
+
+test-lowest test-newest:
+	$(PYTHON) -m venv --clear $(VENV)-$@
+	$(VENV)-$@/bin/python -m pip install --quiet uv
+	$(VENV)-$@/bin/uv pip install --quiet --python $(VENV)-$@/bin/python --editable ".[dev]" \
+		--resolution $(if $(filter test-lowest,$@),lowest-direct,highest)
+	$(VENV)-$@/bin/python -m pytest -m "not slow" -n auto --dist worksteal
 
 check: setup
 	$(BIN)/ruff check
