@@ -295,6 +295,8 @@ def main() -> int:
         make(folder / "run", "run", "--shots", "1")
         if not short:
             shutil.copytree(folder / "run", folder / "sweep", symlinks=True)
+            for stage in SWEEP[2]:  # which the sweep does not make again
+                shutil.rmtree(folder / "sweep" / "cache" / "artifacts" / stage)
             make(folder / "sweep", "ablate", "rates")
         bench = Bench(folder, Nodes())
         rows = []
