@@ -100,7 +100,7 @@ def every_picture_is_there(shown: Browser) -> None:
     charts = shown.evaluate(
         "[...document.querySelectorAll('svg')].map((each) => each.getBoundingClientRect().width)"
     )
-    assert len(charts) == 4
+    assert len(charts) == 5
     assert all(width > 250 for width in charts)
 
 
