@@ -69,17 +69,20 @@ class RayEngine:
         self._heard = heard
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         _join(self._address, self._cores)
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        self._total = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
-        self._largest = {
-            name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU", "memory")
-        }
+        self._look_at_nodes()
         if not self._total["CPU"]:
             ray.shutdown()
             raise InputError(
                 f"the Ray cluster at {hidden(self._address) or 'this machine'} has no cores to lend",
                 next_step="Start nodes with some: ray start --address=HOST:PORT --num-cpus=N",
             )
+
+    def _look_at_nodes(self) -> None:
+        nodes = [node["Resources"] for node in _ray().nodes() if node["Alive"]]
+        self._total = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
+        self._largest = {
+            name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU", "memory")
+        }
 
     def start(self, tasks: Sequence[Task]) -> None:
         self._waiting += [(task, TRIES) for task in tasks]
@@ -91,7 +94,8 @@ class RayEngine:
             hand.task = None
             if ended.lost:
                 if not hand.is_well:
-                    self._hands.remove(hand)
+                    self._let_go(hand)
+                    self._look_at_nodes()
                 if tries > 1:
                     self._heard(task, {"note": f"{ended.error}; it is begun again"})
                     self._waiting.insert(0, (task, tries - 1))
@@ -115,6 +119,15 @@ class RayEngine:
             hand = self._hand_for(task)
             hand.task, hand.last = task, task.key
             hand.orders.put((task, tries))
+        # Nodes die unnoticed for a while, so that there are fewer cores than hands: who has nothing to do
+        # gives his to who waits for some.
+        if any(hand.task and not hand.is_begun for hand in self._hands):
+            for hand in [hand for hand in self._hands if hand.task is None]:
+                self._let_go(hand)
+
+    def _let_go(self, hand: "_Hand") -> None:
+        hand.dismiss()
+        self._hands.remove(hand)
 
     def _hand_for(self, task: Task) -> "_Hand":
         """An idle hand of the right size, rather the one that was at the same unit; else a new one."""
@@ -128,8 +141,7 @@ class RayEngine:
             or sum(hand.size.cores for hand in self._hands) >= self._total["CPU"]
         ):
             for hand in idle:  # what they hold is needed
-                hand.dismiss()
-                self._hands.remove(hand)
+                self._let_go(hand)
         hand = _Hand(size, self._done, self._heard)
         self._hands.append(hand)
         return hand
@@ -161,6 +173,7 @@ class _Hand:
         self.task: Task | None = None
         self.last = ""
         self.is_well = True
+        self.is_begun = False
         self.orders: SimpleQueue[tuple[Task, int] | None] = SimpleQueue()
         lent = {"num_cpus": size.cores, "num_gpus": size.gpus, "memory": size.memory}
         self._actor = ray.remote(_Worker).options(**lent, max_restarts=0).remote()
@@ -199,6 +212,7 @@ class _Hand:
             cores = f"{self.size.cores:g} cores" + (f", {self.size.gpus:g} GPUs" if self.size.gpus else "")
             self._heard(task, {"note": f"waiting for the cluster to lend {cores} to {task.title}"})
         ray.get(ready)
+        self.is_begun = True
         for batch in self._actor.perform.options(num_returns="streaming").remote(task.text):
             for message in ray.get(batch):
                 if "ended" in message:

@@ -4,7 +4,12 @@ What happens to tasks whose nodes die is tried on a cluster: ``make test-cluster
 """
 
 import socket
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from conftest import SHAPES
@@ -13,7 +18,7 @@ from typed import type_in
 from fsarctl.config.tables import RayConfig
 from fsarctl.errors import InputError
 from fsarctl.execution import ray_cluster
-from fsarctl.execution.engine import Need, Place, Task
+from fsarctl.execution.engine import Ended, Need, Place, Task
 from fsarctl.execution.ray_cluster import GIB, RayEngine
 
 TASK = Task("eval k100 1-shot", "evaluate", "0123", ("eval",), Place("/"))
@@ -99,3 +104,74 @@ def test_without_ray_the_pip_command_is_said(tmp_path: Path, monkeypatch: pytest
     said = type_in(tmp_path, "fsarctl extract --engine ray", expect=2)
     assert "--engine ray needs ray, which is not installed" in said.stderr
     assert 'pip install "fsarctl[ray]"' in said.stderr
+
+
+class Remote:
+    """What Ray calls by ``remote``, with options or without."""
+
+    def __init__(self, called: Callable[..., Any]) -> None:
+        self.remote = called
+
+    def options(self, **_: Any) -> "Remote":
+        return self
+
+
+class Actor:
+    """One that is begun when it has a core."""
+
+    def __init__(self, *_: Any) -> None:
+        self.__ray_ready__ = Remote(lambda: self)
+        self.perform = Remote(lambda _: ["done"])
+
+
+class Promised:
+    """As much of Ray as the engine uses, on a cluster that speaks of two cores and has one."""
+
+    exceptions = SimpleNamespace(RayActorError=EOFError, RayTaskError=ArithmeticError)
+
+    def __init__(self) -> None:
+        self.core = threading.Semaphore()
+        self.begun: list[Actor] = []
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": {"CPU": 1.0, "memory": 4.0 * GIB}}] * 2
+
+    def remote(self, _: type) -> Remote:
+        return Remote(Actor)
+
+    def wait(self, refs: list[Actor], timeout: float) -> tuple[list[Actor], list[Actor]]:
+        return refs, []
+
+    def get(self, ref: Any) -> Any:
+        if ref == "done":
+            return [{"ended": asdict(Ended(0))}]
+        if ref not in self.begun:
+            self.core.acquire()
+            self.begun.append(ref)
+        return None
+
+    def kill(self, actor: Actor) -> None:
+        self.begun.remove(actor)
+        self.core.release()
+
+
+def test_who_has_nothing_to_do_gives_up_the_core_that_another_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A node that died is counted for a while; nothing may wait for its cores for ever."""
+    cluster = Promised()
+    monkeypatch.setattr(ray_cluster, "_ray", lambda: cluster)
+    monkeypatch.setattr(ray_cluster, "_join", lambda *_: None)
+    engine = RayEngine(RayConfig(), 0, 2, uses_gpus=False)
+    engine.begin(lambda *_: None)
+    ended: list[Any] = []
+
+    def work() -> None:
+        engine.start([TASK, TASK])
+        ended.extend(engine.ended())
+        ended.extend(engine.ended())
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert [each.exit_code for _, each in ended] == [0, 0]
