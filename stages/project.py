@@ -179,17 +179,19 @@ class Project:
         *,
         shot: int | None = None,
         frozen: bool = False,
+        always: bool = False,
     ) -> "list[Prediction]":
         """Which class of the support set each clip shows; one that cannot be read says why.
 
         ``support`` is a folder of classes, or what `fsarctl predict --save-support` wrote; ``clips`` are
-        files or folders of them. ``shot`` chooses the adapters, ``frozen`` none.
+        files or folders of them. ``shot`` chooses the adapters, ``frozen`` none. A clip may show none of the
+        classes, unless one is ``always`` to be named.
 
         Raises:
             UpstreamError: nothing is trained with these settings; the message says what trains it.
             InputError: the support is none.
         """
-        return list(self.predictions(support, clips, shot=shot, frozen=frozen))
+        return list(self.predictions(support, clips, shot=shot, frozen=frozen, always=always))
 
     def predictions(
         self,
@@ -198,6 +200,7 @@ class Project:
         *,
         shot: int | None = None,
         frozen: bool = False,
+        always: bool = False,
     ) -> "Iterator[Prediction]":
         """As :meth:`predict`, one at a time as they come."""
         from fsarctl.datasets.clip_files import clip_files
@@ -205,7 +208,7 @@ class Project:
         if shot is not None:
             shot = whole_number("shot", shot, 1)
         files = clip_files([Path(each) for each in clips])
-        ready = self._ready(support, shot=shot, frozen=frozen)
+        ready = self._ready(support, shot=shot, frozen=frozen, always=always)
         yield from ready.predictor.predict(ready.support, files)
 
     def spot(
@@ -218,6 +221,7 @@ class Project:
         rules: "EventRules | None" = None,
         shot: int | None = None,
         frozen: bool = False,
+        always: bool = False,
     ) -> "list[Watched]":
         """When the actions of the support set happen in long videos; one that cannot be read says why.
 
@@ -229,6 +233,7 @@ class Project:
             rules: how scores become events, see :class:`~fsarctl.predict.events.EventRules`.
             shot: chooses the adapters.
             frozen: none.
+            always: a class is always named; else none of them may be the answer.
 
         Raises:
             UpstreamError: nothing is trained with these settings; the message says what trains it.
@@ -240,7 +245,7 @@ class Project:
 
         files = clip_files([Path(each) for each in videos])
         sizes = window_sizes(Path(support), list(lengths) if lengths is not None else None, stride)
-        ready = self._ready(support, shot=shot, frozen=frozen)
+        ready = self._ready(support, shot=shot, frozen=frozen, always=always)
         return [
             watch(
                 self.store,
@@ -256,7 +261,7 @@ class Project:
         ]
 
     def recogniser(
-        self, support: Path | str, *, shot: int | None = None, frozen: bool = False
+        self, support: Path | str, *, shot: int | None = None, frozen: bool = False, always: bool = False
     ) -> "Recogniser":
         """What :meth:`predict` and :meth:`spot` do, loaded once to answer many times.
 
@@ -264,6 +269,7 @@ class Project:
             support: as of :meth:`predict`.
             shot: chooses the adapters.
             frozen: none.
+            always: a class is always named; else none of them may be the answer.
 
         Raises:
             UpstreamError: nothing is trained with these settings; the message says what trains it.
@@ -274,17 +280,17 @@ class Project:
 
         if shot is not None:
             shot = whole_number("shot", shot, 1)
-        ready = self._ready(support, shot=shot, frozen=frozen)
+        ready = self._ready(support, shot=shot, frozen=frozen, always=always)
         return Recogniser(ready.predictor, ready.support, lambda: window_sizes(Path(support), None, None))
 
-    def _ready(self, support: Path | str, *, shot: int | None, frozen: bool) -> "Ready":
+    def _ready(self, support: Path | str, *, shot: int | None, frozen: bool, always: bool) -> "Ready":
         from fsarctl.stages.predict import Setup
 
         machine = Machine(self.device)
         setup = Setup(
             self.settings, self._pipeline(), self.store, machine, self.workers, reporter=self.reporter
         )
-        return setup.ready(Path(support), shot=shot, frozen=frozen)
+        return setup.ready(Path(support), shot=shot, frozen=frozen, says_none=not always)
 
     @property
     def _set(self) -> list[str]:

@@ -25,6 +25,7 @@ from fsarctl.cli.command.options import (
 )
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import stderr, styled
+from fsarctl.cli.terminal.signals import LAST_WORDS
 from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def train(
     if gpus > 1 and "WORLD_SIZE" not in os.environ and not dry_run:
         require_shares(session.settings.config.train.episodes_per_step, gpus)
         raise typer.Exit(run_ranks(gpus, sys.argv[1:], device, CORES))
+    if LAUNCHED in os.environ:
+        LAST_WORDS.clear()
     try:
         with joined(device) as ranks:
             machine = Machine(device, memory, spill, ranks)

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -89,7 +90,9 @@ def _dump(folder: Path, count: int, width: int, height: int) -> None:
 
 def main(options: Options) -> None:
     """Print the table."""
-    print_rows("Folders of frames, one thread", measure(options))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torchvision.io
+        print_rows("Folders of frames, one thread", measure(options))
 
 
 if __name__ == "__main__":

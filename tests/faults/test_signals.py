@@ -138,11 +138,12 @@ def test_what_is_ignored_stays_so() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_what_does_not_end_is_cut_off() -> None:
+def test_what_does_not_end_is_cut_off_with_its_last_words() -> None:
     busy = """
 import threading
 from fsarctl.cli.terminal import signals
 signals.GRACE_S = 0.1
+signals.LAST_WORDS.append("interrupted")
 with signals.ending_by_signals():
     threading.Timer(0.2, lambda: signals.os.kill(signals.os.getpid(), signals.signal.SIGTERM)).start()
     lock = threading.Lock()
@@ -153,7 +154,8 @@ with signals.ending_by_signals():
         except KeyboardInterrupt:
             pass
 """
-    assert subprocess.run([sys.executable, "-c", busy], check=False, timeout=60).returncode == 143
+    done = subprocess.run([sys.executable, "-c", busy], check=False, timeout=60, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (143, b"interrupted\n")
 
 
 def test_a_folder_of_a_living_process_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import typer
 
 from fsarctl.cli.command.variadic import VariadicCommand
 from fsarctl.cli.terminal.console import echo, make_reporter, print_json, say
+from fsarctl.cli.terminal.signals import LAST_WORDS
 from fsarctl.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from fsarctl.stages.plan import Pipeline
 
 __all__ = ["Command", "Session", "command", "shareable"]
+
+INTERRUPTED = "interrupted: what is finished is kept, and the same command goes on from there"
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,11 @@ def command(
             try:
                 where = (options["project"], options["cache"], options["overrides"] or [])
                 session = Session.open(*where, needs_project=needs_project, of_methods=of_methods)
+                LAST_WORDS[:] = [INTERRUPTED]
                 function(session, **words)
             except KeyboardInterrupt:
-                say("interrupted: what is finished is kept, and the same command goes on from there")
+                LAST_WORDS.clear()
+                say(INTERRUPTED)
                 raise typer.Exit(130) from None
 
         # Typer reads a command's options off its signature.

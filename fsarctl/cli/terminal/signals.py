@@ -1,6 +1,7 @@
 """What ends a command from outside: Ctrl-C, a closed terminal, a shutdown. All end it as Ctrl-C does."""
 
 import os
+import select
 import shutil
 import signal
 import sys
@@ -11,7 +12,7 @@ from types import FrameType
 
 from fsarctl.video.lifetime import LEFT_BEHIND
 
-__all__ = ["ending_by_signals"]
+__all__ = ["LAST_WORDS", "ending_by_signals"]
 
 LIKE_CTRL_C = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
 ENDING = [signal.SIGINT, *LIKE_CTRL_C]
@@ -19,6 +20,9 @@ ENDING = [signal.SIGINT, *LIKE_CTRL_C]
 GRACE_S = 1.2
 """How long a command may take to end in good order. Native code that is at work hears of no signal, and
 whatever is cut off here is what a kill would have cut off."""
+
+LAST_WORDS: list[str] = []
+"""What a command says that is cut off, unless it has said so itself."""
 
 
 @contextmanager
@@ -43,6 +47,8 @@ def ending_by_signals() -> Iterator[None]:
                 if not over.wait(GRACE_S):
                     for folder in LEFT_BEHIND:
                         shutil.rmtree(folder, ignore_errors=True)
+                    if LAST_WORDS and select.select([], [2], [], 0)[1]:  # a pipe that is full would wait
+                        os.write(2, f"{LAST_WORDS[0]}\n".encode())
                     os._exit(128 + number)
 
     watcher = threading.Thread(target=watch, daemon=True)
