@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,8 @@ class Cutting:
         except OSError:
             pass
         for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # the other thread waits on it, and so would its peer
             each.close()
 
     def close(self) -> None:
