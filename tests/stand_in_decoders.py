@@ -75,23 +75,27 @@ def extract(
     decode: "Decode", clips: Sequence["Clip"], at: Path, past: Path | None = None, time_limit_s: float = 30
 ) -> tuple["ClipRow", ...]:
     """Extract into ``at``/artifact with two workers, and ``past``/artifact to copy from."""
-    from fsarctl.frames.extraction import Sources, extract_clips
+    from fsarctl.frames.extraction import Extractor, Sources
     from fsarctl.progress import SILENT
 
     (at / "artifact").mkdir(parents=True, exist_ok=True)
     digests = {clip.name: f"digest of {clip.name}" for clip in clips}
-    return extract_clips(
-        clips,
-        at / "artifact",
-        at / "scratch",
-        frames=FRAMES,
-        size=SIZE,
-        workers=2,
-        reporter=SILENT,
-        time_limit_s=time_limit_s,
-        decode=decode,
-        sources=Sources(digests, {}, [(past / "artifact", None)] if past else []),
-    ).rows
+    return (
+        Extractor(
+            clips,
+            at / "artifact",
+            at / "scratch",
+            frames=FRAMES,
+            size=SIZE,
+            workers=2,
+            reporter=SILENT,
+            time_limit_s=time_limit_s,
+            decode=decode,
+            sources=Sources(digests, {}, [(past / "artifact", None)] if past else []),
+        )
+        .extract()
+        .rows
+    )
 
 
 if __name__ == "__main__":

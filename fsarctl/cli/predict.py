@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.cli.command.options import CORES, Device, Engine, Jobs, Json, RayAddress, Workers, one_layout
+from fsarctl.cli.command.options import (
+    CORES,
+    Device,
+    Engine,
+    Frozen,
+    Jobs,
+    Json,
+    RayAddress,
+    TrainedFor,
+    Workers,
+    one_layout,
+)
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.check import check_document, print_check
 from fsarctl.cli.terminal.confidence import confidence_document, confidence_words
@@ -85,11 +96,8 @@ def predict(
         typer.Argument(metavar="[CLIP]...", parser=clip_path, help="Videos, or folders of videos."),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes of each clip to print.")] = 3,
-    shots: Annotated[
-        int | None,
-        typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
-    ] = None,
-    frozen: Annotated[bool, typer.Option("--frozen", help="The frozen backbone, without adapters.")] = False,
+    shots: TrainedFor = None,
+    frozen: Frozen = False,
     negatives: Negatives = None,
     always: Always = False,
     save_support: Annotated[

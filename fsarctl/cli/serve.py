@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsarctl.cli.command.options import CORES, Device, Workers
+from fsarctl.cli.command.options import CORES, Device, Frozen, TrainedFor, Workers
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.predict import require_one_model, setup_of
 from fsarctl.cli.terminal.console import make_reporter, say
@@ -45,11 +45,8 @@ def serve(
     ] = 60,
     at_once: Annotated[int, typer.Option("--at-once", min=1, help="Requests that are worked on.")] = 8,
     waiting: Annotated[int, typer.Option("--waiting", min=0, help="Others that may wait.")] = 64,
-    shots: Annotated[
-        int | None,
-        typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
-    ] = None,
-    frozen: Annotated[bool, typer.Option("--frozen", help="The frozen backbone, without adapters.")] = False,
+    shots: TrainedFor = None,
+    frozen: Frozen = False,
     workers: Workers = CORES,
     device: Device = "auto",
 ) -> None:

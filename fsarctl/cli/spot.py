@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.cli.command.options import CORES, Device, Json, Workers, one_layout
+from fsarctl.cli.command.options import CORES, Device, Frozen, Json, TrainedFor, Workers, one_layout
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.predict import (
     Always,
@@ -121,11 +121,8 @@ def spot(
             "--truth", metavar="FILE", help="True events, CSV of start_s,end_s,class: says how good it is."
         ),
     ] = None,
-    shots: Annotated[
-        int | None,
-        typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
-    ] = None,
-    frozen: Annotated[bool, typer.Option("--frozen", help="The frozen backbone, without adapters.")] = False,
+    shots: TrainedFor = None,
+    frozen: Frozen = False,
     negatives: Negatives = None,
     always: Always = False,
     workers: Workers = CORES,

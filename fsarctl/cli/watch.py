@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.cli.command.options import Device
+from fsarctl.cli.command.options import Device, Frozen, TrainedFor
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.predict import require_one_model, setup_of
 from fsarctl.cli.terminal.console import echo, print_json, say, styled
@@ -74,11 +74,8 @@ def watch(
             help="Show the picture to browsers of this machine.",
         ),
     ] = None,
-    shots: Annotated[
-        int | None,
-        typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
-    ] = None,
-    frozen: Annotated[bool, typer.Option("--frozen", help="The frozen backbone, without adapters.")] = False,
+    shots: TrainedFor = None,
+    frozen: Frozen = False,
     device: Device = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON document a line, for each window.")

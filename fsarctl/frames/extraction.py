@@ -32,7 +32,7 @@ from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import Decode, Failure, decode_all
 from fsarctl.video.rotate_and_resize import Resize
 
-__all__ = ["Extraction", "Extractor", "Sources", "extract_clips"]
+__all__ = ["Extraction", "Extractor", "Sources"]
 
 Answer: TypeAlias = tuple[int, DecodedClip | Failure]
 
@@ -62,25 +62,8 @@ class Extraction:
     copied: int
 
 
-def extract_clips(
-    clips: Sequence[Clip],
-    folder: Path,
-    scratch: Path,
-    *,
-    frames: int,
-    size: int,
-    workers: int,
-    reporter: Reporter,
-    time_limit_s: float,
-    candidates: int = 1,
-    resize: Resize = "squash",
-    title: str = "extract",
-    sources: Sources = NOTHING_KNOWN,
-    settings: Mapping[str, object] | None = None,
-    decode: Decode | None = None,
-    of: str = "",
-) -> Extraction:
-    """Fill ``folder`` with frames.zarr, clips.json, decoding.json and failures.json.
+class Extractor:
+    """What fills ``folder`` with frames.zarr, clips.json, decoding.json and failures.json, shard by shard.
 
     ``frames`` segments of ``candidates`` frames, ``size`` x ``size`` pixels, per clip; at most
     ``time_limit_s`` seconds for each. ``settings`` are what the frames depend on beside the videos, for
@@ -91,28 +74,6 @@ def extract_clips(
     Raises:
         InputError: there is no clip, or none could be decoded.
     """
-    work = Extractor(
-        clips,
-        folder,
-        scratch,
-        frames=frames,
-        size=size,
-        workers=workers,
-        reporter=reporter,
-        time_limit_s=time_limit_s,
-        candidates=candidates,
-        resize=resize,
-        title=title,
-        sources=sources,
-        settings=settings,
-        decode=decode,
-        of=of,
-    )
-    return work.extract()
-
-
-class Extractor:
-    """What makes the shards of an extraction, all of them or each for itself; see ``extract_clips``."""
 
     def __init__(
         self,

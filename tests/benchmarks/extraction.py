@@ -22,7 +22,7 @@ from timing import Options, Row, in_a_process, peak_mib, print_rows, side_by_sid
 from videos import KINDS, make_video
 
 from fsarctl.datasets.clips import Clip
-from fsarctl.frames.extraction import extract_clips
+from fsarctl.frames.extraction import Extractor
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.frames.shards import CLIPS_PER_SHARD
 from fsarctl.progress import SILENT
@@ -54,7 +54,9 @@ def ours(path: Path, clips: int, workers: int) -> float:
     watch = Watch()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        extract_clips(copies(path, clips), place, place / "scratch", workers=workers, reporter=watch, **HOW)
+        Extractor(
+            copies(path, clips), place, place / "scratch", workers=workers, reporter=watch, **HOW
+        ).extract()
     return (watch.times[-1] - watch.times[workers - 1]) / (clips - workers)
 
 
@@ -138,7 +140,7 @@ def reading(folder: Path, quick: bool) -> list[Row]:
     rows_of = np.random.default_rng(0)
     place = folder / "store"
     place.mkdir()
-    extract_clips(copies(path, clips), place, folder / "scratch", workers=2, reporter=SILENT, **HOW)
+    Extractor(copies(path, clips), place, folder / "scratch", workers=2, reporter=SILENT, **HOW).extract()
     store = FrameStore(place)
     mapped = folder / "mapped.bin"
     flat = np.memmap(mapped, np.uint8, "w+", shape=(clips, FRAMES, SIZE, SIZE, 3))
@@ -221,7 +223,7 @@ def memory(clips: str) -> None:
         path = make_video(place / "one.mp4", KINDS["H.264, GOP 12"], 24)
         (place / "out").mkdir()
         how = {**HOW, "decode": decode_and_say, "workers": 1, "reporter": SILENT}
-        extract_clips(copies(path, int(clips)), place / "out", place / "scratch", **how)
+        Extractor(copies(path, int(clips)), place / "out", place / "scratch", **how).extract()
         print(json.dumps({"main": peak_mib(), "worker": float((place / "peak").read_text())}))
 
 

@@ -16,7 +16,7 @@ from videos import Kind, make_video
 
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.scoring import Scorer
-from fsarctl.frames.extraction import extract_clips
+from fsarctl.frames.extraction import Extractor
 
 TIMES = (1, 4, 16)
 
@@ -81,7 +81,7 @@ def extract(asked: dict[str, int], folder: Path) -> dict[str, float]:
         out.mkdir()
         watch = Watch()
         how = {"frames": 8, "size": 74, "time_limit_s": 60.0, "workers": 1, "reporter": watch}
-        extract_clips(copies(path, videos), out, out / "scratch", **how)
+        Extractor(copies(path, videos), out, out / "scratch", **how).extract()
         return watch.times[-1] - watch.times[0]
 
     run(17)  # more than a shard: the writer and the decoder are there

@@ -17,10 +17,12 @@ __all__ = [
     "Engine",
     "EngineName",
     "Force",
+    "Frozen",
     "Jobs",
     "Json",
     "Layout",
     "Memory",
+    "TrainedFor",
     "Shots",
     "Spill",
     "TimeLimit",
@@ -32,6 +34,11 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 Dataset = Annotated[str | None, typer.Option("--dataset", help="A dataset of fsarctl.toml, by name.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", envvar="FSARCTL_DEVICE")]
+Frozen = Annotated[bool, typer.Option("--frozen", help="The frozen backbone, without adapters.")]
+TrainedFor = Annotated[
+    int | None,
+    typer.Option("--shots", min=1, metavar="K", help="Adapters trained for K shots; default: nearest."),
+]
 Memory = Annotated[
     float | None,
     typer.Option("--memory", min=0, help="GiB for videos computed once; default: 2, half of a free GPU."),

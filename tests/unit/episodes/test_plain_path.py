@@ -135,7 +135,7 @@ def test_predictions_are_identical_over_a_thousand_episodes(tmp_path: Path) -> N
     """Of the embedded default: its clips, its model, adapters that were moved."""
     from fsarctl.datasets.clips import Clip
     from fsarctl.datasets.shapes.rendering import render_split
-    from fsarctl.frames.extraction import extract_clips
+    from fsarctl.frames.extraction import Extractor
     from fsarctl.frames.frame_store import FrameStore
 
     videos = tmp_path / "videos"
@@ -145,7 +145,7 @@ def test_predictions_are_identical_over_a_thousand_episodes(tmp_path: Path) -> N
     clips = [Clip(row["name"], row["label"], str(videos / row["file"])) for row in rows]
     how: Any = {"frames": 8, "size": 74, "workers": 2, "reporter": SILENT, "time_limit_s": 60.0}
     (tmp_path / "frames").mkdir()
-    extract_clips(clips, tmp_path / "frames", tmp_path / "scratch", **how)
+    Extractor(clips, tmp_path / "frames", tmp_path / "scratch", **how).extract()
     config = ModelConfig(backbone="tiny", weights="shipped", visual_layers=2, text_layers=2)
     device = torch.device("cpu")
     model = moved(build_model(config, Path(), frames=8, adapters=True, seed=0, device=device))

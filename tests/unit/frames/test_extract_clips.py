@@ -1,4 +1,4 @@
-"""extract_clips and the extract stage on small files; the decoder here reads a number, not a video."""
+"""Extractor and the extract stage on small files; the decoder here reads a number, not a video."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from fsarctl.artifacts.unit import Build, Files, Unit
 from fsarctl.config.tables import ExtractConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
-from fsarctl.frames.extraction import Extractor, extract_clips
+from fsarctl.frames.extraction import Extractor
 from fsarctl.frames.frame_store import ClipRow, FrameStore
 from fsarctl.progress import Advance
 from fsarctl.stages import extract
@@ -59,18 +59,22 @@ def run(
     given: list[Clip], at: Path, recorder: Recorder | None = None, workers: int = 2
 ) -> tuple[ClipRow, ...]:
     (at / "artifact").mkdir(parents=True, exist_ok=True)
-    return extract_clips(
-        given,
-        at / "artifact",
-        at / "scratch",
-        frames=T,
-        size=S,
-        workers=workers,
-        reporter=recorder or Recorder(),
-        time_limit_s=30,
-        title="extract mine/test",
-        decode=read_number,
-    ).rows
+    return (
+        Extractor(
+            given,
+            at / "artifact",
+            at / "scratch",
+            frames=T,
+            size=S,
+            workers=workers,
+            reporter=recorder or Recorder(),
+            time_limit_s=30,
+            title="extract mine/test",
+            decode=read_number,
+        )
+        .extract()
+        .rows
+    )
 
 
 def test_shards_that_others_made_are_those_of_one_process(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_clip_is_found_by_its_name_or_a_part_that_only_it_has() -> None:
 
 def test_a_stored_clip_and_a_file_give_the_same_view(tmp_path: Path) -> None:
     from fsarctl.datasets.clips import Clip
-    from fsarctl.frames.extraction import extract_clips
+    from fsarctl.frames.extraction import Extractor
     from fsarctl.progress import SILENT
 
     video, broken = tmp_path / "twelve.mp4", tmp_path / "broken.mp4"
@@ -140,7 +140,7 @@ def test_a_stored_clip_and_a_file_give_the_same_view(tmp_path: Path) -> None:
     clips = [Clip("a/twelve.mp4", "a", str(video)), Clip("a/broken.mp4", "a", str(broken))]
     folder = tmp_path / "frames"
     folder.mkdir()
-    extract_clips(
+    Extractor(
         clips,
         folder,
         tmp_path / "scratch",
@@ -149,7 +149,7 @@ def test_a_stored_clip_and_a_file_give_the_same_view(tmp_path: Path) -> None:
         workers=1,
         reporter=SILENT,
         time_limit_s=60,
-    )
+    ).extract()
     assert clip_names(folder) == ["a/twelve.mp4", "a/broken.mp4"]
     stored, decoded = view_stored(folder, "a/twelve.mp4"), view_file(video, 4, 32, "squash")
     assert (stored.frames == decoded.frames).all()
