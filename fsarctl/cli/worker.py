@@ -165,7 +165,7 @@ def serve() -> None:
     from fsarctl.video.lifetime import end_with_whoever_started
 
     leave_out_working_directory()
-    end_with_whoever_started()
+    end_with_whoever_started(listens=False)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     sys.stdout = sys.stderr

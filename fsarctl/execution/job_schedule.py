@@ -272,22 +272,23 @@ class _Run:
 
     def _begin(self, due: Sequence[Due]) -> None:
         """Have these begun; what is not the engine's is made here, and what that frees is begun likewise."""
-        waiting, given = [*due], []
-        while waiting:
-            each = waiting.pop(0)
+        given, mine = [], []
+        for each in due:
             if each.key in self._under_way:
                 self._same.setdefault(each.key, []).append(each)
             elif each.unit.apart or each.unit.parts:
                 given.append(each)
                 self._under_way[each.key] = _UnderWay(each, self._task(each), 0)
             else:
-                self._store.realise_all([each.unit], upstream=False)
-                waiting += self._made(each)
+                mine.append(each)
         spare = self._engine.jobs // max(1, len(self._under_way))
         # The last shots take the longest and so start first.
         tasks = [task for each in reversed(given) for task in self._tasks(each, spare)]
         if tasks:
             self._engine.start(tasks)
+        for each in mine:  # while the engine is at work
+            self._store.realise_all([each.unit], upstream=False)
+            self._begin(self._made(each))
 
     def _task(self, due: Due) -> Task:
         command = due.unit.command

@@ -92,10 +92,10 @@ class RayEngine:
         while True:
             hand, task, tries, ended = self._done.get()
             hand.task = None
+            if not hand.is_well:
+                self._let_go(hand)
             if ended.lost:
-                if not hand.is_well:
-                    self._let_go(hand)
-                    self._look_at_nodes()
+                self._look_at_nodes()
                 if tries > 1:
                     self._heard(task, {"note": f"{ended.error}; it is begun again"})
                     self._waiting.insert(0, (task, tries - 1))

@@ -6,6 +6,7 @@ those that have said nothing, since its accounts come late and not every cluster
 """
 
 import json
+import math
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fsarctl.artifacts.atomic_write import write_whole
+from fsarctl.artifacts.sharing.late import LATE_S
 from fsarctl.config.tables import SlurmConfig
 from fsarctl.execution.engine import Ended, Heard, Need, Place, Task
 from fsarctl.execution.slurm_commands import Slurm
@@ -36,7 +38,7 @@ TRIES = 3
 """Of a task whose job left the queue without a word."""
 LOOK_S, ASK_S = 2.0, 20.0
 """How often files are looked for, and Slurm is asked."""
-MISSING = 3
+MISSING = 1 + math.ceil(LATE_S / ASK_S)
 """Questions to which Slurm does not name a job, until it is lost: its last file may come late."""
 FINAL = {
     "OUT_OF_MEMORY": ("ran out of memory", "Ask for more: --set execution.slurm.memory_gib=N"),
@@ -132,8 +134,8 @@ class SlurmEngine:
         self._heard = heard
         self._folder.mkdir(parents=True, exist_ok=True)
         self._slurm.require()
-        alive = self._slurm.alive() or {}
-        left = [each for each in records(self._cache) if each.job in alive]
+        alive = self._slurm.alive()
+        left = [each for each in records(self._cache) if alive is None or each.job in alive]
         self._left = {(each.key, each.parts): each for each in left if each.key and not each.has_ended}
         lines = "".join(f"{json.dumps(asdict(each))}\n" for each in left)
         write_whole(self._folder / JOBS, lines.encode())

@@ -75,7 +75,8 @@ class WorkerProcess:
         """Begin nothing any more; the process that is to be ended, if there is one."""
         with self._starting:
             self._stopped = True
-            return [self._process] if self._process else []
+            process = self._process  # which ``close`` forgets meanwhile
+            return [process] if process else []
 
     def end(self) -> None:
         """End the process, which is at nothing."""

@@ -33,13 +33,17 @@ def named_parent() -> Mapping[str, str]:
     return {PARENT: str(os.getpid())}
 
 
-def end_with_whoever_started() -> None:
-    """End when this process' parent does, if that named itself; what it starts does not inherit that."""
+def end_with_whoever_started(*, listens: bool = True) -> None:
+    """End when this process' parent does, if that named itself; what it starts does not inherit that.
+
+    Without ``listens`` it reads its standard input itself, and ends where that does.
+    """
     parent = os.environ.pop(PARENT, "")
     if not parent:
         return
     if not end_with_parent():
-        threading.Thread(target=_listen, daemon=True).start()
+        if listens:
+            threading.Thread(target=_listen, daemon=True).start()
     elif os.getppid() != int(parent):  # it was gone before this was asked for
         os._exit(1)
 

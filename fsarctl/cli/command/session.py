@@ -328,8 +328,9 @@ class Session:
         jobs = execution.jobs if jobs is None else jobs
         if ray_address:
             execution = replace(execution, ray=replace(execution.ray, address=ray_address))
-        name = "local" if planning_reporter() else engine or execution.engine
-        chosen = engine_of(name, execution, jobs, machine.device, CORES, self.store.root)
+        place = (machine.device, CORES, self.store.root)
+        planned = planning_reporter() is not None  # in a worker, which makes what it is told
+        chosen = None if planned else engine_of(engine or execution.engine, execution, jobs, *place)
         computing = machine.options
 
         def options(verb: str) -> "Sequence[Option]":

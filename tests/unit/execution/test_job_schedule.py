@@ -145,6 +145,19 @@ def test_what_is_due_runs_as_soon_as_what_it_reads_is_there(house: House) -> Non
     assert len(engine.given) == 3
 
 
+def test_the_engine_is_at_work_while_something_is_made_here(house: House) -> None:
+    engine = Played(house)
+    at_work: list[int] = []
+
+    def build(given: Build) -> None:
+        at_work.append(len(engine.waiting))
+        (given.folder / "made").touch()
+
+    described = replace(house.unit("describe", 1, False), build=build)
+    scheduler(house, engine).make([described, house.unit("train", 1, True)])
+    assert at_work == [1]
+
+
 def test_without_an_engine_all_is_made_here(house: House) -> None:
     units = house.chain(1, house.unit("extract", 0, apart=False))
     assert all(each.made for each in scheduler(house).make(units))

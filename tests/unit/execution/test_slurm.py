@@ -160,6 +160,20 @@ def test_a_command_that_was_killed_goes_on_with_the_jobs_that_it_left(
     assert [len(array) for array in played.arrays] == [2, 1, 1]
 
 
+def test_jobs_are_not_forgotten_because_slurm_does_not_answer(
+    played: PlayedSlurm, begun: Any, tmp_path: Path
+) -> None:
+    engine, _ = begun()
+    engine.start([TASK])
+    before = records(tmp_path)
+    assert [each.job for each in before] == ["1"]
+    played.answers = False  # and the command was killed, without an end
+    again, _ = begun()
+    assert records(tmp_path) == before
+    again.start([TASK])
+    assert len(played.arrays) == 1, "it is at work already"
+
+
 def test_jobs_are_listed_as_they_stand(
     played: PlayedSlurm, begun: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
