@@ -230,7 +230,10 @@ def _predictions(
     clips: "Sequence[ClipFile]",
     words: "Sequence[Option]",
 ) -> "list[Prediction]":
-    """One a clip; where others share the work, they are told these ``words``."""
+    """One a clip; where others share the work, they are told these ``words``.
+
+    What another try may read is tried again where it was found, not where it has just been tried.
+    """
     if not scheduler.shares or not clips:
         return list(ready.predictor.predict(ready.support, clips))
     from fsarctl.artifacts.command import Command
@@ -239,7 +242,12 @@ def _predictions(
 
     command = Command("predict", (*words, *session.flags))
     [outcome] = scheduler.make([unit(ready, clips, command)])
-    return load_predictions(outcome.artifact.path)
+    found = load_predictions(outcome.artifact.path)
+    if outcome.made:
+        return found
+    unlucky = [clip for clip, each in zip(clips, found, strict=True) if each.passes]
+    anew = iter(ready.predictor.predict(ready.support, unlucky))
+    return [next(anew) if each.passes else each for each in found]
 
 
 def setup_of(session: Session, machine: Machine, workers: int, time_limit_s: float = 60.0) -> "Setup":

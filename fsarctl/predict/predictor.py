@@ -5,6 +5,7 @@ time limit), and cropped and scored as evaluation with ``query_mode = "independe
 """
 
 import hashlib
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -68,8 +69,8 @@ class Prediction:
     """What is said of one clip.
 
     ``classes``: all of them, the best first; none if the clip could not be read, and ``failure`` says why.
-    ``remarks``: of the decoders. ``twin``: the support clip with the very same frames, or "". ``none``: how
-    likely it shows none of the classes; None where that cannot be said.
+    ``passes``: another try may read it. ``remarks``: of the decoders. ``twin``: the support clip with the
+    very same frames, or "". ``none``: how likely it shows none of the classes; None where nobody can say.
     """
 
     clip: str
@@ -78,6 +79,7 @@ class Prediction:
     remarks: tuple[str, ...] = ()
     twin: str = ""
     none: float | None = None
+    passes: bool = False
 
     @property
     def is_none(self) -> bool:
@@ -146,6 +148,8 @@ class Predictor:
                 f"frames are {size} pixels wide and the backbone reads {model.backbone.image_size}",
                 next_step="Leave extract.size at 0, or set it to that or more.",
             )
+        self.turn = threading.RLock()
+        """The model does one thing at a time, for whomever."""
         self._model = model.eval()
         self._size = size
         self._settings = {**(settings or {}), **({"names": dict(names)} if names else {})}
@@ -428,7 +432,7 @@ class Predictor:
         scored: tuple[Scores, Tensor | None] | None = None,
     ) -> Prediction:
         if isinstance(answer, Failure):
-            return Prediction(name, (), failure=answer.reason)
+            return Prediction(name, (), failure=answer.reason, passes=answer.retry)
         scores, beside = scored or self.scores_beside(support, self._video(answer.frames)[None])
         require_finite_scores(self._model, scores.score[None].cpu(), lambda _: f"clip {name}")
         confidences = self.confidences(

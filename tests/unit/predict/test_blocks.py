@@ -1,9 +1,14 @@
 """Blocks of predictions: those of one process, whoever made them; the model is played."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from fsarctl.cli.predict import _predictions
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.predict.blocks import blocks_left, load_predictions, predict_all, predict_block
 from fsarctl.predict.predictor import ClassScore, Prediction
@@ -54,3 +59,28 @@ def test_predictions_of_several_are_those_of_one_to_the_last_bit(tmp_path: Path)
     predict_all(last, SUPPORT, CLIPS, shared, shared / "scratch", "predict/0")  # type: ignore[arg-type]
     assert last.read == [each.name for each in CLIPS[16:]]
     assert (shared / "predictions.json").read_bytes() == (alone / "predictions.json").read_bytes()
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_bad_luck_that_was_found_is_tried_again_and_what_was_just_tried_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    class Unlucky(Played):
+        def predict(self, support: Any, clips: Sequence[ClipFile]) -> Iterator[Prediction]:
+            for each in super().predict(support, clips):
+                yield replace(each, classes=(), failure="too slow", passes=True) if "3" in each.clip else each
+
+    before: Any = Unlucky()
+    (tmp_path / "scratch").mkdir()
+    predict_all(before, SUPPORT, CLIPS, tmp_path, tmp_path / "scratch", "predict/0")
+    found = load_predictions(tmp_path)
+    assert [each.clip for each in found if each.passes] == [each.name for each in CLIPS if "3" in each.name]
+    monkeypatch.setattr("fsarctl.stages.predict.unit", lambda *_: None)
+    outcome = SimpleNamespace(made=made, artifact=SimpleNamespace(path=tmp_path))
+    scheduler: Any = SimpleNamespace(shares=True, make=lambda _: [outcome])
+    lucky = Played()
+    ready: Any = SimpleNamespace(predictor=lucky, support=SUPPORT)
+    session: Any = SimpleNamespace(flags=())
+    said = _predictions(session, scheduler, ready, CLIPS, ())
+    assert said == (found if made else list(Played().predict(SUPPORT, CLIPS)))
+    assert lucky.read == ([] if made else [each.name for each in CLIPS if "3" in each.name])
