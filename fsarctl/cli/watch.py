@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,8 @@ __all__ = ["watch"]
 EVERY = 4
 """Windows are named so often within their length, unless --every says otherwise."""
 NOTHING = "-"
+LATENCIES = 100_000
+"""Of so many windows, the last ones, is said how late they were."""
 
 
 @command("watch", example="fsarctl watch rtsp://camera.local/stream --support examples/")
@@ -119,7 +122,7 @@ def _watch(
     tell: "Callable[[Sight, str], None]",
     show: Callable[[str], None],
 ) -> None:
-    latencies: list[float] = []
+    latencies: deque[float] = deque(maxlen=LATENCIES)
     last: Sight | None = None
     began = time.monotonic()
     try:
@@ -139,7 +142,7 @@ def _watch(
             _say_how(last, latencies)
 
 
-def _say_how(last: "Sight", latencies: list[float]) -> None:
+def _say_how(last: "Sight", latencies: Collection[float]) -> None:
     """The last line: how long, how late, and what was left out."""
     parts = [f"watched {last.end_s:.1f} s"]
     if latencies:

@@ -18,6 +18,7 @@ from fsarctl.video.content import HEAD_BYTES, TEXT, UNKNOWN, Content, content_of
 from fsarctl.video.frame_folders.images import IMAGE_EXTENSIONS, frames_among, is_aside
 
 __all__ = [
+    "CACHE_TAG",
     "VIDEO_EXTENSIONS",
     "LeftOut",
     "PassedOver",

@@ -5,7 +5,6 @@ and the model does one thing at a time. What arrives as bytes is a temporary fil
 """
 
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -72,7 +71,7 @@ class Recogniser:
         self._predictor, self.support = predictor, support
         self._usual_sizes = usual_sizes
         self._decoders = predictor.decoders
-        self._turn = threading.RLock()
+        self._turn = predictor.turn
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -159,8 +158,7 @@ class Recogniser:
                 course = course_of(path)
                 windows = Windows.over(sizes, self._predictor.model.frames, course.duration_s, course.frame_s)
                 where = (path, course, windows, Path(scratch))
-                with self._turn:
-                    scores = score_windows(self._predictor, self.support, *where, reporter=reporter)
+                scores = score_windows(self._predictor, self.support, *where, reporter=reporter)
             except UnreadableVideoError as error:
                 raise InputError(
                     f"the video cannot be read: {error.message}",

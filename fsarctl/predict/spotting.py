@@ -73,7 +73,8 @@ def score_windows(
     number = len(kept.stretches)
     with reporter.task(title, len(windows), "window", done) as advance:
         for stretch in _stretches(predictor, video, course, windows, kept.latest):
-            scores = _score(predictor, support, stretch, advance)
+            with predictor.turn:
+                scores = _score(predictor, support, stretch, advance)
             found[stretch.rows] = scores
             name = f"stretch-{number:06}.npy"
             with replacing(scratch / name) as partial, partial.open("wb") as file:

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from fsarctl.errors import FsarctlError, InputError, UpstreamError
@@ -34,6 +36,8 @@ from fsarctl.video.decoding_pool import Decoders, Failure
 __all__ = ["Served", "make_app"]
 
 VERSION = version("fsarctl")
+SHORTEST_S = 0.05
+"""Of a window: each has a place in memory, however short it is."""
 
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -91,6 +95,15 @@ def make_app(served: Served) -> FastAPI:
     @app.exception_handler(FsarctlError)
     async def said(_: Request, error: FsarctlError) -> JSONResponse:
         return _wrong(STATUS.get(type(error), 500), error.message, error.next_step)
+
+    @app.exception_handler(RequestValidationError)
+    async def misasked(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return _wrong(422, f"{first['loc'][-1]}: {first['msg'].lower()}", "See /docs for what it takes.")
+
+    @app.exception_handler(HTTPException)
+    async def elsewhere(_: Request, error: HTTPException) -> JSONResponse:
+        return _wrong(error.status_code, str(error.detail).lower(), "See /docs for what there is.")
 
     @app.exception_handler(Exception)
     async def fault(_: Request, error: Exception) -> JSONResponse:
@@ -155,7 +168,7 @@ def make_app(served: Served) -> FastAPI:
             str, Query(description="A file below the folder of --videos, instead of a body.")
         ] = "",
         length: Annotated[
-            list[Annotated[float, Query(gt=0)]] | None,
+            list[Annotated[float, Query(ge=SHORTEST_S)]] | None,
             Query(description="Seconds of a window, once or several times; by default as the examples."),
         ] = None,
         stride: Annotated[float | None, Query(gt=0, description="Seconds between windows.")] = None,
@@ -196,8 +209,8 @@ def make_app(served: Served) -> FastAPI:
         """The video of an example."""
         found = await work.thread(served.supports.examples, name)
         path = found.get(Example(label, example))
-        if path is None:
-            raise InputError("there is no such example", next_step="Reload the page.")
+        if path is None or path.is_dir():
+            raise InputError("there is no such example, or it is a folder", next_step="Reload the page.")
         return FileResponse(path)
 
     for address, (file, media) in PAGE.items():

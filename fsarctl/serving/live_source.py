@@ -27,6 +27,8 @@ FIRST_S = 4.0
 """How long a source may take for its first frame until it is said not to be there."""
 LAG_S = 1.0
 """A stream that is as far behind drops frames."""
+DRIFT = 1e-3
+"""Seconds a second by which clocks differ at most: so fast is forgotten how early a frame once came."""
 JUMP_S = 5.0
 """Times that leap further begin anew."""
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -177,6 +179,7 @@ class LiveSource:
                     if first is not None:
                         base = time_s + 1 / rate if self.finite else now - started
                     first, earliest = own, float("inf")
+                earliest += DRIFT * max(own - latest, 0.0)
                 latest = own
                 time_s = base + own - first
                 earliest = min(earliest, now - time_s)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import write_whole
-from fsarctl.datasets.video_tree import find_videos, plain_text
+from fsarctl.datasets.video_tree import CACHE_TAG, find_videos, plain_text
 from fsarctl.errors import InputError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.errors.shown import brief, escaped
@@ -47,6 +47,7 @@ class SupportSets:
         self._load = load
         self._loaded: dict[str, tuple[object, Recogniser]] = {}
         self._locks: dict[str, threading.Lock] = {}
+        self._loading = threading.Lock()
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
@@ -81,7 +82,8 @@ class SupportSets:
             now = _signature(path)
             before = self._loaded.get(name)
             if before is None or before[0] != now:
-                self._loaded[name] = (now, self._load(path))
+                with self._loading:  # the first of them loads the backbone of all
+                    self._loaded[name] = (now, self._load(path))
             return self._loaded[name][1]
 
     def add(self, name: str, label: str, clip: Path) -> Path:
@@ -90,6 +92,7 @@ class SupportSets:
         Raises:
             InputError: a name that cannot be a folder's, or a saved support.
         """
+        name, label = plain_text(name), plain_text(label)
         for what, text in (("support", name), ("class", label)):
             _require_name(what, text)
         paths = self._paths()
@@ -99,9 +102,14 @@ class SupportSets:
                 next_step="Choose another name.",
             )
         content = clip.read_bytes()
-        ending = ENDINGS.get(content_of(content[:HEAD_BYTES]).words, "")
+        kind = content_of(content[:HEAD_BYTES])
+        if not kind.video:  # nobody would find it among the examples
+            raise InputError(
+                "its content does not say what kind of video it is", next_step="Send it as MP4 or WebM."
+            )
+        ending = ENDINGS.get(kind.words, "")
         with self._lock:
-            folder = self.folder / name / label
+            folder = paths.get(name, self.folder / name) / label
             folder.mkdir(parents=True, exist_ok=True)
             taken = {each.stem for each in folder.iterdir()}
             number = next(n for n in range(1, len(taken) + 2) if f"{n:04}" not in taken)
@@ -121,6 +129,8 @@ class SupportSets:
                 f"support {name!r} has no example {example.name!r} of {example.label!r}",
                 next_step="Reload the page to see what it holds.",
             )
+        if path.is_dir():
+            raise InputError("this example is a folder of images", next_step=f"Remove {path} by hand.")
         path.unlink()
         with suppress(OSError):  # it holds others
             path.parent.rmdir()
@@ -140,7 +150,7 @@ class SupportSets:
         return saved | folders
 
     def _path(self, name: str) -> Path:
-        paths = self._paths()
+        name, paths = plain_text(name), self._paths()
         if name not in paths:
             known = f"There are {first_of(sorted(paths), SHOWN)}" if paths else "There is none yet"
             raise InputError(
@@ -167,6 +177,8 @@ def _require_name(what: str, text: str) -> None:
         wrong = "is empty, or begins or ends with a blank"
     elif text.startswith(".") or set(text) & set('/\\:*?"<>|') or escaped(text) != text:
         wrong = 'begins with a dot, or holds one of / \\ : * ? " < > | or a control character'
+    elif text == CACHE_TAG:
+        wrong = "marks folders that are passed over"
     elif len(text.encode()) > LONGEST_NAME:
         wrong = f"is longer than {LONGEST_NAME} bytes"
     if wrong:

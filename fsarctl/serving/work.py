@@ -104,7 +104,7 @@ class Work:
         asked = _Deadline(monotonic() + self._limits.seconds)
         find = partial(recogniser.spot, video, lengths=lengths, stride=stride, rules=rules, reporter=asked)
         loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(self._spotting, find))
+        return await loop.run_in_executor(self._spotting, find)
 
     def listing(self) -> list[dict[str, Any]]:
         found = []

@@ -1,9 +1,11 @@
 """The server over loopback: right answers, and one sentence for whatever is wrong."""
 
+import io
 import os
 import signal
 import socket
 import sys
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 import psutil
 import pytest
+from PIL import Image
 from typed import type_in
 
 pytest.importorskip("fastapi_offline", reason="pip install 'fsarctl[serve]'")
@@ -109,8 +112,11 @@ def test_what_is_wrong_is_a_sentence(ask: Any, url: str, place: Path) -> None:
     wrong(ask.get("/supports", headers={"origin": "http://elsewhere.example"}), 403, "may not ask")
     assert ask.get("/supports", headers={"origin": url}).status_code == 200
     assert ask.get("/supports", headers={"host": "elsewhere.example"}).status_code == 400
-    for parameters in ({}, {**mine, "top": 0}, {**mine, "top": "x"}):
-        assert ask.post("/predict", params=parameters, content=b"x").status_code == 422
+    for parameters, name in (({}, "support"), ({**mine, "top": 0}, "top"), ({**mine, "top": "x"}, "top")):
+        wrong(ask.post("/predict", params=parameters, content=b"x"), 422, f"{name}: ")
+    wrong(ask.post("/spot", params={**mine, "length": 1e-6}, content=b"x"), 422, "greater than or equal")
+    wrong(ask.get("/nowhere"), 404, "not found")
+    wrong(ask.get("/predict"), 405, "not allowed")
     assert left() == []
 
 
@@ -154,8 +160,37 @@ def test_examples_become_a_folder_of_clips(ask: Any, place: Path) -> None:
     assert not (folder / "bow").exists()
     wrong(ask.post("/predict", params={"support": "new set"}, content=video), 422, "one class alone")
 
+    # One name, however its letters are composed.
+    for form in ("NFC", "NFD"):
+        name = quote(unicodedata.normalize(form, "café"))
+        assert ask.post(f"/supports/{name}", params={"label": "bow"}, content=video).status_code == 200
+        told = {each["name"]: each["classes"] for each in ask.get("/supports").json()["supports"]}
+    assert told["café"] == {"bow": ["0001.mp4", "0002.mp4"]}
+    pictures = place / "supports" / "café" / "folder" / "clip"
+    pictures.mkdir(parents=True)
+    for number in range(2):
+        Image.new("RGB", (8, 8)).save(pictures / f"{number}.jpg")
+    clip = {"label": "folder", "example": "clip"}
+    wrong(ask.delete("/supports/café", params=clip), 422, "a folder of images")
+    wrong(ask.get("/supports/café", params=clip), 422, "it is a folder")
+
     everything = sorted(place.rglob("*"))
-    for label in ("../../x", "a/b", "..", ".x", "", " x", "x" * 200, "a\0b", "a\nb", "a:b", "\u202ex"):
+    motion_jpeg = b"".join(_jpeg(number) for number in range(9))
+    wrong(ask.post("/supports/other", params={"label": "x"}, content=motion_jpeg), 422, "what kind of video")
+    for label in (
+        "CACHEDIR.TAG",
+        "../../x",
+        "a/b",
+        "..",
+        ".x",
+        "",
+        " x",
+        "x" * 200,
+        "a\0b",
+        "a\nb",
+        "a:b",
+        "\u202ex",
+    ):
         wrong(
             ask.post("/supports/other", params={"label": label}, content=video), 422, "a folder of that name"
         )
@@ -170,6 +205,12 @@ def test_examples_become_a_folder_of_clips(ask: Any, place: Path) -> None:
         )
         wrong(ask.delete("/supports/mine", params={"label": "early", "example": example}), 422, "no example")
     assert sorted(place.rglob("*")) == everything
+
+
+def _jpeg(number: int) -> bytes:
+    held = io.BytesIO()
+    Image.new("RGB", (64, 64), (25 * number, 0, 0)).save(held, "jpeg")
+    return held.getvalue()
 
 
 def test_the_pages_load_nothing_from_elsewhere(ask: Any) -> None:
