@@ -1,7 +1,7 @@
 """`fsarctl watch`: names what a camera, a stream or a growing file shows, as it comes."""
 
 import sys
-import time
+import threading
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -112,19 +112,21 @@ def watch(
         recogniser = stack.enter_context(Recogniser(ready.predictor, ready.support))
         tell = stack.enter_context(_telling(as_json=as_json))
         sights = watching.sights(recogniser, length, every or length / EVERY)
-        _watch(sights, threshold, seconds, tell, shown.say)
+        if seconds is not None:
+            over = threading.Timer(seconds, watching.close)  # though nothing comes
+            over.start()
+            stack.callback(over.cancel)
+        _watch(sights, threshold, tell, shown.say)
 
 
 def _watch(
     sights: "Generator[Sight, None, None]",
     threshold: float,
-    seconds: float | None,
     tell: "Callable[[Sight, str], None]",
     show: Callable[[str], None],
 ) -> None:
     latencies: deque[float] = deque(maxlen=LATENCIES)
     last: Sight | None = None
-    began = time.monotonic()
     try:
         for last in sights:
             best = last.prediction.classes[0]
@@ -134,8 +136,6 @@ def _watch(
             if last.latency_s is not None:
                 latencies.append(last.latency_s)
             tell(last, seen)
-            if seconds is not None and time.monotonic() - began >= seconds:
-                break
     finally:
         sights.close()
         if last is not None:

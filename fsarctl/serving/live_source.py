@@ -194,12 +194,18 @@ class _Growing:
 
     def __init__(self, file: BinaryIO, patience_s: float, closed: threading.Event) -> None:
         self._file, self._patience_s, self._closed = file, patience_s, closed
+        self._waits_since: float | None = None
 
     def read(self, count: int) -> bytes:
-        end = time.monotonic() + self._patience_s
         while True:
             data = self._file.read(count)
-            if data or self._closed.is_set() or time.monotonic() > end:
+            if data:
+                self._waits_since = None
+                return data
+            if self._waits_since is None:
+                self._waits_since = time.monotonic()
+            # At the end of a file libav reads more than once: it waits for growth but the first time.
+            if self._closed.is_set() or time.monotonic() - self._waits_since > self._patience_s:
                 return data
             self._closed.wait(POLLED_S)
 
@@ -225,4 +231,4 @@ def _words(error: Exception) -> str:
         return f"no answer within {ANSWER_S:g} s"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:1].lower() + error.strerror[1:]
-    return re.sub(r"^\[Errno \d+\] ", "", str(error))
+    return re.sub(r"^\[Errno \d+\] |: '<none>'$", "", str(error))

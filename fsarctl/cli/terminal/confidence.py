@@ -33,7 +33,7 @@ def confidence_words(predictor: "Predictor", support: "Support") -> list[str]:
     calibration, known = predictor.calibration(support), predictor.known(support)
     scale = f"{predictor.logit_scale:g} x score"
     softmax = f"softmax of {scale} over the classes"
-    words = f"{softmax}; it is not calibrated"
+    words = f"softmax, not calibrated, of {scale} over the classes"
     if calibration is not None:
         words = f"{softmax} / {calibration.temperature:.2g}, calibrated on validation episodes"
     if known is None:

@@ -103,6 +103,23 @@ def test_a_file_is_read_as_it_grows(tmp_path: Path) -> None:
         assert (each.latency_s, each.dropped_windows, each.dropped_frames) == (None, 0, 0)
 
 
+def test_the_end_of_a_file_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds of a clock that moves with each look at the file."""
+    path = write(tmp_path / "film.ts", count=20, rate=RATE, g="12", bf="0")
+    waited: list[float] = []
+
+    class Closed(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout or 0)
+            return super().wait(0)
+
+    source = LiveSource(str(path), 3.0, pytest.fail)
+    source._closed = Closed()
+    monkeypatch.setattr("fsarctl.serving.live_source.time", SimpleNamespace(monotonic=lambda: sum(waited)))
+    assert len(list(source.frames())) == 20
+    assert 3.0 < sum(waited) < 3.2
+
+
 class Played:
     """A live source of ten frames a second, whose frames come when the test says so."""
 
