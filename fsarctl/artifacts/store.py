@@ -24,7 +24,7 @@ from fsarctl.artifacts.transfer.transfers import Transfers
 from fsarctl.artifacts.unit import Build, Unit
 from fsarctl.artifacts.unpublished import verify_records, verify_unfinished
 from fsarctl.artifacts.why_stale import Change, changes
-from fsarctl.errors import IntegrityError, LockError, UpstreamError
+from fsarctl.errors import FsarctlError, IntegrityError, LockError, UpstreamError
 from fsarctl.progress import SILENT, Reporter, first_of
 
 __all__ = ["Outcome", "State", "Store"]
@@ -243,6 +243,19 @@ class Store:
         """
         look = self._look()
         self._foresee([unit for unit in look.order(units) if look.artifact(unit) is None])
+
+    def foresee_each(self, units: Iterable[Unit]) -> list[FsarctlError | None]:
+        """Likewise of each alone, in one look: what it is refused with, or None."""
+        look = self._look()
+        refused: list[FsarctlError | None] = []
+        for unit in units:
+            try:
+                self._foresee([each for each in look.order([unit]) if look.artifact(each) is None])
+            except FsarctlError as error:
+                refused.append(error)
+            else:
+                refused.append(None)
+        return refused
 
     def artifacts(self) -> list[Artifact]:
         """Every artifact, by stage, slot and age."""

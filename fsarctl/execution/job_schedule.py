@@ -111,7 +111,7 @@ class Scheduler:
         waiting = {state.unit.slot for state in states if state.name != "done"}
         if waiting:
             self.store.foresee(units)
-            _Run(self, self.engine, self.store.agenda(units), {}).work(ends_with_failure=True)
+            _Run(self, self.engine, self.store.agenda(units), {}, ends_with_failure=True).work()
             outcomes = self.store.realise_all(units, upstream=upstream)
         else:  # a second look would only cost time
             asked = {unit.slot for unit in units}
@@ -123,7 +123,7 @@ class Scheduler:
         """Make every goal that can be made, with all that it needs; gives why the others failed, by title.
 
         Raises:
-            FsarctlError: what several goals share could not be made, or all are foreseen to fail.
+            FsarctlError: all are foreseen to fail.
         """
         if planning_reporter():
             raise Planned(self.store, [goal.unit for goal in goals])
@@ -154,25 +154,20 @@ class Scheduler:
         Raises:
             FsarctlError: all of them are; it is what the last one says.
         """
-        hopeless: dict[str, str] = {}
-        for goal in goals:
-            try:
-                self.store.foresee([goal.unit])
-            except FsarctlError as error:
-                hopeless[goal.title] = error.message
-                if len(hopeless) == len(goals):
-                    raise
-        return hopeless
+        refused = self.store.foresee_each([goal.unit for goal in goals])
+        if refused and all(refused):
+            assert refused[-1] is not None
+            raise refused[-1]
+        return {
+            goal.title: error.message for goal, error in zip(goals, refused, strict=True) if error is not None
+        }
 
     def _attempt(self, unit: Unit) -> str:
         """Make one goal; "" or why it failed."""
         try:
             self.store.realise_all([unit])
-        except FsarctlError as error:
-            return error.message
         except Exception as error:  # one goal's bug is no reason to lose the others
-            fault = fault_of_part(error)
-            return fault.message if fault else f"{type(error).__name__}: {error}"
+            return _reason(error)
         return ""
 
     def _goals_beside(self, goals: Sequence[Goal], engine: Engine) -> tuple[set[str], dict[str, str]]:
@@ -185,8 +180,8 @@ class Scheduler:
             for goal, needed in zip(reversed(goals), reversed(needs), strict=True)
             for identity in needed
         }
-        run = _Run(self, engine, agenda, titles)
-        run.work(ends_with_failure=False)
+        run = _Run(self, engine, agenda, titles, ends_with_failure=False)
+        run.work()
         made = {
             goal.title for goal, needed in zip(goals, needs, strict=True) if needed.isdisjoint(agenda.left)
         }
@@ -207,23 +202,33 @@ class _UnderWay:
 
 
 class _Run:
-    """One go at an agenda with an engine; ``titles`` are what messages call an identity, or its slot."""
+    """One go at an agenda with an engine; ``titles`` are what messages call an identity, or its slot.
+
+    With ``ends_with_failure``, until something fails, which is raised.
+    """
 
     def __init__(
-        self, scheduler: Scheduler, engine: Engine, agenda: Agenda, titles: Mapping[str, str]
+        self,
+        scheduler: Scheduler,
+        engine: Engine,
+        agenda: Agenda,
+        titles: Mapping[str, str],
+        *,
+        ends_with_failure: bool,
     ) -> None:
         self._scheduler = scheduler
         self._store = scheduler.store
         self._engine = engine
         self._agenda = agenda
         self._titles = titles
+        self._ends_with_failure = ends_with_failure
         self._display = Display(scheduler.reporter, prefixed=bool(titles))
         self._under_way: dict[str, _UnderWay] = {}
         self._same: dict[str, list[Due]] = {}
         self.failed: dict[str, Ended] = {}
 
-    def work(self, *, ends_with_failure: bool) -> None:
-        """Make what can be made; with ``ends_with_failure``, until something fails, which is raised."""
+    def work(self) -> None:
+        """Make what can be made."""
         with ExitStack() as stack:
             stack.callback(self._display.end)
             self._place = Place.here()
@@ -234,7 +239,7 @@ class _Run:
             self._begin(self._agenda.due())
             while self._under_way:
                 for task, ended in self._engine.ended():
-                    if ended.exit_code and (ends_with_failure or ended.exit_code == 128 + 2):
+                    if ended.exit_code and (self._ends_with_failure or ended.exit_code == 128 + 2):
                         ended.require_success()
                     self._begin(self._take(task, ended))
 
@@ -287,8 +292,18 @@ class _Run:
         if tasks:
             self._engine.start(tasks)
         for each in mine:  # while the engine is at work
-            self._store.realise_all([each.unit], upstream=False)
-            self._begin(self._made(each))
+            self._begin(self._made_here(each))
+
+    def _made_here(self, due: Due) -> list[Due]:
+        """Make it in this process; what can be begun since."""
+        try:
+            self._store.realise_all([due.unit], upstream=False)
+        except Exception as error:
+            if self._ends_with_failure:
+                raise
+            self._fail(due, Ended(1, _reason(error)))
+            return []
+        return self._made(due)
 
     def _task(self, due: Due) -> Task:
         command = due.unit.command
@@ -311,3 +326,9 @@ class _Run:
         state.before = len(tasks)
         self._display.open(state.whole, len(parts), due.unit.slot)
         return tasks
+
+
+def _reason(error: Exception) -> str:
+    """Why a build failed, whoever is to blame."""
+    fault = error if isinstance(error, FsarctlError) else fault_of_part(error)
+    return fault.message if fault else f"{type(error).__name__}: {error}"

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock, Thread
-from typing import Any
+from threading import Thread
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -48,8 +49,8 @@ class LocalEngine:
         self._cores = max(cores, jobs)
         self._memory = psutil.virtual_memory().available / GIB if memory_gib is None else memory_gib
         self._gpus = [*gpus] * beside
-        self._lock = Lock()
-        self._waiting: list[tuple[Task, int]] = []
+        self._waiting: dict[Need, deque[_Waiting]] = {}
+        self._came = 0
         self._hands: list[_Hand] = []
         self._done: SimpleQueue[tuple[_Hand, Task, int, Ended]] = SimpleQueue()
 
@@ -60,7 +61,9 @@ class LocalEngine:
         self._heard = heard
 
     def start(self, tasks: Sequence[Task]) -> None:
-        self._waiting += [(task, TRIES) for task in tasks]
+        for task in tasks:
+            self._came += 1
+            self._waiting.setdefault(task.need, deque()).append(_Waiting(self._came, task, TRIES))
         self._hand_out()
 
     def ended(self) -> list[tuple[Task, Ended]]:
@@ -69,7 +72,7 @@ class LocalEngine:
             hand.task = None
             if ended.lost and tries > 1:
                 self._heard(task, {"note": f"{ended.error}; it is begun again"})
-                self._waiting.insert(0, (task, tries - 1))
+                self._waiting[task.need].appendleft(_Waiting(0, task, tries - 1))
                 self._hand_out()
                 continue
             self._hand_out()
@@ -86,15 +89,17 @@ class LocalEngine:
 
     def _hand_out(self) -> None:
         """Give to hands what there is room for, first come first served; what is too large lets others by."""
-        left = []
-        for task, tries in self._waiting:
+        lines = [line for line in self._waiting.values() if line]
+        while lines:
+            first = min(range(len(lines)), key=lambda number: lines[number][0].came)
+            _, task, tries = lines[first][0]
             hand = self._hand_for(task)
-            if hand is None:
-                left.append((task, tries))
-            else:
+            if hand is not None:
+                lines[first].popleft()
                 hand.task = task
                 hand.orders.put((task, tries))
-        self._waiting = left
+            if hand is None or not lines[first]:
+                del lines[first]
 
     def _hand_for(self, task: Task) -> "_Hand | None":
         """A free hand, if there is room: the one that was at the same unit, or another, or a new one."""
@@ -126,6 +131,14 @@ class LocalEngine:
         needs = [need, *(hand.task.need for hand in busy if hand.task)]
         cores, memory = sum(each.cores for each in needs), sum(each.memory_gib for each in needs)
         return cores <= self._cores and memory <= self._memory
+
+
+class _Waiting(NamedTuple):
+    """A task that nobody has begun; ``came``: how many were there before it."""
+
+    came: int
+    task: Task
+    tries: int
 
 
 @dataclass

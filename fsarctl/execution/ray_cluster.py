@@ -6,9 +6,9 @@ for the store alone to know. Tasks travel as a line of JSON, what workers say co
 
 import os
 import socket
-import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -51,7 +51,7 @@ class RayEngine:
         self._asked = jobs
         self._cores = cores
         self._uses_gpus, self._beside = uses_gpus, beside
-        self._waiting: list[tuple[Task, int]] = []
+        self._waiting: deque[tuple[Task, int]] = deque()
         self._hands: list[_Hand] = []
         self._done: SimpleQueue[tuple[_Hand, Task, int, Ended]] = SimpleQueue()
         self._largest: Mapping[str, float] = {}
@@ -85,7 +85,7 @@ class RayEngine:
         }
 
     def start(self, tasks: Sequence[Task]) -> None:
-        self._waiting += [(task, TRIES) for task in tasks]
+        self._waiting.extend((task, TRIES) for task in tasks)
         self._hand_out()
 
     def ended(self) -> list[tuple[Task, Ended]]:
@@ -98,7 +98,7 @@ class RayEngine:
                 self._look_at_nodes()
                 if tries > 1:
                     self._heard(task, {"note": f"{ended.error}; it is begun again"})
-                    self._waiting.insert(0, (task, tries - 1))
+                    self._waiting.appendleft((task, tries - 1))
             self._hand_out()
             if not ended.lost or tries <= 1:
                 return [(task, ended)]
@@ -115,7 +115,7 @@ class RayEngine:
     def _hand_out(self) -> None:
         """Give tasks to hands, first come first served, until as many are at work as may be."""
         while self._waiting and sum(hand.task is not None for hand in self._hands) < self.jobs:
-            task, tries = self._waiting.pop(0)
+            task, tries = self._waiting.popleft()
             hand = self._hand_for(task)
             hand.task, hand.last = task, task.key
             hand.orders.put((task, tries))
@@ -233,8 +233,7 @@ class _Worker:
         """Make a task; what is said meanwhile, and last how it ended."""
         said: SimpleQueue[Mapping[str, Any]] = SimpleQueue()
         ended = self._thread.submit(self._process.perform, Task.parse(text), said.put)
-        while not ended.done():
-            time.sleep(BATCH_S)
+        while wait([ended], BATCH_S).not_done:
             if batch := _taken(said):
                 yield batch
         yield [*_taken(said), {"ended": asdict(ended.result())}]

@@ -1,14 +1,15 @@
 """What is due, in which order, and who makes it; the engine is played by this process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fsarctl.artifacts import Build, Parts, Store, Unit
+from fsarctl.artifacts import Build, Files, Parts, Store, Unit
 from fsarctl.artifacts.command import Command, Option
+from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.errors import FsarctlError, InputError, UpstreamError
 from fsarctl.execution.engine import Ended, Heard, Task
 from fsarctl.execution.job_schedule import Goal, Planned, Scheduler, planning
@@ -228,6 +229,48 @@ def test_goals_that_fail_take_no_other_with_them(house: House, beside: bool) -> 
     assert scheduler(house, engine).attempt(goals) == {}
     assert scheduler(house, engine).attempt(goals) == {}
     assert house.said[-1] == "nothing to do: 3 runs up to date"
+
+
+def test_what_fails_here_takes_no_goal_of_an_engine_with_it(house: House) -> None:
+    """Of three goals one needs a description that nobody answers for; it is asked for once."""
+
+    def refuse(_: Build) -> None:
+        house.here.append("refused")
+        raise InputError("nobody answers")
+
+    described = replace(house.unit("describe", 3, False), build=refuse)
+    goals = [Goal(f"{shot}-shot", house.unit("train", shot, True)) for shot in (1, 5)]
+    goals[1:1] = [
+        Goal(name, house.unit("eval", shot, True, texts=described)) for name, shot in [("3", 3), ("4", 4)]
+    ]
+    engine = Played(house)
+    assert scheduler(house, engine).attempt(goals) == {"3": "nobody answers", "4": "nobody answers"}
+    assert house.here == ["refused"]
+    assert [house.store.state(goal.unit).name for goal in goals] == ["done", "waiting", "waiting", "done"]
+    with pytest.raises(InputError, match="nobody answers"):
+        scheduler(house, engine).make([goal.unit for goal in goals])
+
+
+def test_goals_are_looked_at_once(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many read the same files: to ask for each file anew was most of a large sweep's time."""
+    (tmp_path / "clip").write_text("a clip")
+    asked: list[list[str]] = []
+    sha256 = HashMemory.sha256
+
+    def counted(self: HashMemory, paths: Iterable[str], *rest: Any, **more: Any) -> dict[str, str]:
+        asked.append(named := [*paths])
+        return sha256(self, named, *rest, **more)
+
+    monkeypatch.setattr(HashMemory, "sha256", counted)
+    for count in (2, 12):
+        units = [house.unit("train", count * 100 + shot, True) for shot in range(count)]
+        goals = [
+            Goal(unit.slot, replace(unit, inputs={"clips": Files({"clip": tmp_path / "clip"})}))
+            for unit in units
+        ]
+        asked.clear()
+        scheduler(house)._hopeless(goals)
+        assert len([paths for paths in asked if paths]) == 1
 
 
 def test_a_bug_in_one_goal_is_said_and_the_others_are_made(house: House) -> None:

@@ -195,3 +195,34 @@ def test_an_engine_without_its_extra_names_the_command(
     assert (failed.value.exit_code, failed.value.next_step) == (5, "Do")
     with pytest.raises(KeyboardInterrupt):
         Ended(130).require_success()
+
+
+def test_a_long_line_is_not_gone_through_for_each_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10,000 tasks of two sizes: one look for a hand a task that gets one, and one a size that does not."""
+    looks: list[str] = []
+    hand_for = LocalEngine._hand_for
+
+    def looked(self: LocalEngine, task: Task) -> Any:
+        looks.append(task.key)
+        return hand_for(self, task)
+
+    monkeypatch.setattr(LocalEngine, "_hand_for", looked)
+    engine = begun(LocalEngine(2, 2, memory_gib=100))
+    small, large = replace(TASK, key="small"), replace(TASK, key="large", need=Need(cores=2))
+    engine.start([small, large] * 5_000)
+    assert at_work(engine) == ["small", "small"]
+    for done in range(6):
+        Played.goes["small"].set()
+        engine.ended()
+        assert len(looks) <= 4 + 3 * (done + 1)
+    engine.end()
+
+
+def test_first_come_is_first_served_whatever_its_size() -> None:
+    engine = begun(LocalEngine(1, 4, memory_gib=100))
+    order = [*tasks("a"), *tasks("b", cores=2), *tasks("c"), *tasks("d", cores=2)]
+    engine.start(order)
+    for key in "abcd":
+        assert at_work(engine) == [key]
+        through(engine, key)
+    engine.end()

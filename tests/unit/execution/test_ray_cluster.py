@@ -5,6 +5,7 @@ What happens to tasks whose nodes die is tried on a cluster: ``make test-cluster
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -175,3 +176,23 @@ def test_who_has_nothing_to_do_gives_up_the_core_that_another_waits_for(
     thread.start()
     thread.join(20)
     assert [each.exit_code for _, each in ended] == [0, 0]
+
+
+def test_the_end_of_a_task_is_said_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the next look for what the worker says, which cost each task a tenth of a second."""
+
+    class Quick:
+        def perform(self, task: Task, heard: Callable[[Any], None]) -> Ended:
+            heard({"note": "begun"})
+            time.sleep(0.1)
+            return Ended()
+
+    monkeypatch.setattr(ray_cluster, "WorkerProcess", Quick)
+    monkeypatch.setattr(ray_cluster, "BATCH_S", 3600.0)
+    said: list[Any] = []
+    thread = threading.Thread(
+        target=lambda: said.extend(ray_cluster._Worker().perform(TASK.text)), daemon=True
+    )
+    thread.start()
+    thread.join(60)
+    assert [message for batch in said for message in batch] == [{"note": "begun"}, {"ended": asdict(Ended())}]
