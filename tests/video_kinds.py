@@ -140,6 +140,16 @@ KINDS: dict[str, Kind] = {
     "raw AV1": Kind(
         lambda at: write(at / "v.obu", "libsvtav1", 40, preset="8", g="12"), "raw stream", range(40), "wrong"
     ),
+    "raw H.263": Kind(
+        lambda at: write(at / "v.h263", "h263", 40, height=144, g="12"), "raw stream", range(40), ""
+    ),
+    "raw H.261": Kind(
+        lambda at: write(at / "v.h261", "h261", 40, height=144, g="12"), "raw stream", range(40), ""
+    ),
+    "SWF": Kind(lambda at: write(at / "v.swf", "flv", 40, g="12"), "container swf", range(40), ""),
+    "AVIF, a sequence": Kind(
+        lambda at: write(at / "v.avif", "libsvtav1", 40, preset="8", g="12"), "", range(40), ""
+    ),
     "YUV4MPEG": Kind(
         lambda at: write(at / "v.y4m", "wrapped_avframe", 40), "container yuv4mpegpipe", range(40), "right"
     ),

@@ -32,16 +32,17 @@ __all__ = [
 
 # fmt: off
 VIDEO_EXTENSIONS = frozenset((
-    ".264", ".265", ".266", ".3g2", ".3gp", ".3gpp", ".amv", ".apng", ".asf", ".avc", ".avi", ".dav",
-    ".dif", ".divx", ".drc", ".dv", ".dvr-ms", ".f4v", ".flv", ".gif", ".gxf", ".h264", ".h265", ".h266",
-    ".h26l", ".hevc", ".insv", ".ismv", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mj2",
-    ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mov", ".mp2v", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts",
-    ".mxf", ".nut", ".obu", ".ogg", ".ogm", ".ogv", ".ogx", ".psp", ".qt", ".rm", ".rmvb", ".tod", ".ts",
-    ".vc1", ".vob", ".vvc", ".webm", ".wm", ".wmv", ".wtv", ".xvid", ".y4m",
+    ".264", ".265", ".266", ".3g2", ".3gp", ".3gpp", ".amv", ".apng", ".asf", ".avc", ".avi", ".avif",
+    ".cpk", ".dav", ".dif", ".divx", ".drc", ".dv", ".dvr-ms", ".f4v", ".flv", ".gif", ".gxf", ".h261",
+    ".h263", ".h264", ".h265", ".h266", ".h26l", ".hevc", ".insv", ".ismv", ".ivf", ".m1v", ".m2p",
+    ".m2t", ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mov", ".mp2v",
+    ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".obu", ".ogg", ".ogm", ".ogv",
+    ".ogx", ".psp", ".qt", ".rm", ".rmvb", ".roq", ".swf", ".tod", ".ts", ".vc1", ".vob", ".vvc",
+    ".webm", ".wm", ".wmv", ".wtv", ".xvid", ".y4m",
 ))
 
-BY_CONTENT = frozenset((".ogg", ".ogx"))
-"""Endings of a video, or else of sound alone."""
+BY_CONTENT = frozenset((".avif", ".ogg", ".ogx"))
+"""Endings of a video, or else of sound or of a picture alone."""
 
 DOCUMENTS = frozenset((
     ".cff", ".cfg", ".csv", ".html", ".ini", ".ipynb", ".json", ".jsonl", ".lock", ".log", ".md", ".pdf",
@@ -50,9 +51,9 @@ DOCUMENTS = frozenset((
 """What often lies beside videos and says something of them, or of the project; nothing is said of these."""
 
 OTHERS = frozenset((
-    ".7z", ".aac", ".aif", ".aiff", ".avif", ".bmp", ".bz2", ".doc", ".docx", ".flac", ".gz", ".h5",
-    ".heic", ".heif", ".isma", ".jpeg", ".jpg", ".m4a", ".m4b", ".mat", ".mka", ".mks", ".mp3", ".mpo",
-    ".npy", ".npz", ".opus", ".parquet", ".pickle", ".pkl", ".png", ".ppt", ".psd", ".pt", ".pth", ".rar",
+    ".7z", ".aac", ".aif", ".aiff", ".bmp", ".bz2", ".doc", ".docx", ".flac", ".gz", ".h5", ".heic",
+    ".heif", ".isma", ".jpeg", ".jpg", ".m4a", ".m4b", ".mat", ".mka", ".mks", ".mp3", ".mpo", ".npy",
+    ".npz", ".opus", ".parquet", ".pickle", ".pkl", ".png", ".ppt", ".psd", ".pt", ".pth", ".rar",
     ".safetensors", ".tar", ".tgz", ".thm", ".tif", ".tiff", ".wav", ".webp", ".wma", ".xcf", ".xls",
     ".xlsx", ".xz", ".zip", ".zst",
 ))

@@ -21,7 +21,7 @@ class Content(NamedTuple):
 UNKNOWN, TEXT = Content(False, ""), Content(False, "text")
 
 MP4 = "MP4 or QuickTime"
-STILL = b"avif|avis|heic|heix|heim|heis|hevc|mif1|msf1|crx "
+STILL = b"avif|heic|heix|heim|heis|mif1|crx "
 VIDEOS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
     (words, re.compile(pattern, re.DOTALL))
     for words, pattern in (
@@ -50,6 +50,9 @@ VIDEOS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
         ("GXF", rb"\x00{4}\x01\xbc"),
         ("an animated PNG", rb"\x89PNG.*acTL"),
         ("a DHAV recording", rb"DHAV"),
+        ("Flash (SWF)", rb"[FC]WS[\x01-\x40]"),
+        ("RoQ", rb"\x84\x10\xff{4}"),
+        ("Sega FILM", rb"FILM.{12}FDSC"),
     )
 )
 OTHERS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(

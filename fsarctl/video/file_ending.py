@@ -21,6 +21,8 @@ SEGMENT, CLUSTER, LAST_EBML_ID_BYTES, LAST_EBML_SIZE_BYTES = 0x18538067, 0x1F43B
 LONGEST_ELEMENT_HEAD = LAST_EBML_ID_BYTES + LAST_EBML_SIZE_BYTES
 CHUNK_HEAD, LIST_HEAD = 8, 12
 FLV_TAG_HEAD, FLV_TAGS, FLV_LENGTH = 11, (8, 9, 18), 4
+OGG_HEAD, RM_HEAD, RM_DATA_HEAD, PNG_HEAD, PNG_CHUNK = 27, 8, 10, 8, 12
+GIF_HEAD, GIF_EXTENSION, GIF_IMAGE, GIF_COLOURS = 13, 2, 10, 0x80
 ASF_HEAD, ASF_DATA = 24, bytes.fromhex("3626b2758e66cf11")
 ASF_NO_DATA = 50  # bytes; what was written to a pipe leaves the length of its data open
 
@@ -183,7 +185,75 @@ def _asf(file: BinaryIO, size: int) -> _Parts | None:
     return _Parts(place)
 
 
+def _ogg(file: BinaryIO, size: int) -> _Parts | None:
+    place = 0
+    while place < size:
+        head = _read(file, place, OGG_HEAD)
+        if not b"OggS".startswith(head[:4]):
+            return None
+        lengths = file.read(head[-1]) if len(head) == OGG_HEAD else b""
+        place += OGG_HEAD + len(lengths) + sum(lengths)
+    return _Parts(place)
+
+
+def _real_media(file: BinaryIO, size: int) -> _Parts | None:
+    """Some count the head of the data twice."""
+    place = 0
+    while place < size:
+        head = _read(file, place, RM_HEAD)
+        length = int.from_bytes(head[4:], "big")
+        if length <= RM_HEAD or not head[:4].strip(b".").isalnum():
+            return None
+        place += length
+    place -= RM_DATA_HEAD
+    return _Parts(place, place)
+
+
+def _gif(file: BinaryIO, size: int) -> _Parts | None:
+    """Up to its trailer; blocks of at most 255 bytes before it."""
+    head = _read(file, 0, GIF_HEAD)
+    place = GIF_HEAD + _gif_colours(head[10:11])
+    while place < size:
+        head = _read(file, place, GIF_IMAGE)
+        if head.startswith(b";"):
+            return _Parts(place + 1)
+        if head.startswith(b","):
+            place += GIF_IMAGE + _gif_colours(head[9:]) + 1
+        elif head.startswith(b"!"):
+            place += GIF_EXTENSION
+        else:
+            return None
+        while length := sum(_read(file, place, 1)):
+            place += 1 + length
+        place += 1
+    return _Parts(max(place, size + 1))
+
+
+def _gif_colours(flags: bytes) -> int:
+    """Bytes of the table of colours that follows."""
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & GIF_COLOURS else 0
+
+
+def _apng(file: BinaryIO, size: int) -> _Parts | None:
+    """A file that was cut has as great a share of its bytes as of the frames that it counts."""
+    place, promised, frames = PNG_HEAD, 0, 0
+    while place < size:
+        head = _read(file, place, PNG_CHUNK)
+        name = head[4:8]
+        if name == b"acTL":
+            promised = int.from_bytes(head[8:], "big")
+        frames += name == b"fcTL"
+        place += PNG_CHUNK + int.from_bytes(head[:4], "big")
+        if name == b"IEND":
+            return _Parts(place)
+    return _Parts(max(place, size + 1), size * promised // max(frames, 1))
+
+
 WALKS: dict[str, Walk] = {
+    "apng": _apng,
+    "gif": _gif,
+    "ogg": _ogg,
+    "rm": _real_media,
     "mov,mp4,m4a,3gp,3g2,mj2": _mp4,
     "matroska,webm": _matroska,
     "avi": _avi,

@@ -18,6 +18,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from fsarctl.errors import InputError
+from fsarctl.progress import counted
 from fsarctl.video.content import HEAD_BYTES, MP4, content_of
 from fsarctl.video.described import codec_tag
 from fsarctl.video.file_access import why_unreadable
@@ -53,12 +54,15 @@ RAW = ("dirac", "h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu", "vc1", "vvc"
 """Formats that are pictures one after another, and nothing that says when each is shown."""
 
 FORMATS = ",".join((
-    MOV, MATROSKA, AVI, *RAW, "apng", "asf", "asf_o", "dhav", "dv", "flv", "gif", "gxf", "ivf", "mpeg",
-    "mpegts", "mxf", "nut", "ogg", "rm", "wtv", "yuv4mpegpipe",
+    MOV, MATROSKA, AVI, *RAW, "apng", "asf", "asf_o", "dhav", "dv", "film_cpk", "flv", "gif", "gxf", "ivf",
+    "mpeg", "mpegts", "mxf", "nut", "ogg", "rm", "roq", "swf", "wtv", "yuv4mpegpipe",
 ))
 # fmt: on
 """Of libav's hundreds of formats those that are a video in one file: no playlist that opens other files or
 the network, no single picture, no text that looks like art."""
+
+BY_ENDING = {".h261": "h261", ".h263": "h263"}
+"""Raw streams that begin with so little of their own that much else would be taken for them."""
 
 SEEKABLE = (MOV, MATROSKA, AVI)
 SEEKABLE_CODECS = ("h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "mpeg4", "mjpeg")
@@ -121,7 +125,7 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
     header = _read_header(container, stream)
     found = _demux(container, stream)
     if not found.shown:
-        raise UnreadableVideoError(found.broken or "it holds no video frames")
+        raise UnreadableVideoError(found.broken or _why_empty(Path(container.name), header.kind))
     if header.kind == "mjpeg" and len(found.shown) == 1:
         raise UnreadableVideoError("it is not a video but a JPEG picture")
     if found.encrypted:
@@ -174,7 +178,8 @@ def open_video(path: Path) -> InputContainer:
     if not head:
         raise UnreadableVideoError("the file is empty")
     try:
-        return av.open(str(path), options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
+        formats = f"{FORMATS},{BY_ENDING.get(path.suffix.lower(), '')}"
+        return av.open(str(path), options={"format_whitelist": formats, "protocol_whitelist": "file"})
     except (av.InvalidDataError, av.ArgumentError, av.EOFError):
         raise UnreadableVideoError(_why_unopened(path, head)) from None
     except Exception as error:
@@ -200,8 +205,21 @@ def _why_unopened(path: Path, head: bytes) -> str:
 
 def _index_cut_off(path: Path) -> str:
     """That an MP4 ends within its index, with which libav may be content; "" where it does not."""
-    cut = boxes(path).get(b"moov", 0) > path.stat().st_size
-    return "its index (moov) is cut off: the copy was not finished" if cut else ""
+    return "its index (moov) is cut off: the copy was not finished" if _ends_in_its_index(path) else ""
+
+
+def _ends_in_its_index(path: Path) -> bool:
+    return boxes(path).get(b"moov", 0) > path.stat().st_size
+
+
+def _why_empty(path: Path, kind: str) -> str:
+    """Of a file that libav opens, and finds no picture in."""
+    if cut := _index_cut_off(path):
+        return cut
+    whole, share = ending_of(path, kind)
+    if whole is False:
+        return "truncated: no frame is there" + (f", {share:.0%} of its bytes" if share else "")
+    return "it holds no video frames"
 
 
 def video_stream(container: InputContainer) -> VideoStream:
@@ -223,6 +241,8 @@ def video_stream(container: InputContainer) -> VideoStream:
 
 
 def _unknown_codec_words(container: InputContainer, stream: VideoStream) -> str:
+    if cut := _index_cut_off(Path(container.name)):
+        return cut
     tag = codec_tag(container, stream)
     return "its pictures are in a format that is not known here" + (f" ({tag})" if tag else "")
 
@@ -257,10 +277,13 @@ def _read_header(container: InputContainer, stream: VideoStream) -> _Header:
         lasts_s = stream.frames % AVI_UNKNOWN * float(stream.time_base or 0)
     else:
         lasts_s = (container.duration or 0) / av.time_base if kind in DECLARING else 0.0
+    indexed = len(stream.index_entries) if kind == MOV else 0
+    if indexed and _ends_in_its_index(Path(container.name)):  # then libav has less of it than it counts
+        indexed = max(indexed, stream.frames)
     return _Header(
         kind,
         stream.codec_context.name,
-        len(stream.index_entries) if kind == MOV else 0,
+        indexed,
         lasts_s,
         float(1 / stream.average_rate) if stream.average_rate else 0.0,
         bool(stream.codec_context.has_b_frames),
@@ -375,7 +398,7 @@ def _ending(path: Path, header: _Header, found: _Found, widest_gap_s: float) -> 
     if header.lasts_s and lacks_s <= slack_s and found.listed >= header.indexed and not fragmented:
         return ""
     there = f"{found.end_s:.2f} of {header.lasts_s:.2f} s" if header.lasts_s else f"{found.end_s:.2f} s"
-    of_frames = ""
+    of_frames, share = "", 0.0
     if header.indexed and not fragmented:
         whole: bool | None = found.listed >= header.indexed and not found.incomplete
         too_much = found.listed < (1 - TOLERATED_LOSS) * header.indexed
@@ -386,15 +409,15 @@ def _ending(path: Path, header: _Header, found: _Found, widest_gap_s: float) -> 
         if share:
             there += f", {share:.0%} of its bytes,"
             too_much = share < 1 - TOLERATED_LOSS and (too_much or not header.lasts_s)
-    if found.broken and (too_much or not header.lasts_s):
+    frames = f"{found.listed}{of_frames} frames" if of_frames else counted(found.listed, "frame")
+    if found.broken and (too_much or not (header.lasts_s or share)):
         whole, too_much = False, True
     if too_much and not whole:
         raise UnreadableVideoError(
-            f"truncated: {found.listed}{of_frames} frames, {there} are there"
-            + (f"; {found.broken}" if found.broken else "")
+            f"truncated: {frames}, {there} are there" + (f"; {found.broken}" if found.broken else "")
         )
     if whole is False or (whole is None and lacks_s > slack_s):
-        return f"its end is missing: {found.listed}{of_frames} frames, {there} are there"
+        return f"its end is missing: {frames}, {there} are there"
     little = lacks_s <= TOLERATED_LOSS * header.lasts_s
     if not whole or little or found.last_s >= header.lasts_s - slack_s:  # another track lasts as long as that
         return ""
@@ -407,6 +430,6 @@ def _hdr_words(stream: VideoStream) -> str:
 
 
 def _container_words(kind: str) -> str:
-    if kind in RAW:
+    if kind in (*RAW, *BY_ENDING.values()):
         return f"a raw stream ({kind}), which has no times"
     return "transport stream" if kind == "mpegts" else f"container {kind}"

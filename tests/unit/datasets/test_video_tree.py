@@ -35,11 +35,13 @@ def test_files_whose_ending_says_nothing_are_known_by_their_content(tmp_path: Pa
         "a/10.bin": b"".join(b"\x47" + bytes(187) for _ in range(5)),
         "a/11.xyz": b"\x00\x00\x00\x01\x67\x42",
         "a/12.ogg": b"OggS\x00\x02" + bytes(22) + b"\x80theora",
+        "a/13.avif": b"\x00\x00\x00\x20ftypavis",
     }
     others = {
         "sound.ogg": b"OggS\x00\x02" + bytes(22) + b"\x01vorbis",
         "sound.rec": b"RIFF\x10\x00\x00\x00WAVEfmt ",
         "sound.x": b"\x00\x00\x00\x20ftypM4A ",
+        "picture.avif": b"\x00\x00\x00\x20ftypavif",
         "picture.x": b"\x00\x00\x00\x20ftypavif",
         "noise.bin": bytes(range(7, 100)),
         "nothing.bin": b"",
@@ -56,10 +58,11 @@ def test_files_whose_ending_says_nothing_are_known_by_their_content(tmp_path: Pa
     tree = find_videos(tmp_path)
     assert set(tree.videos) == {*heads, "frames"}
     assert {each.ending: each.files for each in tree.left_out} == {
-        **{".x": 2, ".bin": 2, ".ogg": 1, ".rec": 1, ".mp4~": 1, ".lrv": 1, ".part": 1}
+        **{".avif": 1, ".x": 2, ".bin": 2, ".ogg": 1, ".rec": 1, ".mp4~": 1, ".lrv": 1, ".part": 1}
     }
     assert left_out_words(tree.left_out) == (
-        "9 files not taken for videos: 2 .bin (noise.bin), 2 .x (picture.x), 1 .lrv (copy.lrv) and 4 more"
+        "10 files not taken for videos: 2 .bin (noise.bin), 2 .x (picture.x), 1 .avif (picture.avif) "
+        "and 5 more"
     )
 
 

@@ -1,12 +1,13 @@
 """A complete video is read however long its header says it is; a cut one is not taken for complete."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import av
 import pytest
 from built import BuiltOnce
-from declared_videos import COUNT, DECLARED
+from declared_videos import COUNT, DECLARED, PLAIN
 from imageio_ffmpeg import get_ffmpeg_exe
 from video_zoo import ffmpeg_shows, number_in, write
 
@@ -128,10 +129,21 @@ def test_what_was_written_to_a_pipe_is_read(tmp_path: Path, form: str, codec: st
     assert [problem for problem in clip.problems if not problem.startswith("pyav: container")] == []
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "flv", "wmv", "webm"])
+CODECS = {
+    **{"mp4": "libx264", "mkv": "libx264", "avi": "mpeg4", "flv": "libx264", "wmv": "wmv2", "webm": "libvpx"},
+    **{"ogv": "libvpx", "gif": "gif", "apng": "apng", "rm": "rv20"},
+}
+
+
+def last_bytes_matter(path: Path) -> Path:
+    """A video of 30 frames in the container that ``path`` ends with."""
+    pixels = {".gif": "rgb8", ".apng": "rgb24"}.get(path.suffix, "yuv420p")
+    return write(path, CODECS[path.suffix[1:]], 30, height=144, pixels=pixels)
+
+
+@pytest.mark.parametrize("suffix", CODECS)
 def test_a_file_is_whole_with_its_last_byte(tmp_path: Path, suffix: str) -> None:
-    codec = {"webm": "libvpx", "wmv": "wmv2", "avi": "mpeg4"}.get(suffix, "libx264")
-    path = write(tmp_path / f"v.{suffix}", codec, 30)
+    path = last_bytes_matter(tmp_path / f"v.{suffix}")
     with av.open(str(path)) as container:
         kind = container.format.name
     content = path.read_bytes()
@@ -144,7 +156,55 @@ def test_a_file_is_whole_with_its_last_byte(tmp_path: Path, suffix: str) -> None
         assert not share or share == pytest.approx(1 - missing / len(content), abs=0.1)
     path.write_bytes(content[:-300] + bytes(4396))
     assert not ending_of(path, kind).whole
-    assert ending_of(path, "ogg").whole is None
+    assert ending_of(path, "mpegts").whole is None
+
+
+@pytest.mark.parametrize("suffix", ["ogv", "gif", "apng", "rm"])
+def test_what_says_nothing_of_its_length_and_is_cut_is_never_taken_for_whole(
+    tmp_path: Path, suffix: str
+) -> None:
+    """Where it counts its frames or bytes half of it is refused, and else the cut is remarked on."""
+    path = last_bytes_matter(tmp_path / f"v.{suffix}")
+    content = path.read_bytes()
+    clip = decode_clip(path, 8, 96)
+    assert (clip.frame_count, [each for each in clip.problems if "end" in each]) == (30, [])
+    counted = suffix in ("apng", "rm")
+    path.write_bytes(content[: len(content) * 55 // 100])
+    if counted:
+        with pytest.raises(UnreadableVideoError, match=r"truncated: .* s, 5\d% of its bytes, are there"):
+            decode_clip(path, 8, 96)
+    else:
+        assert "its end is missing: " in decode_clip(path, 8, 96).problems[0]
+    path.write_bytes(content[: len(content) * 96 // 100])
+    assert any("its end is missing: " in each for each in decode_clip(path, 8, 96).problems)
+
+
+@pytest.mark.parametrize("sound", ["first", "last"])
+def test_an_mp4_cut_anywhere_in_its_index_is_never_taken_for_whole(tmp_path: Path, sound: str) -> None:
+    """Sound between the pictures makes many chunks, and libav reads as many as the index still has."""
+    path = write(tmp_path / "v.mp4", count=100, sound=sound, **PLAIN)
+    content = path.read_bytes()
+    begin = content.index(b"moov") - 4
+    frames = set()
+    for end in range(begin + 8, len(content), 67):
+        path.write_bytes(content[:end])
+        try:
+            clip = decode_clip(path, 3, 96)
+        except UnreadableVideoError as error:
+            assert re.search(r"its index \(moov\) is cut off|truncated: \d+ of 100 frames", str(error))  # noqa: PT017
+        else:
+            frames.add(clip.frame_count)
+            assert clip.frame_count == 100 or "its end is missing" in clip.problems[0]
+    assert min(frames) >= 90
+    assert max(frames) == 100
+
+
+def test_a_file_cut_before_its_first_frame_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.mkv", count=COUNT, **PLAIN)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(bytes.fromhex("1f43b675")) + 30])
+    with pytest.raises(UnreadableVideoError, match=r"truncated: no frame is there, \d+% of its bytes"):
+        decode_clip(path, 8, 96)
 
 
 def test_the_share_is_of_all_bytes(tmp_path: Path) -> None:
