@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -115,6 +116,12 @@ def storage_errors(root: Path) -> Iterator[None]:
             ) from error
         if isinstance(error, OSError) and (error.errno in _BROKEN or _is_hidden(error, root)):
             raise unreadable(f"A file of the cache {root} or of its inputs", error) from error
+        if isinstance(error, OSError) and (file := _file_for_folder(error, root)):
+            move = shlex.join(["mv", str(file), f"{root}-{file.name}"])
+            raise InputError(
+                f"The cache cannot be written: {file} is no folder.",
+                next_step=f"Move it away: {move}; then run the same command again.",
+            ) from error
         if isinstance(error, OSError) and error.errno in _DENIED and _is_within(error.filename, root):
             raise InputError(
                 f"The cache cannot be written: {error.strerror}: {error.filename}.",
@@ -152,6 +159,15 @@ def _is_hidden(error: OSError, root: Path) -> bool:
     return not os.access(Path(error.filename).parent, os.X_OK) or (
         os.path.exists(error.filename) and not os.access(error.filename, os.R_OK)  # noqa: PTH110 - may be bytes
     )
+
+
+def _file_for_folder(error: OSError, root: Path) -> Path | None:
+    """What stands in the cache where a folder should, and is none."""
+    if error.errno not in (errno.EEXIST, errno.ENOTDIR) or not _is_within(error.filename, root):
+        return None
+    path = Path(os.fsdecode(error.filename))
+    way = [each for each in (path, *path.parents) if each.is_relative_to(root)]
+    return next((each for each in reversed(way) if os.path.lexists(each) and not each.is_dir()), None)
 
 
 def _is_within(filename: object, root: Path) -> bool:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import following, sync_file, sync_folder, write_synced
-from fsarctl.artifacts.cache_layout import Shelf, files_of
+from fsarctl.artifacts.cache_layout import Shelf, files_of, odd_in
 from fsarctl.artifacts.hashes import BAR_BYTES, HashMemory
 from fsarctl.artifacts.keys import canonical, file_sha256
 from fsarctl.artifacts.manifest import (
@@ -179,6 +179,12 @@ def recover(shelf: Shelf, stage: str, key: str) -> None:
 def _open_work(shelf: Shelf, work: Path) -> bool:
     """Readies the work folder; True when an interrupted build left something in it."""
     folder, scratch = work / "folder", work / "scratch"
+    if odd := odd_in(work) if work.exists() else []:
+        shelf.reporter.note(
+            f"DAMAGED: {odd[0].relative_to(work)} of the unfinished work is neither a file nor a folder."
+            " The work begins anew."
+        )
+        shelf.discard(work)
     if not folder.is_dir():
         # Publishing moved `folder` away, or it never was: what scratch says of it is void.
         shelf.discard(scratch)

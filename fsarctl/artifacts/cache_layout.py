@@ -39,7 +39,7 @@ from fsarctl.artifacts.refusals import is_refused, is_there, listed, reading_of,
 from fsarctl.artifacts.sharing.locks import hold
 from fsarctl.progress import Reporter, first_of
 
-__all__ = ["KEY_DIGITS", "Shelf", "Verdict", "files_of"]
+__all__ = ["KEY_DIGITS", "Shelf", "Verdict", "files_of", "odd_in"]
 
 EMPTIED = 100  # attempts beside others who remove the same
 NAMED = 5  # doubted artifacts named in a note
@@ -237,7 +237,7 @@ class Shelf:
     def discard(self, folder: Path) -> None:
         """Removes a folder at one stroke: a kill halfway leaves rubbish in trash/, never half a folder."""
         for _ in range(EMPTIED):
-            if not folder.exists():
+            if not os.path.lexists(folder):
                 break
             self._trash.mkdir(parents=True, exist_ok=True)
             with suppress(
@@ -340,11 +340,24 @@ def files_of(folder: Path) -> dict[str, Path]:
     for parent, folders, names in os.walk(folder, onerror=fail):
         for name in [*folders, *names]:
             path = Path(parent, name)
-            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            if is_odd(path):
                 raise ValueError(f"{path.relative_to(folder)} is neither a file nor a folder")
             if name in names:
                 found[path.relative_to(folder).as_posix()] = path
     return dict(sorted(found.items()))
+
+
+def odd_in(folder: Path) -> list[Path]:
+    """What is neither a file nor a folder there, or the folder itself if it is none."""
+    if is_odd(folder):
+        return [folder]
+    found = (Path(parent, name) for parent, *named in os.walk(folder) for names in named for name in names)
+    return sorted(path for path in found if is_odd(path))
+
+
+def is_odd(path: Path) -> bool:
+    """Whether this is neither a file nor a folder: a link leads elsewhere, and a pipe keeps who reads it."""
+    return path.is_symlink() or not (path.is_dir() or path.is_file())
 
 
 def _published_ns(folder: Path) -> int:
@@ -377,10 +390,13 @@ def _changed_ns(folder: Path) -> int:
 def _destroy(folder: Path) -> None:
     """Removes a folder that another process may be removing as well; what is open may stay for later."""
     for _ in range(EMPTIED):
-        if not folder.exists():
+        if not os.path.lexists(folder):
             break
         try:
-            shutil.rmtree(folder)
+            if folder.is_symlink() or not folder.is_dir():
+                folder.unlink()
+            else:
+                shutil.rmtree(folder)
         except OSError as error:  # a network file system keeps a file that is open, under another name
             if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EBUSY, errno.ESTALE):
                 raise

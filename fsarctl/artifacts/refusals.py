@@ -1,14 +1,18 @@
-"""When the file system will not show what is there: that says nothing of the bytes, and is never damage."""
+"""When the file system will not show what is there: that says nothing of the bytes, and is never damage.
+
+And when it would show what is elsewhere: no link within a cache is followed.
+"""
 
 import errno
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fsarctl.errors import InputError, IntegrityError
 
-__all__ = ["is_refused", "is_there", "listed", "reading", "reading_of", "unreadable"]
+__all__ = ["is_refused", "is_there", "listed", "reading", "reading_of", "refuse_links", "unreadable"]
 
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
@@ -69,6 +73,29 @@ def reading_of(what: str) -> Iterator[None]:
         if is_refused(error):
             raise unreadable(what, error) from error
         raise
+
+
+def refuse_links(root: Path, *, deeper: Collection[str] = ()) -> None:
+    """That no folder of a cache is a link: what is behind one is somebody's, and would be moved or removed.
+
+    ``deeper``: the folders in ``root`` whose own folders are looked at, too.
+
+    Raises:
+        InputError: one is; it is named.
+    """
+    for folder in (root, *(root / name for name in deeper)):
+        try:
+            with os.scandir(folder) as entries:
+                links = [each.path for each in entries if each.is_symlink()]
+        except OSError:
+            continue  # not there, or whoever reads it says what is wrong
+        for link in links:
+            if folder == root and Path(link).name.startswith("."):
+                continue  # an editor's: no folder of a cache is called so
+            raise InputError(
+                f"{link} is a link, and a cache follows none: what is behind it may be anybody's",
+                next_step=f"Remove it: rm {shlex.quote(link)}; a cache elsewhere is named with --cache.",
+            )
 
 
 def is_there(folder: Path) -> bool:

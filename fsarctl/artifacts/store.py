@@ -14,6 +14,7 @@ from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.command import joined
 from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.manifest import Artifact, read_sources
+from fsarctl.artifacts.refusals import refuse_links
 from fsarctl.artifacts.removal import Removal, Sorted, end_of, remove, sort_out, upstream_of
 from fsarctl.artifacts.sharing.late import come_to_sight
 from fsarctl.artifacts.sharing.leases import Lease, Leases, name_of
@@ -83,6 +84,7 @@ class Store:
         remote: str = "",
     ) -> None:
         self.root = Path(os.path.expanduser(root)).absolute()  # noqa: PTH111 - an unknown home stays
+        refuse_links(self.root, deeper=("artifacts", "work", "projects", "records"))
         self._reporter = reporter
         self._project = project or self.root.parent
         self._patience_s = patience_s

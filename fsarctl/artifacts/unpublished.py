@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from fsarctl.artifacts.cache_layout import Shelf, Verdict
+from fsarctl.artifacts.cache_layout import Shelf, Verdict, odd_in
 from fsarctl.artifacts.journal import Journal
 from fsarctl.artifacts.refusals import is_refused, unreadable
 from fsarctl.artifacts.sealed import (
@@ -30,6 +30,8 @@ def verify_records(shelf: Shelf) -> Iterator[Verdict]:
     for path in sorted((shelf.root / "records").rglob("*.json")):
         name = f"record {path.stem[:12]}"
         try:
+            if odd_in(path):
+                raise SealError("it is neither a file nor a folder")
             read_sealed_json(path.read_bytes(), path.name, BEFORE_SEALS)
         except OSError as error:
             if is_refused(error):
@@ -64,6 +66,11 @@ def _faults_of(shelf: Shelf, work: Path) -> tuple[list[str], Path | None]:
     """What is wrong with it, and where the last damaged file went."""
     of, scratch = shelf.seal_of(work), work / "scratch"
     faults, place = [], None
+    for path in odd_in(work):
+        faults.append(f"{path.name} is neither a file nor a folder")
+        place = _aside(shelf, path, faults[-1])
+    if not work.is_dir():
+        return faults, place
     for path in sorted(scratch.rglob("*.safetensors")):
         content = path.read_bytes()
         try:

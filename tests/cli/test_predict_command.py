@@ -38,7 +38,7 @@ def project(tmp_path: Path) -> Path:
     [
         ("new.mp4", 2, "--support"),
         ("--support two", 2, "no clip to classify"),
-        ("--support two new.mp4 --top 0", 2, "greater than or equal to 1"),
+        ("--support two new.mp4 --top 0", 2, "Invalid value for '--top'"),
         ("--support two new.mp4 --format xml", 2, "xml"),
         ("--support two new.mp4 --frozen --shots 1", 2, "Leave out one of them"),
         ("--support two new.mp4 --save-support mine", 2, "mine.safetensors"),

@@ -79,14 +79,14 @@ def test_gc_removes_nothing_while_it_cannot_be_known_who_uses_it(
 ) -> None:
     other = Projects(project / "cache" / "projects", project / "other", SILENT)
     other.claim("extract", "0" * 20)
-    reads = os.listdir
+    reads = os.scandir
 
     def refuse(path: str) -> list[str]:
         if str(path).endswith(f"{os.sep}extract") and "projects" in str(path):
             raise PermissionError(errno.EACCES, "Permission denied", path)
         return reads(path)
 
-    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(InputError, match="what another project uses cannot be read"):
         Store(project / "cache").gc([])
     assert len(Store(project / "cache").artifacts()) == 2

@@ -23,7 +23,7 @@ __all__ = ["give_back", "new_place", "places_of", "take_over"]
 def places_of(rest: Path) -> list[Path]:
     """Where the work that rests at ``rest`` may lie: there, or where somebody took it; the newest first."""
     held = sorted(rest.parent.glob(f"{rest.name}.*"), key=_changed, reverse=True)
-    return [each for each in (rest, *held) if each.is_dir()]
+    return [each for each in (rest, *held) if each.is_dir() and not each.is_symlink()]
 
 
 def new_place(rest: Path) -> Path:

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from fsarctl.artifacts.atomic_write import following, write_whole
-from fsarctl.artifacts.refusals import listed, reading_of
+from fsarctl.artifacts.refusals import is_refused, reading_of, refuse_links
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter
 
@@ -146,6 +147,7 @@ class Projects:
 
     @cached_property
     def _claims(self) -> set[str]:
+        refuse_links(self._home)
         return set(_claims(self._home))
 
     def _sign_in(self) -> None:
@@ -172,7 +174,22 @@ class Projects:
 
 
 def _claims(home: Path) -> list[str]:
-    return [f"{stage.name}/{path.name}" for stage in listed(home) for path in listed(stage)]
+    return [f"{stage}/{name}" for stage in _names(home, "is_dir") for name in _names(home / stage, "is_file")]
+
+
+def _names(folder: Path, sort: Literal["is_dir", "is_file"]) -> list[str]:
+    """The folders or the files there, links left out; nothing where there is none.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(each.name for each in entries if getattr(each, sort)(follow_symlinks=False))
+    except OSError as error:
+        if is_refused(error):
+            raise
+        return []
 
 
 def _user() -> str:

@@ -1,0 +1,169 @@
+"""No link within a cache is followed: nothing that it leads to is moved, removed or written."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from built import copied
+from typed import type_in
+
+from fsarctl.artifacts import Build, Store, Unit
+from fsarctl.artifacts.command import Command
+from fsarctl.errors import InputError
+from fsarctl.progress import SILENT
+
+PLACES = (
+    *(
+        "artifacts",
+        "artifacts/train",
+        "leases",
+        "locks",
+        "projects",
+        "projects/around",
+        "projects/around/train",
+    ),
+    *("quarantine", "records", "records/x", "trash", "work", "work/train"),
+)
+
+
+def interrupted(given: Build) -> None:
+    (given.scratch / "half").write_text("half")
+    raise ZeroDivisionError
+
+
+def finished(given: Build) -> None:
+    (given.scratch / "whole").write_text("whole")
+    (given.folder / "content").write_text("content")
+
+
+def unit(build: Callable[[Build], None]) -> Unit:
+    return Unit("train", 1, "train", Command("train"), {}, build)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A cache with an artifact, unfinished work and claims."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "fsarctl.toml").write_text('[datasets.shapes]\nkind = "shapes"\n')
+    Store(folder / "cache").realise(unit(finished))
+    with pytest.raises(ZeroDivisionError):
+        Store(folder / "cache").realise(Unit("train", 2, "train", Command("train"), {}, interrupted))
+    return folder
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """Somebody's files, three folders deep, with names such as a cache has."""
+    for place in ("", "train", "train/scratch", "train/scratch/folder"):
+        (tmp_path / "elsewhere" / place).mkdir(exist_ok=True)
+        for name in ("thesis.txt", "answers.json", ".a.1.partial", "journal.jsonl", "x.safetensors"):
+            (tmp_path / "elsewhere" / place / name).write_text("precious")
+    return tmp_path / "elsewhere"
+
+
+def tree(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_link_in_place_of_a_folder_stops_commands(project: Path, elsewhere: Path, place: str) -> None:
+    path, before = project / "cache" / place, tree(elsewhere)
+    if path.exists():
+        path.rename(project / "aside")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(elsewhere)
+    reads_claims = ["cache gc --yes --unclaimed"]
+    for line in reads_claims if place.count("/") == 2 else [*reads_claims, "cache verify", "status"]:
+        said = type_in(project, f"fsarctl {line}", expect=3)
+        assert f"{path} is a link" in said.stderr
+        assert f"rm {path}" in said.stderr
+    assert tree(elsewhere) == before
+    path.unlink()
+    if (project / "aside").exists():
+        (project / "aside").rename(path)
+    type_in(project, "fsarctl cache gc --yes")
+
+
+def test_a_file_in_place_of_a_folder_is_named(project: Path) -> None:
+    """And what is said to do about it helps."""
+    home = project / "cache" / "artifacts" / "train"
+    shutil.rmtree(home)
+    home.write_text("no folder")
+    with pytest.raises(InputError, match=f"{home} is no folder") as said:
+        Store(project / "cache").realise(unit(finished))
+    subprocess.run(said.value.next_step.partition(": ")[2].partition(";")[0], shell=True, check=True)
+    assert Store(project / "cache").realise(unit(finished)).path.parent == home
+
+
+def test_a_hidden_link_beside_the_folders_is_none_of_them(project: Path, elsewhere: Path) -> None:
+    """Editors leave such."""
+    (project / "cache" / ".#README.md").symlink_to(elsewhere / "nowhere")
+    type_in(project, "fsarctl status")
+
+
+def test_claims_are_files(project: Path) -> None:
+    """Whatever else lies among them is left, and stops nobody."""
+    stray = project / "cache" / "projects" / "around" / "train" / "stray"
+    stray.mkdir()
+    (stray / "thesis.txt").touch()
+    type_in(project, "fsarctl cache gc --yes")
+    assert (stray / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("place", ["", "folder", "scratch", "scratch/half", "folder/more", "scratch/pipe"])
+def test_links_and_pipes_in_unfinished_work_are_not_used(project: Path, elsewhere: Path, place: str) -> None:
+    (work,) = (project / "cache" / "work" / "train").iterdir()
+    before, path = tree(elsewhere), work / place
+    checked = copied(project, project.parent / "checked")
+
+    def spoil(path: Path) -> None:
+        if path.exists():
+            path.rename(path.parents[3] / "aside")
+        if path.name == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(elsewhere)
+
+    spoil(path)
+    notes: list[str] = []
+    reporter = type("Notes", (type(SILENT),), {"note": lambda _, message: notes.append(message)})()
+    seen: list[list[str]] = []
+
+    def build(given: Build) -> None:
+        seen.append(sorted(each.name for each in given.scratch.iterdir()))
+        finished(given)
+
+    made = Store(project / "cache", reporter=reporter).realise(
+        Unit("train", 2, "train", Command("train"), {}, build)
+    )
+    assert seen == [[]]
+    assert sorted(made.manifest.files) == ["content"]
+    assert any("neither a file nor a folder" in note for note in notes) or place == ""
+    spoil(checked / path.relative_to(project))
+    said = type_in(checked, "fsarctl cache verify", expect=5)
+    assert "1 of 1 unfinished build are corrupt" in said.stderr
+    type_in(checked, "fsarctl cache gc --yes")
+    assert not [*(checked / "cache" / "work" / "train").iterdir()]
+    assert tree(elsewhere) == before
+
+
+def test_a_link_among_unfinished_work_is_removed_and_what_it_leads_to_stays(
+    project: Path, elsewhere: Path
+) -> None:
+    before, link = tree(elsewhere), project / "cache" / "work" / "train" / "stray"
+    link.symlink_to(elsewhere)
+    type_in(project, "fsarctl cache gc --yes")
+    assert not link.is_symlink()
+    assert tree(elsewhere) == before
+
+
+def test_a_record_that_is_a_pipe_keeps_nobody(project: Path) -> None:
+    records = project / "cache" / "records" / "model"
+    records.mkdir()
+    os.mkfifo(records / "x.json")
+    assert "neither a file nor a folder" in type_in(project, "fsarctl cache verify", expect=5).stderr
+    assert "record" not in type_in(project, "fsarctl cache verify").stderr, "it was moved away"
