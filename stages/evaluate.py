@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Build, Files, Parts, Unit
+from fsarctl.artifacts.blocks import Blocks
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import EvalConfig
 from fsarctl.datasets.groups import groups_key
+from fsarctl.episodes.blocks import episode_blocks
 from fsarctl.episodes.tracking.told import UNTRACKED, Tracking
 from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.execution.device import Machine
@@ -144,9 +146,7 @@ class _Evaluation:
     file: Path | None
 
     def left(self, build: Build) -> list[int]:
-        from fsarctl.episodes.evaluator import blocks_left
-
-        return blocks_left(self.config.episodes, build.scratch, build.reporter, build.of)
+        return self._blocks(build).left(build.reporter)
 
     def begin(self, build: Build) -> Callable[[int], None]:
         from fsarctl.episodes.evaluator import score_blocks
@@ -155,11 +155,9 @@ class _Evaluation:
         block_of = score_blocks(
             scorer,
             self._loader(build, scorer),
-            self.config.episodes,
+            self._blocks(build),
             self.config.query_mode,
-            build.scratch,
             self.machine.room(device, build.scratch),
-            of=build.of,
         )
         return lambda number: block_of(number, lambda amount=1, detail="": None)
 
@@ -174,14 +172,12 @@ class _Evaluation:
         predictions = evaluate_episodes(
             scorer,
             loader,
-            episodes=self.config.episodes,
+            self._blocks(build),
             query_mode=self.config.query_mode,
-            scratch=build.scratch,
             reporter=build.reporter,
             room=self.machine.room(device, build.scratch),
             shared=self.shared,
             title=f"eval {self.dataset} {self.shot}-shot {self.name}",
-            of=build.of,
         )
         names = FrameStore(build.inputs["frames"]).names
         clips = sum(len(rows) for rows in loader.rows.values())
@@ -197,6 +193,9 @@ class _Evaluation:
             **({"remarks": remarks} if remarks else {}),
         }
         write_result(build.folder, predictions, names, facts)
+
+    def _blocks(self, build: Build) -> Blocks:
+        return episode_blocks(self.config.episodes, build.scratch, build.of)
 
     def _scorer(self, build: Build) -> "tuple[FewShotMethod, torch.device, dict[str, JSON], list[str]]":
         """The model, where it is, and what the result says of its adapters and weights."""

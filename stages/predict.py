@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Artifact, Build, Parts, Store, Unit
+from fsarctl.artifacts.blocks import Blocks
 from fsarctl.artifacts.command import Command, joined
 from fsarctl.config.read_settings import Settings
 from fsarctl.datasets.clip_files import NEGATIVES, ClipFile, clip_files, open_support_folder
@@ -381,7 +382,7 @@ def unit(ready: Ready, clips: "Sequence[ClipFile]", command: Command) -> Unit:
     The key holds what the answers depend on: the model, the support's frames and texts, how it is calibrated,
     and the clips' bytes.
     """
-    from fsarctl.predict.blocks import blocks_left, predict_all, predict_block
+    from fsarctl.predict.blocks import clip_blocks, predict_all, predict_block
 
     predictor, support = ready.predictor, ready.support
     videos = Videos.look([Clip(each.name, "", str(each.path)) for each in clips])
@@ -393,8 +394,11 @@ def unit(ready: Ready, clips: "Sequence[ClipFile]", command: Command) -> Unit:
         "clips": [each.name for each in clips],
     }
 
+    def blocks(build: Build) -> Blocks:
+        return clip_blocks(len(clips), build.scratch, build.of)
+
     def begin(build: Build) -> Callable[[int], None]:
-        return lambda number: predict_block(number, predictor, support, clips, build.scratch, build.of)
+        return lambda number: predict_block(number, predictor, support, clips, blocks(build))
 
     return Unit(
         stage=STAGE,
@@ -403,7 +407,7 @@ def unit(ready: Ready, clips: "Sequence[ClipFile]", command: Command) -> Unit:
         command=command,
         config=config,
         inputs={"clips": videos.files},
-        build=lambda build: predict_all(predictor, support, clips, build.folder, build.scratch, build.of),
+        build=lambda build: predict_all(predictor, support, clips, build.folder, blocks(build)),
         apart=True,
-        parts=Parts(lambda build: blocks_left(len(clips), build.scratch, build.reporter, build.of), begin),
+        parts=Parts(lambda build: blocks(build).left(build.reporter), begin),
     )

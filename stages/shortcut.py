@@ -146,6 +146,7 @@ def _measure(
     from safetensors.torch import load_file
 
     from fsarctl.episodes import shortcuts
+    from fsarctl.episodes.blocks import episode_blocks
     from fsarctl.episodes.evaluator import evaluate_episodes
     from fsarctl.episodes.loader import EpisodeLoader
     from fsarctl.episodes.split_loader import load_episodes
@@ -206,13 +207,11 @@ def _measure(
     predictions = evaluate_episodes(
         adapted,
         test,
-        episodes=testing.episodes,
+        episode_blocks(testing.episodes, build.scratch, build.of),
         query_mode=testing.query_mode,
-        scratch=build.scratch,
         reporter=build.reporter,
         room=machine.room(device, build.scratch),
         title=f"{title}, eval",
-        of=build.of,
     )
     facts = {
         "model": f"{model.trained_name} with the shortcut {shortcut}",

@@ -16,13 +16,15 @@ __all__ = ["main"]
 def main() -> None:
     """Entry point: run a command, and turn what went wrong into one message and an exit code."""
     leave_out_working_directory()
-    from fsarctl.cli.terminal.signals import ending_by_signals
+    from fsarctl.cli.terminal.signals import EndedBySignal, end_at_once, ending_by_signals
     from fsarctl.video.lifetime import end_with_whoever_started
 
     end_with_whoever_started()
     try:
         with ending_by_signals():
             _run()
+    except EndedBySignal as ended:
+        end_at_once(int(str(ended.code)))
     except KeyboardInterrupt:  # before the command took over, which says more
         sys.exit(130)
 

@@ -78,7 +78,8 @@ def signals(bench: Bench, row: Row, tries: int) -> None:
         row.heard(said)
         if left or process.returncode not in (128 + blow, 0) or "leaked" in said:
             row.different += 1
-            row.remarks.append(f"{blow.name}: exit code {process.returncode}, {len(left)} processes left")
+            what = f"exit code {process.returncode}, {len(left)} processes left: {said[-2000:]}"
+            row.remarks.append(f"{blow.name}: {what}")
         row.heard(type_in(project, "fsarctl run", expect=None).stderr)
         row.tries += 1
         bench.compare(project, row)

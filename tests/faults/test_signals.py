@@ -129,6 +129,36 @@ def test_the_exit_code_names_the_first_signal_whatever_becomes_of_it(
     assert before == {each: signal.getsignal(each) for each in before}
 
 
+def test_an_interrupt_within_exec_ends_with_its_own_code_too(tmp_path: Path) -> None:
+    """Python takes the end of such a module for a death by SIGINT; dataclasses are made with ``exec``."""
+    (tmp_path / "interrupted.py").write_text("""
+import signal, sys
+from unittest import mock
+from fsarctl.cli import main
+
+def app(**_):
+    try:
+        exec("signal.raise_signal(signal.SIGINT)")
+    except KeyboardInterrupt:
+        print("interrupted")
+        sys.exit(130)
+
+sys.argv = ["fsarctl"]
+with mock.patch("fsarctl.cli.app.app", app):
+    main()
+""")
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=plain_environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "interrupted\n", "")
+
+
 def test_what_is_ignored_stays_so() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

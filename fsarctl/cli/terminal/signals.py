@@ -1,5 +1,6 @@
 """What ends a command from outside: Ctrl-C, a closed terminal, a shutdown. All end it as Ctrl-C does."""
 
+import atexit
 import os
 import select
 import shutil
@@ -7,12 +8,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 from fsarctl.video.lifetime import LEFT_BEHIND
 
-__all__ = ["LAST_WORDS", "ending_by_signals"]
+__all__ = ["LAST_WORDS", "EndedBySignal", "end_at_once", "ending_by_signals"]
 
 LIKE_CTRL_C = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
 ENDING = [signal.SIGINT, *LIKE_CTRL_C]
@@ -23,6 +25,10 @@ whatever is cut off here is what a kill would have cut off."""
 
 LAST_WORDS: list[str] = []
 """What a command says that is cut off, unless it has said so itself."""
+
+
+class EndedBySignal(SystemExit):
+    """The code says which signal it was."""
 
 
 @contextmanager
@@ -70,7 +76,20 @@ def ending_by_signals() -> Iterator[None]:
         os.close(read_end)
         os.close(write_end)
         if heard:
-            sys.exit(128 + heard[0])
+            raise EndedBySignal(128 + heard[0])
+
+
+def end_at_once(code: int) -> NoReturn:
+    """End this process in order, but for the interpreter's own end.
+
+    An interrupt leaves half made what it meets, a library that was being loaded for one, and to take that
+    apart can abort; and after one within ``exec`` Python takes its own end for one by SIGINT.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _interrupt(_number: int, frame: FrameType | None) -> None:

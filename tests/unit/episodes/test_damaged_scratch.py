@@ -9,6 +9,7 @@ import torch
 from test_training import HOW, StopAt, loaders
 
 from fsarctl.config.training_tables import TrainConfig
+from fsarctl.episodes.blocks import episode_blocks
 from fsarctl.episodes.evaluator import evaluate_episodes
 from fsarctl.episodes.trainer import train_adapters
 from fsarctl.progress import SILENT
@@ -72,10 +73,12 @@ def test_a_block_of_episodes(
     loaders: tuple[Any, Any, Any], tmp_path: Path, damage: Callable[[Path], None], of: str
 ) -> None:
     model, _, validation = loaders
-    how: dict[str, Any] = {"episodes": 3, "query_mode": "joint", "scratch": tmp_path, "title": "eval"}
-    whole = evaluate_episodes(model, validation, reporter=SILENT, of="eval/0", **how)
+    how: dict[str, Any] = {"query_mode": "joint", "title": "eval"}
+    whole = evaluate_episodes(
+        model, validation, episode_blocks(3, tmp_path, "eval/0"), reporter=SILENT, **how
+    )
     damage(tmp_path / "block-00000000.safetensors")
     said = Notes()
-    again = evaluate_episodes(model, validation, reporter=said, of=of, **how)
+    again = evaluate_episodes(model, validation, episode_blocks(3, tmp_path, of), reporter=said, **how)
     assert said.lines[0].startswith("DAMAGED: block-00000000.safetensors")
     assert (again.scores == whole.scores).all()

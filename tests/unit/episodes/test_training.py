@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fsarctl.config.training_tables import TrainConfig
-from fsarctl.episodes.evaluator import blocks_left, evaluate_episodes, score_blocks
+from fsarctl.episodes.blocks import episode_blocks
+from fsarctl.episodes.evaluator import evaluate_episodes, score_blocks
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, ahead, score_batch
 from fsarctl.episodes.scoring import Scorer
@@ -76,9 +77,8 @@ def test_only_adapters_move_and_the_best_epoch_on_validation_is_kept(
     again = evaluate_episodes(
         model,
         validation,
-        episodes=10,
+        episode_blocks(10, tmp_path / "eval", ""),
         query_mode="joint",
-        scratch=tmp_path / "eval",
         reporter=SILENT,
         title="",
     )
@@ -311,15 +311,15 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_episode(
 
 def test_evaluation_resumes_by_blocks(loaders: tuple[Any, Any, Any], tmp_path: Path) -> None:
     model, _, validation = loaders
-    how = {"episodes": 250, "query_mode": "joint", "title": "eval"}
+    how: dict[str, Any] = {"query_mode": "joint", "title": "eval"}
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()
-    whole = evaluate_episodes(model, validation, scratch=tmp_path / "whole", reporter=SILENT, **how)
+    blocks, broken = episode_blocks(250, tmp_path / "whole", ""), episode_blocks(250, tmp_path / "broken", "")
+    whole = evaluate_episodes(model, validation, blocks, reporter=SILENT, **how)
     with pytest.raises(KeyboardInterrupt):
-        evaluate_episodes(model, validation, scratch=tmp_path / "broken", reporter=StopAt(150), **how)
-    blocks = sorted(path.name for path in (tmp_path / "broken").iterdir())
-    assert blocks == ["block-00000000.safetensors"]
-    resumed = evaluate_episodes(model, validation, scratch=tmp_path / "broken", reporter=SILENT, **how)
+        evaluate_episodes(model, validation, broken, reporter=StopAt(150), **how)
+    assert [path.name for path in broken.folder.iterdir()] == ["block-00000000.safetensors"]
+    resumed = evaluate_episodes(model, validation, broken, reporter=SILENT, **how)
     assert (resumed.scores == whole.scores).all()
     assert resumed.scores.shape == (250, 6, 3)
     assert (resumed.query == whole.query).all()
@@ -329,24 +329,24 @@ def test_blocks_that_others_scored_are_those_of_one_process(
     loaders: tuple[Any, Any, Any], tmp_path: Path
 ) -> None:
     model, _, validation = loaders
-    how = {"episodes": 250, "query_mode": "joint"}
     for name in ("alone", "shared"):
         (tmp_path / name).mkdir()
-    told: dict[str, Any] = {"reporter": SILENT, "title": "eval", "of": "evaluate/0"}
-    evaluate_episodes(model, validation, scratch=tmp_path / "alone", **told, **how)
-    shared = tmp_path / "shared"
-    assert blocks_left(250, shared, SILENT, "evaluate/0") == [0, 1, 2]
+    told: dict[str, Any] = {"query_mode": "joint", "reporter": SILENT, "title": "eval"}
+    evaluate_episodes(model, validation, episode_blocks(250, tmp_path / "alone", "evaluate/0"), **told)
+    blocks = episode_blocks(250, tmp_path / "shared", "evaluate/0")
+    assert blocks.left(SILENT) == [0, 1, 2]
     for mine in ([2], [0, 2]):
-        score = score_blocks(model, validation, scratch=shared, of="evaluate/0", **how)
+        score = score_blocks(model, validation, blocks, "joint")
         for block in mine:
             score(block, lambda amount=1, detail="": None)
-    assert blocks_left(250, shared, SILENT, "evaluate/0") == [1]
-    assert blocks_left(250, shared, SILENT, "evaluate/1") == [0, 1, 2], "not its own"
+    assert blocks.left(SILENT) == [1]
+    assert replace(blocks, of="evaluate/1").left(SILENT) == [0, 1, 2], "not its own"
     for block in (0, 2):
         score(block, lambda amount=1, detail="": None)
-    evaluate_episodes(model, validation, scratch=shared, **told, **how)
+    evaluate_episodes(model, validation, blocks, **told)
     alone, together = (
-        {path.name: path.read_bytes() for path in folder.iterdir()} for folder in (tmp_path / "alone", shared)
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (tmp_path / "alone", blocks.folder)
     )
     assert alone == together
 

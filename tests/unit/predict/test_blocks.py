@@ -10,7 +10,7 @@ import pytest
 
 from fsarctl.cli.predict import _predictions
 from fsarctl.datasets.clip_files import ClipFile
-from fsarctl.predict.blocks import blocks_left, load_predictions, predict_all, predict_block
+from fsarctl.predict.blocks import clip_blocks, load_predictions, predict_all, predict_block
 from fsarctl.predict.predictor import ClassScore, Prediction
 from fsarctl.progress import SILENT
 
@@ -43,20 +43,21 @@ def test_predictions_of_several_are_those_of_one_to_the_last_bit(tmp_path: Path)
     for name in ("alone", "shared"):
         (tmp_path / name / "scratch").mkdir(parents=True)
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    predict_all(played, SUPPORT, CLIPS, alone, alone / "scratch", "predict/0")
+    predict_all(played, SUPPORT, CLIPS, alone, clip_blocks(40, alone / "scratch", "predict/0"))
     assert load_predictions(alone) == expected
 
     first, second, last = Played(), Played(), Played()
-    given: Any = (SUPPORT, CLIPS, shared / "scratch", "predict/0")
+    blocks = clip_blocks(40, shared / "scratch", "predict/0")
+    given: Any = (SUPPORT, CLIPS, blocks)
     predict_block(2, first, *given)  # type: ignore[arg-type]
     predict_block(0, second, *given)  # type: ignore[arg-type]
     predict_block(0, first, *given)  # type: ignore[arg-type]
     assert first.read == [each.name for each in CLIPS[32:]], "what is there is not made again"
-    assert blocks_left(40, shared / "scratch", SILENT, "predict/0") == [1]
-    damaged = shared / "scratch" / "block-00000002.json"
+    assert blocks.left(SILENT) == [1]
+    damaged = shared / "scratch" / "block-00000032.json"
     damaged.write_bytes(damaged.read_bytes().replace(b"clip 33", b"clip 34"))
-    assert blocks_left(40, shared / "scratch", SILENT, "predict/0") == [1, 2]
-    predict_all(last, SUPPORT, CLIPS, shared, shared / "scratch", "predict/0")  # type: ignore[arg-type]
+    assert blocks.left(SILENT) == [1, 2]
+    predict_all(last, SUPPORT, CLIPS, shared, blocks)  # type: ignore[arg-type]
     assert last.read == [each.name for each in CLIPS[16:]]
     assert (shared / "predictions.json").read_bytes() == (alone / "predictions.json").read_bytes()
 
@@ -72,7 +73,7 @@ def test_bad_luck_that_was_found_is_tried_again_and_what_was_just_tried_is_not(
 
     before: Any = Unlucky()
     (tmp_path / "scratch").mkdir()
-    predict_all(before, SUPPORT, CLIPS, tmp_path, tmp_path / "scratch", "predict/0")
+    predict_all(before, SUPPORT, CLIPS, tmp_path, clip_blocks(40, tmp_path / "scratch", "predict/0"))
     found = load_predictions(tmp_path)
     assert [each.clip for each in found if each.passes] == [each.name for each in CLIPS if "3" in each.name]
     monkeypatch.setattr("fsarctl.stages.predict.unit", lambda *_: None)
