@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from fsarctl.artifacts import Agenda, Due, Outcome, Store, Unit
 from fsarctl.artifacts.command import Option, words
@@ -287,8 +288,10 @@ class _Run:
             else:
                 mine.append(each)
         spare = self._engine.jobs // max(1, len(self._under_way))
-        # The last shots take the longest and so start first.
-        tasks = [task for each in reversed(given) for task in self._tasks(each, spare)]
+        # The last shots take the longest and so start first; of units that are divided each has its workers,
+        # who go on with what they have loaded.
+        divided = [self._tasks(each, spare) for each in reversed(given)]
+        tasks = [task for turn in zip_longest(*divided) for task in turn if task]
         if tasks:
             self._engine.start(tasks)
         for each in mine:  # while the engine is at work

@@ -3,18 +3,18 @@
 import os
 import subprocess
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
 
 from fsarctl.execution.engine import Ended, Heard, Need, Task
+from fsarctl.execution.line import Line
 from fsarctl.execution.worker_process import WorkerProcess
 from fsarctl.video.worker_process import sweep
 
@@ -49,8 +49,7 @@ class LocalEngine:
         self._cores = max(cores, jobs)
         self._memory = psutil.virtual_memory().available / GIB if memory_gib is None else memory_gib
         self._gpus = [*gpus] * beside
-        self._waiting: dict[Need, deque[_Waiting]] = {}
-        self._came = 0
+        self._waiting = Line()
         self._hands: list[_Hand] = []
         self._done: SimpleQueue[tuple[_Hand, Task, int, Ended]] = SimpleQueue()
 
@@ -61,9 +60,7 @@ class LocalEngine:
         self._heard = heard
 
     def start(self, tasks: Sequence[Task]) -> None:
-        for task in tasks:
-            self._came += 1
-            self._waiting.setdefault(task.need, deque()).append(_Waiting(self._came, task, TRIES))
+        self._waiting.extend(tasks, TRIES)
         self._hand_out()
 
     def ended(self) -> list[tuple[Task, Ended]]:
@@ -72,10 +69,10 @@ class LocalEngine:
             hand.task = None
             if ended.lost and tries > 1:
                 self._heard(task, {"note": f"{ended.error}; it is begun again"})
-                self._waiting[task.need].appendleft(_Waiting(0, task, tries - 1))
-                self._hand_out()
+                self._waiting.put_back(task, tries - 1)
+                self._hand_out(hand.last)
                 continue
-            self._hand_out()
+            self._hand_out(hand.last)
             return [(task, ended)]
 
     def end(self) -> None:
@@ -87,19 +84,18 @@ class LocalEngine:
             hand.thread.join()
             hand.worker.close()
 
-    def _hand_out(self) -> None:
-        """Give to hands what there is room for, first come first served; what is too large lets others by."""
-        lines = [line for line in self._waiting.values() if line]
-        while lines:
-            first = min(range(len(lines)), key=lambda number: lines[number][0].came)
-            _, task, tries = lines[first][0]
-            hand = self._hand_for(task)
-            if hand is not None:
-                lines[first].popleft()
-                hand.task = task
-                hand.orders.put((task, tries))
-            if hand is None or not lines[first]:
-                del lines[first]
+    def _hand_out(self, key: str = "") -> None:
+        """Give to hands what there is room for, the unit ``key`` first; what is too large lets others by."""
+        refused: set[Need] = set()
+        while waiting := [each for each in self._waiting.first(key) if each.task.need not in refused]:
+            each = waiting[0]
+            hand = self._hand_for(each.task)
+            if hand is None:
+                refused.add(each.task.need)
+                continue
+            self._waiting.take(each)
+            hand.task = each.task
+            hand.orders.put((each.task, each.tries))
 
     def _hand_for(self, task: Task) -> "_Hand | None":
         """A free hand, if there is room: the one that was at the same unit, or another, or a new one."""
@@ -131,14 +127,6 @@ class LocalEngine:
         needs = [need, *(hand.task.need for hand in busy if hand.task)]
         cores, memory = sum(each.cores for each in needs), sum(each.memory_gib for each in needs)
         return cores <= self._cores and memory <= self._memory
-
-
-class _Waiting(NamedTuple):
-    """A task that nobody has begun; ``came``: how many were there before it."""
-
-    came: int
-    task: Task
-    tries: int
 
 
 @dataclass

@@ -6,7 +6,6 @@ for the store alone to know. Tasks travel as a line of JSON, what workers say co
 
 import os
 import socket
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -21,6 +20,7 @@ from fsarctl.config.tables import RayConfig
 from fsarctl.errors import FsarctlError, InputError
 from fsarctl.errors.addresses import hidden
 from fsarctl.execution.engine import Ended, Heard, Need, Task
+from fsarctl.execution.line import Line
 from fsarctl.execution.worker_process import WorkerProcess
 
 __all__ = ["RayEngine"]
@@ -51,7 +51,7 @@ class RayEngine:
         self._asked = jobs
         self._cores = cores
         self._uses_gpus, self._beside = uses_gpus, beside
-        self._waiting: deque[tuple[Task, int]] = deque()
+        self._waiting = Line()
         self._hands: list[_Hand] = []
         self._done: SimpleQueue[tuple[_Hand, Task, int, Ended]] = SimpleQueue()
         self._largest: Mapping[str, float] = {}
@@ -85,7 +85,7 @@ class RayEngine:
         }
 
     def start(self, tasks: Sequence[Task]) -> None:
-        self._waiting.extend((task, TRIES) for task in tasks)
+        self._waiting.extend(tasks, TRIES)
         self._hand_out()
 
     def ended(self) -> list[tuple[Task, Ended]]:
@@ -98,8 +98,8 @@ class RayEngine:
                 self._look_at_nodes()
                 if tries > 1:
                     self._heard(task, {"note": f"{ended.error}; it is begun again"})
-                    self._waiting.appendleft((task, tries - 1))
-            self._hand_out()
+                    self._waiting.put_back(task, tries - 1)
+            self._hand_out(hand.last)
             if not ended.lost or tries <= 1:
                 return [(task, ended)]
 
@@ -112,10 +112,11 @@ class RayEngine:
         for hand in self._hands:
             hand.thread.join(1.0)
 
-    def _hand_out(self) -> None:
-        """Give tasks to hands, first come first served, until as many are at work as may be."""
-        while self._waiting and sum(hand.task is not None for hand in self._hands) < self.jobs:
-            task, tries = self._waiting.popleft()
+    def _hand_out(self, key: str = "") -> None:
+        """Give tasks to hands, at first of the unit ``key``, until as many are at work as may be."""
+        while (waiting := self._waiting.first(key)) and len([h for h in self._hands if h.task]) < self.jobs:
+            _, task, tries = each = waiting[0]
+            self._waiting.take(each)
             hand = self._hand_for(task)
             hand.task, hand.last = task, task.key
             hand.orders.put((task, tries))

@@ -201,6 +201,15 @@ def test_a_unit_is_divided_where_more_can_work_than_there_are_units(house: House
     ]
 
 
+def test_units_that_are_divided_take_turns(house: House) -> None:
+    """So that each has workers of its own, where an engine lets them go on with what they have loaded."""
+    frames = house.unit("extract", 0, apart=False)
+    units = [house.unit("eval", shot, True, parts=3, frames=frames) for shot in (1, 5)]
+    engine = Played(house, jobs=4)
+    scheduler(house, engine).make(units)
+    assert engine.given[0] == ["eval 5 [0, 1]", "eval 1 [0, 1]", "eval 5 [2]", "eval 1 [2]"]
+
+
 def test_parts_that_are_there_are_not_made_again(house: House) -> None:
     unit = house.unit("eval", 1, True, parts=5)
     assert unit.parts is not None

@@ -209,6 +209,7 @@ def test_a_long_line_is_not_gone_through_for_each_task(monkeypatch: pytest.Monke
     monkeypatch.setattr(LocalEngine, "_hand_for", looked)
     engine = begun(LocalEngine(2, 2, memory_gib=100))
     small, large = replace(TASK, key="small"), replace(TASK, key="large", need=Need(cores=2))
+    Played.goes["small"] = threading.Event()
     engine.start([small, large] * 5_000)
     assert at_work(engine) == ["small", "small"]
     for done in range(6):
@@ -225,4 +226,25 @@ def test_first_come_is_first_served_whatever_its_size() -> None:
     for key in "abcd":
         assert at_work(engine) == [key]
         through(engine, key)
+    engine.end()
+
+
+def test_a_worker_goes_on_with_the_unit_that_it_was_at() -> None:
+    """Two evaluations in blocks, two workers: each loads the weights of one, whoever is faster."""
+    engine = begun(LocalEngine(2, 2, memory_gib=100))
+    blocks = [replace(TASK, key=key, parts=(part,)) for part in range(4) for key in "ab"]
+    for key in "ab":
+        Played.goes[key] = threading.Event()
+    engine.start(blocks)
+    assert at_work(engine) == ["a", "b"]
+    Played.goes["a"].set()
+    for _ in range(3):
+        [(task, _)] = engine.ended()
+        assert task.key == "a"
+        assert at_work(engine) == ["a", "b"]
+    engine.ended()
+    assert at_work(engine) == ["b", "b"], "there is nothing else"
+    Played.goes["b"].set()
+    assert [engine.ended()[0][0].key for _ in range(4)] == ["b"] * 4
+    assert [key for key, _ in Played.begun].count("a") == 4
     engine.end()
