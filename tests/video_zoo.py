@@ -5,8 +5,10 @@ of bars: a white guard, nine bits, a black guard, and under each its opposite. A
 turned, torn between two frames or beyond reading has no number (-1).
 """
 
+import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,7 @@ def write(
     """
     if codec == "libx264":
         options = {"preset": "ultrafast", **options}
-    with av.open(str(path), "w", format=container, options=muxer or {}) as output:
+    with as_urgent_as_before(), av.open(str(path), "w", format=container, options=muxer or {}) as output:
         audio = _Sound(output, path) if sound == "first" else None
         stream: Any = output.add_stream(
             codec, rate=rate, options={name.replace("_", "-"): value for name, value in options.items()}
@@ -105,6 +107,20 @@ def write(
         if audio is not None:
             audio.stop()
     return path
+
+
+@contextmanager
+def as_urgent_as_before() -> Iterator[None]:
+    """Of the superuser SVT-AV1 makes a process that waits for no other, and so are all that it starts."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, priority)
 
 
 def cut(source: Path, target: Path, first_packet: int) -> Path:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["check", "ls"]
 
 NAMED, SUCH_AS = 5, 2
+ALL = " (--json lists all)"
 UNREADABLE, REMARKED = "unreadable, since", "readable, but"
 OTHER = "it is not a video of a known format, but "
 
@@ -338,7 +339,7 @@ def _said_of_clips(checks: dict[str, "DatasetCheck"]) -> dict[str, list[tuple[tu
 
 
 def _findings(check: "DatasetCheck") -> Iterator[str]:
-    from fsarctl.datasets.video_tree import left_out_words
+    from fsarctl.datasets.video_tree import left_out_words, passed_over_words
 
     for split in check.splits:
         if split.missing:
@@ -362,7 +363,7 @@ def _findings(check: "DatasetCheck") -> Iterator[str]:
     elif check.other_in_decord is not None:
         yield ": decord gives the same frames of every clip that can be read"
     if check.passed_over:
-        yield f": passed over: {_some([f'{each.path} ({each.reason})' for each in check.passed_over])}"
+        yield f": {passed_over_words(check.passed_over, NAMED, ALL)}"
     if check.left_out:
         yield f": {left_out_words(check.left_out)}"
     for remark in check.remarks:
@@ -387,7 +388,7 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def _some(items: Sequence[str]) -> str:
-    return first_of(items, NAMED, hint=" (--json lists all)")
+    return first_of(items, NAMED, ALL)
 
 
 def _table(*columns: str) -> "Table":

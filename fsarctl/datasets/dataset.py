@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.group_sizes import group_sizes
-from fsarctl.datasets.video_tree import LeftOut, PassedOver, left_out_words
+from fsarctl.datasets.video_tree import LeftOut, PassedOver, left_out_words, passed_over_words
 from fsarctl.progress import first_of
 
 __all__ = ["Dataset", "set_root"]
@@ -85,8 +85,7 @@ class Dataset:
         if empty:
             parts.append(f"classes without any: {first_of(empty, NAMED)}")
         if self.passed_over:
-            shown = [f"{each.path} ({each.reason})" for each in self.passed_over]
-            parts.append(f"passed over: {first_of(shown, NAMED)}")
+            parts.append(passed_over_words(self.passed_over, NAMED))
         if self.left_out:
             parts.append(left_out_words(self.left_out))
         return "; ".join([*parts, *self.remarks])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fsarctl.progress import counted, first_of
 from fsarctl.video.content import HEAD_BYTES, TEXT, UNKNOWN, Content, content_of
-from fsarctl.video.frame_folders.images import IMAGE_EXTENSIONS, frames_among, is_aside
+from fsarctl.video.frame_folders.images import IMAGE_EXTENSIONS, NO_FRAMES, frames_among, is_aside
 
 __all__ = [
     "CACHE_TAG",
@@ -26,6 +26,7 @@ __all__ = [
     "find_videos",
     "is_video",
     "left_out_words",
+    "passed_over_words",
     "plain_text",
     "stem_of",
 ]
@@ -142,6 +143,15 @@ def left_out_words(left_out: Sequence[LeftOut]) -> str:
     return f"{counted(total, 'file')} not taken for {taken}: {first_of(kinds, NAMED)}"
 
 
+def passed_over_words(passed_over: Sequence[PassedOver], most: int, hint: str = "") -> str:
+    """What is in a dataset's place and not used, those with one reason together; "" where nothing is."""
+    by_reason: dict[str, list[str]] = {}
+    for each in passed_over:
+        by_reason.setdefault(each.reason, []).append(each.path)
+    kinds = [f"{first_of(paths, NAMED)} ({reason})" for reason, paths in by_reason.items()]
+    return f"passed over: {first_of(kinds, most, hint)}" if kinds else ""
+
+
 def is_video(file_name: str) -> bool:
     """Whether the name has the extension of a video."""
     return _ending(file_name) in VIDEO_EXTENSIONS
@@ -172,6 +182,7 @@ class _Walk:
         self.directories: set[str] = set()
         self.left_out: dict[str, tuple[int, str]] = {}
         self.folders: dict[str, list[str]] = {}
+        self._no_clips: dict[str, str] = {}
         self._root = root
         self._seen: dict[tuple[int, int], str] = {}
         self._links: list[str] = []
@@ -194,8 +205,9 @@ class _Walk:
         beside = {place.rpartition("/")[0] for place in self.folders} - {""}
         for place in self.directories - above - self.folders.keys():
             parent, _, name = place.rpartition("/")
-            if parent in beside and not name.startswith(".") and not is_aside(name):
-                self._pass_over(place, "a folder without numbered images")
+            said = parent in beside or place in self._no_clips
+            if said and not name.startswith(".") and not is_aside(name):
+                self._pass_over(place, self._no_clips.get(place, NO_FRAMES))
 
     def _real(self, top: str, *, linked: bool) -> None:
         pending = deque([top])
@@ -248,7 +260,12 @@ class _Walk:
         names = [name for name, _ in named if not name.startswith(".")]
         if len(names) < FEWEST_IMAGES or not place or is_aside(place.rpartition("/")[2]):
             return ()
-        if any(is_video(entry.name) for entry in entries) or len(frames_among(names).names) < FEWEST_IMAGES:
+        if any(is_video(entry.name) for entry in entries):
+            return ()
+        frames = frames_among(names)
+        if len(frames.names) < FEWEST_IMAGES:
+            if frames.reason and not frames.reason.endswith(NO_FRAMES):
+                self._no_clips[place] = frames.reason
             return ()
         images = {name for name, entry in named if entry.is_file()}
         self.folders[place] = sorted(images)

@@ -21,7 +21,7 @@ from fsarctl.datasets.lists.text_lines import class_folders
 from fsarctl.datasets.video_tree import PassedOver
 from fsarctl.errors import InputError
 from fsarctl.progress import counted, first_of
-from fsarctl.video.frame_folders.images import images_in
+from fsarctl.video.frame_folders.images import NO_FRAMES, images_in
 
 __all__ = ["open_list"]
 
@@ -133,8 +133,7 @@ def _folders_of_numbers(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
 
 
 def _what_it_is(path: str) -> str:
-    folder = os.path.isdir(path)  # noqa: PTH112
-    return "a folder without numbered images" if folder else "not a file, or a link that leads nowhere"
+    return NO_FRAMES if os.path.isdir(path) else "not a file, or a link that leads nowhere"  # noqa: PTH112
 
 
 def _splits(

@@ -32,7 +32,7 @@ def images_of(folder: Path) -> Images:
     except OSError as error:
         raise UnreadableVideoError(f"it cannot be opened: {error.strerror}") from None
     if not images.names:
-        raise UnreadableVideoError("it is a folder without numbered images")
+        raise UnreadableVideoError(images.reason)
     return images
 
 

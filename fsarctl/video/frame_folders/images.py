@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from fsarctl.artifacts.look import Look
 from fsarctl.progress import counted, first_of
@@ -19,6 +20,7 @@ from fsarctl.video.file_access import looked_at
 
 __all__ = [
     "IMAGE_EXTENSIONS",
+    "NO_FRAMES",
     "Images",
     "frames_among",
     "frames_of",
@@ -29,8 +31,10 @@ __all__ = [
 ]
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
-NUMBERED = re.compile(r"(?P<name>.*?)(?P<number>\d{1,18})(?P<ending>\.(?:jpe?g|png|webp))", re.IGNORECASE)
-FLOW = re.compile(r"(flow|depth|mask|segm?|disp|[xyuv])(?=[^A-Za-z]|$).*", re.IGNORECASE)
+NUMBERED = re.compile(
+    r"(?P<name>.*?)(?P<number>\d{1,18})(?P<rest>\D*)(?P<ending>\.(?:jpe?g|png|webp))", re.IGNORECASE
+)
+FLOW = re.compile(r"[^A-Za-z]*(flow|depth|mask|segm?|disp|[xyuv])(?=[^A-Za-z]|$).*", re.IGNORECASE)
 """What is beside the pictures themselves: two components of optical flow, depth, masks."""
 ASIDE = re.compile(
     r"@eadir|\.?thumb(nail)?s?|previews?|covers?|posters?|screen-?shots?|(tvl1[_-]?)?flows?([_-]?[xyuv])?",
@@ -40,39 +44,75 @@ ASIDE = re.compile(
 NAMED = 3
 
 
+NO_FRAMES = "a folder without numbered JPEG, PNG or WebP images"
+
+
 @dataclass(frozen=True)
 class Images:
-    """``names``: of the files that are the frames, in order; ``remarks``: on those that are not there."""
+    """``names``: of the files that are the frames, in order; ``remarks``: on those that are not there.
+
+    ``reason``: why there are no frames.
+    """
 
     names: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class _Frame(NamedTuple):
+    number: int
+    name: str
 
 
 def frames_among(names: Iterable[str]) -> Images:
-    """The frames among the files of a folder: the largest set that one name and one kind of image make."""
-    series: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
+    """The frames among the files of a folder: the largest set that one name and one kind of image make.
+
+    Images of several kinds are one set where each number is there once. Where most are in no set with the
+    others, none is taken: they are of several clips, or what counts them is not understood.
+    """
+    series: dict[tuple[str, str, str], list[_Frame]] = defaultdict(list)
     others = []
     for name in names:
         if name.startswith(".") or not name.lower().endswith(IMAGE_EXTENSIONS):
             continue
         if found := NUMBERED.fullmatch(name):
-            series[found["name"], found["ending"].lower()].append((int(found["number"]), name))
+            key = found["name"], found["rest"], found["ending"].lower()
+            series[key].append(_Frame(int(found["number"]), name))
         else:
             others.append(name)
     if not series:
-        return Images(())
-    pictures = {key: some for key, some in series.items() if not FLOW.fullmatch(key[0])} or series
+        return Images((), reason=f"it is {NO_FRAMES}")
+    pictures = _of_several_kinds({key: some for key, some in series.items() if not _is_flow(*key)} or series)
     chosen = min(pictures, key=lambda key: (-len(pictures[key]), key))
     frames = sorted(pictures[chosen])
     left_out = sorted(
-        [*others, *(name for key, some in pictures.items() if key != chosen for _, name in some)]
+        [*others, *(each.name for key, some in pictures.items() if key != chosen for each in some)]
     )
-    remarks = [_missing([number for number, _ in frames])]
+    if len(left_out) > len(frames):
+        shown = first_of(sorted([*left_out, *(frame.name for frame in frames)]), 2)
+        return Images((), reason=f"its images are not numbered in one way: {shown}")
+    remarks = [_missing([frame.number for frame in frames])]
     if left_out:
         are = "is" if len(left_out) == 1 else "are"
-        named = first_of(sorted(left_out), 1)
+        named = first_of(left_out, 1)
         remarks.append(f"{counted(len(left_out), 'image')} of another name {are} left out: {named}")
-    return Images(tuple(name for _, name in frames), tuple(filter(None, remarks)))
+    return Images(tuple(frame.name for frame in frames), tuple(filter(None, remarks)))
+
+
+def _is_flow(name: str, rest: str, _ending: str) -> bool:
+    return bool(FLOW.fullmatch(name) or FLOW.fullmatch(rest))
+
+
+def _of_several_kinds(
+    series: dict[tuple[str, str, str], list[_Frame]],
+) -> dict[tuple[str, ...], list[_Frame]]:
+    """The same, with those in one that differ in their kind of image alone and have no number twice."""
+    together: dict[tuple[str, ...], list[_Frame]] = defaultdict(list)
+    for (name, rest, _), some in series.items():
+        together[name, rest] += some
+    once = {key for key, some in together.items() if len({each.number for each in some}) == len(some)}
+    parted = {key: some for key, some in series.items() if key[:2] not in once}
+    return {key: together[key] for key in once} | parted
 
 
 def images_in(folder: Path | str) -> Images:
@@ -106,26 +146,28 @@ def look_at(path: Path | str) -> tuple[Look | None, str]:
     if not os.path.isdir(path):  # noqa: PTH112
         return None, reason
     try:
-        names = images_in(path).names
-        if not names:
-            return None, "it is a folder without numbered images"
-        return Look.of_folder(path, names), ""
+        images = images_in(path)
+        if not images.names:
+            return None, images.reason
+        return Look.of_folder(path, images.names), ""
     except OSError as error:
         return None, f"it cannot be opened: {error.strerror}"
 
 
 def no_times(folder: Path) -> str:
     """Why nothing can be found in a folder of frames at a time, and the command that makes a video of it."""
-    frames = frames_of(folder)
-    found = NUMBERED.fullmatch(frames[0]) if frames else None
+    images = images_in(folder)
+    found = NUMBERED.fullmatch(images.names[0]) if images.names else None
     if found is None:
-        return "it is a folder without numbered images"
-    digits = found["number"]
+        return images.reason
+    said = "it is a folder of frames, which does not say how long each lasts"
+    digits, ending = found["number"], found["rest"] + found["ending"]
+    if not all(name.endswith(ending) for name in images.names):
+        return f"{said}; make a video of them"
     width = f"0{len(digits)}" if digits.startswith("0") else ""
-    images = f"{found['name'].replace('%', '%%')}%{width}d{found['ending']}"
-    words = ["ffmpeg", "-framerate", "25", "-start_number", str(int(digits)), "-i", images, "clip.mp4"]
-    command = shlex.join(words)
-    return f"it is a folder of frames, which does not say how long each lasts; in it, {command} makes a video"
+    pattern = f"{found['name'].replace('%', '%%')}%{width}d{ending.replace('%', '%%')}"
+    words = ["ffmpeg", "-framerate", "25", "-start_number", str(int(digits)), "-i", pattern, "clip.mp4"]
+    return f"{said}; in it, {shlex.join(words)} makes a video"
 
 
 def _missing(numbers: Sequence[int]) -> str:

@@ -126,7 +126,7 @@ def test_folders_in_a_list_are_called_folders(tmp_path: Path) -> None:
     plant(tmp_path, "c.mp4")
     found = look(tmp_path, "a.mp4,x\nc.mp4,x\n")
     assert [(each.path, each.reason) for each in found.passed_over] == [
-        ("x/a.mp4", "a folder without numbered images")
+        ("x/a.mp4", "a folder without numbered JPEG, PNG or WebP images")
     ]
     with pytest.raises(InputError, match=r"lists 2 folders, such as .*a\.mp4, without numbered") as caught:
         look(tmp_path, "a.mp4,x\nb.mp4,y\ngone.mp4,y\n")

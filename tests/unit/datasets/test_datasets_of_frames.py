@@ -16,7 +16,7 @@ from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.new_project import project_file
 from fsarctl.datasets.splits import load_split_lists
-from fsarctl.datasets.video_tree import find_videos
+from fsarctl.datasets.video_tree import find_videos, passed_over_words
 from fsarctl.errors import InputError
 
 
@@ -47,15 +47,21 @@ def test_a_folder_of_numbered_images_is_a_video(tmp_path: Path) -> None:
         "wave/thumbs/2.jpg",
     )
     (tmp_path / "wave/empty").mkdir()
+    plant(tmp_path, *(f"bow/timed/{n / 2}.jpg" for n in range(6)))
     plant(tmp_path, "wave/unnumbered/cover.jpg", "wave/unnumbered/back.jpg", "bow/1.jpg", "bow/2.jpg")
     tree = find_videos(tmp_path)
     assert tree.videos == ("bow/1.mp4", "bow/deep/c", "wave/a", "wave/b.avi")
     assert tree.folders == {"bow/deep/c", "wave/a", "wave/b.avi"}
     assert [(each.path, each.reason) for each in tree.passed_over] == [
-        ("wave/empty", "a folder without numbered images"),
-        ("wave/unnumbered", "a folder without numbered images"),
+        ("bow/timed", "its images are not numbered in one way: 0.0.jpg, 0.5.jpg and 4 more"),
+        ("wave/empty", "a folder without numbered JPEG, PNG or WebP images"),
+        ("wave/unnumbered", "a folder without numbered JPEG, PNG or WebP images"),
     ]
-    assert [(each.ending, each.files) for each in tree.left_out] == [(".jpg", 6)]
+    assert [(each.ending, each.files) for each in tree.left_out] == [(".jpg", 12)]
+    assert passed_over_words(tree.passed_over, 3) == (
+        "passed over: bow/timed (its images are not numbered in one way: 0.0.jpg, 0.5.jpg and 4 more),"
+        " wave/empty, wave/unnumbered (a folder without numbered JPEG, PNG or WebP images)"
+    )
     dataset = open_dataset("mine", DatasetConfig(kind="folder", root="."), tmp_path)
     assert dataset.found["test"] == {"bow": 2, "wave": 2}
     assert [clip.name for clip in dataset.clips["test"] if clip.label == "wave"] == ["wave/a", "wave/b.avi"]
@@ -125,7 +131,9 @@ def test_other_counts_than_the_list_s_and_folders_without_frames_are_said(tmp_pa
         " bow/c (5 in the list, 3 there)"
     ) in dataset.remarks
     assert dataset.missing["test"] == ("bow/bow/empty", "bow/bow/gone")
-    assert [each.reason for each in dataset.passed_over] == ["a folder without numbered images"]
+    assert [each.reason for each in dataset.passed_over] == [
+        "a folder without numbered JPEG, PNG or WebP images"
+    ]
 
 
 def test_what_a_user_points_at_may_be_a_folder_of_frames(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsarctl.config.dataset_table import DatasetConfig
@@ -53,6 +53,7 @@ def test_three_people_in_every_class_are_never_on_both_sides(shot: int, query: i
             assert {row // 9 for row in rows} == {int(found.classes[column].split()[1])}
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # as on a busy machine
 @given(
     groups=st.lists(st.lists(st.integers(0, 5), min_size=3, max_size=8), min_size=2, max_size=4),
     shot=st.integers(1, 3),

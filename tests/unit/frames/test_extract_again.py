@@ -313,7 +313,7 @@ def test_files_that_cannot_be_opened_are_rows_of_the_failure_list(folder: Folder
     assert len(decoded) == 35
     failures = json.loads((artifact.path / "failures.json").read_text())
     assert [(each["name"], each["reason"]) for each in failures] == [
-        ("b/directory.mp4", "it is a folder without numbered images"),
+        ("b/directory.mp4", "it is a folder without numbered JPEG, PNG or WebP images"),
         ("b/fifo.mp4", "it is not a file but a FIFO"),
         ("b/link.mp4", "it cannot be opened: No such file or directory"),
     ]

@@ -200,7 +200,11 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "truncated, sound first": ("v.mp4", sound_before_pictures, r"truncated: \d+ of 100 frames"),
     "corrupt pictures": ("v.mp4", without_pictures, "frames are damaged"),
     "missing": ("v.mp4", lambda _: None, "No such file"),
-    "directory": ("v.mp4", lambda path: path.mkdir(), "it is a folder without numbered images"),
+    "directory": (
+        "v.mp4",
+        lambda path: path.mkdir(),
+        "it is a folder without numbered JPEG, PNG or WebP images",
+    ),
     "FIFO": ("v.mp4", os.mkfifo, "it is not a file but a FIFO"),
     "dangling link": ("v.mp4", lambda path: path.symlink_to("nowhere"), "No such file"),
     "corrupt first key frame": (

@@ -82,12 +82,40 @@ def reds(folder: Path, frames: int, **how: object) -> list[int]:
         ([f"{n}.jpg" for n in (0, 33, 67, 100, 141)], [f"{n}.jpg" for n in (0, 33, 67, 100, 141)], ""),
         (["1.jpg", "01.jpg", "2.jpg"], ["01.jpg", "1.jpg", "2.jpg"], "two of its images have the number 1"),
         (["cover.jpg", "notes.txt", ".1.jpg"], [], ""),
+        (
+            ["frame (10).jpg", "frame (9).jpg", "frame (1).jpg"],
+            ["frame (1).jpg", "frame (9).jpg", "frame (10).jpg"],
+            "",
+        ),
+        (
+            ["1_rgb.jpg", "2_rgb.jpg", "1_flow_x.jpg", "2_flow_x.jpg", "1_depth.png"],
+            ["1_rgb.jpg", "2_rgb.jpg"],
+            "",
+        ),
+        (["10.png", "9.jpg", "8.png", "7.jpeg"], ["7.jpeg", "8.png", "9.jpg", "10.png"], ""),
     ],
 )  # fmt: skip
 def test_which_images_are_the_frames(names: list[str], expected: list[str], remark: str) -> None:
     found = frames_among(names)
     assert list(found.names) == expected
     assert found.remarks == ((remark,) if remark else ())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{n / 2}.jpg" for n in range(20)],
+        [f"{n:02d}_of_20.jpg" for n in range(20)],
+        [f"{n * 2654435761 % 2**32:08x}.jpg" for n in range(20)],
+        [f"{clip}_{n}.jpg" for clip in "abc" for n in range(9)],
+    ],
+)
+def test_images_of_which_most_would_be_left_out_are_no_clip(names: list[str]) -> None:
+    """Frames that a time or something else counts, or those of several clips."""
+    found = frames_among(names)
+    assert (found.names, found.remarks) == ((), ())
+    assert found.reason.startswith("its images are not numbered in one way: ")
+    assert min(names) in found.reason
 
 
 def test_the_middle_image_of_each_segment_is_taken(tmp_path: Path) -> None:
@@ -193,7 +221,9 @@ def test_damaged_images_are_left_out_unless_they_are_many(tmp_path: Path) -> Non
 def test_a_folder_without_frames_and_one_that_has_no_times_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for decode in (decode_clip, decode_first_frame):
-        with pytest.raises(UnreadableVideoError, match="it is a folder without numbered images"):
+        with pytest.raises(
+            UnreadableVideoError, match="it is a folder without numbered JPEG, PNG or WebP images"
+        ):
             decode(tmp_path / "empty", 1, 48)
     folder = plant(tmp_path / "clip", [f"my img_{n:03d}.jpg" for n in range(7, 20)])
     with pytest.raises(UnreadableVideoError, match="which does not say how long each lasts") as caught:
