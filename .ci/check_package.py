@@ -44,6 +44,8 @@ def main(dist: Path) -> None:
         for python in PYTHONS:
             resolve(machine, python)
             print(f"resolves on {called}, Python {python}")
+        resolve(machine, PYTHONS[0], "--resolution", "lowest-direct")
+        print(f"and with the lowest that is declared of each, Python {PYTHONS[0]}")
     print(f"{wheel.name}: {len(got)} files, the repository's; {sdist.name} makes the same")
 
 
@@ -55,7 +57,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in names}
 
 
-def resolve(machine: str, python: str) -> None:
+def resolve(machine: str, python: str, *more: str) -> None:
     """Whether wheels of everything that is required are to be had for a machine."""
     uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
     words = ("--python-platform", machine, "--python-version", python, "--only-binary", ":all:", "--quiet")
@@ -66,6 +68,7 @@ def resolve(machine: str, python: str) -> None:
         "pip",
         "compile",
         *words,
+        *more,
         "--output-file",
         "/dev/null",
         "pyproject.toml",

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -107,6 +108,14 @@ def test_all_processes_end_and_leave_nothing(
         assert not left & {*temporary.glob("pymp-*")}
     else:
         assert [*temporary.glob("pymp-*")] == []
+
+
+@pytest.fixture(autouse=True)
+def not_under_nohup() -> Iterator[None]:
+    """Where the tests run under ``nohup``, too, SIGHUP is not ignored by what they start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(
