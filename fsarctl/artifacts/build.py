@@ -28,11 +28,11 @@ from fsarctl.artifacts.manifest import (
 )
 from fsarctl.artifacts.provenance import provenance
 from fsarctl.artifacts.refusals import is_there
-from fsarctl.artifacts.removal import end_of
+from fsarctl.artifacts.removal import require_there
 from fsarctl.artifacts.sharing.late import come_to_sight
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
-from fsarctl.errors import FsarctlError, InputError, IntegrityError, LockError, UpstreamError
+from fsarctl.errors import FsarctlError, InputError, IntegrityError, LockError
 from fsarctl.progress import SILENT, Reporter, first_of
 
 __all__ = ["divided", "make", "publish", "recover"]
@@ -228,22 +228,12 @@ def _upstream(look: Snapshot, unit: Unit) -> Artifact:
 
 
 def _require(artifacts: Iterable[Artifact], unit: Unit, shelf: Shelf) -> None:
-    """That what a unit is made of is there still; whoever removes it does so in spite of a lease.
+    """That what a unit is made of is there still.
 
     Raises:
-        UpstreamError: some of it is not; what became of it is said.
+        UpstreamError: some of it is not.
     """
-    for artifact in artifacts:
-        stage, key, slot = artifact.manifest.stage, artifact.key, artifact.manifest.slot
-        if shelf.obituary(stage, key).exists():  # it is being removed just now, or is to stay after all
-            with shelf.lock(stage, key, slot):
-                pass
-        if not artifact.path.is_dir():
-            raise UpstreamError(
-                f"{slot} vanished while {unit.slot} was being made of it: "
-                f"{end_of(shelf, stage, key) or 'no fsarctl removed it'}",
-                next_step=f"Make it again: {artifact.manifest.command}; then run: {unit.command}",
-            )
+    require_there(artifacts, shelf, f"{unit.slot} was being made of it", str(unit.command))
 
 
 def _check_inputs(unit: Unit, look: Snapshot, hashes: HashMemory) -> None:

@@ -17,9 +17,9 @@ from fsarctl.artifacts.manifest import Artifact
 from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.sharing.leases import Leases, name_of
 from fsarctl.artifacts.sharing.projects import Projects
-from fsarctl.errors import LockError
+from fsarctl.errors import LockError, UpstreamError
 
-__all__ = ["Kept", "Removal", "Sorted", "end_of", "remove", "sort_out", "upstream_of"]
+__all__ = ["Kept", "Removal", "Sorted", "end_of", "remove", "require_there", "sort_out", "upstream_of"]
 
 
 UNKNOWN = "a project that is not known (--unclaimed removes it)"
@@ -135,6 +135,25 @@ def end_of(shelf: Shelf, stage: str, key: str) -> str:
     if places := shelf.quarantined(stage, key):
         return f"it was damaged and is in quarantine: {places[-1]}"
     return ""
+
+
+def require_there(artifacts: Iterable[Artifact], shelf: Shelf, doing: str, then: str) -> None:
+    """That what somebody reads who holds a lease is there still; whoever removes it does so in spite of that.
+
+    Raises:
+        UpstreamError: some of it is not; what became of it is said, while ``doing`` what, and what to do
+            ``then``, when it is made again.
+    """
+    for artifact in artifacts:
+        stage, key, slot = artifact.manifest.stage, artifact.key, artifact.manifest.slot
+        if shelf.obituary(stage, key).exists():  # it is being removed just now, or is to stay after all
+            with shelf.lock(stage, key, slot):
+                pass
+        if not artifact.path.is_dir():
+            raise UpstreamError(
+                f"{slot} vanished while {doing}: {end_of(shelf, stage, key) or 'no fsarctl removed it'}",
+                next_step=f"Make it again: {artifact.manifest.command}; then run: {then}",
+            )
 
 
 def upstream_of(artifacts: Sequence[Artifact], stages: Iterable[str]) -> set[Path]:

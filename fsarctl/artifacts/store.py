@@ -94,7 +94,7 @@ class Store:
         self._hashes = HashMemory(self.root / "hashes.sqlite", reporter, rehash=rehash)
         self._leases = Leases(self.root / "leases", reporter)
         self._projects = Projects(self.root / "projects", self._project, reporter)
-        self.transfers = Transfers(self._shelf, self._projects, remote)
+        self.transfers = Transfers(self._shelf, self._projects, self._leases, remote)
 
     @property
     def records(self) -> Path:

@@ -14,7 +14,14 @@ from pathlib import Path
 from fsarctl.artifacts.atomic_write import replacing
 from fsarctl.artifacts.cache_layout import KEY_DIGITS, Shelf
 from fsarctl.artifacts.manifest import MANIFEST, Artifact, Stored
-from fsarctl.artifacts.transfer.arrival import MOST_MANIFEST, manifest_of, parts_of, receive
+from fsarctl.artifacts.transfer.arrival import (
+    MOST_MANIFEST,
+    Claim,
+    manifest_of,
+    parts_of,
+    receive,
+    unclaimed,
+)
 from fsarctl.errors import InputError, IntegrityError
 from fsarctl.progress import Reporter
 
@@ -52,10 +59,13 @@ def export_archive(artifacts: Sequence[Artifact], path: Path, reporter: Reporter
         ) from None
 
 
-def import_archive(path: Path, shelf: Shelf, reporter: Reporter) -> tuple[list[Artifact], int]:
+def import_archive(
+    path: Path, shelf: Shelf, reporter: Reporter, claim: Claim = unclaimed
+) -> tuple[list[Artifact], int]:
     """Bring the artifacts of a file of ``export_archive``: those that are new here, and how many were there.
 
-    Each is published when all of it has arrived and been compared; an interrupted import goes on.
+    Each is published when all of it has arrived and been compared; an interrupted import goes on. ``claim``:
+    see ``receive``.
 
     Raises:
         InputError: it cannot be read, is no such file, or there is no room for it.
@@ -76,7 +86,7 @@ def import_archive(path: Path, shelf: Shelf, reporter: Reporter) -> tuple[list[A
                 def fetch(part: str, expected: Stored, target: Path, folder: str = folder) -> None:
                     _copy(archive, members[folder + part], expected, target, path)
 
-                found = receive(shelf, raw, str(path), fetch)
+                found = receive(shelf, raw, str(path), fetch, claim)
                 arrived += [found] if found else []
                 there += found is None
                 advance()

@@ -28,8 +28,10 @@ from fsarctl.artifacts.manifest import (
 from fsarctl.artifacts.sharing.places import give_back, new_place, take_over
 from fsarctl.errors import InputError, IntegrityError
 
-__all__ = ["MOST_MANIFEST", "Fetch", "manifest_of", "parts_of", "receive"]
+__all__ = ["MOST_MANIFEST", "Claim", "Fetch", "manifest_of", "parts_of", "receive", "unclaimed"]
 
+Claim: TypeAlias = Callable[[str, str], None]
+"""(stage, the name of an artifact's folder): notes who has a use for it."""
 Fetch: TypeAlias = Callable[[str, Stored, Path], None]
 """(name, what is expected, where to write it): brings one file; what it wrote is compared afterwards."""
 
@@ -68,10 +70,15 @@ def parts_of(manifest: Manifest) -> Mapping[str, Stored]:
     return {**manifest.files, **({SOURCES: manifest.sources} if manifest.sources else {})}
 
 
-def receive(shelf: Shelf, raw: bytes, place: str, fetch: Fetch) -> Artifact | None:
+def unclaimed(stage: str, name: str) -> None:
+    """Nobody is known to have a use for it."""
+
+
+def receive(shelf: Shelf, raw: bytes, place: str, fetch: Fetch, claim: Claim = unclaimed) -> Artifact | None:
     """Bring the artifact whose manifest is ``raw``; None where it is there already.
 
-    What an interrupted attempt brought is compared and kept.
+    What an interrupted attempt brought is compared and kept. ``claim`` is told of what is new before it is
+    there, so that no `gc` removes it as what nobody uses.
 
     Raises:
         IntegrityError: its manifest is none, or a file that came has other bytes.
@@ -82,6 +89,7 @@ def receive(shelf: Shelf, raw: bytes, place: str, fetch: Fetch) -> Artifact | No
     with storage_errors(shelf.root), following(shelf.root), shelf.lock(stage, key, manifest.slot):
         if shelf.get(stage, key) is not None:
             return None
+        claim(stage, shelf.home(stage, key).name)
         rest = shelf.work(stage, key)
         rest = rest.with_name(f"{rest.name}-arriving")
         work = new_place(rest)

@@ -18,7 +18,7 @@ from typing import Any
 
 from fsarctl.artifacts.cache_layout import KEY_DIGITS, Shelf
 from fsarctl.artifacts.manifest import MANIFEST, Artifact, Stored
-from fsarctl.artifacts.transfer.arrival import AT_ONCE, MOST_MANIFEST, parts_of, receive
+from fsarctl.artifacts.transfer.arrival import AT_ONCE, MOST_MANIFEST, Claim, parts_of, receive, unclaimed
 from fsarctl.errors import ConfigError, FsarctlError, InputError, IntegrityError
 from fsarctl.errors.addresses import hidden, public_address
 from fsarctl.progress import Reporter
@@ -89,8 +89,10 @@ class Remote:
                 advance(1, each.manifest.slot)
         return new
 
-    def pull(self, shelf: Shelf, stage: str, key: str) -> Artifact | None:
+    def pull(self, shelf: Shelf, stage: str, key: str, claim: Claim = unclaimed) -> Artifact | None:
         """Bring the artifact of a key; None if it is not there, or is in the ``shelf`` already.
+
+        ``claim``: see ``receive``.
 
         Raises:
             RemoteError: it cannot be reached, or refuses.
@@ -104,7 +106,7 @@ class Remote:
             raise IntegrityError(f"{self.name}: {place} is no manifest", next_step="Remove it there.")
         with self._reached():
             raw: bytes = self._files.cat_file(place)
-        return receive(shelf, raw, self.name, self._fetch)
+        return receive(shelf, raw, self.name, self._fetch, claim)
 
     def listing(self) -> list[tuple[str, str]]:
         """Stage and first digits of the key of every artifact there.

@@ -1,14 +1,17 @@
 """What a store gives to others and takes from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fsarctl.artifacts.cache_layout import KEY_DIGITS, Shelf
 from fsarctl.artifacts.manifest import Artifact
+from fsarctl.artifacts.removal import require_there
+from fsarctl.artifacts.sharing.leases import Leases
 from fsarctl.artifacts.sharing.projects import Projects
 from fsarctl.artifacts.transfer.archive import export_archive, import_archive
 from fsarctl.artifacts.transfer.remote import Remote, RemoteError
-from fsarctl.errors import ConfigError, IntegrityError
+from fsarctl.errors import ConfigError, FsarctlError, IntegrityError
 
 __all__ = ["Transfers"]
 
@@ -19,9 +22,10 @@ class Transfers:
     What is given is the caller's to verify, see ``Store.checked``; what is taken is verified here.
     """
 
-    def __init__(self, shelf: Shelf, projects: Projects, address: str = "") -> None:
+    def __init__(self, shelf: Shelf, projects: Projects, leases: Leases, address: str = "") -> None:
         self._shelf = shelf
         self._projects = projects
+        self._leases = leases
         self._address = address
         self._remote: Remote | None = None
         self._unreached = False
@@ -32,8 +36,11 @@ class Transfers:
 
         Raises:
             ConfigError, InputError: there is no remote folder, or it cannot be reached.
+            UpstreamError: one of them vanished meanwhile.
         """
-        return self._far(address).push(whole, self._shelf.reporter, again=again)
+        far = self._far(address)
+        with self._held(whole, f"a copy at {far.name}", "cache push"):
+            return far.push(whole, self._shelf.reporter, again=again)
 
     def pull(self, beginning: str = "", address: str = "") -> tuple[list[Artifact], int]:
         """Bring what the remote folder, or the one at ``address``, has of keys that begin like this.
@@ -49,9 +56,9 @@ class Transfers:
         brought = []
         with self._shelf.reporter.task("pull", len(keys), "artifact") as advance:
             for stage, key in keys:
-                brought.append(far.pull(self._shelf, stage, key))
+                brought.append(far.pull(self._shelf, stage, key, self._projects.claim))
                 advance()
-        return self._claimed(brought), len(keys)
+        return [each for each in brought if each is not None], len(keys)
 
     def fetch(self, stage: str, key: str) -> None:
         """Bring one artifact if it was finished elsewhere; a remote that fails is said, and done without."""
@@ -60,21 +67,23 @@ class Transfers:
             return
         self._asked.add((stage, key))
         try:
-            brought = self._far().pull(self._shelf, stage, key)
+            brought = self._far().pull(self._shelf, stage, key, self._projects.claim)
         except (RemoteError, IntegrityError) as error:
             self._unreached = isinstance(error, RemoteError)
             self._shelf.reporter.note(f"warning: {error.message}; it is made here")
             return
-        for each in self._claimed([brought]):
-            self._shelf.reporter.note(f"{each.manifest.slot}: brought from {self._far().name}")
+        if brought is not None:
+            self._shelf.reporter.note(f"{brought.manifest.slot}: brought from {self._far().name}")
 
     def export(self, whole: Sequence[Artifact], path: Path) -> None:
         """Write these to one file.
 
         Raises:
             InputError: it cannot be written.
+            UpstreamError: one of them vanished meanwhile.
         """
-        export_archive(whole, path, self._shelf.reporter)
+        with self._held(whole, f"a copy in {path}", "cache export"):
+            export_archive(whole, path, self._shelf.reporter)
 
     def take_in(self, path: Path) -> tuple[list[Artifact], int]:
         """Bring what a file of :meth:`export` holds; gives what is new, and how many were here.
@@ -83,14 +92,28 @@ class Transfers:
             InputError: it cannot be read, or there is no room for it.
             IntegrityError: it is damaged, or no such file.
         """
-        arrived, there = import_archive(path, self._shelf, self._shelf.reporter)
-        return self._claimed(arrived), there
+        return import_archive(path, self._shelf, self._shelf.reporter, self._projects.claim)
 
-    def _claimed(self, arrived: Iterable[Artifact | None]) -> list[Artifact]:
-        new = [each for each in arrived if each is not None]
-        for each in new:
-            self._projects.claim(each.manifest.stage, each.path.name)
-        return new
+    @contextmanager
+    def _held(self, whole: Sequence[Artifact], what: str, verb: str) -> Iterator[None]:
+        """While these are read, to make ``what`` with the command ``verb``, `gc` leaves them.
+
+        Raises:
+            UpstreamError: one of them is gone, or goes meanwhile.
+        """
+
+        def require() -> None:
+            require_there(whole, self._shelf, f"{what} was being made", f"fsarctl {verb}")
+
+        with self._leases.hold() as lease:
+            with suppress(OSError):  # who may only read a cache makes no note in it
+                lease.take(what, [each.path for each in whole])
+            require()
+            try:
+                yield
+            except FsarctlError:
+                require()  # which says more
+                raise
 
     def _far(self, address: str = "") -> Remote:
         if address:

@@ -1,10 +1,12 @@
 """Artifacts from elsewhere, by file and by a remote folder: whole, compared, and where they belong."""
 
 import json
+import threading
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typed import type_in
@@ -14,7 +16,7 @@ from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.manifest import MANIFEST, Stored, content_digest, read_manifest, render_manifest
 from fsarctl.artifacts.transfer.archive import import_archive
 from fsarctl.artifacts.transfer.remote import Remote, RemoteError
-from fsarctl.errors import ConfigError, InputError, IntegrityError
+from fsarctl.errors import ConfigError, InputError, IntegrityError, UpstreamError
 
 
 class Notes:
@@ -298,6 +300,54 @@ def test_a_remote_that_fails_stops_a_push_and_no_run(tmp_path: Path) -> None:
     assert misspelt.value.next_step.startswith("Write s3://bucket;")
     with pytest.raises(ConfigError, match="cannot be used as a remote"):
         Remote("nosuch://host/place")
+
+
+def test_a_gc_leaves_what_is_being_sent_or_brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file that travels is followed by a gc that has a use for nothing, in the same cache."""
+    remote, notes = str(tmp_path / "shared"), Notes()
+    there = store(tmp_path / "there", remote)
+    for name in ("one", "two"):
+        there.realise(unit(name))
+    whole = contents(there)
+
+    one_at_a_time = threading.Lock()
+
+    def gc_after(kind: str, root: Path, project: Path) -> None:
+        travel = getattr(Remote, kind)
+
+        def travelled(self: Remote, *given: Any, **more: Any) -> None:
+            travel(self, *given, **more)
+            with one_at_a_time:
+                Store(root, reporter=notes, project=project).gc([], unclaimed=True)
+
+        monkeypatch.setattr(Remote, kind, travelled)
+
+    gc_after("_send", there.root, there.root.parent)
+    assert there.transfers.push(there.artifacts()) == 2
+    assert contents(there) == whole
+    here = store(tmp_path / "here", remote)
+    gc_after("_fetch", here.root, tmp_path / "another")
+    assert len(here.transfers.pull()[0]) == 2
+    assert contents(here) == whole
+
+
+def test_what_vanishes_while_it_is_sent_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = store(tmp_path / "there")
+    made = there.realise(unit("one"))
+    send = Remote._send
+
+    def lost(self: Remote, path: Path, *given: Any, **more: Any) -> None:
+        made.path.rename(tmp_path / "elsewhere") if made.path.exists() else None
+        send(self, path, *given, **more)
+
+    monkeypatch.setattr(Remote, "_send", lost)
+    for far in (str(tmp_path / "shared"), str(tmp_path / "other")):  # in the middle, and before it begins
+        with pytest.raises(
+            UpstreamError, match=rf"extract one vanished while a copy at {far} was being made"
+        ):
+            there.transfers.push([made], far)
+    assert Remote(str(tmp_path / "shared")).listing() == []
+    assert not list((there.root / "leases").iterdir())
 
 
 def test_the_commands(tmp_path: Path) -> None:
