@@ -65,6 +65,7 @@ def _listens(port: int) -> bool:
     return any(each.split()[1].endswith(f":{port:04X}") and each.split()[3] == "0A" for each in entries)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_stream_that_stops_and_comes_back(project: Path) -> None:
     port = free_port()

@@ -131,8 +131,13 @@ def test_fixed_crops_need_a_prefix_that_stays(
 
 
 @pytest.mark.slow
-def test_predictions_are_identical_over_a_thousand_episodes(tmp_path: Path) -> None:
-    """Of the embedded default: its clips, its model, adapters that were moved."""
+@pytest.mark.long
+def test_predictions_are_identical_over_two_hundred_episodes(tmp_path: Path) -> None:
+    """Of the embedded default: its clips, its model, adapters that were moved.
+
+    As many as let each of the 72 clips stand in over twenty of them, and in several of the groups that are
+    scored at once.
+    """
     from fsarctl.datasets.clips import Clip
     from fsarctl.datasets.shapes.rendering import render_split
     from fsarctl.frames.extraction import Extractor
@@ -155,8 +160,8 @@ def test_predictions_are_identical_over_a_thousand_episodes(tmp_path: Path) -> N
     )
     shape: Any = {"seed": 0, "way": 5, "shot": 1, "query": 1, "side": 64, "crop": "centre"}
     episodes = EpisodeLoader(store, tokens, "test", **shape)
-    number = 0
-    for group, scores in Scorer(model, episodes).score(range(1000)):
+    number, groups = 0, 0
+    for group, scores in Scorer(model, episodes).score(range(220)):
         for ours in scores.score:
             batch = episodes.load(number)
             with torch.inference_mode():
@@ -166,5 +171,5 @@ def test_predictions_are_identical_over_a_thousand_episodes(tmp_path: Path) -> N
             torch.testing.assert_close(ours, plain.score, rtol=0, atol=1e-5)
             assert torch.equal(ours.argmax(-1), plain.score.argmax(-1))
             number += 1
-        assert group
-    assert number == 1000
+        groups += bool(group)
+    assert (number, groups > 2) == (220, True)

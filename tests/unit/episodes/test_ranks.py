@@ -160,6 +160,7 @@ def test_the_command_trains_in_processes(shapes: Path, tmp_path: Path, launcher:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a closed pipe ends them, which takes its time")
 @pytest.mark.parametrize(
     ("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]

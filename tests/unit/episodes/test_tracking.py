@@ -125,6 +125,7 @@ def test_what_is_not_installed_is_said_before_any_work(monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_real_ones_take_it_without_a_server(
     tmp_path: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

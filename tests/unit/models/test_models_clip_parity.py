@@ -41,7 +41,11 @@ def test_released_formulation_does_change_something():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["ViT-B-32-quickgelu", "ViT-B-16-quickgelu", "ViT-B-16", "ViT-L-14-quickgelu"]
+    "name",
+    [
+        *("ViT-B-32-quickgelu", "ViT-B-16-quickgelu", "ViT-B-16"),
+        pytest.param("ViT-L-14-quickgelu", marks=pytest.mark.long),
+    ],
 )
 def test_real_architectures(name):
     backbone = load_backbone(name, "random")
