@@ -17,12 +17,13 @@ STDIN = "-"
 """The path of what comes through a pipe."""
 LARGEST = 2**27
 """Bytes; a list of a million clips has less."""
+GZIP = "compressed by gzip"
 BINARY = {
     b"PK\x03\x04": "a ZIP archive, such as an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an old Excel or Word document",
     b"%PDF": "a PDF document",
     b"{\\rtf": "an RTF document",
-    b"\x1f\x8b": "compressed by gzip",
+    b"\x1f\x8b": GZIP,
     b"PAR1": "a Parquet table",
     b"SQLite format 3": "an SQLite database",
     b"\x93NUMPY": "a NumPy array",
@@ -52,7 +53,8 @@ def read_text(
             next_step=f"Save it as UTF-8: {_iconv(path, encoding, one_name)}",
         )
     if kind := next((kind for start, kind in BINARY.items() if content.startswith(start)), ""):
-        raise InputError(f"{path} is {kind}, not a {what}", next_step=f"Save its table as CSV. {shape}")
+        step = f"gunzip -k {shlex.quote(str(path))} unpacks it." if kind == GZIP else "Save its table as CSV."
+        raise InputError(f"{path} is {kind}, not a {what}", next_step=f"{step} {shape}")
     if b"\0" in content:
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
         raise InputError(f"{path} is a binary file (a zero byte on line {line})", next_step=shape)

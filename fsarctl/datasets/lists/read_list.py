@@ -21,6 +21,8 @@ SPLIT = "{split}"
 LOOKED_AT = 50
 """Lines by which a list's form is known."""
 COLUMNED = (".csv", ".tsv")
+SAYS_DELIMITER = re.compile(r"\s*sep=([,;\t])[,;\t]*[\r\n]", re.IGNORECASE)
+"""Excel's first line."""
 HMDB51 = re.compile(r"(?P<label>.+)_test_split(?P<number>\d+)")
 
 
@@ -54,7 +56,9 @@ def _read(file: Path, group_column: str, split: str = "") -> Listed:
         found = json_rows(file, table)
     elif delimiter := _delimiter(file, text):
         cells = list(read_csv(file, "list file", SHAPE, delimiter=delimiter))
-        found = table_rows(file, cells, group_column)
+        if SAYS_DELIMITER.match(text):
+            cells = cells[1:]
+        found = table_rows(file, cells, group_column, delimiter)
     else:
         if group_column and text.strip():
             raise InputError(
@@ -69,6 +73,8 @@ def _read(file: Path, group_column: str, split: str = "") -> Listed:
 
 def _delimiter(file: Path, text: str) -> str:
     """What stands between its columns; "" where it has none."""
+    if said := SAYS_DELIMITER.match(text):
+        return said[1]
     lines = [line for _, line in lines_of(text)[:LOOKED_AT]]
     columned = file.suffix.lower() in COLUMNED
     for delimiter in (",", ";", "\t"):
@@ -83,7 +89,14 @@ def _delimiter(file: Path, text: str) -> str:
     if file.suffix.lower() == ".tsv":
         return "\t"
     spaced = [line for line in lines if VIDEO_AND_LABEL.fullmatch(line) or re.fullmatch(r"[^,;]+\s\d+", line)]
-    return "" if 2 * len(spaced) > len(lines) else ","
+    if 2 * len(spaced) > len(lines):
+        return ""
+    even = (each for each in (",", ";", "\t") if _are_even(_split(lines, each)))
+    return next(even, ",")
+
+
+def _are_even(rows: Sequence[Sequence[str]]) -> bool:
+    return bool(rows) and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1
 
 
 def _split(lines: Sequence[str], delimiter: str) -> list[list[str]]:

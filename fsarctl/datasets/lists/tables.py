@@ -18,7 +18,8 @@ __all__ = ["database_rows", "is_heading", "json_rows", "table_rows"]
 
 PATHS = (
     *("path", "video_path", "clip_path", "file_path", "filepath", "filename", "file_name", "file"),
-    *("video", "clip", "video_name", "videoname", "clip_name", "video_id", "videoid", "clip_id", "vid", "id"),
+    *("video", "clip", "video_name", "videoname", "vid_name", "clip_name"),
+    *("video_id", "videoid", "clip_id", "vid", "id"),
     *("name", "folder", "frame_dir", "frames_dir", "directory", "key"),
 )
 """Columns that say which video it is, the surest first."""
@@ -40,12 +41,14 @@ def is_heading(cells: Sequence[str]) -> bool:
     return _first(LABELS, columns) is not None and _place(PATHS, columns) is not None
 
 
-def table_rows(file: Path, cells: Cells, group_column: str) -> Listed:
-    """The rows of a table, whose first line may name its columns.
+def table_rows(file: Path, cells: Cells, group_column: str, between: str = ",") -> Listed:
+    """The rows of a table, whose first line may name its columns; ``between`` stands between its cells.
 
     Raises:
         InputError: a line is not a path and a label, or says no known split; ``group_column`` is not there.
     """
+    while cells and len(cells[0][1]) > 2 and not any(row[-1] for _, row in cells):
+        cells = [(line, row[:-1]) for line, row in cells]  # a delimiter at the end of each line
     if not cells:
         return Listed(())
     line, first = cells[0]
@@ -56,19 +59,20 @@ def table_rows(file: Path, cells: Cells, group_column: str) -> Listed:
         cells = cells[1:]
     elif not is_video(first[0]) and _place(PATHS, columns) is not None and len(first) > 1:
         why = f"names no column of labels, such as {', '.join(LABELS[1:5])}"
-        raise refused(file, line, ",".join(first), why)
+        raise refused(file, line, between.join(first), why)
     else:
-        columns = _without_heading(file, cells)
+        columns = _without_heading(file, cells, between)
     if group_column and _plain(group_column) not in columns:
         raise InputError(
             f"{file} has no column {group_column!r}; it has {', '.join(columns)}",
             next_step="Correct group_column, or name the columns in the first line.",
         )
-    return Listed(tuple(_rows(file, columns, cells, _plain(group_column))))
+    return Listed(tuple(_rows(file, columns, cells, _plain(group_column), between)))
 
 
 def json_rows(file: Path, table: Table) -> Listed:
-    """The rows of a JSON file: a list of records, a mapping of videos to labels, or Kinetics' own form.
+    """The rows of a JSON file: a list of records or pairs, a mapping of videos to labels or of labels to
+    lists of videos, or Kinetics' own form.
 
     Raises:
         InputError: nothing in it names videos and labels.
@@ -77,7 +81,9 @@ def json_rows(file: Path, table: Table) -> Listed:
     cells = [(entry, list(row)) for entry, row in table.rows]
     if "annotations" in columns and "key" in columns:
         return _kinetics_json(file, columns, cells)
-    if columns == ["key", "value"] and table.videos:
+    if columns == ["key", "value"] and not table.videos and _lists_videos(cells):
+        columns = ["label", "path"]
+    elif (columns == ["key", "value"] and table.videos) or columns == ["1", "2"]:
         columns = ["path", "label"]
     if not is_heading(columns):
         if _place(PATHS[:-1], columns) is not None and table.rows:
@@ -91,7 +97,13 @@ def json_rows(file: Path, table: Table) -> Listed:
             + (f"; it has {', '.join(table.columns)}" if table.columns else ""),
             next_step=SHAPE,
         )
-    return Listed(tuple(_rows(file, columns, cells, "", entry="entry")))
+    return Listed(tuple(_rows(file, columns, cells, "", ",", entry="entry")))
+
+
+def _lists_videos(cells: Cells) -> bool:
+    """Of a mapping, whether its values are videos or folders, and its keys so no splits but their labels."""
+    paths = sum(is_video(value) or bool(re.search(r"[/\\]", value)) for _, (_, value) in cells)
+    return paths == len(cells) and not all(split_name(key) for _, (key, _) in cells)
 
 
 def database_rows(file: Path, text: str) -> Listed | None:
@@ -129,22 +141,24 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _without_heading(file: Path, cells: Cells) -> list[str]:
+def _without_heading(file: Path, cells: Cells, between: str) -> list[str]:
     line, first = cells[0]
+    text = between.join(first)
+    if len(first) > 3:
+        raise refused(file, line, text, f"has {len(first)} columns: name them in a first line, as path,label")
     columns = WITHOUT_HEADING.get(len(first), ("path", "label", "split"))
     if len(first) == 3 and first[1].isdecimal() and split_name(first[2]) is None:
         return ["path", "images", "label"]
     if not is_video(first[0]) and is_video(first[-1]):
         why = "has its path last: name the columns in a first line of their own, such as label,path"
-        raise refused(file, line, ",".join(first), why)
+        raise refused(file, line, text, why)
     if not is_video(first[0]) and any(is_video(row[0]) for _, row in cells[1:2]):
-        text = ",".join(first)
         raise refused(file, line, text, "is neither a video nor the header path,label")
     return list(columns)
 
 
 def _rows(
-    file: Path, columns: Sequence[str], cells: Cells, group_column: str, *, entry: str = "line"
+    file: Path, columns: Sequence[str], cells: Cells, group_column: str, between: str, *, entry: str = "line"
 ) -> Iterator[Row]:
     path_at = _place(PATHS, columns)
     label_at = _label_place(columns, cells)
@@ -156,7 +170,7 @@ def _rows(
     for line, row in cells:
         path, label = (row[at].strip() if len(row) == len(columns) else "" for at in (path_at, label_at))
         if not path or not label:
-            raise refused(file, line, ",".join(row), "is not a path and a label", entry=entry)
+            raise refused(file, line, between.join(row), "is not a path and a label", entry=entry)
         split = split_name(row[split_at]) if split_at is not None else ""
         if split is None:
             raise refused(file, line, row[split_at or 0], f"is none of {', '.join(SPLITS)}", entry=entry)

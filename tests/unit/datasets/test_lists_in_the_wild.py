@@ -4,8 +4,11 @@ Their lines are shaped like those of TRX, HyRSM, SlowFast, mmaction2, VideoMAE, 
 HMDB51; the clips are empty files.
 """
 
+import gzip
 import json
+import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,13 @@ FORMS = {
         "c.json",
         json.dumps([{"video": path, "label": path.partition("/")[0]} for path in TWO]),
     ),
+    "pairs in JSON": ("c.json", json.dumps([[path, path.partition("/")[0]] for path in TWO])),
+    "each label's videos in JSON": ("c.json", json.dumps({"bow": list(TWO[:2]), "wave": list(TWO[2:])})),
+    "Excel says the delimiter": (
+        "c.csv",
+        "sep=;\r\n" + HEADED.format(header="video,label").replace(",", ";"),
+    ),
+    "a comma at each end": ("c.csv", "".join(f"{path},{path.partition('/')[0]},\n" for path in TWO)),
     "a JSON mapping": ("c.json", json.dumps({path: path.partition("/")[0] for path in TWO})),
 }
 
@@ -88,6 +98,18 @@ def test_every_form_lists_the_same_clips(form: str, tmp_path: Path) -> None:
     dataset = look(tmp_path, text, f"lists/{file}")
     assert found(dataset, tmp_path / "videos") == CLASSES
     assert not any(dataset.missing.values())
+
+
+@pytest.mark.parametrize("between", [";", "\t", ","])
+def test_numbers_of_clips_and_words_are_a_table_in_any_dialect(between: str, tmp_path: Path) -> None:
+    """Jester's and SSv1's lists: a folder of frames that is a number, and the label's words."""
+    plant(tmp_path / "videos", "1001/00001.jpg", "1001/00002.jpg", "1002.webm", "1003.webm")
+    labels = {"1001": "Swiping Left", "1002": "Swiping Left", "1003": "No gesture"}
+    text = "".join(f"{clip}{between}{label}\n" for clip, label in labels.items())
+    assert found(look(tmp_path, text, "jester-v1-train.csv"), tmp_path / "videos") == {
+        "Swiping Left": {"1001", "1002.webm"},
+        "No gesture": {"1003.webm"},
+    }
 
 
 def test_a_split_and_a_number_before_the_path_are_the_class_where_no_folder_is(tmp_path: Path) -> None:
@@ -266,6 +288,18 @@ def test_activitynet_s_form_has_labels_in_a_database(tmp_path: Path) -> None:
         look(tmp_path, database("bow", ""), "x.json")
 
 
+def test_a_packed_list_is_refused_with_the_command_that_unpacks_it(tmp_path: Path) -> None:
+    plant(tmp_path / "videos", *TWO)
+    packed = tmp_path / "my list.csv.gz"
+    packed.write_bytes(gzip.compress(HEADED.format(header="path,label").encode()))
+    config = DatasetConfig(kind="list", file=packed.name, root="videos")
+    with pytest.raises(InputError, match="is compressed by gzip, not a list file") as caught:
+        open_dataset("mine", config, tmp_path)
+    subprocess.run(caught.value.next_step.partition(" unpacks it.")[0], shell=True, check=True)
+    unpacked = open_dataset("mine", replace(config, file="my list.csv"), tmp_path)
+    assert found(unpacked, tmp_path / "videos") == CLASSES
+
+
 REFUSED = [
     ("a.csv", "video,duration\nbow/2.avi,3\n", "line 1: 'video,duration' names no column of labels"),
     ("a.txt", "bow/2.avi 0 1 4\n", "line 1: 'bow/2.avi 0 1 4' has several numbers after its path"),
@@ -280,6 +314,9 @@ REFUSED = [
     ("a.txt", "# bow/2.avi 0\n", "line 1: '# bow/2.avi 0' is a comment, and a list has none"),
     ("a.txt", "bow/2\nhttps://x.org/bow/2\n", "line 2: 'https://x.org/bow/2' is not"),
     ("a.csv", "wave,wave/3.avi\nbow,bow/2.avi\n", "line 1: 'wave,wave/3.avi' has its path last"),
+    ("a.csv", "bow/2.avi,bow,3,1\n", "line 1: 'bow/2.avi,bow,3,1' has 4 columns: name them in a first line"),
+    ("a.csv", "Datei;Klasse\nbow/2.avi;bow\n", "line 1: 'Datei;Klasse' is neither a video nor the header"),
+    ("a.json", '{"train": ["bow/2.avi"], "test": ["wave/3.avi"]}', "nothing names videos and their labels"),
     ("a.json", '{"a": [1, 2}', "a.json is JSON or program text that cannot be read"),
 ]
 
