@@ -19,9 +19,11 @@ HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode's categories of what is not there to be seen: controls, formats, halves of pairs, ends of lines."""
 
 _LONG = re.compile(
-    r"'[^'\n]{LONG,}'|\"[^\"\n]{LONG,}\"|[^,:;.'\"()\[\]/\n]{LONG,}".replace("LONG", str(LONGEST + 1))
+    r"(?<!\w)'(?=\S)[^'\n]{LONG,}'|(?<!\w)\"(?=\S)[^\"\n]{LONG,}\"|[^,:;.'\"()\[\]/\n]{LONG,}".replace(
+        "LONG", str(LONGEST + 1)
+    )
 )
-"""What is in quotes, or of one piece as names are; a path has parts."""
+"""What is in quotes, or of one piece as names are; a path has parts. What is between two names is none."""
 _NOT_ASCII = re.compile(r"[^ -~]")
 _NOT_ASCII_LINES = re.compile(r"[^ -~\n]")
 

@@ -2,7 +2,8 @@
 
 DejaVu Sans comes with matplotlib and has Latin, Greek, Cyrillic, Arabic and Hebrew letters; for others, such
 as Japanese or Hindi, the fonts of the system are looked through. What no font has is named, with what to
-install. Pillow shapes each piece (Arabic joins, and runs from right to left) where it comes with Raqm.
+install. Pillow shapes each piece (Arabic joins, and runs from right to left) where it comes with Raqm. What
+cannot be seen is drawn as it is printed, as an escape.
 """
 
 import unicodedata
@@ -12,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsarctl.errors.shown import escaped
 from fsarctl.progress import first_of
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class Letters:
 
     def cut(self, text: str, width: float) -> str:
         """The text on one line, or as much of it as there is room for."""
-        text = " ".join(text.split())
+        text = " ".join(escaped(text).split())
         if self.length(text) <= width:
             return text
         while text and self.length(f"{text}...") > width:
@@ -63,6 +65,7 @@ class Letters:
             left += font.getlength(piece)
 
     def _pieces(self, text: str) -> Iterator[tuple[str, "FreeTypeFont"]]:
+        text = escaped(text)  # Raqm lays out no ends of lines
         place = 0
         for path, letters in groupby(_fonts_of(text, bold=self._bold)):
             end = place + len([*letters])

@@ -133,6 +133,8 @@ def test_names_longer_than_any_label_are_shortened_and_paths_are_not() -> None:
         == f"class '{('y, ' * 20)}'... (3,000 characters) is in two splits"
     )
     assert shown("x" * 300) == brief("x" * 300) == "x" * 300
+    typed = f"'one' and 2 more; describe {'x' * 280} 'two'"
+    assert shown(typed) == typed, "what is between two names is none"
     assert brief("x" * 301) == f"{'x' * 60}... (301 characters)"
 
 

@@ -82,3 +82,13 @@ def test_letters_that_no_font_has_are_named_with_what_to_install(system: list[st
     assert Letters(50).length("走") > 0
     assert missing_letters("run \N{ZERO WIDTH JOINER}\x07 café") == ""
     assert "stand for it in" in missing_letters("द")
+
+
+def test_what_cannot_be_seen_is_drawn_as_an_escape(system: list[str]) -> None:
+    """Raqm refuses to lay out ends of lines, of which a directory's name may have some."""
+    for hidden in ("\n", "\r", "\x1c", "\x85", "\u2028", "\u2029", "\x1b[31m", "\u202e"):
+        letters, name = Letters(12), f"a{hidden}b"
+        escaped = name.encode("unicode_escape").decode()
+        assert letters.length(name) == letters.length(escaped)
+        assert letters.cut(name, 1000) == escaped
+        letters.draw(ImageDraw.Draw(Image.new("RGB", (90, 30))), (5, 5), name, "black")
