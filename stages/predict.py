@@ -70,7 +70,8 @@ class Ready:
 class Setup:
     """A project, and the machine that predicts in it; ``time_limit_s`` is for decoding one clip.
 
-    Several supports share a model, if it is the same for them.
+    Several supports share a model, if it is the same for them. ``in_float32``: it computes so whatever
+    ``model.precision`` says.
     """
 
     settings: Settings
@@ -80,6 +81,7 @@ class Setup:
     workers: int = 1
     time_limit_s: float = 60.0
     reporter: Reporter = SILENT
+    in_float32: bool = False
     _predictors: "dict[tuple[int | None, str, bool], Predictor]" = field(default_factory=dict, init=False)
 
     def ready(
@@ -281,7 +283,7 @@ class Setup:
         config = (self.settings.for_shot(adapters.shot) if adapters else self.settings).config
         adapted = adapters is not None
         model = build_model(
-            config.model,
+            replace(config.model, precision="float32") if self.in_float32 else config.model,
             root,
             frames=config.extract.frames,
             adapters=adapted,

@@ -23,6 +23,7 @@ from fsarctl.cli.demo import demo
 from fsarctl.cli.describe import describe
 from fsarctl.cli.doctor import doctor
 from fsarctl.cli.eval import evaluate
+from fsarctl.cli.export import export as export_model
 from fsarctl.cli.extract import extract
 from fsarctl.cli.film import film
 from fsarctl.cli.init import init
@@ -68,7 +69,7 @@ app.command("init", epilog="Example: fsarctl init clips --dry-run")(init)
 app.command("methods", epilog="Example: fsarctl methods clip-fsar")(methods)
 for verb in (
     describe, extract, train, evaluate, run, ablate, report, show, compare, calibrate, predict, spot, serve,
-    watch, status, doctor,
+    watch, export_model, status, doctor,
 ):  # fmt: skip
     verb.add_to(app)
 

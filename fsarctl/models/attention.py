@@ -30,7 +30,7 @@ def attend(
     if queries is None:
         return attend_projected(attention, projected(attention, x), causal=causal).view(*batch, -1, width)
     query = F.linear(queries, weight[:width], bias[:width])
-    query = query.view(len(x), queries.shape[-2], heads, -1)  # (B, n, heads, width/heads)
+    query = query.view(x.shape[0], queries.shape[-2], heads, -1)  # (B, n, heads, width/heads)
     key, value = F.linear(x, weight[width:], bias[width:]).view(*x.shape[:2], 2, heads, -1).unbind(2)
     return _attended(attention, query, key, value, causal=causal).view(*batch, -1, width)
 

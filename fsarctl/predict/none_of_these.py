@@ -19,7 +19,7 @@ from fsarctl.methods.protocol import FewShotMethod
 from fsarctl.predict.support_set import Support
 from fsarctl.results.calibration import Calibration, Known, log_softmax, sigmoid_of
 
-__all__ = ["Confidences", "beside_negatives", "confidences_of", "known_of"]
+__all__ = ["Confidences", "beside", "beside_negatives", "confidences_of", "known_of", "with_negatives"]
 
 MOST = 200
 """Clips that are left out in turn; of more, so many that are spread evenly."""
@@ -64,17 +64,29 @@ def beside_negatives(model: FewShotMethod, support: Support, query: Tensor) -> T
 
     Shapes: query, as :meth:`FewShotMethod.query_features`, (clips, ...) -> (clips,).
     """
+    examples = with_negatives(model, support)
+    if examples is None or support.negatives is None:
+        return None
+    return beside(model, examples, query, way=len(support.labels), negatives=len(support.negatives))
+
+
+def with_negatives(model: FewShotMethod, support: Support) -> Tensor | None:
+    """Examples of the classes and then of the negatives, each a class of its own; None without negatives.
+
+    Class-major, as many of each as of any other: one of each unless the model needs equal shots.
+    """
     if support.negatives is None or not model.needs_support:
         return None
-    way, negatives = len(support.labels), support.negatives
+    negatives = support.negatives
     if model.needs_equal_shots:  # as many of each class, so each negative as many times
-        shots = len(support.features) // way
-        examples = torch.cat([support.features, negatives.repeat_interleave(shots, dim=0)])
-    else:
-        examples = torch.cat([support.prototypes, negatives])
-    scores = model.score_features(
-        examples, query, None, way=way + len(negatives), query_mode="independent"
-    ).score
+        shots = len(support.features) // len(support.labels)
+        return torch.cat([support.features, negatives.repeat_interleave(shots, dim=0)])
+    return torch.cat([support.prototypes, negatives])
+
+
+def beside(model: FewShotMethod, examples: Tensor, query: Tensor, *, way: int, negatives: int) -> Tensor:
+    """As :func:`beside_negatives`, from what :func:`with_negatives` gave."""
+    scores = model.score_features(examples, query, None, way=way + negatives, query_mode="independent").score
     return scores[:, :way].amax(-1) - scores[:, way:].amax(-1)
 
 

@@ -38,7 +38,7 @@ from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import Decode, Decoders, Failure, decode_all
 from fsarctl.video.rotate_and_resize import Resize
 
-__all__ = ["ClassScore", "Examples", "Prediction", "Predictor"]
+__all__ = ["ClassScore", "Examples", "Prediction", "Predictor", "shots_of"]
 
 NAMED = 3
 LONG = 4
@@ -413,10 +413,8 @@ class Predictor:
         """As ``scores_of``; and the best class beside the nearest negative, (clips,), if there are any."""
         model = self._model
         query = model.query_features(videos, query_mode="independent")
-        # A prototype stands for the only clip of its class, so that classes may have any number of clips.
-        shots = support.features if self._model.needs_equal_shots else support.prototypes
         scores = model.score_features(
-            shots if model.needs_support else None,
+            shots_of(model, support),
             query,
             support.text,
             way=len(support.labels),
@@ -501,6 +499,16 @@ class Predictor:
                 f" but {least!r} has {low}",
                 next_step=f"Make them equal; {WITHOUT_EQUAL_SHOTS}.",
             )
+
+
+def shots_of(model: FewShotMethod, support: Support) -> Tensor | None:
+    """The support videos as they are scored, class-major, as many of each class; None if they have no part.
+
+    A prototype stands for the only clip of its class, so that classes may have any number of clips.
+    """
+    if not model.needs_support:
+        return None
+    return support.features if model.needs_equal_shots else support.prototypes
 
 
 def _require_every_class(

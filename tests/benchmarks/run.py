@@ -11,6 +11,7 @@ many          time, memory and open files at 1, 4 and 16 times the clips and the
 growth        time and memory at 1, 4 and 16 times the clips, episodes, way and shots: 10 minutes
 spotting      windows of a long video against predict, window by window: 6 minutes
 serving       answers a second and their 95th percentile, for 1, 8 and 32 clients: 2 minutes; needs locust
+exporting     accuracy and time of exported models, after `make demo`: 3 minutes
 precision     accuracy in bf16 and in float32: 2 minutes
 gpu           all of that which a GPU is for; without one it says so
 
@@ -37,7 +38,7 @@ NAMES = (
         "spotting",
         "serving",
     ),
-    *("precision", "gpu"),
+    *("exporting", "precision", "gpu"),
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from made_clips import made_frames, read_seed
 from small_model import CONTEXT
 from torch import Tensor
 
@@ -14,10 +15,12 @@ from fsarctl.config.dataset_table import BENCHMARKS
 from fsarctl.config.methods import TASK_ADAPTER, method_file, method_names
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.read_settings import load_settings
+from fsarctl.datasets.clips import Clip
 from fsarctl.methods import FewShotMethod, parity
 from fsarctl.methods.build import method_class, method_options, trains
 from fsarctl.methods.protocol import BaseClasses, Lesson
 from fsarctl.models.backbone import Backbone, build_backbone
+from fsarctl.predict.predictor import Predictor
 from fsarctl.text.corpus import prompts_of
 
 METHODS = [each for each in method_names() if each != TASK_ADAPTER]
@@ -316,3 +319,21 @@ def test_other_inputs_give_other_outputs(path: Path, tmp_path: Path) -> None:
             held[name] = np.flip(held[name], -1)
     np.savez(tmp_path / "other.npz", **held)
     assert not all(row.passes for row in parity.differences(tmp_path / "other.npz"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_it_can_be_exported(name: str, tmp_path: Path) -> None:
+    """As ONNX, with the scores of a prediction."""
+    from fsarctl.predict.export.write import write_model
+
+    made = Predictor(built(name), size=SIDE + 2, decode=read_seed)
+    clips = []
+    for number in range(WAY * SHOT):
+        (tmp_path / str(number)).write_text(str(number))
+        clips.append(Clip(str(number), f"action {number // SHOT}", str(tmp_path / str(number))))
+    described = {each.label: ("Begin.", "Go on.", "End.") for each in clips}
+    support, _ = made.support(clips, described)
+    frames = np.stack([made_frames(number) for number in (50, 51)])
+    told = write_model(made, support, tmp_path / "model", frames)  # refuses what differs by more than 1e-4
+    assert told.differences["onnx"].same == len(frames)

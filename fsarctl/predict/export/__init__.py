@@ -1,0 +1,1 @@
+"""A trained model with its support set, for use without fsarctl."""
