@@ -61,6 +61,12 @@ _PLACEHOLDERS = {
     *("n/a", "na", "none", "null", "nil", "undefined", "unknown", "not applicable", "empty", "todo", "tbd"),
     "lorem ipsum",
 }
+_STAGE = r"(beginning|process|end|stage|step|sub-?action)"
+_UNFILLED = re.compile(
+    rf"(the |an? )?((short|one|your) )?(sentence|description|text)s?\W*(of|for|on|about)?\W*(the )?{_STAGE}?"
+    rf"( stage)?\W*\d*|(the )?{_STAGE}\W*(sentence|description|text|\d+)|beginning|process|end"
+)
+"""What names a sentence and is none: Sentence 1, [beginning sentence], description of the end."""
 LONGEST_SENTENCE = 240
 """Characters; CLIP reads 77 tokens, label and prompt included, and drops the rest in silence."""
 
@@ -86,9 +92,10 @@ def sub_actions_from(sentences: Sequence[object]) -> SubActions:
             raise ValueError(f"has several lines in its {stage}")
         if re.search(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", sentence):
             raise ValueError(f"has control characters in its {stage}")
-        if not _words(sentence):
+        words = _words(sentence)
+        if not words:
             raise ValueError(f"has no word in its {stage}")
-        if _words(sentence) in _PLACEHOLDERS:
+        if words in _PLACEHOLDERS or _UNFILLED.fullmatch(words):
             raise ValueError(f"has a placeholder for its {stage}: {sentence}")
         if len(sentence) > LONGEST_SENTENCE:
             raise ValueError(f"has {len(sentence)} characters in its {stage}; {LONGEST_SENTENCE} are allowed")

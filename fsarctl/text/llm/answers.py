@@ -151,6 +151,8 @@ def parse_answer(text: str) -> SubActions:
         raise BadAnswerError(f"the answer is not JSON: {_excerpt(bare)}") from None
 
     if isinstance(answer, dict):
+        lowered = {key.strip().lower(): said for key, said in answer.items()}
+        answer = lowered if len(lowered) == len(answer) else answer
         if set(answer) != set(STAGES):
             keys = ", ".join(map(_excerpt, answer)) or "none"
             raise BadAnswerError(
@@ -162,9 +164,13 @@ def parse_answer(text: str) -> SubActions:
     if [str(each).strip(" .<>").casefold() for each in answer] == [*STAGES]:
         raise BadAnswerError("the answer names the stages and does not describe them")
     try:
-        return sub_actions_from(answer)
+        sub_actions = sub_actions_from(answer)
     except ValueError as error:
         raise BadAnswerError(f"the answer {error}") from None
+    for stage, sentence in zip(STAGES, sub_actions, strict=True):
+        if not any(map(str.isalpha, sentence)):
+            raise BadAnswerError(f"the answer has no word in its {stage}")
+    return sub_actions
 
 
 def _excerpt(text: str) -> str:

@@ -28,6 +28,10 @@ _MARK = (
 """Of turns, and of a text's beginning and end."""
 _MARKS = re.compile(rf"\A(?:(?:{_MARK})\s*(?:assistant\b|model\b)?\s*)+")
 _FENCE = re.compile(r"(`{3,}|~{3,}|'{3}|\"{3})[ \t]*[^\n`~{\[]{0,80}\s*([\[{].*?)\s*\1", re.S)
+_HALF_FENCE = re.compile(
+    r"\A(?:(?:`{3,}|~{3,})\s*\w*\s*|json5?\b\s*:?\s*|`)(?=[{\[])|(?<=[}\]])\s*(?:`|`{3,}|~{3,})\Z", re.I
+)
+"""Where a server stops at the fence's end, or leaves out its begin."""
 _NAMED = r"(?:\w*_)?(?:answer|response|output|final|result|solution|json|code)"
 _TAG = re.compile(rf"<[|｜]?({_NAMED})[|｜]?>(.*?)<[|｜]?(?:/|end_(?:of_)?){_NAMED}[|｜]?>", re.S | re.I)
 
@@ -64,7 +68,7 @@ def unwrapped(text: str) -> str:
         if len(found) == 1:  # of several it is not known which
             bare = _stripped(found[0][1])
     bare = _stripped(re.split(_MARK, bare, maxsplit=1)[0])
-    return re.sub(r"\A(?:json5?\b\s*:?\s*|`)(?=[{\[])|(?<=[}\]])`\Z", "", bare, flags=re.I)
+    return _HALF_FENCE.sub("", bare)
 
 
 def _final(text: str) -> str:
