@@ -39,16 +39,18 @@ class Worker:
         """Make a task; how it ended, whatever happened."""
         from fsarctl.config.plugins import fault_of_part
 
+        task = Task.parse(text)
         try:
-            self._perform(Task.parse(text))
+            self._perform(task)
         except FsarctlError as error:
-            return Ended(error.exit_code, error.message, error.next_step)
+            return Ended(error.exit_code, _said_here(task, error.message), error.next_step)
         except KeyboardInterrupt:
             return Ended(128 + 2, "interrupted")
         except Exception as error:
             if fault := fault_of_part(error):
-                return Ended(fault.exit_code, fault.message, fault.next_step)
-            return Ended(1, f"{type(error).__name__}: {error}", "Run it without --engine for more about it.")
+                return Ended(fault.exit_code, _said_here(task, fault.message), fault.next_step)
+            said = _said_here(task, f"{type(error).__name__}: {error}")
+            return Ended(1, said, "Run it without --engine for more about it.")
         return Ended()
 
     def _perform(self, task: Task) -> None:
@@ -136,6 +138,12 @@ class _Telling:
     def note(self, message: str) -> None:
         if not self.is_quiet:
             self._say(message_line({"note": message}))
+
+
+def _said_here(task: Task, message: str) -> str:
+    """What is wrong, and where, if that is another machine than the one where it is read."""
+    host = platform.node()
+    return message if host == task.place.host or message.startswith(host) else f"on {host}: {message}"
 
 
 def _plan(arguments: tuple[str, ...], reporter: _Telling) -> Planned:

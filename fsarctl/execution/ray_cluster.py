@@ -4,6 +4,7 @@ Ray finds the nodes, lends cores and GPUs, and notices what is lost; what is mad
 for the store alone to know. Tasks travel as a line of JSON, what workers say comes back as they say it.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,9 @@ ANSWER_S, JOIN_S = 5.0, 45.0
 """How long an address may take to answer, and a cluster to take this process in."""
 PATIENCE_S = 15.0
 """After which it is said that the cluster has nothing to lend."""
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+"""What a client of HTTP/2 begins with; a server, and so every Ray, answers with its own frame of settings."""
+SETTINGS = 0x04
 BATCH_S = 0.2
 """Messages of a worker travel together for so long."""
 GIB = 2**30
@@ -68,6 +72,8 @@ class RayEngine:
         ray = _ray()
         self._heard = heard
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # its warnings come without being asked for
+        logging.getLogger("ray").setLevel(logging.ERROR)
         _join(self._address, self._cores)
         self._look_at_nodes()
         if not self._total["CPU"]:
@@ -306,6 +312,11 @@ def _refusal(address: str, said: str) -> FsarctlError:
             f"the Ray cluster at {hidden(address)} has other versions than this machine: {said}",
             next_step="Install the same Ray and Python on every machine.",
         )
+    if "ray[client]" in said:
+        return InputError(
+            f"{hidden(address)} needs Ray's client, which is not installed",
+            next_step='Run: pip install "ray[client]"; or name HOST:PORT, as `ray start --head` says it.',
+        )
     if address == "auto":
         return InputError(
             "no Ray cluster runs on this machine",
@@ -319,23 +330,41 @@ def _refusal(address: str, said: str) -> FsarctlError:
 
 
 def _require_answer(address: str) -> None:
-    """That somebody listens there, before Ray is asked, which waits for minutes.
+    """That somebody listens there who may be a Ray, before Ray is asked, which waits for minutes.
 
     Raises:
         InputError: nobody does, or it is no address.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit() or "@" in host:
+    if not host or not port.isdigit() or "@" in host or "://" in host:
         named = f"{address!r} is" if "@" not in address else "what is set with a login is"
         raise InputError(
             f"{named} no address of a Ray cluster",
             next_step="Name HOST:PORT, as `ray start --head` says it; ray://HOST:10001; or auto.",
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S) as connection:
+            answer = _hello(connection)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
             f"nobody answers at {hidden(address)}, where the Ray cluster is said to be ({reason})",
             next_step="Start it there (ray start --head), or correct --ray-address or RAY_ADDRESS.",
         ) from None
+    if answer != SETTINGS and os.environ.get("RAY_USE_TLS", "0") == "0":
+        raise InputError(
+            f"who answers at {hidden(address)} is no Ray cluster",
+            next_step="Name HOST:PORT, as `ray start --head` says it: not the port of its dashboard.",
+        )
+
+
+def _hello(connection: socket.socket) -> int | None:
+    """Which kind of frame is answered to a client of HTTP/2; None where none is."""
+    try:
+        connection.sendall(HELLO)
+        head = b""
+        while len(head) < 4 and (more := connection.recv(4 - len(head))):
+            head += more
+    except OSError:  # it hangs up, or says nothing
+        return None
+    return head[3] if len(head) == 4 else None

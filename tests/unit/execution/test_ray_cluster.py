@@ -3,10 +3,12 @@
 What happens to tasks whose nodes die is tried on a cluster: ``make test-cluster``.
 """
 
+import platform
 import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +18,11 @@ import pytest
 from conftest import SHAPES
 from typed import type_in
 
+from fsarctl.cli.worker import Worker
 from fsarctl.config.tables import RayConfig
 from fsarctl.errors import InputError
 from fsarctl.execution import ray_cluster
-from fsarctl.execution.engine import Ended, Need, Place, Task
+from fsarctl.execution.engine import Ended, Need, Place, Task, versions
 from fsarctl.execution.ray_cluster import GIB, RayEngine
 
 TASK = Task("eval k100 1-shot", "evaluate", "0123", ("eval",), Place("/"))
@@ -33,7 +36,7 @@ def refusal(address: str) -> InputError:
 
 def test_an_address_that_is_none_or_where_nobody_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "_ray", lambda: None)
-    for address in ("head", "head:port", "ray://head", ":6379", "127.0.0.1:"):
+    for address in ("head", "head:port", "ray://head", ":6379", "127.0.0.1:", "http://127.0.0.1:8265"):
         error = refusal(address)
         assert error.message == f"{address!r} is no address of a Ray cluster"
         assert "HOST:PORT" in error.next_step
@@ -44,6 +47,52 @@ def test_an_address_that_is_none_or_where_nobody_answers_is_refused(monkeypatch:
             assert refusal(form.format(f"127.0.0.1:{port}")).message.startswith("nobody answers at ")
     assert "secret" not in refusal("me:secret@127.0.0.1:1").message
     assert "nobody answers" in refusal("127.0.0.1:99999").message
+
+
+def test_who_answers_and_is_no_ray_is_told_from_one_that_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray waits for most of a minute for who says nothing; its servers speak HTTP/2."""
+    heard: list[bytes] = []
+    monkeypatch.setattr(ray_cluster, "ANSWER_S", 0.5)
+    settings = bytes.fromhex("000006040000000000000500004000")  # RFC 9113, 4.1 and 6.5: length, type, ...
+    for answer in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", settings):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+
+            def serve(server: socket.socket = server, answer: bytes = answer) -> None:
+                connection, _ = server.accept()
+                with connection, suppress(ConnectionError):
+                    heard.append(connection.recv(24))
+                    connection.sendall(answer)
+                    while connection.recv(100):  # until it hangs up
+                        pass
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            if answer == settings:
+                ray_cluster._require_answer(address)
+            else:
+                assert refusal(address).message == f"who answers at {address} is no Ray cluster"
+            thread.join()
+    assert heard == [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] * 3
+
+
+def test_a_client_of_ray_that_is_not_installed_is_named() -> None:
+    refused = ray_cluster._refusal(
+        "ray://head:10001", "Ray Client requires pip package `ray[client]`. If ..."
+    )
+    assert refused.message == "ray://head:10001 needs Ray's client, which is not installed"
+    assert 'pip install "ray[client]"' in refused.next_step
+
+
+def test_what_a_node_lacks_is_said_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for host, begins in (("head", f"on {platform.node()}: there is no "), (platform.node(), "there is no ")):
+        place = Place(str(tmp_path), versions=versions(), host=host)
+        task = Task("extract", "extract", "0123", ("extract",), place)
+        ended = Worker(lambda line: None).perform(task.text)
+        assert ended.error.startswith(begins)
+    other = Task("extract", "extract", "0123", ("extract",), Place("/", versions="fsarctl 9.9", host="head"))
+    assert Worker(lambda line: None).perform(other.text).error.startswith(f"{platform.node()} has fsarctl ")
 
 
 def test_what_ray_says_becomes_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
