@@ -72,7 +72,6 @@ class RayEngine:
         ray = _ray()
         self._heard = heard
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # its warnings come without being asked for
         logging.getLogger("ray").setLevel(logging.ERROR)
         _join(self._address, self._cores)
         self._look_at_nodes()
