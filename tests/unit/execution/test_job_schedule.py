@@ -11,7 +11,7 @@ from fsarctl.artifacts import Build, Files, Parts, Store, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.errors import FsarctlError, InputError, UpstreamError
-from fsarctl.execution.engine import Ended, Heard, Task
+from fsarctl.execution.engine import Ended, Heard, Need, Task
 from fsarctl.execution.job_schedule import Goal, Planned, Scheduler, planning
 from fsarctl.progress import SILENT
 
@@ -79,6 +79,7 @@ class Played:
         self.house, self.jobs, self.is_elsewhere = house, jobs, is_elsewhere
         self.waiting: list[Task] = []
         self.given: list[list[str]] = []
+        self.needs: list[Need] = []
         self.signs: list[bool] = []
         self.over = 0
 
@@ -91,6 +92,7 @@ class Played:
     def start(self, tasks: Sequence[Task]) -> None:
         self.given.append([f"{each.title} {[*each.parts]}" if each.parts else each.title for each in tasks])
         assert all(each.arguments[-2:] == ("--device", "cpu") for each in tasks)
+        self.needs += [each.need for each in tasks]
         self.waiting += map(Task.parse, (each.text for each in tasks))
 
     def ended(self) -> list[tuple[Task, Ended]]:
@@ -208,6 +210,7 @@ def test_units_that_are_divided_take_turns(house: House) -> None:
     engine = Played(house, jobs=4)
     scheduler(house, engine).make(units)
     assert engine.given[0] == ["eval 5 [0, 1]", "eval 1 [0, 1]", "eval 5 [2]", "eval 1 [2]"]
+    assert set(engine.needs) == {Need(cores=1, gpus=1)}, "each block has a GPU, if there are any"
 
 
 def test_parts_that_are_there_are_not_made_again(house: House) -> None:

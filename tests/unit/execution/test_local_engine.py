@@ -197,6 +197,17 @@ def test_an_engine_without_its_extra_names_the_command(
         Ended(130).require_success()
 
 
+def test_blocks_of_one_evaluation_are_scored_on_all_gpus() -> None:
+    engine = begun(LocalEngine(3, 8, ["0", "1"], memory_gib=100))
+    Played.goes["a"] = threading.Event()
+    engine.start([replace(TASK, key="a", parts=(part,), need=Need(1, 1.0, 1)) for part in range(4)])
+    running(2)
+    assert sorted(more["CUDA_VISIBLE_DEVICES"] for _, more in Played.begun) == ["0", "1"]
+    Played.goes["a"].set()
+    assert [engine.ended()[0][1].exit_code for _ in range(4)] == [0] * 4
+    engine.end()
+
+
 def test_a_long_line_is_not_gone_through_for_each_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """10,000 tasks of two sizes: one look for a hand a task that gets one, and one a size that does not."""
     looks: list[str] = []
