@@ -7,6 +7,7 @@ Several processes at one build have a file each for what they finish, which is r
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import google_crc32c
 
 from fsarctl.artifacts.atomic_write import replacing
 from fsarctl.artifacts.manifest import is_within
+from fsarctl.artifacts.refusals import content_of
 from fsarctl.artifacts.sealed import require_sealed, sealed_json
 from fsarctl.progress import Reporter, counted
 
@@ -55,7 +57,10 @@ class Journal:
         entries, lost = [], 0
         for path in (self.path, *self._apart()):
             with suppress(FileNotFoundError):
-                whole, damaged = _whole(path.read_bytes(), self._of)
+                try:
+                    whole, damaged = _whole(content_of(path), self._of)
+                except IsADirectoryError:
+                    whole, damaged = [], 1
                 entries += whole
                 lost += damaged
         return entries, lost
@@ -65,6 +70,8 @@ class Journal:
         fresh = self.path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         self._append(fresh, entries)
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
         fresh.replace(self.path)
         for path in self._apart():
             path.unlink(missing_ok=True)

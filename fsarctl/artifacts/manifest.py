@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from fsarctl.artifacts.keys import digest_of, key_of
-from fsarctl.artifacts.refusals import is_refused
+from fsarctl.artifacts.refusals import content_of, is_refused
 from fsarctl.artifacts.unit import JSON
 from fsarctl.errors import ConfigError
 
@@ -133,7 +133,7 @@ def read_manifest(folder: Path) -> Manifest:
         OSError: it cannot be read, which says nothing of it.
     """
     try:
-        raw = (folder / MANIFEST).read_bytes()
+        raw = content_of(folder / MANIFEST)
     except FileNotFoundError as error:
         raise ManifestError("it has no manifest") from error
     except OSError as error:
@@ -225,7 +225,7 @@ def render_sources(sources: Mapping[str, Mapping[str, str]]) -> bytes:
 def read_sources(artifact: Artifact) -> Mapping[str, Mapping[str, str]]:
     """The listing of the outside files that an artifact was made from; empty when it cannot be read."""
     try:
-        raw = (artifact.path / SOURCES).read_bytes()
+        raw = content_of(artifact.path / SOURCES)
     except OSError:
         return {}
     written = artifact.manifest.sources

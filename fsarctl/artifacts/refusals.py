@@ -6,13 +6,27 @@ And when it would show what is elsewhere: no link within a cache is followed.
 import errno
 import os
 import shlex
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fsarctl.errors import InputError, IntegrityError
 
-__all__ = ["is_refused", "is_there", "listed", "reading", "reading_of", "refuse_links", "unreadable"]
+__all__ = [
+    "content_of",
+    "is_refused",
+    "is_there",
+    "listed",
+    "reading",
+    "reading_of",
+    "refuse_links",
+    "unreadable",
+]
+
+LARGEST = 2**28
+"""Bytes of what is read whole; a manifest of a million files has fewer."""
+
 
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
@@ -96,6 +110,20 @@ def refuse_links(root: Path, *, deeper: Collection[str] = ()) -> None:
                 f"{link} is a link, and a cache follows none: what is behind it may be anybody's",
                 next_step=f"Remove it: rm {shlex.quote(link)}; a cache elsewhere is named with --cache.",
             )
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a file of the cache, whoever put it there: neither a pipe keeps its reader, nor its size.
+
+    Raises:
+        OSError: it cannot be read; like a folder, what is no file, or larger than any such file.
+    """
+    descriptor = os.open(os.fspath(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+            raise IsADirectoryError(errno.EISDIR, "It is none of fsarctl's files", str(path))
+        return file.read()
 
 
 def is_there(folder: Path) -> bool:

@@ -15,6 +15,7 @@ from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.artifacts.cache_layout import KEY_DIGITS, Shelf
 from fsarctl.artifacts.manifest import Artifact
 from fsarctl.artifacts.process import Process
+from fsarctl.artifacts.refusals import content_of
 from fsarctl.artifacts.sharing.leases import Leases, name_of
 from fsarctl.artifacts.sharing.projects import Projects
 from fsarctl.errors import LockError, UpstreamError
@@ -128,7 +129,7 @@ def remove(removal: Removal, shelf: Shelf, leases: Leases, project: Path) -> boo
 def end_of(shelf: Shelf, stage: str, key: str) -> str:
     """What has become of an artifact that was there and is not: who removed it; "" if nobody said so."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        note = json.loads(shelf.obituary(stage, key).read_bytes())
+        note = json.loads(content_of(shelf.obituary(stage, key)))
         return (
             f"`fsarctl cache gc` of the project {note['project']} removed it ({note['by']}, {note['when']})"
         )

@@ -10,6 +10,7 @@ SHA-256 of all bytes with these others as zeros:
 import hashlib
 import json
 import re
+import shutil
 import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -126,8 +127,11 @@ def is_there(path: Path, of: str, reporter: Reporter, then: str) -> bool:
         require_sealed(path.read_bytes(), of)
     except FileNotFoundError:
         return False
-    except SealError as error:
-        path.unlink()
+    except (IsADirectoryError, SealError) as error:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
         reporter.note(f"DAMAGED: {path.name} of the unfinished work: {error}. {then}")
         return False
     return True

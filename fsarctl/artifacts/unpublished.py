@@ -1,11 +1,12 @@
 """What stands in a store beside its artifacts, verified: unfinished work, and paid answers."""
 
+import errno
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from fsarctl.artifacts.cache_layout import Shelf, Verdict, odd_in
 from fsarctl.artifacts.journal import Journal
-from fsarctl.artifacts.refusals import is_refused, unreadable
+from fsarctl.artifacts.refusals import content_of, is_refused, unreadable
 from fsarctl.artifacts.sealed import (
     SealError,
     is_before_seals,
@@ -30,12 +31,13 @@ def verify_records(shelf: Shelf) -> Iterator[Verdict]:
     for path in sorted((shelf.root / "records").rglob("*.json")):
         name = f"record {path.stem[:12]}"
         try:
-            if odd_in(path):
-                raise SealError("it is neither a file nor a folder")
-            read_sealed_json(path.read_bytes(), path.name, BEFORE_SEALS)
+            read_sealed_json(content_of(path), path.name, BEFORE_SEALS)
         except OSError as error:
             if is_refused(error):
                 yield Verdict(path, "records", name, (), None, str(unreadable("it", error)), "record")
+            elif error.errno != errno.ENOENT:
+                fault = str(error.strerror)
+                yield Verdict(path, "records", name, (fault,), _aside(shelf, path, fault), sort="record")
         except (ValueError, RecursionError) as error:
             fault = str(error) if isinstance(error, SealError) else f"no JSON ({type(error).__name__})"
             yield Verdict(path, "records", name, (fault,), _aside(shelf, path, fault), sort="record")

@@ -12,8 +12,11 @@ from typed import type_in
 
 from fsarctl.artifacts import Build, Store, Unit
 from fsarctl.artifacts.command import Command
+from fsarctl.artifacts.journal import Journal
+from fsarctl.artifacts.sealed import is_there
 from fsarctl.errors import InputError
 from fsarctl.progress import SILENT
+from fsarctl.text.llm.records import CorruptRecordError, Records
 
 PLACES = (
     *(
@@ -161,9 +164,41 @@ def test_a_link_among_unfinished_work_is_removed_and_what_it_leads_to_stays(
     assert tree(elsewhere) == before
 
 
-def test_a_record_that_is_a_pipe_keeps_nobody(project: Path) -> None:
-    records = project / "cache" / "records" / "model"
-    records.mkdir()
-    os.mkfifo(records / "x.json")
-    assert "neither a file nor a folder" in type_in(project, "fsarctl cache verify", expect=5).stderr
-    assert "record" not in type_in(project, "fsarctl cache verify").stderr, "it was moved away"
+@pytest.mark.parametrize("spoil", [os.mkfifo, lambda path: os.truncate(path, 2**40), Path.mkdir])
+def test_what_is_no_file_of_ours_keeps_nobody(project: Path, spoil: Callable[[Path], None]) -> None:
+    """A pipe that nobody writes to, a file that is larger than any memory, and a folder."""
+    cache = project / "cache"
+    record = Records(cache / "records", "model", 0.0).path("prompt")
+    (home,) = (cache / "artifacts" / "train").iterdir()
+    (owner,) = [each for each in (cache / "locks").glob("*.owner") if home.name in each.name]
+    lease, facts = cache / "leases" / "x.json", cache / "projects" / "other" / "project.json"
+    for path in (record, lease, facts, owner, home / "manifest.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if spoil is not os.mkfifo and spoil is not Path.mkdir:
+            path.touch()
+        spoil(path)
+    assert "cannot be read" in type_in(project, "fsarctl cache gc --yes").stderr, "the lease"
+    with pytest.raises(CorruptRecordError):
+        Records(cache / "records", "model", 0.0).find("prompt")
+    said = type_in(project, "fsarctl cache verify", expect=5)
+    assert said.stderr.count("DAMAGED") == 2, "the artifact and the record"
+    assert not record.exists(), "it was moved away"
+    assert Store(cache).realise(unit(finished)).path == home
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "checkpoint.safetensors"])
+def test_a_folder_in_place_of_a_file_of_unfinished_work_is_damage(project: Path, name: str) -> None:
+    (work,) = (project / "cache" / "work" / "train").iterdir()
+    (work / "scratch" / name / "more").mkdir(parents=True)
+
+    def build(given: Build) -> None:
+        journal = Journal(given.scratch, given.of)
+        entries, lost = journal.read()
+        assert (entries, lost) == ([], int(name == journal.path.name))
+        journal.begin([])
+        assert not is_there(given.scratch / name, given.of, SILENT, "") or name == journal.path.name
+        finished(given)
+
+    made = Store(project / "cache").realise(Unit("train", 2, "train", Command("train"), {}, build))
+    assert sorted(made.manifest.files) == ["content"]

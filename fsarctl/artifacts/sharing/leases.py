@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.artifacts.process import Process
-from fsarctl.artifacts.refusals import is_refused, reading_of
+from fsarctl.artifacts.refusals import content_of, is_refused, reading_of
 from fsarctl.progress import Reporter
 
 __all__ = ["SILENT_S", "Lease", "Leases", "name_of"]
@@ -78,7 +78,7 @@ class _Held(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> "_Held":
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(content_of(path))
         reads = tuple(str(name) for name in fields["reads"])
         return cls(path, Process.of(fields), str(fields["what"]), str(fields["makes"]), reads)
 

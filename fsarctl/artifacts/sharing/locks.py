@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsarctl.artifacts.process import Process
+from fsarctl.artifacts.refusals import content_of
 from fsarctl.artifacts.sharing.late import LATE_S
 from fsarctl.artifacts.sharing.leases import SILENT_S
 from fsarctl.errors import LockError
@@ -147,7 +148,7 @@ class _Owner:
     def _lines(self) -> list[str]:
         """Three, empty where there is none."""
         try:
-            return [*self._path.read_text(encoding="utf-8", errors="replace").split("\n"), "", "", ""][:3]
+            return [*content_of(self._path).decode("utf-8", "replace").split("\n"), "", "", ""][:3]
         except OSError:
             return ["", "", ""]
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from fsarctl.artifacts.atomic_write import following, write_whole
-from fsarctl.artifacts.refusals import is_refused, reading_of, refuse_links
+from fsarctl.artifacts.refusals import content_of, is_refused, reading_of, refuse_links
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter
 
@@ -165,7 +165,7 @@ class Projects:
             if folder == self._home:
                 continue
             try:
-                facts = json.loads((folder / FACTS).read_bytes())
+                facts = json.loads(content_of(folder / FACTS))
                 words = [str(facts[field]) for field in ("path", "host", "user", "seen")]
             except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 words = ["of unknown path", "an unknown host", "somebody", "at an unknown time"]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fsarctl.artifacts.atomic_write import write_whole
+from fsarctl.artifacts.refusals import content_of
 from fsarctl.artifacts.sealed import read_sealed_json, sealed_json
 from fsarctl.text.corpus import STAGES
 
@@ -101,7 +102,7 @@ class FormMemory:
         """The form to begin with, and the parameters to leave out; None if nothing is known, or it is time
         to try the best once more."""
         try:
-            known = read_sealed_json(self._path.read_bytes(), self._path.name)
+            known = read_sealed_json(content_of(self._path), self._path.name)
             found = datetime.fromisoformat(known["found"])
             form, without = str(known["form"]), frozenset(map(str, known.get("without", ())))
             fresh = datetime.now(UTC) - found < BELIEVED

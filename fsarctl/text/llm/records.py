@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import sync_folder, write_whole
+from fsarctl.artifacts.refusals import content_of, is_refused
 from fsarctl.artifacts.sealed import SealError, read_sealed_json, sealed_json
 from fsarctl.artifacts.sharing.locks import hold
 from fsarctl.artifacts.unpublished import BEFORE_SEALS
@@ -71,10 +72,12 @@ class Records:
         """
         path = self.path(prompt)
         try:
-            record = read_sealed_json(path.read_bytes(), path.name, BEFORE_SEALS)
+            record = read_sealed_json(content_of(path), path.name, BEFORE_SEALS)
         except FileNotFoundError:
             return None
         except OSError as error:
+            if not is_refused(error):
+                raise CorruptRecordError(path, str(error.strerror)) from None
             raise InputError(
                 f"a kept answer cannot be read: {error.strerror}: {path}",
                 next_step="Make it readable: what was paid for once is not asked again.",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,6 +156,6 @@ def test_a_journal_that_cannot_be_read_is_not_taken_for_empty(
     def refuse(*_: object) -> Callable[..., bytes]:
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(PermissionError):
         Journal(tmp_path, "extract/0").read()
