@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import open_clip
 import torch
 from torch import Tensor
 
@@ -28,6 +29,13 @@ def small_backbone(seed: int = 0) -> Backbone:
             elif "embedding" in name:
                 parameter.copy_(0.5 * torch.randn(parameter.shape))
     return backbone
+
+
+def open_clips(backbone: Backbone, configuration: dict[str, Any] = CONFIGURATION) -> Any:
+    """open_clip's own module with the weights of ``backbone``, which ours is compared with."""
+    module = open_clip.CLIP(**configuration)
+    module.load_state_dict(backbone.clip.state_dict())
+    return module.requires_grad_(False).eval()
 
 
 def small_model(*, started: bool = True, seed: int = 0, **arguments: Any) -> TaskAdapterPlusPlus:

@@ -226,14 +226,19 @@ _loaded: dict[str, Part] = {}
 
 def installed_parts(group: str) -> Iterator[tuple[str, str]]:
     """The entry points of a group that are installed, as (name, target), sorted."""
-    yield from _entry_points(GROUPS[group][1])
+    yield from _entry_points()[GROUPS[group][1]]
 
 
 @cache
-def _entry_points(group: str) -> tuple[tuple[str, str], ...]:
+def _entry_points() -> Mapping[str, tuple[tuple[str, str], ...]]:
+    """Those of all ``GROUPS``: asked one by one, the files of every installed package are read for each."""
     from importlib.metadata import entry_points  # a tenth of what `fsarctl --help` may take
 
-    return tuple(sorted({(each.name, each.value) for each in entry_points(group=group)}))
+    installed = entry_points()
+    return {
+        group: tuple(sorted({(each.name, each.value) for each in installed.select(group=group)}))
+        for _, group in GROUPS.values()
+    }
 
 
 @cache

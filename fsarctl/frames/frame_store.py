@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from fsarctl.artifacts.atomic_write import write_synced
@@ -33,7 +32,7 @@ from fsarctl.artifacts.keys import file_sha256
 from fsarctl.artifacts.manifest import MANIFEST, read_manifest
 from fsarctl.artifacts.refusals import is_refused
 from fsarctl.errors import IntegrityError
-from fsarctl.frames.shards import CLIPS_PER_SHARD, ClipShards, layout, shard_path, write_shard
+from fsarctl.frames.shards import CLIPS_PER_SHARD, ClipShards, layout, shard_path, write_shard, zarr_loaded
 
 __all__ = ["ARRAY", "ClipRow", "FrameStore", "FrameWriter", "is_as_written", "write_rows"]
 
@@ -201,7 +200,9 @@ class FrameWriter:
         """The bytes of the array's zarr.json: of an array in memory, which zarr writes alike."""
         made: dict[str, Any] = {}
         shape, attributes = self._shape, self._attributes
-        zarr.create_array(made, shape=shape, **layout(shape[1:]), fill_value=0, attributes=attributes)
+        zarr_loaded().create_array(
+            made, shape=shape, **layout(shape[1:]), fill_value=0, attributes=attributes
+        )
         head: bytes = made[HEAD].to_bytes()
         return head
 

@@ -10,23 +10,25 @@ import atexit
 import os
 import struct
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 import numpy as np
-import zarr
-import zarr.core.sync
 from numpy.typing import NDArray
-from zarr.codecs import BytesCodec, Crc32cCodec
 
 from fsarctl.artifacts.atomic_write import replacing
 
-__all__ = ["CLIPS_PER_SHARD", "ClipShards", "layout", "shard_number", "shard_path", "write_shard"]
-
-# At exit zarr closes its event loop, and on a busy machine complains with a traceback where the loop's thread
-# takes over 0.2 s to end. It is a daemon, and the process ends anyway.
-atexit.unregister(zarr.core.sync.cleanup_resources)
+__all__ = [
+    "CLIPS_PER_SHARD",
+    "ClipShards",
+    "layout",
+    "shard_number",
+    "shard_path",
+    "write_shard",
+    "zarr_loaded",
+]
 
 CLIPS_PER_SHARD = 16
 
@@ -36,12 +38,24 @@ INDEX_BYTES = PLACE.size * CLIPS_PER_SHARD + CHECKSUM.size
 NOTHING_THERE = PLACE.pack(2**64 - 1, 2**64 - 1)
 
 
+@cache
+def zarr_loaded() -> Any:
+    """zarr, imported where an array is made or opened: most commands start faster without it."""
+    import zarr
+    import zarr.core.sync
+
+    # At exit zarr closes its event loop, and on a busy machine complains with a traceback where the loop's
+    # thread takes over 0.2 s to end. It is a daemon, and the process ends anyway.
+    atexit.unregister(zarr.core.sync.cleanup_resources)
+    return zarr
+
+
 def layout(clip: tuple[int, ...]) -> dict[str, Any]:
     """How zarr is to store clips of this shape: a chunk each, in shards, uncompressed, with checksums."""
     return {
         "chunks": (1, *clip),
         "shards": (CLIPS_PER_SHARD, *clip),
-        "compressors": (Crc32cCodec(),),
+        "compressors": (zarr_loaded().codecs.Crc32cCodec(),),
         "dtype": np.dtype(np.uint8),
         "chunk_key_encoding": {"name": "default", "separator": "."},
     }
@@ -92,7 +106,7 @@ class ClipShards:
 
     def __init__(self, path: Path, is_whole: Callable[[Path], bool] = lambda _: True) -> None:
         try:
-            array = zarr.open_array(path, mode="r")
+            array = zarr_loaded().open_array(path, mode="r")
             _require_layout(array)
         except (OSError, ValueError):
             raise
@@ -135,7 +149,7 @@ class ClipShards:
             _check(out.reshape(-1), file.read(CHECKSUM.size))
 
 
-def _require_layout(array: "zarr.Array[Any]") -> None:
+def _require_layout(array: Any) -> None:
     """Refuse an array whose bytes are elsewhere, or mean something else, than ``read`` takes for granted.
 
     Raises:
@@ -147,7 +161,8 @@ def _require_layout(array: "zarr.Array[Any]") -> None:
             raise ValueError(f"its {name} are {getattr(array, name)}, not {wanted[name]}")
     stored: Any = array.metadata
     (sharding,) = stored.codecs
-    plain = (BytesCodec, Crc32cCodec)
+    codec = zarr_loaded().codecs
+    plain = (codec.BytesCodec, codec.Crc32cCodec)
     codecs = (tuple(map(type, sharding.codecs)), tuple(map(type, sharding.index_codecs)))
     keys = stored.chunk_key_encoding.encode_chunk_key((1, 0))
     if codecs != (plain, plain) or sharding.index_location.value != "end" or keys != "c.1.0":

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import open_clip
 import torch
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -19,12 +18,14 @@ from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import (
     TINY,
     architecture,
+    is_resnet,
     own_backbone,
     require_readable,
     without_text_encoder,
 )
+from fsarctl.models.clip_towers import CLIP
 from fsarctl.models.imagenet import IMAGENET_MEAN, IMAGENET_STD, image_only
-from fsarctl.models.weights import hub
+from fsarctl.models.open_clip_parts import open_clip_part
 from fsarctl.models.weights.activation import OPENAI_SIZES, require_activation, settle_activation, twin
 from fsarctl.models.weights.layouts import arrange
 from fsarctl.models.weights.weight_file import read_weights, require_finite
@@ -59,9 +60,9 @@ class Backbone:
 
     name: str
     clip: Any
-    """open_clip's CLIP module, which is untyped; of an ImageNet ResNet, a module with ``visual`` alone."""
-    tokenizer: Tokenizer | None
-    """None where there is no text encoder."""
+    """``clip_towers.CLIP``, or open_clip's with a ResNet, untyped; of an ImageNet ResNet ``visual`` alone."""
+    tokenized_by: str | None
+    """The arguments of open_clip's tokenizer, in JSON; None where there is no text encoder."""
     mean: tuple[float, ...]
     """Of the three colours, on pixels scaled to 0-1."""
     std: tuple[float, ...]
@@ -70,8 +71,13 @@ class Backbone:
 
     @property
     def visual(self) -> Any:
-        """The image tower: open_clip's ViT or ResNet, or torchvision's ResNet."""
+        """The image tower: ``clip_towers.ViT``, open_clip's ResNet, or torchvision's."""
         return self.clip.visual
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """What reads captions, loaded at the first one; None where there is no text encoder."""
+        return None if self.tokenized_by is None else _tokenizer(self.tokenized_by)
 
     @property
     def is_vit(self) -> bool:
@@ -81,7 +87,7 @@ class Backbone:
     @property
     def has_text(self) -> bool:
         """Whether there is a text encoder."""
-        return self.tokenizer is not None
+        return self.tokenized_by is not None
 
     @property
     def image_size(self) -> int:
@@ -128,8 +134,9 @@ class Backbone:
         tokens = torch.zeros(len(captions), self.context, dtype=torch.int64)
         for row, caption in zip(tokens, captions, strict=True):
             self.require_text()
-            assert self.tokenizer is not None
-            ids = [self.tokenizer.sot_token_id, *self.tokenizer.encode(caption), self.tokenizer.eot_token_id]
+            reader = self.tokenizer
+            assert reader is not None
+            ids = [reader.sot_token_id, *reader.encode(caption), reader.eot_token_id]
             if len(ids) > self.context:
                 raise InputError(
                     f"{len(ids)} tokens, and backbone {self.name} reads {self.context}: {caption!r}",
@@ -174,17 +181,17 @@ def load_weights(name: str, weights: str, *, root: Path = Path()) -> Weights:
     if weights == "shipped" and name == TINY:
         return Weights(load_file(tiny_clip.WEIGHTS))
     path = located(weights, root)
-    tag: hub.Tag = {}
+    tag: Mapping[str, Any] = {}
     if not path.is_file():
+        from fsarctl.models.weights import hub
+
         tag = hub.require_tag(name, weights, path.absolute())
         require_activation(name, configuration, bool(tag.get("quick_gelu", False)), f"weights {weights!r}")
         path = hub.fetch(name, weights, tag, root)
     found = read_weights(path)
     remarks = list(found.remarks)
     if not tag and "text_cfg" in configuration:  # a ResNet alone has but one activation
-        other = twin(name)
-        published = hub.published(name) | (hub.published(other) if other else {})
-        remarks += settle_activation(name, configuration, path, found.state, published)
+        remarks += settle_activation(name, configuration, path, found.state, partial(_published, name))
     held = {key: value for key, value in found.state.items() if key not in OPENAI_SIZES}
     state = fitting(name, configuration, held, what=str(path))
     require_finite(state, path)
@@ -199,9 +206,11 @@ def fitting(
     Raises:
         InputError: their names or shapes are not those of the configuration.
     """
-    with torch.device("meta"):  # for names and shapes alone
-        wanted = _new_clip(name, configuration).state_dict()
-    return arrange(state, wanted, what=what, of=f"backbone {name}")
+    clip: Any = _with_vit(name, configuration)
+    if clip is None:
+        with torch.device("meta"):  # for names and shapes alone
+            clip = _new_clip(name, configuration)
+    return arrange(state, clip.state_dict(), what=what, of=f"backbone {name}")
 
 
 def build_backbone(name: str, configuration: Mapping[str, Any], weights: Weights | None) -> Backbone:
@@ -209,19 +218,25 @@ def build_backbone(name: str, configuration: Mapping[str, Any], weights: Weights
 
     Without weights they are what open_clip starts from, and the global generator decides.
     """
-    clip = _new_clip(name, configuration)
-    if weights is not None:
-        clip.load_state_dict(weights.state)
+    clip: Any = _with_vit(name, configuration)
+    if clip is None:
+        clip = _new_clip(name, configuration)
+        if weights is not None:
+            clip.load_state_dict(weights.state)
+    else:
+        state = weights.state if weights else _new_clip(name, configuration).state_dict()
+        clip.load_state_dict({each: _placed(tensor) for each, tensor in state.items()}, assign=True)
     clip.requires_grad_(False).eval()
-    tokenizer: Tokenizer | None = None
+    tokenized_by, mean, std = None, IMAGENET_MEAN, IMAGENET_STD
     if (text := configuration.get("text_cfg")) is not None:
         arguments = {"bpe_path": str(tiny_clip.BPE)} if name == TINY else {}
-        tokenizer = _tokenizer(json.dumps({**arguments, **text.get("tokenizer_kwargs", {})}))
-    mean, std = (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD) if tokenizer else (IMAGENET_MEAN, IMAGENET_STD)
+        tokenized_by = json.dumps({**arguments, **text.get("tokenizer_kwargs", {})})
+        known = open_clip_part("constants")
+        mean, std = known.OPENAI_DATASET_MEAN, known.OPENAI_DATASET_STD
     return Backbone(
         name=name,
         clip=clip,
-        tokenizer=tokenizer,
+        tokenized_by=tokenized_by,
         mean=tuple((weights and weights.mean) or mean),
         std=tuple((weights and weights.std) or std),
         remarks=weights.remarks if weights else (),
@@ -231,11 +246,35 @@ def build_backbone(name: str, configuration: Mapping[str, Any], weights: Weights
 @cache
 def _tokenizer(arguments: str) -> Tokenizer:
     """The tokenizer of these arguments, in JSON: reading the merges takes longer than all else of *tiny*."""
-    tokenizer: Tokenizer = open_clip.SimpleTokenizer(**json.loads(arguments))
+    tokenizer: Tokenizer = open_clip_part("tokenizer").SimpleTokenizer(**json.loads(arguments))
     return tokenizer
 
 
+def _published(name: str) -> dict[str, bool]:
+    """The known weights of a backbone and of that with the other activation, as ``hub.published``."""
+    from fsarctl.models.weights import hub
+
+    other = twin(name)
+    return hub.published(name) | (hub.published(other) if other else {})
+
+
+def _with_vit(name: str, configuration: Mapping[str, Any]) -> CLIP | None:
+    """The modules of a plain CLIP with a ViT, on the meta device: nothing is drawn; None of anything else."""
+    part = own_backbone(name)
+    makes = part is not None and getattr(part.load(), "make", None) is not None
+    if makes or "text_cfg" not in configuration or is_resnet(configuration):
+        return None
+    with part.running() if part else nullcontext(), torch.device("meta"):
+        return CLIP(configuration)
+
+
+def _placed(tensor: Tensor) -> Tensor:
+    """A copy: in a mapped file a matrix begins anywhere, and its products may then end in other digits."""
+    return tensor.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+
+
 def _new_clip(name: str, configuration: Mapping[str, Any]) -> Any:
+    """The modules as they start, with random weights, of whoever knows how they start."""
     part = own_backbone(name)
     if part is None:
         return _plain_clip(configuration)
@@ -251,4 +290,8 @@ def _new_clip(name: str, configuration: Mapping[str, Any]) -> Any:
 
 
 def _plain_clip(configuration: Mapping[str, Any]) -> Any:
-    return open_clip.CLIP(**configuration) if "text_cfg" in configuration else image_only(configuration)
+    if "text_cfg" not in configuration:
+        return image_only(configuration)
+    import open_clip  # as a whole, which takes longer than anything else here
+
+    return open_clip.CLIP(**configuration)

@@ -3,7 +3,6 @@
 torchvision's ResNets are described in the same way, and have no text encoder. Needs no torch.
 """
 
-import importlib.util
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -14,6 +13,7 @@ from fsarctl.config.plugins import Part, find_part, installed_parts, is_own
 from fsarctl.errors import ConfigError
 from fsarctl.errors.nearest import nearest
 from fsarctl.models import tiny_clip
+from fsarctl.models.open_clip_parts import open_clip_folder
 
 __all__ = [
     "IMAGENET",
@@ -194,8 +194,4 @@ def stored_side(backbone: str) -> int:
 
 
 def _configurations() -> Path:
-    # find_spec finds the package without importing it, and torch with it.
-    spec = importlib.util.find_spec("open_clip")
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError("open_clip is not installed", next_step="pip install open_clip_torch")
-    return Path(spec.submodule_search_locations[0]) / "model_configs"
+    return open_clip_folder() / "model_configs"

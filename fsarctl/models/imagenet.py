@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
-from torchvision.models import get_model_weights, resnet
 
 from fsarctl.models.catalogue import IMAGE_SIZE, OF_IMAGENET
 
@@ -20,6 +19,8 @@ def image_only(configuration: Mapping[str, Any]) -> nn.Module:
 
     Its weights are what torchvision starts from, and the global generator decides.
     """
+    from torchvision.models import resnet
+
     described = configuration["vision_cfg"]
     tower = resnet.ResNet(getattr(resnet, described["block"]), described["layers"])
     # What open_clip's towers say of themselves.
@@ -30,6 +31,8 @@ def image_only(configuration: Mapping[str, Any]) -> nn.Module:
 
 def published_weights(name: str) -> dict[str, dict[str, Any]]:
     """The weights that torchvision has for a ResNet of the catalogue: tag -> its address, mean and std."""
+    from torchvision.models import get_model_weights
+
     tags = {}
     for each in get_model_weights(name.removesuffix(OF_IMAGENET)):
         seen = each.transforms()

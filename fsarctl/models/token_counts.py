@@ -7,15 +7,14 @@ from the same file of merges. ``Backbone.tokenize`` is what a model reads, and h
 
 import gzip
 import html
-import importlib.util
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from fsarctl.models import tiny_clip
 from fsarctl.models.catalogue import TINY, architecture, has_text_encoder, without_text_encoder
+from fsarctl.models.open_clip_parts import open_clip_folder
 
 __all__ = ["context_length", "count_tokens", "reads_english"]
 
@@ -80,11 +79,7 @@ def _merges(backbone: str) -> Mapping[tuple[str, str], int] | None:
         return None
     file = tiny_clip.BPE
     if backbone != TINY:
-        # find_spec finds the package without importing it, and torch with it.
-        spec = importlib.util.find_spec("open_clip")
-        if spec is None or spec.origin is None:
-            return None
-        file = Path(spec.origin).with_name("bpe_simple_vocab_16e6.txt.gz")
+        file = open_clip_folder() / "bpe_simple_vocab_16e6.txt.gz"
     lines = gzip.decompress(file.read_bytes()).decode().split("\n")[1 : _MERGES + 1]
     pairs = (line.split() for line in lines)
     return {(pair[0], pair[1]): rank for rank, pair in enumerate(pairs) if len(pair) == 2}

@@ -9,6 +9,7 @@ images        folders of JPEG frames against torchvision: half a minute
 command_line  --help, and run and status with nothing to do: 8 minutes, most of them to make 100,000 clips
 many          time, memory and open files at 1, 4 and 16 times the clips and the artifacts: 15 minutes
 growth        time and memory at 1, 4 and 16 times the clips, episodes, way and shots: 10 minutes
+starting      predict of one clip from the shell, and a backbone's weights: 4 minutes
 spotting      windows of a long video against predict, window by window: 6 minutes
 serving       answers a second and their 95th percentile, for 1, 8 and 32 clients: 2 minutes; needs locust
 exporting     accuracy and time of exported models, after `make demo`: 3 minutes
@@ -35,6 +36,7 @@ NAMES = (
         "command_line",
         "many",
         "growth",
+        "starting",
         "spotting",
         "serving",
     ),

@@ -9,6 +9,7 @@ import open_clip
 import pytest
 import torch
 from built import BuiltOnce, copied
+from open_clip import pretrained
 from safetensors.torch import load_file, save_file
 from typed import type_in
 
@@ -80,7 +81,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     monkeypatch.setattr(hub, "get_session", Session)
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda repository, file: None)
-    monkeypatch.setattr(open_clip, "download_pretrained", never)
+    monkeypatch.setattr(pretrained, "download_pretrained", never)
     hub._unreachable.cache_clear()
     return asked
 

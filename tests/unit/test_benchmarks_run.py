@@ -44,6 +44,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("precision", "shapes, predictions that are the same"),
         ("images", "340 x 256: images/s; torchvision"),
         ("many", "cache verify, a third damaged"),
+        ("starting", "predict, tiny; import open_clip"),
         pytest.param("growth", "episodes of known clips, 32 -> 128", marks=pytest.mark.long),
     ],
 )

@@ -5,7 +5,7 @@ OpenAI's three sizes among its weights, or the configuration beside it. Needs no
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,11 @@ def settle_activation(
     configuration: Mapping[str, Any],
     path: Path,
     names: Iterable[str],
-    published: Mapping[str, bool],
+    published: Callable[[], Mapping[str, bool]],
 ) -> list[str]:
     """What to say of a local file that does not tell its activation and fits backbones of either.
 
-    ``names`` are those of its tensors, ``published`` the known weights of this architecture (a tag of
+    ``names`` are those of its tensors, ``published`` gives the known weights of this architecture (a tag of
     open_clip -> whether it is QuickGELU).
 
     Raises:
@@ -58,11 +58,12 @@ def settle_activation(
     other = twin(name)
     if other is None:
         return []
+    tagged = published()
     own = _called(bool(configuration.get("quick_gelu", False)))
     known = [
         f"{_called(kind)} for {first_of(tags, NAMED)}"
         for kind in (True, False)
-        if (tags := [tag for tag, quick in published.items() if quick == kind])
+        if (tags := [tag for tag, quick in tagged.items() if quick == kind])
     ]
     return [
         f"{path.name} does not say whether it was trained with QuickGELU or GELU: it fits both {name} and"

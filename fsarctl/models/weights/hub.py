@@ -7,15 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch.hub
 from huggingface_hub import get_session, hf_hub_url, try_to_load_from_cache
-from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from fsarctl.config.paths import located
 from fsarctl.errors import InputError
 from fsarctl.models.catalogue import IMAGENET
 from fsarctl.models.imagenet import published_weights
+from fsarctl.models.open_clip_parts import open_clip_part
 
 __all__ = ["Tag", "fetch", "offer", "on_this_machine", "published", "require_here", "require_tag"]
 
@@ -30,8 +29,9 @@ def published(name: str) -> dict[str, bool]:
     """The tags of backbone ``name``, and whether each was trained with QuickGELU."""
     if name in IMAGENET:
         return dict.fromkeys(published_weights(name), False)
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    return {tag: bool(open_clip.get_pretrained_cfg(name, tag).get("quick_gelu", False)) for tag in tags}
+    table = open_clip_part("pretrained")
+    tags = table.list_pretrained_tags_by_model(name)
+    return {tag: bool(table.get_pretrained_cfg(name, tag).get("quick_gelu", False)) for tag in tags}
 
 
 def require_tag(name: str, weights: str, path: Path) -> Tag:
@@ -108,12 +108,12 @@ def _tag(name: str, weights: str) -> Tag:
     """What is known of the tag ``weights``; nothing if there is none."""
     if name in IMAGENET:
         return published_weights(name).get(weights, {})
-    tag: Tag = open_clip.get_pretrained_cfg(name, weights)
+    tag: Tag = open_clip_part("pretrained").get_pretrained_cfg(name, weights)
     return tag
 
 
 def _fetched_by_open_clip(tag: Tag) -> Path:
-    return Path(open_clip.download_pretrained(dict(tag)))
+    return Path(open_clip_part("pretrained").download_pretrained(dict(tag)))
 
 
 def _fetched_by_torch(address: str) -> Path:
@@ -154,7 +154,8 @@ def _hub_files(tag: Tag) -> tuple[str, tuple[str, ...]]:
     if not repository:
         return "", (str(tag.get("torchvision", tag.get("url", ""))).rpartition("/")[2],)
     if not file:
-        return repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
+        known = open_clip_part("constants")
+        return repository, (known.HF_SAFE_WEIGHTS_NAME, known.HF_WEIGHTS_NAME)
     stem, _, kind = file.rpartition(".")
     return repository, ((f"{stem}.safetensors",) if kind in ("bin", "pth") else ()) + (file,)
 

@@ -96,12 +96,18 @@ def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
     Raises:
         InputError: a tensor holds NaN or infinite numbers.
     """
-    spoiled = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
+    spoiled = [name for name, tensor in state.items() if not _is_finite(tensor)]
     if spoiled:
         raise InputError(
             f"{path} holds NaN or infinite numbers: {first_of(spoiled, 3)}",
             next_step="Fetch it again; if it was trained here, the training has diverged.",
         )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if tensor.dtype == torch.float32 and tensor.numel():
+        tensor = torch.stack(tensor.aminmax())  # a tenth of the time; NaN is smallest and largest
+    return bool(torch.isfinite(tensor).all())
 
 
 def _require_plain(name: str, tensor: Tensor, path: Path) -> None:

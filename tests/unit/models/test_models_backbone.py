@@ -7,8 +7,9 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
+from open_clip import pretrained
 from safetensors.torch import save_file
-from small_model import CONFIGURATION, small_backbone
+from small_model import CONFIGURATION, open_clips, small_backbone
 from torch import nn
 
 from fsarctl.errors import ConfigError, InputError
@@ -75,7 +76,7 @@ def save_torchscript(clip: nn.Module, path: Path, *, sizes: bool) -> dict[str, t
 
 def test_openai_archives(tmp_path):
     path = tmp_path / "ViT.pt"
-    state = save_torchscript(small_backbone().clip, path, sizes=True)
+    state = save_torchscript(open_clips(small_backbone()), path, sizes=True)
     assert_has(load_backbone("small-quickgelu", str(path)), state)
     with pytest.raises(ConfigError, match=r"trained with QuickGELU; backbone small has the other") as error:
         load_backbone("small", str(path))
@@ -164,7 +165,7 @@ def test_no_network(monkeypatch):
     def fail(_):
         raise FileNotFoundError("Failed to download file")
 
-    monkeypatch.setattr(open_clip, "download_pretrained", fail)
+    monkeypatch.setattr(pretrained, "download_pretrained", fail)
     with pytest.raises(InputError, match="could not be fetched") as error:
         load_backbone("ViT-B-16-quickgelu", "openai")
     assert "model.weights" in error.value.next_step
@@ -174,8 +175,8 @@ def test_a_tag_is_fetched_and_read(monkeypatch, tmp_path):
     state = state_of(small_backbone())
     save_file(state, tmp_path / "fetched.safetensors")
     tag = {"quick_gelu": True, "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
-    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda *_: tag)
-    monkeypatch.setattr(open_clip, "download_pretrained", lambda _: str(tmp_path / "fetched.safetensors"))
+    monkeypatch.setattr(pretrained, "get_pretrained_cfg", lambda *_: tag)
+    monkeypatch.setattr(pretrained, "download_pretrained", lambda _: str(tmp_path / "fetched.safetensors"))
     backbone = load_backbone("small-quickgelu", "openai")
     assert_has(backbone, state)
     assert backbone.mean == (0.5, 0.5, 0.5)

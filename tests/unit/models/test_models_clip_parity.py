@@ -2,31 +2,34 @@
 
 import pytest
 import torch
-from small_model import episode, small_backbone
+from small_model import episode, open_clips, small_backbone
 from torch.testing import assert_close
 
 from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.models.backbone import Backbone, load_backbone
+from fsarctl.models.catalogue import architecture
 
 
-def assert_is_clip(backbone: Backbone, support, tokens, **layers: int) -> None:
+def assert_is_clip(backbone: Backbone, clip, support, tokens, **layers: int) -> None:
     model = TaskAdapterPlusPlus(backbone, frames=support.shape[1], **layers)
     with torch.inference_mode():
         for features in (
             model.support_features(model.visual.video(support)),
             model.query_features(model.visual.video(support), query_mode="independent"),
         ):
-            expected = backbone.clip.encode_image(support.flatten(0, 1)).view_as(features)
+            expected = clip.encode_image(support.flatten(0, 1)).view_as(features)
             assert_close(features, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
         texts = model.text_features(tokens)
-        expected = backbone.clip.encode_text(tokens.flatten(0, 1)).view_as(texts)
+        expected = clip.encode_text(tokens.flatten(0, 1)).view_as(texts)
         assert_close(texts, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize(("visual_layers", "text_layers"), [(0, 0), (1, 1), (3, 3)])
 def test_fresh_adapters_change_nothing(visual_layers, text_layers):
     support, _, tokens = episode()
-    assert_is_clip(small_backbone(), support, tokens, visual_layers=visual_layers, text_layers=text_layers)
+    backbone = small_backbone()
+    clip = open_clips(backbone)
+    assert_is_clip(backbone, clip, support, tokens, visual_layers=visual_layers, text_layers=text_layers)
 
 
 def test_released_formulation_does_change_something():
@@ -35,7 +38,7 @@ def test_released_formulation_does_change_something():
     backbone = small_backbone()
     model = TaskAdapterPlusPlus(backbone, visual_layers=2, text_layers=2, frames=4, formulation="released")
     features = model.support_features(model.visual.video(support))
-    expected = backbone.clip.encode_image(support.flatten(0, 1)).view_as(features)
+    expected = open_clips(backbone).encode_image(support.flatten(0, 1)).view_as(features)
     assert (features - expected).abs().max() > 1e-3 * expected.abs().max()
 
 
@@ -53,4 +56,5 @@ def test_real_architectures(name):
     tokens = backbone.tokenize(
         ["a person runs up for momentum", "takes off with a powerful leap", "lands and keeps the balance"]
     )
-    assert_is_clip(backbone, frames, tokens.unsqueeze(0), visual_layers=2, text_layers=8)
+    clip = open_clips(backbone, architecture(name))
+    assert_is_clip(backbone, clip, frames, tokens.unsqueeze(0), visual_layers=2, text_layers=8)

@@ -468,12 +468,12 @@ def test_the_published_weights_of_both_are_named():
     from fsarctl.models.weights import hub
 
     published = hub.published("ViT-B-16") | hub.published("ViT-B-16-quickgelu")
-    (said,) = activation.settle_activation("ViT-B-16", {}, Path("w.pt"), (), published)
+    (said,) = activation.settle_activation("ViT-B-16", {}, Path("w.pt"), (), lambda: published)
     quick, _, plain = said.partition("; GELU for ")
     assert "openai" in quick
     assert "metaclip" in quick
     assert "laion2b" in plain
-    assert activation.settle_activation("tiny", {}, Path("w.pt"), (), {}) == []
+    assert activation.settle_activation("tiny", {}, Path("w.pt"), (), dict) == []
 
 
 @pytest.mark.parametrize(
