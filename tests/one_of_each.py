@@ -30,7 +30,7 @@ GOOD = [
 
 UNREADABLE = {
     "empty.mp4": "the file is empty",
-    "a few zeros.avi": "nothing but zeros",
+    "a few zeros.avi": "zeros alone",
     "noise.mkv": "it is not a video of a known format",
     "half a download.mp4": "its index (moov) is missing",
     "the last tenth is missing.mp4": "its index (moov) is cut off",

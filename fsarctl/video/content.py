@@ -33,7 +33,7 @@ VIDEOS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
         ("Ogg", rb"OggS.*(\x80theora|OVP80|BBCD\x00|\x01video\x00)"),
         ("an MPEG programme", rb"\x00\x00\x01\xba|RIFF.{4}CDXA"),
         ("MPEG-1 or MPEG-2 video", rb"\x00\x00\x01\xb3"),
-        ("MPEG-4 video", rb"\x00\x00\x01(\xb0|[\x00-\x1f]\x00\x00\x01[\x20-\x2f])"),
+        ("MPEG-4 video", rb"\x00\x00\x01(\xb0.\x00\x00\x01|[\x00-\x1f]\x00\x00\x01[\x20-\x2f])"),
         ("H.264", rb"\x00{2,3}\x01([\x27\x47\x67]|\x09[\x10-\xf0]\x00{2,3}\x01)"),
         ("H.265", rb"\x00{2,3}\x01[\x40\x42\x46]\x01"),
         ("H.266", rb"\x00{2,3}\x01\x00[\x61\x69\x71\x79\xa1]"),
@@ -62,6 +62,7 @@ OTHERS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
         ("a JPEG picture", rb"\xff\xd8\xff"),
         ("an animated WebP, which is not read here", rb"RIFF.{4}WEBPVP8X.{14}ANIM"),
         ("a WebP picture", rb"RIFF.{4}WEBP"),
+        ("AVS video, which is not read here", rb"\x00\x00\x01\xb0"),
         ("an AVIF or HEIF picture", rb".{4}ftyp(%s)" % STILL),
         ("a BMP picture", rb"BM.{4}\x00{4}"),
         ("a TIFF picture", rb"II\x2a\x00|MM\x00\x2a"),
@@ -90,7 +91,7 @@ def content_of(head: bytes) -> Content:
         if pattern.match(head):
             return Content(False, words)
     if head and not any(head):
-        return Content(False, "nothing but zeros: what was set aside for it was not written")
+        return Content(False, "zeros alone: what was set aside for it was not written")
     if PRINTED.fullmatch(head):
         return TEXT
     return UNKNOWN

@@ -189,7 +189,7 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "web page": ("v.mp4", lambda path: path.write_text("<!DOCTYPE html><p>no"), "but a web page"),
     "LFS": ("v.mp4", lambda path: path.write_text(LFS), "a pointer of Git LFS: `git lfs pull`"),
     "ZIP": ("v.mp4", lambda path: path.write_bytes(b"PK\x03\x04" + bytes(90)), "a ZIP archive: unpack it"),
-    "zeros": ("v.mp4", lambda path: path.write_bytes(bytes(9000)), "nothing but zeros"),
+    "zeros": ("v.mp4", lambda path: path.write_bytes(bytes(9000)), "zeros alone"),
     "truncated MP4": ("v.mp4", half, r"truncated: \d+ of 120 frames, \d\.\d\d of 4\.80 s"),
     "truncated Matroska": ("v.mkv", half, r"truncated: .* of 4.80 s"),
     "truncated AVI": (
