@@ -101,13 +101,13 @@ def playlist(path: Path) -> None:
 
 def photograph(path: Path) -> None:
     image = av.VideoFrame.from_ndarray(np.zeros((96, 160, 3), np.uint8), format="rgb24")
-    image.save(path.with_suffix(".jpg"))
+    image.save(str(path.with_suffix(".jpg")))
     path.with_suffix(".jpg").rename(path)
 
 
 def picture(path: Path) -> None:
     image = av.VideoFrame.from_ndarray(np.zeros((96, 160, 3), np.uint8), format="rgb24")
-    image.save(path.with_suffix(".png"))
+    image.save(str(path.with_suffix(".png")))
     path.with_suffix(".png").rename(path)
 
 
