@@ -8,8 +8,9 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsarctl.errors.shown import escaped
 from fsarctl.models.strategies import FROZEN, title_of
@@ -21,6 +22,9 @@ from fsarctl.results.interval_text import ends, interval_words, legend, over_cla
 from fsarctl.results.sweep_table import caption, cells, headings, label, remarks
 from fsarctl.results.texts_read import TextsRead
 from fsarctl.text.corpus import STAGES
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = ["render"]
 
@@ -41,18 +45,8 @@ def render(
     ``document`` is the report's, ``pictures`` what pictures.json says, and ``read`` gives the files that it
     names; without pictures, ``no_pictures`` says why. The same arguments give the same bytes.
     """
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # No direction mark of a name turns the page around it.
-        finalize=_without_marks,
-    )
-    environment.filters |= FILTERS
     parts = resources.files("fsarctl.report")
     style, script = (Markup(parts.joinpath(name).read_text("utf-8")) for name in ("style.css", "script.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -75,7 +69,7 @@ def render(
         "provenance": "Reproduce",
     }
     titles = {each["model"]: each["title"] for each in document["results"]}
-    return environment.from_string(parts.joinpath("page.html").read_text("utf-8")).render(
+    return _template().render(
         r=document,
         e=document["episodes"],
         title_of=lambda model: titles.get(model, title_of(model)),
@@ -102,6 +96,22 @@ def render(
         script=script,
         script_hash=f"sha256-{digest}",
     )
+
+
+@cache
+def _template() -> "jinja2.Template":
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # No direction mark of a name turns the page around it.
+        finalize=_without_marks,
+    )
+    environment.filters |= FILTERS
+    return environment.from_string(resources.files("fsarctl.report").joinpath("page.html").read_text("utf-8"))
 
 
 def _without_marks(value: Any) -> Any:

@@ -41,7 +41,7 @@ def start(root: Path, url: str, labels: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("blow", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_what_was_answered_is_not_asked_again(tmp_path: Path, blow: signal.Signals) -> None:
     labels = ["a", "b", "c", "hang 1", "hang 2", "hang 3", "hang 4", "last"]
     killed = False

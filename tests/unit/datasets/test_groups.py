@@ -204,6 +204,7 @@ def test_a_file_says_it(tmp_path: Path) -> None:
         groups_in(tmp_path, root=str(root), group_file=str(file))
 
 
+@pytest.mark.slow  # 20,000 files
 def test_ucf101s_groups_are_25_in_each_class_and_hmdb51s_are_its_films(tmp_path: Path) -> None:
     for name in ("ucf101", "hmdb51"):
         videos = [pair for rows in load_split_lists(name).values() for pair in rows]

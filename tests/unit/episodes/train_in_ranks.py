@@ -29,7 +29,7 @@ EPISODES = 2 * TOGETHER
 CONFIGS = {
     "sgd": replace(
         CONFIG,
-        epochs=3,
+        epochs=2,
         episodes=EPISODES,
         val_episodes=70,
         episodes_per_step=TOGETHER,
@@ -121,8 +121,9 @@ def main() -> None:
     folder = Path(sys.argv[1])
     trainer.CHECKPOINT_EPISODES = 1
     outcomes = {}
-    for how in ("sgd", "adam"):
-        for world in (1, 2, 3, 4):
+    # What an optimiser does is done with the same sum.
+    for how, worlds in (("sgd", (1, 2, 3, 4)), ("adam", (1, 3))):
+        for world in worlds:
             outcomes[f"{how}-{world}"] = together(folder / f"{how}-{world}", how, world)
     outcomes["fast-2"] = together(folder / "fast-2", "fast", 2)
     outcomes["dies"] = together(folder / "again", "sgd", 4, dies=(2, 30))

@@ -176,6 +176,8 @@ def test_batched_and_identical_is_nearest(name):
 @pytest.mark.parametrize("frames", [2, 3, 8, 32])
 @pytest.mark.parametrize("name", NAMES)
 def test_finite_and_differentiable(name, frames, dtype):
+    if name == "trx":
+        frames = min(frames, 16)  # of 32 there are 496 pairs, which take seconds, and 120 of 16
     # Opposite frames are as far apart as frames can be: where exp(-d / 0.1) overflows or vanishes.
     for opposite in (False, True):
         queries, prototypes = (part[:2] for part in features(frames))

@@ -142,6 +142,7 @@ def test_it_tells_true_sentences_from_false_ones():
     assert area > 0.85
 
 
+@pytest.mark.slow
 def test_averaged_frames_cannot_tell_a_class_from_its_reverse():
     """2-way episodes of a test class and its reverse, every clip against the prototypes of the rest."""
     backbone = load_backbone("tiny", "shipped")

@@ -292,7 +292,7 @@ def test_of_two_scores_the_better_has_the_longer_bar(scores: list[float]) -> Non
     for episode in drawn["episodes"]:
         for query in episode["queries"]:
             query["scores"][own] = scores
-    page = render(document(way=3), drawn, read)
+    page = rendered(document(way=3), drawn, read)
     rows = re.findall(r'<b class="letter">\w</b>.*?--w:([\d.]+)%', page)
     bars = [float(width) for width in rows[:3]]
     least = min(0.0, *scores)

@@ -194,7 +194,7 @@ def test_the_legend_says_what_the_intervals_are_over() -> None:
     [
         ("clip effects", 3, 2),
         ("clip effects", 5, 5),
-        ("clip effects", 3, 20),
+        pytest.param("clip effects", 3, 20, marks=pytest.mark.slow),
         ("prototypes", 3, 2),
         ("prototypes", 5, 5),
         pytest.param("prototypes", 3, 20, marks=pytest.mark.slow),

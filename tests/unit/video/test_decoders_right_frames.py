@@ -59,8 +59,9 @@ def test_every_frame_is_the_one_it_is_said_to_be(video: tuple[Kind, Path]) -> No
 def test_leaving_out_frames_changes_no_byte(video: tuple[Kind, Path]) -> None:
     """What a full decode gives is the reference: it leaves nothing out and trusts no time."""
     _, path = video
-    resizes: tuple[Resize, ...] = ("squash", "aspect")
-    for frames, resize in product((1, 8, 24), resizes):
+    # Which frames are left out does not depend on how they are resized.
+    asked: tuple[tuple[int, Resize], ...] = ((1, "squash"), (8, "aspect"), (24, "squash"))
+    for frames, resize in asked:
         with open_video(path) as container:
             stream = video_stream(container)
             opened = Video(path, container, stream, survey(container, stream))
