@@ -96,7 +96,7 @@ class Record:
     @property
     def has_ended(self) -> bool:
         """Whether it has said how it ended."""
-        return _end_of(Path(self.log)).exists()
+        return _end_of(self.log).exists()
 
 
 @dataclass
@@ -152,7 +152,10 @@ class SlurmEngine:
 
     def ended(self) -> list[tuple[Task, Ended]]:
         while True:
-            ended = [each for job in [*self._under_way] if (each := self._end(job))]
+            # One look for all: a file server is not asked for a name a job, every two seconds.
+            there = {path.name for path in self._folder.iterdir()}
+            said = [job for job, each in self._under_way.items() if _end_of(each.record.log).name in there]
+            ended = [each for job in said if (each := self._end(job))]
             if not ended and time.monotonic() - self._asked >= ASK_S:
                 self._asked = time.monotonic()
                 ended = self._ask()
@@ -189,7 +192,7 @@ class SlurmEngine:
         """How a job ended, if it has said so."""
         submitted = self._under_way[job]
         try:
-            ended = Ended(**json.loads(_end_of(Path(submitted.record.log)).read_bytes()))
+            ended = Ended(**json.loads(_end_of(submitted.record.log).read_bytes()))
         except FileNotFoundError:
             return None
         del self._under_way[job]
@@ -245,7 +248,7 @@ class Driver:
             out.flush()
             command = [sys.executable, "-m", "fsarctl", *self.arguments]
             code = subprocess.run(command, stdout=out, stderr=out, stdin=STDIN, env=environment()).returncode
-        write_whole(_end_of(Path(self.log)), json.dumps(asdict(Ended(code))).encode())
+        write_whole(_end_of(self.log), json.dumps(asdict(Ended(code))).encode())
         if code:
             raise RuntimeError(f"exit code {code}: see {self.log}")  # so that Slurm's accounts tell
 
@@ -316,8 +319,8 @@ def _note(folder: Path, jobs: Sequence[Record]) -> None:
         file.writelines(f"{json.dumps(asdict(each))}\n" for each in jobs)
 
 
-def _end_of(log: Path) -> Path:
-    return log.with_name(f"{log.name}.ended.json")
+def _end_of(log: Path | str) -> Path:
+    return Path(f"{log}.ended.json")
 
 
 def _job_here() -> str:

@@ -12,6 +12,7 @@ growth        time and memory at 1, 4 and 16 times the clips, episodes, way and 
 starting      predict of one clip from the shell, and a backbone's weights: 4 minutes
 spotting      windows of a long video against predict, window by window: 6 minutes
 serving       answers a second and their 95th percentile, for 1, 8 and 32 clients: 2 minutes; needs locust
+engines       overhead a unit and speed-up on 1 to 8 nodes, 100,000 units of nothing: 10 minutes; needs ray
 exporting     accuracy and time of exported models, after `make demo`: 3 minutes
 precision     accuracy in bf16 and in float32: 2 minutes
 gpu           all of that which a GPU is for; without one it says so
@@ -40,7 +41,7 @@ NAMES = (
         "spotting",
         "serving",
     ),
-    *("exporting", "precision", "gpu"),
+    *("engines", "exporting", "precision", "gpu"),
 )
 
 

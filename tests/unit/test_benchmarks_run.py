@@ -1,5 +1,6 @@
 """Speed is measured elsewhere; here each benchmark is run once, small, to see that it works."""
 
+import math
 import re
 import runpy
 import sys
@@ -45,6 +46,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("images", "340 x 256: images/s; torchvision"),
         ("many", "cache verify, a third damaged"),
         ("starting", "predict, tiny; import open_clip"),
+        ("engines", "1,000: "),
         pytest.param("growth", "episodes of known clips, 32 -> 128", marks=pytest.mark.long),
     ],
 )
@@ -83,6 +85,29 @@ def test_what_extraction_is_compared_with_gives_the_same_frames(
     kept = decode_clip(path, 8, 257).frames
     for loop in (bare_pyav, bare_decord):
         assert np.array_equal(loop(path, 8, 257), kept)
+
+
+def test_the_page_at_scale_has_what_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from at_scale import JOBS, Figures, known, saturated, tables, total
+
+    page = (BENCHMARKS.parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
+    for table in tables():
+        assert table in page, "python tests/benchmarks/at_scale.py"
+    pairs = [len({one, other}) for one in range(3) for other in range(3)]
+    assert known(2, clips=3) == pytest.approx(sum(pairs) / len(pairs))
+    free = dict.fromkeys(Figures.__dataclass_fields__, 0.0) | {"bandwidth": math.inf, "names": math.inf}
+    work = {"decode": 650_000, "episode": 12 * 10_000, "step": 1_000 * 10_000}
+    for job, (cost, count) in zip(JOBS.values(), work.items(), strict=True):
+        figures = Figures(**free | {cost: 1.0})
+        for workers in (1, 4):  # which divide all of it
+            assert total(job(figures, workers))[0] == pytest.approx(count / workers / 3600, rel=1e-3)
+    slow = Figures(**free | {"decode": 1.0, "frames": 1.0, "bandwidth": 1 / 64})
+    assert saturated(JOBS["decoding Kinetics-700, 650,000 clips"], Figures(**free | {"decode": 1.0})) == (
+        0,
+        "",
+    )
+    assert saturated(JOBS["decoding Kinetics-700, 650,000 clips"], slow)[0] == 1, "its bytes take 64 s a clip"
 
 
 def test_without_a_gpu_its_benchmark_says_so(run: Run) -> None:

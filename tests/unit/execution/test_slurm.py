@@ -89,6 +89,19 @@ def test_arrays_are_of_what_asks_for_the_same_and_cut_at_their_most(played: Play
     assert sorted(played.cancelled) == ["1", "3"], "what is under way"
 
 
+def test_only_jobs_that_have_said_something_are_looked_at(
+    played: PlayedSlurm, begun: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, _ = begun()
+    engine.start([replace(TASK, parts=(number,)) for number in range(6)])
+    asked: list[str] = []
+    end = SlurmEngine._end
+    monkeypatch.setattr(SlurmEngine, "_end", lambda self, job: asked.append(job) or end(self, job))
+    played.say(4, Ended())
+    assert [task.parts for task, _ in engine.ended()] == [(3,)]
+    assert asked == ["4"]
+
+
 def test_a_failure_says_its_job_and_log(played: PlayedSlurm, begun: Any) -> None:
     engine, _ = begun()
     engine.start([TASK])
