@@ -64,7 +64,7 @@ def test_the_good_clips_are_used_and_the_others_are_said(project: Path) -> None:
     assert split["smallest"]["clips"] == 3
     done = type_in(project, "run")
     assert "2 of 8 clips could not be decoded" in done.stderr
-    assert "passed over: gone (a link that leads nowhere)" in done.stderr
+    assert "passed over: gone, wave/gone.mp4 (a link that leads nowhere), wave/itself.mp4 (" in done.stderr
     assert "(6 of 8 clips)" in done.stdout
 
 
