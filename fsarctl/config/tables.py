@@ -102,9 +102,7 @@ class CacheConfig:
 class RayConfig:
     """[execution.ray]: which cluster, and what a task asks of it; none of it is in a key."""
 
-    address: str = setting(
-        "", "the cluster's: host:6379, ray://host:10001, or auto; empty: one is started on this machine"
-    )
+    address: str = setting("", "the cluster's: host:6379, or auto; empty: one is started on this machine")
     memory_gib: float = setting(0.0, "of a task; 0: what its work is known to need")
     cores: int = setting(0, "of a task; 0: what its work can use")
 

@@ -311,11 +311,6 @@ def _refusal(address: str, said: str) -> FsarctlError:
             f"the Ray cluster at {hidden(address)} has other versions than this machine: {said}",
             next_step="Install the same Ray and Python on every machine.",
         )
-    if "ray[client]" in said:
-        return InputError(
-            f"{hidden(address)} needs Ray's client, which is not installed",
-            next_step='Run: pip install "ray[client]"; or name HOST:PORT, as `ray start --head` says it.',
-        )
     if address == "auto":
         return InputError(
             "no Ray cluster runs on this machine",
@@ -334,12 +329,17 @@ def _require_answer(address: str) -> None:
     Raises:
         InputError: nobody does, or it is no address.
     """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address.startswith("ray://"):
+        raise InputError(
+            f"{hidden(address)} is an address of Ray's client, to which workers do not say how far they are",
+            next_step="Name HOST:PORT, as `ray start --head` says it, from within its network.",
+        )
+    host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "@" in host or "://" in host:
         named = f"{address!r} is" if "@" not in address else "what is set with a login is"
         raise InputError(
             f"{named} no address of a Ray cluster",
-            next_step="Name HOST:PORT, as `ray start --head` says it; ray://HOST:10001; or auto.",
+            next_step="Name HOST:PORT, as `ray start --head` says it; or auto.",
         )
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S) as connection:
