@@ -3,6 +3,8 @@
 import errno
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from fsarctl import leave_out_working_directory
@@ -35,7 +37,6 @@ def _run() -> None:
     # Threads that spin while they wait make a busy machine several times slower; read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-    from fsarctl.cli.app import app
     from fsarctl.cli.terminal.console import print_error, say
     from fsarctl.cli.terminal.streams import forgive_streams
     from fsarctl.config.plugins import fault_of_part
@@ -44,7 +45,7 @@ def _run() -> None:
     forgive_streams()
     debug = "--debug" in sys.argv or os.environ.get("FSARCTL_DEBUG", "") not in ("", "0")
     try:
-        app(prog_name="fsarctl")
+        _command_tree()(prog_name="fsarctl")
     except FsarctlError as error:
         if debug:
             traceback.print_exc()
@@ -65,6 +66,16 @@ def _run() -> None:
         say(f"error: {type(error).__name__}: {error}")
         say("next:  this is a bug in fsarctl; run the command again with --debug and report what it prints")
         sys.exit(1)
+
+
+@cache
+def _command_tree() -> Callable[..., object]:
+    """What ``app`` comes to, which Typer would build anew at each call: for whoever runs several commands."""
+    from typer.main import get_command
+
+    from fsarctl.cli.app import app
+
+    return get_command(app)
 
 
 def _gone() -> "FsarctlError | None":

@@ -175,7 +175,7 @@ def test_bugs_alone_are_called_bugs(
     def fails(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr("fsarctl.cli.app.app", fails)
+    monkeypatch.setattr("fsarctl.cli._command_tree", lambda: fails)
     monkeypatch.setattr("sys.argv", ["fsarctl"])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -53,7 +53,7 @@ def app(**_):
         engine.end()
 
 sys.argv = ["fsarctl"]
-with mock.patch("fsarctl.cli.app.app", app):
+with mock.patch("fsarctl.cli._command_tree", lambda: app):
     main()
 """
 
@@ -153,7 +153,7 @@ def app(**_):
         sys.exit(130)
 
 sys.argv = ["fsarctl"]
-with mock.patch("fsarctl.cli.app.app", app):
+with mock.patch("fsarctl.cli._command_tree", lambda: app):
     main()
 """)
     done = subprocess.run(
