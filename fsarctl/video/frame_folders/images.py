@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from fsarctl.artifacts.look import Look
 from fsarctl.progress import counted, first_of
@@ -31,8 +31,10 @@ __all__ = [
 ]
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+MOST_DIGITS = 18
 NUMBERED = re.compile(
-    r"(?P<name>.*?)(?P<number>\d{1,18})(?P<rest>\D*)(?P<ending>\.(?:jpe?g|png|webp))", re.IGNORECASE
+    rf"(?P<name>.*?)(?P<number>\d{{1,{MOST_DIGITS}}})(?P<rest>\D*)(?P<ending>\.(?:jpe?g|png|webp))",
+    re.IGNORECASE,
 )
 FLOW = re.compile(r"[^A-Za-z]*(flow|depth|mask|segm?|disp|[xyuv])(?=[^A-Za-z]|$).*", re.IGNORECASE)
 """What is beside the pictures themselves: two components of optical flow, depth, masks."""
@@ -70,16 +72,8 @@ def frames_among(names: Iterable[str]) -> Images:
     Images of several kinds are one set where each number is there once. Where most are in no set with the
     others, none is taken: they are of several clips, or what counts them is not understood.
     """
-    series: dict[tuple[str, str, str], list[_Frame]] = defaultdict(list)
-    others = []
-    for name in names:
-        if name.startswith(".") or not name.lower().endswith(IMAGE_EXTENSIONS):
-            continue
-        if found := NUMBERED.fullmatch(name):
-            key = found["name"], found["rest"], found["ending"].lower()
-            series[key].append(_Frame(int(found["number"]), name))
-        else:
-            others.append(name)
+    images = [name for name in names if not name.startswith(".") and name.lower().endswith(IMAGE_EXTENSIONS)]
+    series, others = _alike(images) or _series(images)
     if not series:
         return Images((), reason=f"it is {NO_FRAMES}")
     pictures = _of_several_kinds({key: some for key, some in series.items() if not _is_flow(*key)} or series)
@@ -97,6 +91,39 @@ def frames_among(names: Iterable[str]) -> Images:
         named = first_of(left_out, 1)
         remarks.append(f"{counted(len(left_out), 'image')} of another name {are} left out: {named}")
     return Images(tuple(frame.name for frame in frames), tuple(filter(None, remarks)))
+
+
+_Series: TypeAlias = dict[tuple[str, str, str], list[_Frame]]
+
+
+def _alike(images: Sequence[str]) -> tuple[_Series, list[str]] | None:
+    """What ``_series`` gives, where all differ in the number alone, as a rule; in half of its time."""
+    first = NUMBERED.fullmatch(images[0]) if images else None
+    if first is None:
+        return None
+    before, after = first["name"], first["rest"] + first["ending"]
+    begin, end, longest = len(before), -len(after), len(before) + len(after) + MOST_DIGITS
+    digits = [name[begin:end] for name in images]
+    if not all(
+        name.startswith(before) and name.endswith(after) and number.isdecimal() and len(name) <= longest
+        for name, number in zip(images, digits, strict=True)
+    ):
+        return None
+    frames = [_Frame(int(number), name) for number, name in zip(digits, images, strict=True)]
+    return {(before, first["rest"], first["ending"].lower()): frames}, []
+
+
+def _series(images: Iterable[str]) -> tuple[_Series, list[str]]:
+    """The images of each name, and those without a number."""
+    series: _Series = defaultdict(list)
+    others = []
+    for name in images:
+        if found := NUMBERED.fullmatch(name):
+            key = found["name"], found["rest"], found["ending"].lower()
+            series[key].append(_Frame(int(found["number"]), name))
+        else:
+            others.append(name)
+    return series, others
 
 
 def _is_flow(name: str, rest: str, _ending: str) -> bool:

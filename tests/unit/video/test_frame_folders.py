@@ -10,6 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,7 +19,7 @@ from PIL import Image
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.first_frame import decode_first_frame
 from fsarctl.video.frame_folders.decode_image import decode_image
-from fsarctl.video.frame_folders.images import frames_among
+from fsarctl.video.frame_folders.images import _alike, _series, frames_among
 from fsarctl.video.read_through import course_of
 from fsarctl.video.survey import UnreadableVideoError
 
@@ -116,6 +118,17 @@ def test_images_of_which_most_would_be_left_out_are_no_clip(names: list[str]) ->
     assert (found.names, found.remarks) == ((), ())
     assert found.reason.startswith("its images are not numbered in one way: ")
     assert min(names) in found.reason
+
+
+@given(
+    st.lists(
+        st.from_regex(r"(a|a1_|9|)[0-9٣]{1,20}(x|\.|_b| \(2\)|)\.(jpg|JPG|png)", fullmatch=True), max_size=6
+    )
+)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_images_that_are_alike_are_read_as_all_others(names: list[str]) -> None:
+    alike = _alike(names)
+    assert alike is None or alike == _series(names)
 
 
 def test_the_middle_image_of_each_segment_is_taken(tmp_path: Path) -> None:
