@@ -16,7 +16,7 @@ PACKAGES = ("torch", "open_clip_torch", "decord", "av", "zarr", "numpy", "httpx2
 @command("doctor", example="fsarctl doctor --json", needs_project=False)
 def doctor(session: Session, as_json: Json = False) -> None:
     """What this machine and this project have: versions, devices, weights, keys."""
-    from fsarctl.execution.device import gpu_name
+    from fsarctl.execution.device import bf16_of_cpu, gpu_name
     from fsarctl.methods.weights import require_weights_here, weight_files
 
     settings = session.settings
@@ -27,6 +27,7 @@ def doctor(session: Session, as_json: Json = False) -> None:
         **{name: _version(name) for name in PACKAGES},
         "cores": str(os.cpu_count()),
         "gpu": gpu_name() or "none",
+        "bf16 on the CPU": _bf16(bf16_of_cpu()),
         "backbone": settings.config.model.backbone,
         "weights": settings.config.model.weights,
         "datasets": ", ".join(settings.config.datasets) or "none",
@@ -46,6 +47,10 @@ def doctor(session: Session, as_json: Json = False) -> None:
         return
     for name, finding in findings.items():
         echo(f"{name:<16} {finding}")
+
+
+def _bf16(flags: str) -> str:
+    return f'{flags}, so that model.precision = "bf16" gains nothing' if flags == "none" else flags
 
 
 def _version(package: str) -> str:

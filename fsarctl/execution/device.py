@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from fsarctl.artifacts.command import Option
     from fsarctl.episodes.feature_cache import Room
 
-__all__ = ["Machine", "gpu_name"]
+__all__ = ["Machine", "bf16_of_cpu", "gpu_name"]
 
 GIB = 2**30
 MEMORY_GIB = 2.0
+CPU_FACTS = Path("/proc/cpuinfo")
+BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
+"""What Linux calls the instructions that multiply in bfloat16: on x86, the faster first, and on ARM."""
 COMPUTING_GIB = 1.5
 """Beside what is kept: libraries, and the weights of a ViT-B/16 or two."""
 DECODING_GIB = 0.25
@@ -125,3 +128,13 @@ def gpu_name() -> str:
     import torch
 
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
+
+
+def bf16_of_cpu() -> str:
+    """The instructions of this CPU that multiply in bfloat16, or "none"; "unknown" where none are listed."""
+    try:
+        said = CPU_FACTS.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return "unknown"
+    flags = {flag for line in re.findall(r"(?m)^(?:flags|Features)\s*:(.*)$", said) for flag in line.split()}
+    return ", ".join(flag for flag in BF16_FLAGS if flag in flags) or "none"

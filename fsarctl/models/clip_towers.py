@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fsarctl.models.attention import frozen_block
 from fsarctl.models.catalogue import IMAGE_SIZE
+from fsarctl.models.precision import rounded
 from fsarctl.models.task_adapters import embed_frames
 
 __all__ = ["CLIP", "ViT"]
@@ -121,11 +122,19 @@ class Block(nn.Module):
         hidden = int(width * mlp_ratio)
         self.mlp = nn.Sequential(
             OrderedDict(
-                c_fc=nn.Linear(width, hidden),
+                c_fc=Linear(width, hidden),
                 gelu=QuickGELU() if quick else nn.GELU(),
-                c_proj=nn.Linear(hidden, width),
+                c_proj=Linear(hidden, width),
             )
         )
+
+
+class Linear(nn.Linear):
+    """A linear layer whose matrix, where it is frozen, is rounded for bf16 once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shapes: (..., in) -> (..., out)."""
+        return F.linear(x, rounded(self.weight), self.bias)
 
 
 class LayerNorm(nn.LayerNorm):

@@ -4,11 +4,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import get_args
 
 import torch
+from torch import Tensor
 
 from fsarctl.config.model_table import Precision
 from fsarctl.errors import ConfigError
 
-__all__ = ["Precision", "computing"]
+__all__ = ["Precision", "computing", "rounded"]
 
 
 def computing(precision: str, device: torch.device) -> AbstractContextManager[object]:
@@ -28,3 +29,22 @@ def computing(precision: str, device: torch.device) -> AbstractContextManager[ob
         f"precision is {precision!r}; it must be {' or '.join(get_args(Precision))}",
         next_step="Set model.precision.",
     )
+
+
+def rounded(weight: Tensor) -> Tensor:
+    """What a product reads of ``weight``: within bf16 on a CPU a frozen one is rounded once, and kept.
+
+    Autocast rounds a matrix at every call, which takes as long as a tenth of a ViT-B/16's products. What is
+    trained is left to it, and so is what lies on a GPU. The numbers are the same either way.
+    """
+    if weight.requires_grad or weight.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return weight
+    if weight.dtype != torch.float32 or weight.is_inference():
+        return weight
+    made_of = weight.data_ptr(), weight._version  # another one once its numbers have changed
+    kept: tuple[tuple[int, int], Tensor] | None = vars(weight).get("_rounded")
+    if kept is None or kept[0] != made_of:
+        with torch.inference_mode(False), torch.no_grad():  # training may read it later
+            kept = made_of, weight.to(torch.get_autocast_dtype("cpu"))
+        vars(weight)["_rounded"] = kept
+    return kept[1]

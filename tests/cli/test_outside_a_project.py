@@ -12,6 +12,7 @@ from typed import Typed, type_in
 
 from fsarctl.config.demo import demo_file
 from fsarctl.config.read_settings import load_settings
+from fsarctl.execution import device
 from fsarctl.text.corpus import parse_corpus
 
 
@@ -27,6 +28,23 @@ def test_doctor_needs_no_project_and_writes_nothing(tmp_path: Path) -> None:
     assert found["project"] == "none here"
     assert found["torch"] != "not installed"
     assert not list(tmp_path.iterdir())
+
+
+def test_doctor_says_whether_the_cpu_multiplies_in_bfloat16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = tmp_path / "cpuinfo"
+    monkeypatch.setattr(device, "CPU_FACTS", facts)
+    # As Linux lists them: an Intel CPU, one of AMD, an ARM one, an old one, and a system that lists none.
+    for listed, said in (
+        ("flags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\nbugs\t\t: bf16\n", "amx_bf16, avx512_bf16"),
+        ("flags\t\t: fpu avx512_bf16\nflags\t\t: fpu avx512_bf16\n", "avx512_bf16"),
+        ("Features\t: fp asimd bf16 i8mm\n", "bf16"),
+        ("model name\t: bf16\nflags\t\t: fpu sse2\n", 'none, so that model.precision = "bf16" gains nothing'),
+        (None, "unknown"),
+    ):
+        facts.write_text(listed) if listed else facts.unlink()
+        assert json.loads(type_in(tmp_path, "fsarctl doctor --json").stdout)["bf16 on the CPU"] == said
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """bf16 changes how products are rounded and nothing else: not what is trained, nor scores, nor float32."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from shapes_loader import shapes_loader
 from small_model import episode, small_model
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.scoring import Scorer
@@ -19,7 +21,7 @@ from fsarctl.errors import ConfigError
 from fsarctl.execution.device import Machine
 from fsarctl.methods import TaskAdapterPlusPlus
 from fsarctl.models.backbone import load_backbone
-from fsarctl.models.precision import Precision
+from fsarctl.models.precision import Precision, computing, rounded
 from fsarctl.progress import SILENT
 
 
@@ -67,6 +69,49 @@ def test_gradients_of_bf16_are_those_of_float32_roughly() -> None:
         assert gradients[-1].isfinite().all()
     assert not torch.equal(*gradients)
     assert F.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_a_frozen_matrix_is_rounded_once_and_as_autocast_rounds_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.nn.Parameter(torch.randn(24, 16, generator=generator), requires_grad=False)
+    x = torch.randn(5, 16, generator=generator, requires_grad=True)
+    assert rounded(weight) is weight, "float32 is read as it is"
+    with computing("bf16", torch.device("cpu")):
+        with torch.inference_mode():
+            kept = rounded(weight)
+        assert kept.dtype is torch.bfloat16
+        assert rounded(weight) is kept
+        product = F.linear(x, kept)
+        assert torch.equal(product, F.linear(x, weight))
+        product.sum().backward()  # what was rounded while predicting may be trained with
+        assert x.grad is not None
+        with torch.no_grad():
+            weight.mul_(3)
+        assert torch.equal(rounded(weight), weight.bfloat16())
+        assert copy.deepcopy(weight) is not weight
+        assert not vars(copy.deepcopy(weight)), "a copy is trained, and rounds its own"
+        weight.requires_grad_(True)
+        assert rounded(weight) is weight
+
+
+def test_bf16_rounds_no_matrix_of_the_encoders_again() -> None:
+    model = small_model(precision="bf16").eval()
+    support, query, tokens = episode()
+    seen: list[tuple[int, ...]] = []
+
+    class Rounded(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.ops.aten._to_copy.default and args[0].dim() == 2:
+                seen.append(tuple(args[0].shape))
+            return func(*args, **(kwargs or {}))
+
+    with torch.inference_mode():
+        first = model(support, query, tokens).score
+        with Rounded():
+            assert torch.equal(model(support, query, tokens).score, first)
+    own = {tuple(each.shape) for each in model.backbone.clip.parameters() if each.dim() == 2}
+    trained = {tuple(each.shape) for each in model.trainable_parameters()}
+    assert not (own - trained) & set(seen)
 
 
 @pytest.mark.slow
