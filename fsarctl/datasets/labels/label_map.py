@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
@@ -11,7 +11,7 @@ from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
 from fsarctl.config.read_settings import toml_key
 from fsarctl.config.text_file import BYTE_ORDER_MARK, read_text
-from fsarctl.datasets.labels.label_list import read_labels
+from fsarctl.datasets.labels.label_list import LabelList, read_labels
 from fsarctl.datasets.labels.spelling import loosely
 from fsarctl.datasets.labels.table import table_in
 from fsarctl.errors import InputError
@@ -61,11 +61,11 @@ def read_label_map(path: Path) -> LabelMap:
         if table.labels is None:
             raise InputError(f"{path} is {table.kind}, in which no column holds labels", next_step=SHAPE)
         if table.numbers is None or table.numbers == table.labels:
-            return LabelMap(path, _counted(read_labels(path, table.labels).labels), counted=True)
+            return _counted(path, read_labels(path, table.labels))
         cells = zip(table.cells(table.numbers), table.cells(table.labels), strict=True)
         pairs = [(number, label) for (_, number), (_, label) in cells if number and label]
     elif not pairs or len(pairs) < len(lines):
-        return LabelMap(path, _counted(read_labels(path, "line").labels), counted=True)
+        return _counted(path, read_labels(path, "line"))
     names: dict[str, str] = {}
     for number, label in pairs:
         plain = normalize("NFC", label.strip().strip("\"'"))
@@ -93,8 +93,7 @@ def named_labels(name: str, config: DatasetConfig, project: Path, labels: Iterab
         raise InputError(
             f"dataset {name!r}: {found.path} has no label for {first_of(missing, SHOWN)};"
             f" it has {_range(found)}",
-            next_step="Number its lines as the dataset does, from 1 for example: "
-            f"awk '{{print NR, $0}}' {shlex.quote(str(found.path))} > classInd.txt"
+            next_step=_how_to_number(found)
             if found.counted
             else f"Add it there, or correct datasets.{name}.label_map.",
         )
@@ -151,8 +150,24 @@ def find_label_map(place: Path, labels: Iterable[str]) -> Path | None:
     return None
 
 
-def _counted(labels: Sequence[str]) -> dict[str, str]:
-    return {str(number): normalize("NFC", label) for number, label in enumerate(labels)}
+def _counted(path: Path, listed: LabelList) -> LabelMap:
+    """Labels by their place; where one is there twice, what follows it would be of another number."""
+    if repeated := next((remark for remark in listed.remarks if "repeated" in remark), ""):
+        raise InputError(
+            f"{path} has no numbers and labels twice, so its lines count no classes ({repeated})",
+            next_step=f"Write the number of each class before its label. {SHAPE}",
+        )
+    names = {str(number): normalize("NFC", label) for number, label in enumerate(listed.labels)}
+    return LabelMap(path, names, counted=True)
+
+
+def _how_to_number(found: LabelMap) -> str:
+    if table_in(read_text(found.path, "label map", SHAPE)) is not None:  # its lines are not its labels
+        return f"Write the numbers that the dataset has before the labels. {SHAPE}"
+    return (
+        "Number its lines as the dataset does, from 1 for example: "
+        f"awk '{{print NR, $0}}' {shlex.quote(str(found.path))} > classInd.txt"
+    )
 
 
 def _number(text: str) -> str:

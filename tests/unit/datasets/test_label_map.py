@@ -78,12 +78,24 @@ def test_a_map_without_numbers_says_how_its_lines_were_counted(place: Path) -> N
     assert remark == "labels by line of label_map.txt, from 0: 0 is 'bowing low', 1 is 'waving'"
 
 
+@pytest.mark.parametrize("text", ["bowing low\nbowing low\nwaving\n", '["waving", "waving", "bowing low"]'])
+def test_labels_that_are_there_twice_count_no_classes(text: str, place: Path) -> None:
+    """The second is dropped from a list of labels, and the one after it had its number."""
+    (place / "label_map.json").write_text(text)
+    with pytest.raises(InputError, match=r"no numbers and labels twice.*repeated"):
+        listed(place, label_map="label_map.json")
+
+
 def test_a_number_that_the_map_lacks_is_refused(place: Path) -> None:
     (place / "train_list.txt").write_text("b1.mp4 1\nw1.mp4 2\n")
     (place / "label_map.txt").write_text(MAPS["label_map.txt"])
     with pytest.raises(InputError, match="no label for 2; it has 0 to 1, counted from 0") as refused:
         listed(place, label_map="label_map.txt")
     assert "awk '{print NR, $0}'" in refused.value.next_step
+    (place / "map.json").write_text('["bowing low", "waving"]')
+    with pytest.raises(InputError, match="no label for 2; it has 0 to 1, counted from 0") as refused:
+        listed(place, label_map="map.json")
+    assert "awk" not in refused.value.next_step, "it would number the lines of JSON"
     (place / "classInd.txt").write_text(MAPS["classInd.txt"])
     with pytest.raises(InputError, match=r"no label for 2; it has 0 to 1$"):
         listed(place, label_map="classInd.txt")
