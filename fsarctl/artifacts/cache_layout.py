@@ -185,6 +185,10 @@ class Shelf:
                 if verdict is not None:
                     yield verdict
                 advance(1)
+        if uses.asked:
+            uses.read_new()  # what others have finished meanwhile
+            for stage, key, since in uses.asked:
+                self._doubt(stage, key, since, uses)
 
     def quarantine(self, folder: Path, fault: str, uses: "_Uses | None" = None) -> Path | None:
         """Moves a damaged artifact away, loudly; its new place, None if it cannot be moved.
@@ -211,7 +215,9 @@ class Shelf:
                 place.rename(folder)
                 return folder
         self.reporter.note(f"{named} It was moved to {place} and will be made again when it is needed.")
-        self._doubt(stage, key, since, uses or _Uses(self))
+        uses = uses or _Uses(self)
+        uses.asked.append((stage, key, since))
+        self._doubt(stage, key, since, uses)
         return place
 
     def _doubt(self, stage: str, key: str, since_ns: int, uses: "_Uses") -> None:
@@ -301,15 +307,23 @@ class Shelf:
 
 
 class _Uses:
-    """What was made of what: each manifest is read once, however many are asked about; and then new ones."""
+    """What was made of what: folders are listed and manifests read once, however many are asked about."""
 
     def __init__(self, shelf: Shelf) -> None:
+        self.asked: list[tuple[str, str, int]] = []
+        """Stage, key and since when, of those that were asked about."""
         self._shelf = shelf
         self._read: dict[Path, set[str]] = {}
         self._of: dict[tuple[str, str], list[tuple[Artifact, str]]] = {}
 
     def of(self, stage: str, key: str) -> list[tuple[Artifact, str]]:
-        """The artifacts that were made of one, each with the slot that this one had then."""
+        """The artifacts that were made of one, each with the slot that this one had then; told once."""
+        if not self._read:
+            self.read_new()
+        return self._of.pop((stage, key[:KEY_DIGITS]), [])
+
+    def read_new(self) -> None:
+        """Look for artifacts that are new since the last time."""
         with reading_of("the list of artifacts"):
             stages = [each for each in listed(self._shelf.root / "artifacts") if is_there(each)]
             names = {each: set(os.listdir(each)) for each in stages}  # noqa: PTH208 - for speed
@@ -322,7 +336,6 @@ class _Uses:
                     for source in artifact.manifest.inputs.values():
                         of = (source.stage, source.key[:KEY_DIGITS])
                         self._of.setdefault(of, []).append((artifact, source.slot))
-        return self._of.get((stage, key[:KEY_DIGITS]), [])
 
 
 def files_of(folder: Path) -> dict[str, Path]:

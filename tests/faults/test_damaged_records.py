@@ -152,7 +152,9 @@ def damage(artifact: Artifact) -> None:
     path.write_text(path.read_text()[::-1])
 
 
-def test_what_was_made_of_a_damaged_artifact_is_stale(tmp_path: Path) -> None:
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_what_was_made_of_a_damaged_artifact_is_stale(tmp_path: Path, *, meanwhile: bool) -> None:
+    """Also what is finished only while `verify` is at it."""
     notes: list[str] = []
     reporter = type("Notes", (type(SILENT),), {"note": lambda _, message: notes.append(message)})()
     store = Store(tmp_path / "cache", reporter=reporter)
@@ -166,8 +168,15 @@ def test_what_was_made_of_a_damaged_artifact_is_stale(tmp_path: Path) -> None:
 
     found = store.realise(frames)
     spoilt = Unit(late.stage, 1, late.slot, late.command, late.config, spoil, late.inputs)
-    store.realise_all([unit("eval late", weights=spoilt)])  # in one look, which has found it whole
-    verdicts = list(Store(tmp_path / "cache", reporter=reporter).verify())
+    outcomes = store.realise_all([unit("eval late", weights=spoilt)])  # in one look, which has found it whole
+    (home,) = [each.artifact.path for each in outcomes if each.unit.slot == "train late"]
+    if meanwhile:
+        home.rename(tmp_path / "not yet")
+    verdicts = []
+    for verdict in Store(tmp_path / "cache", reporter=reporter).verify():
+        verdicts.append(verdict)
+        if verdict.faults and meanwhile:
+            (tmp_path / "not yet").rename(home)
     assert [each.slot for each in verdicts if each.faults] == ["extract a"]
     assert "Made of it since it was changed: train late. It counts as stale." in notes
     store = Store(tmp_path / "cache")

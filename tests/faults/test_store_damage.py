@@ -170,7 +170,15 @@ def test_manifests_are_read_once_however_much_is_stale_or_damaged(
         reads += 1
         return read(folder)
 
+    listings, listdir = 0, os.listdir
+
+    def listed(folder: str) -> list[str]:
+        nonlocal listings
+        listings += 1
+        return listdir(folder)
+
     monkeypatch.setattr(cache_layout, "read_manifest", counted)
+    monkeypatch.setattr(os, "listdir", listed)
     for number in (3, 12):
         store = Store(tmp_path / str(number))
         store.realise_all(chains(number, 0))
@@ -182,7 +190,8 @@ def test_manifests_are_read_once_however_much_is_stale_or_damaged(
         for path in (store.root / "artifacts" / "extract").glob("*/content"):
             path.chmod(0o644)
             path.write_text("damaged")
-        reads = 0
+        reads = listings = 0
         assert sum(bool(each.faults) for each in store.verify()) == number
+        assert listings < 12, "however many"
         # Each to verify it and for what was made of which; a damaged one again, until it is sure and moved.
         assert reads <= 10 * number
