@@ -119,6 +119,8 @@ def test_a_full_linear_decode_shows_the_same_numbers(video: tuple[Kind, Path]) -
 @pytest.mark.slow
 def test_the_ffmpeg_program_shows_the_same_numbers(video: tuple[Kind, Path]) -> None:
     kind, path = video
+    if path.suffix == ".avif":
+        pytest.skip("ffmpeg takes the still picture that stands before the sequence")
     once = [*dict.fromkeys(kind.numbers)] if kind.repeats else [*kind.numbers]
     assert ffmpeg_shows(path) == once
 
