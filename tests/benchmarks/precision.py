@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from made import VIT, random_model
 from shapes_loader import shapes_loader
-from timing import Options, Row, print_rows
+from timing import Options, Row, print_rows, side_by_side
 from torch import Tensor
 
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.trainer import train_adapters
-from fsarctl.execution.device import Machine
+from fsarctl.execution.device import Machine, bf16_of_cpu
 from fsarctl.methods import TaskAdapterPlusPlus
+from fsarctl.models import attention, clip_towers
 from fsarctl.models.backbone import load_backbone
 from fsarctl.progress import SILENT
 
@@ -57,6 +59,43 @@ def measure(options: Options, device: torch.device) -> list[Row]:
     ]  # fmt: skip
 
 
+def rates(options: Options) -> list[Row]:
+    """The frozen prefix of one clip on one core: in float32, in bf16, and in bf16 rounded at every call."""
+    backbone = "tiny" if options.quick else VIT
+    exact, half = (random_model(backbone, 2, precision=name) for name in ("float32", "bf16"))
+    half.load_adapter_state(exact.adapter_state())
+    side = exact.backbone.image_size
+    frames = torch.randn(1, exact.frames, 3, side, side, generator=torch.Generator().manual_seed(0))
+    kept = attention.rounded
+    threads = torch.get_num_threads()
+
+    def at_every_call() -> Tensor:
+        attention.rounded = clip_towers.rounded = lambda weight: weight
+        try:
+            return half.prefix(frames)
+        finally:
+            attention.rounded = clip_towers.rounded = kept
+
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            assert torch.equal(half.prefix(frames), at_every_call())
+            calls = (lambda: exact.prefix(frames), lambda: half.prefix(frames), at_every_call)
+            whole, ours, each = side_by_side(calls, 1 if options.quick else 7)
+    finally:
+        torch.set_num_threads(threads)
+    return [
+        Row(
+            f"{backbone}, prefix of a clip, bf16; float32",
+            f"{ours:.3f} s",
+            f"{whole:.3f} s",
+            whole / ours,
+            "3.5",
+        ),
+        Row("rounded at every call; float32", f"{each:.3f} s", f"{whole:.3f} s", whole / each, ""),
+    ]
+
+
 def answers(model: TaskAdapterPlusPlus, loader: EpisodeLoader, episodes: int) -> tuple[Tensor, Tensor]:
     """Columns that were chosen, and those that are right, (episodes, queries) each."""
     chosen, targets = [], []
@@ -70,6 +109,8 @@ def main(options: Options) -> None:
     """Print the table."""
     device = Machine().choose_device()
     print_rows(f"bf16 on {device.type}: what it does to accuracy", measure(options, device))
+    if bf16_of_cpu() not in ("none", "unknown"):
+        print_rows(f"bf16 on one core ({bf16_of_cpu()}): what it does to time", rates(options))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ spotting      windows of a long video against predict, window by window: 6 minut
 serving       answers a second and their 95th percentile, for 1, 8 and 32 clients: 2 minutes; needs locust
 engines       overhead a unit and speed-up on 1 to 8 nodes, 100,000 units of nothing: 10 minutes; needs ray
 exporting     accuracy and time of exported models, after `make demo`: 3 minutes
-precision     accuracy in bf16 and in float32: 2 minutes
+precision     accuracy and time in bf16 and in float32: 3 minutes
 gpu           all of that which a GPU is for; without one it says so
 
 "asked for" is what the project wants of a ratio, or of a time.
