@@ -11,7 +11,7 @@ from typed import type_in
 
 __all__ = ["kill", "many", "signals", "two_projects"]
 
-SWEEP = "ablate sweep.toml"
+SWEEP = "ablate metrics"
 PREDICT = "predict --support support --save-support saved.safetensors --workers 1 clips"
 REMADE = {
     "describe": ("describe", "train", "evaluate"),
@@ -21,7 +21,7 @@ REMADE = {
     "run --jobs 2": ("train", "evaluate"),
     SWEEP: ("train", "evaluate", "ablate"),
     f"{SWEEP} --jobs 2": ("train", "evaluate", "ablate"),
-    PREDICT: ("train",),
+    PREDICT: (),
     "report": ("report",),
     "cache verify": (),
     "cache gc --yes": (),

@@ -46,12 +46,13 @@ ROWS: dict[str, tuple[Callable[[Bench, Row, int], None], int, int]] = {
 """What -> how it is tried, and how often in full and in short."""
 
 SWEEP = """
+[ablate.metrics]
 title = "Metrics"
 columns = ["metric"]
-[[rows]]
+[[ablate.metrics.rows]]
 name = "OTAM"
 set = { "model.metric" = "otam" }
-[[rows]]
+[[ablate.metrics.rows]]
 name = "ProtoNet"
 set = { "model.metric" = "protonet" }
 """
@@ -94,8 +95,7 @@ def main() -> None:
 def finish(project: Path) -> Path:
     """A project whose every artifact is made, with a sweep to run and clips to name."""
     project.mkdir()
-    (project / "fsarctl.toml").write_text(SHAPES + SETTINGS)
-    (project / "sweep.toml").write_text(SWEEP)
+    (project / "fsarctl.toml").write_text(SHAPES + SETTINGS + SWEEP)
     type_in(project, "fsarctl run")
     rendered = sorted((project / "cache" / "artifacts" / "render").glob("*/*/*/*.mp4"))
     for number, clip in enumerate(rendered[:12]):
