@@ -431,7 +431,7 @@ UNTYPED = {
     "extraction.py": ({"cache verify"}, "a remark, nothing has failed"),
     "graphs.py": ({"predict", "serve"}, "a method of one's own that is no graph; what runs it is named"),
     "loader.py": ({"describe"}, "the upstream of an evaluation lacks a class"),
-    "model_table.py": ({"methods"}, "the meaning of a setting"),
+    "model_table.py": ({"doctor", "methods"}, "the meaning of a setting"),
     "new_project.py": ({"config show", "data check", "run"}, "comments of the file that init writes"),
     "parity.py": ({"methods"}, "a module for developers"),
     "predict.py": ({"describe --labels FILE"}, "a language model's server"),
