@@ -414,6 +414,7 @@ ELSEWHERE = {
     "failures.py": ("describe --edit LABEL", "tests/faults/test_describe_command.py"),
     "init.py": ("init", "tests/unit/datasets/test_class_levels.py"),
     "label_list.py": ("", "tests/faults/test_describe_tables.py"),
+    "model_table.py": ("doctor", "tests/cli/test_outside_a_project.py"),
     "new_project.py": ("init", "tests/cli/test_advice.py"),
     "removal.py": ("cache gc", "tests/unit/artifacts/test_shared_store.py"),
     "session.py": ("status", "tests/cli/test_slurm_engine.py"),

@@ -51,6 +51,7 @@ def test_an_address_that_is_none_or_where_nobody_answers_is_refused(monkeypatch:
 def test_who_answers_and_is_no_ray_is_told_from_one_that_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray waits for most of a minute for who says nothing; its servers speak HTTP/2."""
     heard: list[bytes] = []
+    monkeypatch.setattr(ray_cluster, "_ray", lambda: None)
     monkeypatch.setattr(ray_cluster, "ANSWER_S", 0.5)
     settings = bytes.fromhex("000006040000000000000500004000")  # RFC 9113, 4.1 and 6.5: length, type, ...
     for answer in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", settings):
