@@ -1,5 +1,6 @@
 """`fsarctl export`: a model with its support set as files that other programs run."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -95,11 +96,22 @@ def _require_free(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", next_step="Name a folder; it is made if need be.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.json").is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not _is_export(folder):
         raise UsageError(
             f"{folder} holds other files, which an export would replace",
             next_step="Name a folder that is not there yet: -o FOLDER",
         )
+
+
+def _is_export(folder: Path) -> bool:
+    """Whether an export wrote all that is there: ``model.json`` is a common name."""
+    try:
+        facts = json.loads((folder / "model.json").read_bytes())
+        written = {name for parts in facts["files"].values() for name in parts.values()}
+        is_own = facts["schema"].startswith("fsarctl.model/")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
+    return is_own and {each.name for each in folder.iterdir()} <= {"model.json", "classify.py", *written}
 
 
 def _lines(folder: Path, made: "Exported") -> "Sequence[str]":

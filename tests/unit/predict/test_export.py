@@ -197,6 +197,20 @@ def test_what_is_asked_for_is_looked_at_before_anything_is_loaded(
     words = ("export", "--support", "examples", "-o")
     said = type_in(tmp_path, *words, "full", expect=2).stderr
     assert "full holds other files" in said
+    ours = {"schema": "fsarctl.model/1", "files": {"onnx": {"encoder": "encoder.onnx", "head": "head.onnx"}}}
+    for facts, beside in (
+        ({"format": "layers-model", "files": {}}, "group1.bin"),
+        (ours, "notes.txt"),
+        ([], "a"),
+    ):
+        (tmp_path / "full" / "thesis.txt").unlink(missing_ok=True)
+        (tmp_path / "full" / "model.json").write_text(json.dumps(facts))
+        (tmp_path / "full" / beside).write_text("")
+        assert "holds other files" in type_in(tmp_path, *words, "full", expect=2).stderr
+        (tmp_path / "full" / beside).unlink()
+    (tmp_path / "full" / "model.json").write_text(json.dumps(ours))
+    (tmp_path / "full" / "head.onnx").write_text("")
+    assert "holds other files" not in type_in(tmp_path, *words, "full", expect=3).stderr
     assert "is a file" in type_in(tmp_path, *words, "fsarctl.toml", expect=2).stderr
     assert "Leave out one" in type_in(tmp_path, *words, "model", "--frozen", "--shots", "1", expect=2).stderr
     said = type_in(tmp_path, *words, "model", "--frozen", expect=3).stderr
