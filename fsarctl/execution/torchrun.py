@@ -45,6 +45,9 @@ def joined(device: str) -> Iterator[Ranks]:
     import torch
     import torch.distributed as dist
 
+    # Loaded after the group is there, as an optimiser would, it keeps the group and its threads for ever.
+    import torch.distributed.nn
+
     try:
         rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         local = int(os.environ.get("LOCAL_RANK", rank))

@@ -7,6 +7,7 @@ and in FOLDER/outcomes.json how each process ended.
 import json
 import os
 import signal
+import socket
 import sys
 import traceback
 from dataclasses import replace
@@ -14,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from safetensors.torch import save_file
 from test_optimisation import CONFIG, Linear, loader
 from torch import Tensor, nn
 
 from fsarctl.episodes import trainer
 from fsarctl.episodes.ranks import RankLostError, Ranks
+from fsarctl.execution.torchrun import joined
 from fsarctl.methods.protocol import Lesson
 from fsarctl.progress import SILENT
 
+THREADS_LEFT = 20
 TOGETHER = 12
 EPISODES = 2 * TOGETHER
 CONFIGS = {
@@ -90,31 +92,43 @@ def train(folder: Path, how: str, ranks: Ranks, dies_at: int | None) -> None:
 def together(folder: Path, how: str, world: int, dies: tuple[int, int] | None = None) -> list[str]:
     """Train in ``world`` processes, of which ``dies`` (rank, episode) kills itself; how each ended."""
     folder.mkdir(exist_ok=True)
-    meeting = folder / f"meeting-{world}"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free.getsockname()[1]),
+            "WORLD_SIZE": str(world),
+        }
     children = []
     for rank in range(world):
         child = os.fork()
         if not child:
-            os._exit(_in_rank(folder, meeting, how, rank, world, dies))
+            os.environ.update(place, RANK=str(rank))
+            os._exit(_in_rank(folder, how, dies))
         children.append(child)
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    meeting.unlink(missing_ok=True)
-    return [{0: "done", 7: "lost", -9: "killed"}.get(code, f"exit code {code}") for code in codes]
+    return [
+        {0: "done", 7: "lost", -9: "killed", THREADS_LEFT: "threads"}.get(code, f"exit code {code}")
+        for code in codes
+    ]
 
 
-def _in_rank(
-    folder: Path, meeting: Path, how: str, rank: int, world: int, dies: tuple[int, int] | None
-) -> int:
+def _in_rank(folder: Path, how: str, dies: tuple[int, int] | None) -> int:
     try:
-        if world > 1:
-            dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world)
-        train(folder, how, Ranks(rank, world), dies[1] if dies and dies[0] == rank else None)
+        with joined("cpu") as ranks:
+            train(folder, how, ranks, dies[1] if dies and dies[0] == ranks.rank else None)
     except RankLostError as error:
         return error.exit_code
     except BaseException:
         traceback.print_exc()
         return 1
-    return 0
+    return THREADS_LEFT if _gloo_threads() else 0
+
+
+def _gloo_threads() -> list[str]:
+    """Those of this process, where they can be seen, by their names."""
+    names = [each.read_text() for each in Path("/proc/self/task").glob("*/comm")]
+    return [each for each in names if "gloo" in each]
 
 
 def main() -> None:
