@@ -370,7 +370,7 @@ class Store:
             return list(found.doomed)
         with storage_errors(self.root), following(self.root):
             if forget is not None:
-                self._projects.take_over(forget)
+                self._projects.take_over(forget, self._shelf.discard)
             removed = [
                 each for each in found.doomed if remove(each, self._shelf, self._leases, self._project)
             ]

@@ -14,9 +14,8 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -97,8 +96,17 @@ class Projects:
         Raises:
             InputError: no project at ``forget`` has used this store, or it is not to be known what one uses.
         """
-        gone = [] if forget is None else self._at(forget)
-        others = [known for known in self._others() if known not in gone]
+        others = self._others()
+        gone = [] if forget is None else _at(forget, others)
+        if forget is not None and not gone:
+            listed = "; ".join(map(str, others))
+            raise InputError(
+                f"no other project at {forget} has used this cache",
+                next_step=f"Name one of: {listed}."
+                if others
+                else "No other project has used it: leave out --forget.",
+            )
+        others = [known for known in others if known not in gone]
         with reading_of("what another project uses"):
             return {name: str(known) for known in others for name in _claims(known.folder)}
 
@@ -106,29 +114,15 @@ class Projects:
         """Whether no project is known to use an artifact, "stage/key"."""
         return name not in self._claims and not any((each / name).exists() for each in self._folder.glob("*"))
 
-    def take_over(self, path: Path) -> None:
-        """Make the claims of the project that was at ``path`` this one's.
+    def take_over(self, path: Path, discard: Callable[[Path], None]) -> None:
+        """Make the claims of the project that was at ``path`` this one's, unless another has just done so.
 
-        Raises:
-            InputError: no project there has used this store.
+        ``discard`` removes a folder at one stroke: of half a project nobody would know where it was.
         """
-        for known in self._at(path):
+        for known in _at(path, self._others()):
             for name in _claims(known.folder):
                 self.claim(*name.split("/"))
-            shutil.rmtree(known.folder)
-
-    def _at(self, path: Path) -> list["Known"]:
-        others = self._others()
-        found = [known for known in others if known.path in (os.path.abspath(path), os.path.realpath(path))]  # noqa: PTH100 - links that are gone
-        if not found:
-            listed = "; ".join(map(str, others))
-            raise InputError(
-                f"no other project at {path} has used this cache",
-                next_step=f"Name one of: {listed}."
-                if others
-                else "No other project has used it: leave out --forget.",
-            )
-        return found
+            discard(known.folder)
 
     @cached_property
     def _home(self) -> Path:
@@ -171,6 +165,11 @@ class Projects:
                 words = ["of unknown path", "an unknown host", "somebody", "at an unknown time"]
             found.append(Known(folder, *words))
         return found
+
+
+def _at(path: Path, projects: Iterable[Known]) -> list[Known]:
+    places = (os.path.abspath(path), os.path.realpath(path))  # noqa: PTH100 - links that are gone
+    return [known for known in projects if known.path in places]
 
 
 def _claims(home: Path) -> list[str]:

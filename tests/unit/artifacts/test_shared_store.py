@@ -20,6 +20,7 @@ from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.removal import remove
 from fsarctl.artifacts.sharing.locks import hold
+from fsarctl.artifacts.sharing.projects import Projects
 from fsarctl.errors import InputError, LockError, UpstreamError
 from fsarctl.progress import SILENT
 
@@ -106,6 +107,26 @@ def test_a_project_that_is_gone_keeps_its_claims_until_it_is_forgotten(
     ]
     assert at("ours").sort_out([]).kept == [kept]
     assert [each.path for each in at("ours").gc([], forget=tmp_path / "theirs")] == [theirs.path]
+
+
+@pytest.mark.parametrize("moment", ["take_over", "claim"])
+def test_two_may_forget_one_project_at_once(
+    at: Callable[[str], Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    theirs, go_on, others = at("theirs").realise(unit("train theirs")), getattr(Projects, moment), ["ours"]
+
+    def beside_another(*words: object) -> None:
+        if others:
+            at(others.pop()).gc([], forget=tmp_path / "theirs")
+        go_on(*words)
+
+    monkeypatch.setattr(Projects, moment, beside_another)
+    at("ours").gc([], forget=tmp_path / "theirs")
+    assert not others
+    assert not theirs.path.exists()
+    assert not (tmp_path / "cache" / "trash").exists()
+    with pytest.raises(InputError, match="no other project"):
+        at("ours").gc([], forget=tmp_path / "theirs")
 
 
 def test_another_folder_at_the_same_path_is_another_project(
