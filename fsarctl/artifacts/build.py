@@ -27,7 +27,7 @@ from fsarctl.artifacts.manifest import (
     render_sources,
 )
 from fsarctl.artifacts.provenance import provenance
-from fsarctl.artifacts.refusals import is_there
+from fsarctl.artifacts.refusals import content_of, is_there
 from fsarctl.artifacts.removal import require_there
 from fsarctl.artifacts.sharing.late import come_to_sight
 from fsarctl.artifacts.snapshot import Snapshot
@@ -85,11 +85,18 @@ def make(
     upstream = _upstreams(look, unit)
     _require(upstream, unit, shelf)
     started = time.monotonic()
-    try:
-        unit.build(_given(unit, look, shelf, work, record, reuse=reuse))
-    except Exception:
-        _require(upstream, unit, shelf)  # which says more
-        raise
+    given = _given(unit, look, shelf, work, record, reuse=reuse)
+    for is_resumed in (resumed, False):
+        try:
+            unit.build(given)
+            break
+        except Exception as error:
+            _require(upstream, unit, shelf)  # which says more
+            if not (is_resumed and _stands_in_the_way(error, work, shelf.reporter)):
+                raise
+            shelf.discard(work)
+            resumed = _open_work(shelf, work)
+            facts.clear()
     _require(upstream, unit, shelf)
     seconds = round(time.monotonic() - started, 3)
 
@@ -139,8 +146,7 @@ def divided(unit: Unit, look: Snapshot, shelf: Shelf, work: Path) -> Build:
         UpstreamError: an artifact that it reads vanished meanwhile.
     """
     _require(_upstreams(look, unit), unit, shelf)
-    for folder in (work / "folder", work / "scratch"):
-        folder.mkdir(parents=True, exist_ok=True)
+    _begin_folders(shelf, work)
     (work / "scratch" / DIVIDED).touch()
     return _given(unit, look, shelf, work, lambda name, value: None, reuse=True)
 
@@ -170,6 +176,8 @@ def recover(shelf: Shelf, stage: str, key: str) -> None:
     """Puts back the artifact that a killed replacement had just moved aside; the caller holds the lock."""
     home, work = shelf.home(stage, key), shelf.work(stage, key)
     for replaced in work.parent.glob(f"{work.name}*/replaced*"):
+        if replaced.parent.is_symlink():
+            continue
         if not home.exists():
             with suppress(FileNotFoundError):  # another has just done the same
                 replaced.rename(home)
@@ -179,22 +187,43 @@ def recover(shelf: Shelf, stage: str, key: str) -> None:
 def _open_work(shelf: Shelf, work: Path) -> bool:
     """Readies the work folder; True when an interrupted build left something in it."""
     folder, scratch = work / "folder", work / "scratch"
-    if odd := odd_in(work) if work.exists() else []:
-        shelf.reporter.note(
-            f"DAMAGED: {odd[0].relative_to(work)} of the unfinished work is neither a file nor a folder."
-            " The work begins anew."
-        )
-        shelf.discard(work)
-    if not folder.is_dir():
-        # Publishing moved `folder` away, or it never was: what scratch says of it is void.
-        shelf.discard(scratch)
-    scratch.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(exist_ok=True)
+    _begin_folders(shelf, work)
     for name in RESERVED:
-        (folder / name).unlink(missing_ok=True)
+        shelf.discard(folder / name)
     if (scratch / DIVIDED).exists():  # what is there, others have made for this build
         return False
     return any(folder.iterdir()) or any(scratch.iterdir())
+
+
+def _begin_folders(shelf: Shelf, work: Path) -> None:
+    """Sees to it that work has its two folders, and nothing in them that leads elsewhere."""
+    folder, scratch = work / "folder", work / "scratch"
+    for path, odd in odd_in(work).items():
+        shelf.reporter.note(
+            f"DAMAGED: {path.relative_to(work)} of the unfinished work is {odd}. The work begins anew."
+        )
+        shelf.discard(work)
+        break
+    if not folder.is_dir():
+        # Publishing moved `folder` away, or it never was: what scratch says of it is void.
+        shelf.discard(scratch)
+    for each in (folder, scratch):
+        if not each.is_dir():  # it is not there, or a file
+            shelf.discard(each)
+        each.mkdir(parents=True, exist_ok=True)
+
+
+def _stands_in_the_way(error: Exception, work: Path, reporter: Reporter) -> bool:
+    """Whether a build found a folder in the place of a file of the unfinished work, or a file in that of a
+    folder; it is said."""
+    if not isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError)):
+        return False
+    paths = [
+        Path(os.fsdecode(each)) for each in (error.filename2, error.filename) if isinstance(each, str | bytes)
+    ]
+    if within := [each.relative_to(work) for each in paths if each.is_relative_to(work)]:
+        reporter.note(f"DAMAGED: {within[0]} of the unfinished work: {error.strerror}. The work begins anew.")
+    return bool(within)
 
 
 def _earlier(stage: str, work: Path, shelf: Shelf) -> list[Earlier]:
@@ -205,7 +234,11 @@ def _earlier(stage: str, work: Path, shelf: Shelf) -> list[Earlier]:
     others = [place for place in shelf.unfinished() if place.parent.name == stage and place != work]
     return [
         *(Earlier(artifact.path) for artifact in finished),
-        *(Earlier(place / "folder", place / "scratch", shelf.seal_of(place)) for place in others),
+        *(
+            Earlier(place / "folder", place / "scratch", shelf.seal_of(place))
+            for place in others
+            if not odd_in(place)
+        ),
     ]
 
 
@@ -345,7 +378,7 @@ def publish(
 
 def _has(home: Path, manifest: bytes) -> bool:
     try:
-        return (home / MANIFEST).read_bytes() == manifest
+        return content_of(home / MANIFEST) == manifest
     except OSError:
         return False
 

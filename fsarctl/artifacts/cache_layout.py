@@ -17,11 +17,11 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fsarctl.artifacts.atomic_write import following, is_abandoned, write_whole
 from fsarctl.artifacts.hashes import RESTED_NS
@@ -31,11 +31,22 @@ from fsarctl.artifacts.manifest import (
     RESERVED,
     SOURCES,
     Artifact,
+    Manifest,
     ManifestError,
     Stored,
     read_manifest,
 )
-from fsarctl.artifacts.refusals import is_refused, is_there, listed, reading_of, unreadable
+from fsarctl.artifacts.refusals import (
+    A_FILE,
+    A_FOLDER,
+    is_refused,
+    is_there,
+    listed,
+    reading_of,
+    require_folder,
+    sort_of,
+    unreadable,
+)
 from fsarctl.artifacts.sharing.locks import hold
 from fsarctl.progress import Reporter, first_of
 
@@ -121,10 +132,10 @@ class Shelf:
         home = self.home(stage, key)
         for last_look in (False, True):  # twice: another process may be replacing it right now
             with reading_of(f"the {stage} artifact {home.name}"):
-                if not is_there(home) or self.doubt(stage, key).exists():
+                if not _is_taken(home) or self.doubt(stage, key).exists():
                     return None
                 try:
-                    artifact = Artifact(home, read_manifest(home))
+                    artifact = Artifact(home, _manifest_in(home))
                     fault = next(_faults(artifact, key, read_up_to=read_up_to, known=self._whole), "")
                 except ManifestError as error:
                     fault = str(error)
@@ -147,7 +158,7 @@ class Shelf:
         artifacts = []
         for folder in self.homes(stage):
             try:
-                artifacts.append(Artifact(folder, read_manifest(folder)))
+                artifacts.append(Artifact(folder, _manifest_in(folder)))
             except (ManifestError, OSError):
                 continue  # `get` and `verify` deal with it
         return sorted(
@@ -165,7 +176,7 @@ class Shelf:
             if folder.name.startswith(beginning[:KEY_DIGITS]):
                 try:
                     with reading_of(f"the {folder.parent.name} artifact {folder.name}"):
-                        read_manifest(folder)
+                        _manifest_in(folder)
                 except ManifestError as error:
                     self.quarantine(folder, str(error))
                     moved.append(folder.name)
@@ -269,7 +280,7 @@ class Shelf:
         with suppress(OSError):
             for place in PARTS_IN:
                 for part in self.root.glob(f"{place}/.*.partial"):
-                    if is_abandoned(part):
+                    if is_abandoned(part) and not part.parent.is_symlink():
                         part.unlink(missing_ok=True)
 
     @property
@@ -280,15 +291,15 @@ class Shelf:
         """Where artifacts stand, whole or not."""
         with reading_of("the list of artifacts"):
             stages = [each for each in listed(self.root / "artifacts") if stage in ("*", each.name)]
-            return [folder for each in stages for folder in listed(each)]
+            return [home for each in stages for home in listed(each) if not home.name.startswith(".")]
 
     def _verify(self, home: Path, uses: "_Uses") -> Verdict | None:
         for last_look in (False, True):
             slot = ""
             try:
-                if not is_there(home):
+                if not _is_taken(home):
                     return None  # removed or replaced since it was listed
-                artifact = Artifact(home, read_manifest(home))
+                artifact = Artifact(home, _manifest_in(home))
                 slot = artifact.manifest.slot
                 faults = tuple(_faults(artifact, artifact.key, read_up_to=sys.maxsize, strays=True))
             except ManifestError as error:
@@ -331,7 +342,7 @@ class _Uses:
             read = self._read.setdefault(stage_folder, set())
             for name in there - read:
                 with suppress(ManifestError, OSError):  # `get` and `verify` deal with it
-                    artifact = Artifact(stage_folder / name, read_manifest(stage_folder / name))
+                    artifact = Artifact(stage_folder / name, _manifest_in(stage_folder / name))
                     read.add(name)
                     for source in artifact.manifest.inputs.values():
                         of = (source.stage, source.key[:KEY_DIGITS])
@@ -353,24 +364,50 @@ def files_of(folder: Path) -> dict[str, Path]:
     for parent, folders, names in os.walk(folder, onerror=fail):
         for name in [*folders, *names]:
             path = Path(parent, name)
-            if is_odd(path):
-                raise ValueError(f"{path.relative_to(folder)} is neither a file nor a folder")
+            if odd := _oddity(path):
+                raise ValueError(f"{path.relative_to(folder)} is {odd}")
             if name in names:
                 found[path.relative_to(folder).as_posix()] = path
     return dict(sorted(found.items()))
 
 
-def odd_in(folder: Path) -> list[Path]:
-    """What is neither a file nor a folder there, or the folder itself if it is none."""
-    if is_odd(folder):
-        return [folder]
+def odd_in(folder: Path) -> dict[Path, str]:
+    """What is neither a file nor a folder there, or the folder itself if it is none, and what it is."""
+    if odd := _oddity(folder):
+        return {folder: odd}
     found = (Path(parent, name) for parent, *named in os.walk(folder) for names in named for name in names)
-    return sorted(path for path in found if is_odd(path))
+    return {path: odd for path in sorted(found) if (odd := _oddity(path))}
 
 
-def is_odd(path: Path) -> bool:
-    """Whether this is neither a file nor a folder: a link leads elsewhere, and a pipe keeps who reads it."""
-    return path.is_symlink() or not (path.is_dir() or path.is_file())
+def _oddity(path: Path) -> str:
+    """What this is if neither a file nor a folder: a link leads elsewhere, and a pipe keeps who reads it."""
+    try:
+        sort = sort_of(os.lstat(path).st_mode)
+    except FileNotFoundError:  # somebody is at work in it
+        return ""
+    return "" if sort in (A_FILE, A_FOLDER) else f"{sort}, neither a file nor a folder"
+
+
+def _is_taken(home: Path) -> bool:
+    """Whether anything stands where an artifact would.
+
+    Raises:
+        OSError: nobody will tell.
+    """
+    return is_there(home) or os.path.lexists(home)
+
+
+def _manifest_in(home: Path) -> Manifest:
+    """The manifest of what stands where an artifact would; see ``read_manifest``.
+
+    Raises:
+        ManifestError: also where that is no folder, such as a link to one.
+    """
+    try:
+        require_folder(home)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ManifestError(str(error.strerror)) from error
+    return read_manifest(home)
 
 
 def _published_ns(folder: Path) -> int:
@@ -386,12 +423,14 @@ def _changed_ns(folder: Path) -> int:
 
     What leaves no trace (bits that rot on a disk) is found when it is read, and nothing is made of it.
     """
+    if sort_of((seen := os.lstat(folder)).st_mode) != A_FOLDER:
+        return seen.st_ctime_ns
     published = _published_ns(folder)
     later = [
-        seen
+        changed
         for parent, _, names in os.walk(folder)
         for path in (parent, *(f"{parent}{os.sep}{name}" for name in names))
-        if (seen := os.lstat(path).st_ctime_ns) > published
+        if (changed := os.lstat(path).st_ctime_ns) > published
     ]
     try:
         read_manifest(folder)
@@ -418,7 +457,7 @@ def _destroy(folder: Path) -> None:
 def _is_whole(place: Path, stage: str, key: str) -> bool:
     """Whether an artifact that was moved is whole, to the last byte."""
     try:
-        artifact = Artifact(place, read_manifest(place))
+        artifact = Artifact(place, _manifest_in(place))
         manifest = artifact.manifest
         if manifest.stage != stage or manifest.key[:KEY_DIGITS] != key:
             return False
@@ -450,6 +489,14 @@ def _content_faults(
 ) -> Iterator[str]:
     folder, manifest = artifact.path, artifact.manifest
     base = f"{folder}{os.sep}"
+    for name in _folders_of(manifest.files):
+        try:
+            require_folder(Path(base + name))
+        except FileNotFoundError:
+            continue  # its files are missing
+        except NotADirectoryError as error:
+            yield f"{name}: {error.strerror}"
+            return
     for name, stored in manifest.files.items():
         yield from _file_faults(base + name, name, stored, read_up_to, known)
     if manifest.sources:
@@ -466,14 +513,22 @@ def _content_faults(
                 yield f"{name} does not belong to it"
 
 
+def _folders_of(names: Iterable[str]) -> list[str]:
+    """The folders that files of these names are in, each before those that are in it."""
+    nearest = {PurePosixPath(name.rpartition("/")[0]) for name in names}
+    return sorted({str(each) for folder in nearest for each in (folder, *folder.parents)} - {"."})
+
+
 def _file_faults(
     path: str, name: str, stored: Stored, read_up_to: int, known: set[tuple[object, ...]] | None
 ) -> Iterator[str]:
     try:
-        seen = os.stat(path)  # noqa: PTH116 - one call per file on every hit
+        seen = os.lstat(path)
         size = seen.st_size
         version = (path, stored.sha256, size, seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns)
-        if size != stored.bytes:
+        if (sort := sort_of(seen.st_mode)) != A_FILE:
+            yield f"{name} is {sort}"
+        elif size != stored.bytes:
             yield f"{name} has {size} bytes instead of {stored.bytes}"
         elif known is not None and version in known:
             return

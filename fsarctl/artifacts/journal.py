@@ -137,12 +137,12 @@ def note_lost(lost: int, title: str, reporter: Reporter) -> None:
 
 
 def file_crc32c(path: Path) -> str:
-    """CRC-32C of a file, in hexadecimal; "" when there is none."""
+    """CRC-32C of a file, in hexadecimal; "" when there is none, or a folder."""
     whole = 0
     try:
         with path.open("rb") as file:
             while content := file.read(READ_BYTES):
                 whole = google_crc32c.extend(whole, content)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return ""
     return f"{whole:08x}"

@@ -14,6 +14,8 @@ from pathlib import Path
 from fsarctl.errors import InputError, IntegrityError
 
 __all__ = [
+    "A_FILE",
+    "A_FOLDER",
     "content_of",
     "is_refused",
     "is_there",
@@ -21,12 +23,24 @@ __all__ = [
     "reading",
     "reading_of",
     "refuse_links",
+    "require_folder",
+    "sort_of",
     "unreadable",
 ]
 
 LARGEST = 2**28
 """Bytes of what is read whole; a manifest of a million files has fewer."""
 
+
+A_FILE, A_FOLDER = "a file", "a folder"
+_SORTS = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: A_FOLDER,
+}
 
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
@@ -113,17 +127,38 @@ def refuse_links(root: Path, *, deeper: Collection[str] = ()) -> None:
 
 
 def content_of(path: Path) -> bytes:
-    """The bytes of a file of the cache, whoever put it there: neither a pipe keeps its reader, nor its size.
+    """The bytes of a file of the cache, whoever put it there: neither a pipe keeps its reader, nor its size,
+    and a link is not followed.
 
     Raises:
         OSError: it cannot be read; like a folder, what is no file, or larger than any such file.
     """
-    descriptor = os.open(os.fspath(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    # Looked at first: a socket cannot be opened, and a device may do something when it is.
+    if (sort := sort_of(os.lstat(path).st_mode)) != A_FILE:
+        raise IsADirectoryError(errno.EISDIR, f"it is {sort}", str(path))
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(os.fspath(path), flags)
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
-            raise IsADirectoryError(errno.EISDIR, "It is none of fsarctl's files", str(path))
+            raise IsADirectoryError(errno.EISDIR, "it is none of fsarctl's files", str(path))
         return file.read()
+
+
+def sort_of(mode: int) -> str:
+    """What something is, by its mode as ``lstat`` gives it: "a file", "a folder", "a link", "a pipe"."""
+    return _SORTS.get(stat.S_IFMT(mode), A_FILE)
+
+
+def require_folder(path: Path) -> None:
+    """That a folder is there, and no link to one.
+
+    Raises:
+        NotADirectoryError: something else is; its ``strerror`` says what.
+        OSError: nothing is there, or nobody will tell.
+    """
+    if (sort := sort_of(os.lstat(path).st_mode)) != A_FOLDER:
+        raise NotADirectoryError(errno.ENOTDIR, f"it is {sort}, and no folder", str(path))
 
 
 def is_there(folder: Path) -> bool:

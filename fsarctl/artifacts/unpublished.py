@@ -68,14 +68,21 @@ def _faults_of(shelf: Shelf, work: Path) -> tuple[list[str], Path | None]:
     """What is wrong with it, and where the last damaged file went."""
     of, scratch = shelf.seal_of(work), work / "scratch"
     faults, place = [], None
-    for path in odd_in(work):
-        faults.append(f"{path.name} is neither a file nor a folder")
+    odd = odd_in(work)
+    for path in (work, work / "folder", scratch):
+        if path.is_file() and path not in odd:
+            odd[path] = "a file, and no folder"
+    for path, what in odd.items():
+        faults.append(f"{path.name} is {what}")
         place = _aside(shelf, path, faults[-1])
     if not work.is_dir():
         return faults, place
     for path in sorted(scratch.rglob("*.safetensors")):
-        content = path.read_bytes()
+        content = b""
         try:
+            if path.is_dir():
+                raise SealError("it is a folder")
+            content = path.read_bytes()
             require_sealed(content, f"{of} {path.name}")
         except SealError as error:
             if is_before_seals(content):

@@ -10,25 +10,38 @@ from typed import type_in
 from fsarctl.artifacts import Store
 from fsarctl.cli.command import session
 
-__all__ = ["damage_finished", "damage_unfinished"]
+__all__ = ["Halves", "damage_finished", "damage_unfinished"]
+
+
+class Halves:
+    """Projects in which the work of a stage stands half done, each made when it is first asked for."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._made: dict[str, tuple[Path, dict[str, bytes]]] = {}
+
+    def of(self, stage: str) -> tuple[Path, dict[str, bytes]]:
+        """Such a project, and what is to become of it."""
+        if stage not in self._made:
+            line, slot, title, step = STAGES[stage]
+            half = self._bench.copy()
+            expected = contents(artifact_of(half, slot))
+            shutil.rmtree(artifact_of(half, slot))
+            make_reporter = session.make_reporter
+            session.make_reporter = lambda: StopAt(title, step)  # type: ignore[assignment]
+            type_in(half, line, expect=130)
+            session.make_reporter = make_reporter
+            self._made[stage] = half, expected
+        return self._made[stage]
 
 
 def damage_unfinished(bench: Bench, row: Row, tries: int) -> None:
     """One file of interrupted work is flipped, cut or zeroed; the artifact has to come out the same."""
-    halves: dict[str, tuple[Path, dict[str, bytes]]] = {}
+    halves = Halves(bench)
     for number in range(tries):
         stage = list(STAGES)[number % len(STAGES)]
-        line, slot, title, step = STAGES[stage]
-        if stage not in halves:
-            half = bench.copy()
-            expected = contents(artifact_of(half, slot))
-            shutil.rmtree(artifact_of(half, slot))
-            make_reporter = session.make_reporter
-            session.make_reporter = lambda title=title, step=step: StopAt(title, step)  # type: ignore[assignment]
-            type_in(half, line, expect=130)
-            session.make_reporter = make_reporter
-            halves[stage] = half, expected
-        half, expected = halves[stage]
+        line, slot, _, _ = STAGES[stage]
+        half, expected = halves.of(stage)
         project = bench.work / "damaged"
         shutil.copytree(half, project)
         path = bench.dice.choice(files_in(next((project / "cache" / "work" / stage).iterdir())))

@@ -1,7 +1,9 @@
 """No link within a cache is followed: nothing that it leads to is moved, removed or written."""
 
 import os
+import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -154,6 +156,133 @@ def test_links_and_pipes_in_unfinished_work_are_not_used(project: Path, elsewher
     assert tree(elsewhere) == before
 
 
+def link_to_what_was_there(path: Path, aside: Path) -> None:
+    path.symlink_to(aside)
+
+
+def link_to_nothing(path: Path, aside: Path) -> None:
+    path.symlink_to("nothing")
+
+
+def pipe(path: Path, aside: Path) -> None:
+    os.mkfifo(path)
+
+
+def socket(path: Path, aside: Path) -> None:
+    os.mknod(path, stat.S_IFSOCK | 0o644)
+
+
+def device(path: Path, aside: Path) -> None:
+    """One that is read without end."""
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("only root may make a device")
+
+
+def other_sort(path: Path, aside: Path) -> None:
+    """A file where a folder was, and a folder where a file was."""
+    if aside.is_dir():
+        path.write_text("thesis")
+    else:
+        path.mkdir()
+
+
+ODD = {
+    link_to_what_was_there: "is a link",
+    link_to_nothing: "is a link",
+    pipe: "is a pipe",
+    socket: "is a socket",
+    device: "is a device",
+    other_sort: "is a (file|folder)",
+}
+Spoil = Callable[[Path, Path], None]
+LOOKS = (lambda store: store.find(unit(deep)), lambda store: [*store.verify()])
+
+
+def deep(given: Build) -> None:
+    finished(given)
+    (given.folder / "empty").touch()
+    (given.folder / "deep").mkdir()
+    (given.folder / "deep" / "er").write_text("deeper")
+
+
+@pytest.mark.parametrize("spoil", ODD, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("place", [".", "manifest.json", "content", "empty", "deep", "deep/er"])
+def test_what_is_no_file_or_folder_of_an_artifact_is_damage(tmp_path: Path, place: str, spoil: Spoil) -> None:
+    """Whatever it leads to: it is moved away unread, and made again."""
+    for number, look in enumerate(LOOKS):
+        notes: list[str] = []
+        reporter = type("Notes", (type(SILENT),), {"note": lambda _, message, to=notes: to.append(message)})()
+        store, aside = Store(tmp_path / f"{number}", reporter=reporter), tmp_path / f"aside{number}"
+        home = store.realise(unit(deep)).path
+        (home / place).rename(aside)
+        spoil(home / place, aside)
+        before = tree(aside) if aside.is_dir() else aside.read_bytes()
+        look(store)
+        assert not os.path.lexists(home)
+        assert re.search(f"DAMAGED: .* {ODD[spoil]}.* will be made again", notes[0])
+        assert store.realise(unit(deep)).path == home
+        assert (tree(aside) if aside.is_dir() else aside.read_bytes()) == before
+
+
+@pytest.mark.parametrize("spoil", ODD, ids=lambda each: each.__name__)
+def test_what_is_no_file_among_records_is_not_believed(tmp_path: Path, spoil: Spoil) -> None:
+    store = Store(tmp_path / "cache")
+    records = Records(store.records / "model", "model", 0.0)
+    record, memory = records.path("prompt"), records.forms("server")
+    memory.remember("plain")
+    (form,) = (store.records / "model" / "servers").iterdir()
+    for path in (record, form):
+        path.write_bytes(b"{}")
+        path.rename(tmp_path / path.name)
+        spoil(path, tmp_path / path.name)
+    with pytest.raises(CorruptRecordError, match=ODD[spoil]):
+        records.find("prompt")
+    assert memory.recall() is None
+    assert [re.search(ODD[spoil], each.faults[0]) is None for each in store.verify()] == [False, False]
+    assert not any(map(os.path.lexists, (record, form)))
+
+
+@pytest.mark.parametrize("spoil", ODD, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("place", ["folder", "scratch", "scratch/half"])
+def test_what_is_no_file_or_folder_of_unfinished_work_is_not_used(
+    project: Path, tmp_path: Path, place: str, spoil: Spoil
+) -> None:
+    """Nor by those who take parts of other unfinished work, nor by those who make parts of it."""
+    (work,) = (project / "cache" / "work" / "train").iterdir()
+    aside, store = tmp_path / "aside", Store(project / "cache")
+    (work / place).rename(aside)
+    spoil(work / place, aside)
+    before = tree(aside) if aside.is_dir() else aside.read_bytes()
+    seen: list[Path | None] = []
+
+    def build(given: Build) -> None:
+        seen.extend(each.scratch for each in given.earlier())
+        finished(given)
+
+    store.realise(Unit("train", 3, "train", Command("train"), {}, build, reuses=True))
+    assert not any(seen) or spoil is other_sort
+    with store.parts(Unit("train", 2, "train", Command("train"), {}, interrupted)) as given:
+        assert [each.name for each in given.scratch.iterdir() if each.is_file()] == ["divided"]
+        assert not [*given.folder.iterdir()]
+    assert (tree(aside) if aside.is_dir() else aside.read_bytes()) == before
+
+
+@pytest.mark.parametrize("spoil", ODD, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("place", ["folder", "scratch", "scratch/half"])
+def test_what_is_no_file_or_folder_of_unfinished_work_is_moved_away_by_verify(
+    project: Path, tmp_path: Path, place: str, spoil: Spoil
+) -> None:
+    (work,) = (project / "cache" / "work" / "train").iterdir()
+    (work / place).rename(tmp_path / "aside")
+    spoil(work / place, tmp_path / "aside")
+    (verdict,) = [each for each in Store(project / "cache").verify() if each.sort == "unfinished build"]
+    if spoil is not other_sort or place != "scratch/half":  # which nobody but the build knows to be a file
+        assert re.search(ODD[spoil], verdict.faults[0])
+        assert not os.path.lexists(work / place)
+
+
 def test_a_link_among_unfinished_work_is_removed_and_what_it_leads_to_stays(
     project: Path, elsewhere: Path
 ) -> None:
@@ -202,3 +331,27 @@ def test_a_folder_in_place_of_a_file_of_unfinished_work_is_damage(project: Path,
 
     made = Store(project / "cache").realise(Unit("train", 2, "train", Command("train"), {}, build))
     assert sorted(made.manifest.files) == ["content"]
+
+
+@pytest.mark.parametrize(
+    "spoil", [Path.mkdir, lambda path: (path / "content").mkdir(parents=True), Path.touch]
+)
+def test_what_stands_in_the_way_of_a_build_begins_the_work_anew(
+    project: Path, spoil: Callable[[Path], None]
+) -> None:
+    (work,) = (project / "cache" / "work" / "train").iterdir()
+    spoil(work / "folder" / "more")
+    notes: list[str] = []
+    reporter = type("Notes", (type(SILENT),), {"note": lambda _, message: notes.append(message)})()
+
+    def build(given: Build) -> None:
+        if (given.folder / "more").is_dir():
+            (given.folder / "more").write_text("it is a file")
+        (given.folder / "more").mkdir()
+        (given.folder / "more" / "content").write_text("content")
+
+    made = Store(project / "cache", reporter=reporter).realise(
+        Unit("train", 2, "train", Command("train"), {}, build)
+    )
+    assert sorted(made.manifest.files) == ["more/content"]
+    assert notes[1].startswith("DAMAGED: folder/more of the unfinished work: ")

@@ -74,21 +74,25 @@ def unseen(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int], list[str]]:
 
     def hide(path: Path, looks: int) -> list[str]:
         looked: list[str] = []
-        stat, rename = os.stat, os.rename
+        rename = os.rename
 
-        def late_stat(name, *args, **kwargs):
-            text = str(name).rstrip("/") if isinstance(name, (str, Path)) else ""
-            if (text == str(path) or text.startswith(f"{path}/")) and len(looked) < looks:
-                looked.append(text)
-                raise FileNotFoundError(errno.ENOENT, "not seen yet", text)
-            return stat(name, *args, **kwargs)
+        def late(look):
+            def look_late(name, *args, **kwargs):
+                text = str(name).rstrip("/") if isinstance(name, (str, Path)) else ""
+                if (text == str(path) or text.startswith(f"{path}/")) and len(looked) < looks:
+                    looked.append(text)
+                    raise FileNotFoundError(errno.ENOENT, "not seen yet", text)
+                return look(name, *args, **kwargs)
+
+            return look_late
 
         def telling_rename(old, new, *args, **kwargs):
             if str(new) == str(path):
                 looked.extend([""] * looks)
             return rename(old, new, *args, **kwargs)
 
-        monkeypatch.setattr(os, "stat", late_stat)
+        monkeypatch.setattr(os, "stat", late(os.stat))
+        monkeypatch.setattr(os, "lstat", late(os.lstat))
         monkeypatch.setattr(os, "rename", telling_rename)
         return looked
 

@@ -156,6 +156,7 @@ def test_a_journal_that_cannot_be_read_is_not_taken_for_empty(
     def refuse(*_: object) -> Callable[..., bytes]:
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
+    (tmp_path / "journal.jsonl").touch()
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(PermissionError):
         Journal(tmp_path, "extract/0").read()
