@@ -76,7 +76,8 @@ class Bench:
         row.lost += len(missing)
         row.different += len(other)
         row.remarks += [f"lost: {slot}" for slot in missing] + [f"other bytes: {slot}" for slot in other]
-        if left := [*project.glob("cache/trash"), *project.glob("cache/**/*.partial"), *project.glob(".*")]:
+        rubbish = ("cache/trash", "cache/work/*/*", "cache/**/*.partial", ".*")
+        if left := [each for pattern in rubbish for each in project.glob(pattern)]:
             row.lost += 1
             row.remarks.append(f"left behind: {left[0].relative_to(project)}")
         shutil.rmtree(project)

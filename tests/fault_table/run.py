@@ -1,9 +1,10 @@
 """``make test-faults``: what kills, damage, full disks, other users and wrong clocks come to, as a table.
 
-    python tests/fault_table/run.py [--short] [--seed N] [--row BEGINNING --tries N]
+    python tests/fault_table/run.py [--short] [--seed N] [--row BEGINNING --tries N] [--finished FOLDER]
 
 ``--short`` takes two to three minutes on two idle cores; in full it takes hours, which rows one by one, in
-pieces of other seeds, add up to.
+pieces of other seeds, add up to. ``--finished`` keeps the project that all of them begin with, which takes a
+minute to make, for another time. ``guards.py`` sees every row fail.
 
 A try is *lost* when something that was finished is gone, or can be had no more, or rubbish stays; *different*
 when what is there in the end has other bytes than without the fault, or a command ends otherwise than it
@@ -25,6 +26,7 @@ from bench import Bench, Row
 from conftest import SHAPES
 from damage import damage_finished, damage_unfinished
 from kills import kill, many, signals, two_projects
+from odd import odd_things
 from places import changed_clock, full_disk, full_stdout, no_inodes, other_user, read_only
 from test_damaged_work import SETTINGS
 from typed import type_in
@@ -34,6 +36,7 @@ ROWS: dict[str, tuple[Callable[[Bench, Row, int], None], int, int]] = {
     "SIGINT, SIGTERM, SIGHUP": (signals, 60, 2),
     "damage in unfinished work": (damage_unfinished, 500, 8),
     "damage in artifacts": (damage_finished, 500, 20),
+    "no file or folder in its place": (odd_things, 200, 4),
     "full disk": (full_disk, 30, 1),
     "too few inodes": (no_inodes, 30, 1),
     "stdout on a full disk": (full_stdout, 27, 1),
@@ -65,12 +68,15 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=int(time.time()))
     arguments.add_argument("--row", action="append", help="only those that begin like this")
     arguments.add_argument("--tries", type=int, help="of each row, rather than its own number")
+    arguments.add_argument("--finished", type=Path, help="where the finished project is, or is to be made")
     options = arguments.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
     rows = []
     with tempfile.TemporaryDirectory(prefix="fsarctl-faults-") as folder:
         Path(folder).chmod(0o755)  # other users are to reach what is in it
-        finished = finish(Path(folder, "finished"))
+        finished = options.finished or Path(folder, "finished")
+        if not finished.exists():
+            finish(finished)
         bench = Bench(finished, Path(folder), random.Random(options.seed))
         for what, (attempt, full, short) in ROWS.items():
             if options.row and not what.startswith(tuple(options.row)):
@@ -92,7 +98,7 @@ def main() -> None:
     sys.exit(not all(row.is_clean for row in rows))
 
 
-def finish(project: Path) -> Path:
+def finish(project: Path) -> None:
     """A project whose every artifact is made, with a sweep to run and clips to name."""
     project.mkdir()
     (project / "fsarctl.toml").write_text(SHAPES + SETTINGS + SWEEP)
@@ -102,7 +108,6 @@ def finish(project: Path) -> Path:
         place = project / ("clips" if number % 6 == 5 else f"support/{clip.parent.name}")
         place.mkdir(parents=True, exist_ok=True)
         shutil.copy(clip, place / f"{clip.parent.name}-{clip.name}")
-    return project
 
 
 if __name__ == "__main__":
