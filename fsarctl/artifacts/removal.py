@@ -5,6 +5,7 @@ such a note: whichever of the two comes second sees the other, and no lock is ne
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,11 +49,13 @@ class Kept:
 
 @dataclass(frozen=True)
 class Sorted:
-    """What `gc` would do. ``given_up``: names of artifacts that this project claims no longer."""
+    """What `gc` would do. ``given_up``: names of artifacts that this project claims no longer. ``damaged``:
+    what stands where artifacts do, but says not or not rightly what it is; it stays."""
 
     doomed: Sequence[Removal]
     kept: Sequence[Kept]
     given_up: Sequence[str]
+    damaged: Sequence[Path]
 
 
 def sort_out(
@@ -77,9 +80,11 @@ def sort_out(
     left: list[Kept] = []
     given_up: list[str] = []
     others = projects.of_others(forget)
+    homes, artifacts = shelf.homes("*"), shelf.all()
+    damaged = {*homes} - {each.path for each in artifacts}
     finished = [
         (f"{each.manifest.stage} {each.manifest.slot}", each.path, each.manifest.slot, each.manifest.bytes)
-        for each in shelf.all()
+        for each in artifacts
     ]
     unfinished = [(f"unfinished {work.parent.name}", work, "", _size(work)) for work in shelf.unfinished()]
     found = [*finished, *unfinished]
@@ -97,7 +102,8 @@ def sort_out(
         else:
             doomed.append(Removal(what, path, size, _why(slot, slots)))
     there = {f"{path.parent.name}/{path.name[:KEY_DIGITS]}" for path in [*kept, *(each[1] for each in found)]}
-    return Sorted(doomed, left, [*given_up, *(name for name in projects.claims if name not in there)])
+    given_up += (name for name in projects.claims if name not in there)
+    return Sorted(doomed, left, given_up, [home for home in sorted(damaged) if os.path.lexists(home)])
 
 
 def remove(removal: Removal, shelf: Shelf, leases: Leases, project: Path) -> bool:

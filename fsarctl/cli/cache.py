@@ -126,6 +126,8 @@ def collect(
         "unclaimed": unclaimed,
     }
     found = session.store.sort_out(units, **choice)
+    for path in found.damaged:
+        say(f"kept: {path}, which is damaged: `fsarctl cache verify` says how, and moves it away")
     if not as_json:
         for each in found.doomed:
             echo(f"{each.bytes / 1e6:10.1f} MB  {each.what}: {each.why}")

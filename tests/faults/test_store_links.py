@@ -119,6 +119,19 @@ def test_claims_are_files(project: Path) -> None:
     assert (stray / "thesis.txt").exists()
 
 
+def test_gc_says_what_it_cannot_tell_and_verify_moves_it_away(project: Path, elsewhere: Path) -> None:
+    before, link = tree(elsewhere), project / "cache" / "artifacts" / "train" / "0123456789abcdef0123"
+    link.symlink_to(elsewhere)
+    (project / "cache" / "artifacts" / "train" / ".DS_Store").touch()
+    said = type_in(project, "fsarctl cache gc --yes").stderr
+    assert f"kept: {link}, which is damaged: `fsarctl cache verify`" in said
+    assert said.count("kept:") == 1
+    assert "it is a link" in type_in(project, "fsarctl cache verify", expect=5).stderr
+    assert "kept" not in type_in(project, "fsarctl cache gc --yes").stderr
+    assert not os.path.lexists(link)
+    assert tree(elsewhere) == before
+
+
 @pytest.mark.parametrize("place", ["", "folder", "scratch", "scratch/half", "folder/more", "scratch/pipe"])
 def test_links_and_pipes_in_unfinished_work_are_not_used(project: Path, elsewhere: Path, place: str) -> None:
     (work,) = (project / "cache" / "work" / "train").iterdir()
