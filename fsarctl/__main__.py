@@ -1,5 +1,5 @@
 """``python -m fsarctl``: the same as ``fsarctl``."""
 
-from fsarctl.cli import main
+from fsarctl.cli import entry
 
-main()
+entry()

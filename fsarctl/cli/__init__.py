@@ -5,28 +5,41 @@ import os
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from fsarctl import leave_out_working_directory
 
 if TYPE_CHECKING:
     from fsarctl.errors import FsarctlError
 
-__all__ = ["main"]
+__all__ = ["entry", "main"]
+
+
+def entry() -> NoReturn:
+    """What a shell starts: ``main``, and the end of this process with its exit code."""
+    from fsarctl.cli.terminal.signals import end
+
+    try:
+        main()
+        sys.exit()
+    except SystemExit as ended:
+        end(ended)
 
 
 def main() -> None:
-    """Entry point: run a command, and turn what went wrong into one message and an exit code."""
+    """Run the command of ``sys.argv``, and turn what went wrong into one message and an exit code.
+
+    Raises:
+        SystemExit: with that code.
+    """
     leave_out_working_directory()
-    from fsarctl.cli.terminal.signals import EndedBySignal, end_at_once, ending_by_signals
+    from fsarctl.cli.terminal.signals import ending_by_signals
     from fsarctl.video.lifetime import end_with_whoever_started
 
     end_with_whoever_started()
     try:
         with ending_by_signals():
             _run()
-    except EndedBySignal as ended:
-        end_at_once(int(str(ended.code)))
     except KeyboardInterrupt:  # before the command took over, which says more
         sys.exit(130)
 

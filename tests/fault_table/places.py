@@ -241,9 +241,9 @@ from fsarctl.artifacts import process
 if os.environ["MACHINE"]:
     process._system = lambda: os.environ["MACHINE"]
     process.platform.node = lambda: os.environ["MACHINE"]
-from fsarctl.cli import main
+from fsarctl.cli import entry
 sys.argv[0] = "fsarctl"
-main()
+entry()
 """
 """A command on another machine, or on this one with another time of day than files have."""
 

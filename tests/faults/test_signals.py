@@ -31,7 +31,7 @@ clips_per_class = 401
 COMMANDS = """
 import sys
 from unittest import mock
-from fsarctl.cli import main
+from fsarctl.cli import entry
 from fsarctl.cli.command.session import Session
 from fsarctl.execution.engine import Place, Task
 from fsarctl.execution.local import LocalEngine
@@ -54,7 +54,7 @@ def app(**_):
 
 sys.argv = ["fsarctl"]
 with mock.patch("fsarctl.cli._command_tree", lambda: app):
-    main()
+    entry()
 """
 
 
@@ -138,34 +138,68 @@ def test_the_exit_code_names_the_first_signal_whatever_becomes_of_it(
     assert before == {each: signal.getsignal(each) for each in before}
 
 
-def test_an_interrupt_within_exec_ends_with_its_own_code_too(tmp_path: Path) -> None:
-    """Python takes the end of such a module for a death by SIGINT; dataclasses are made with ``exec``."""
-    (tmp_path / "interrupted.py").write_text("""
-import signal, sys
+def ended_after(folder: Path, app: str) -> "subprocess.CompletedProcess[str]":
+    """A process that is ``fsarctl`` with ``app`` for its commands."""
+    (folder / "command.py").write_text(f"""
+import atexit, signal, sys, threading, time
 from unittest import mock
-from fsarctl.cli import main
+from fsarctl.cli import entry
 
-def app(**_):
-    try:
-        exec("signal.raise_signal(signal.SIGINT)")
-    except KeyboardInterrupt:
-        print("interrupted")
-        sys.exit(130)
+{app}
 
 sys.argv = ["fsarctl"]
 with mock.patch("fsarctl.cli._command_tree", lambda: app):
-    main()
+    entry()
 """)
-    done = subprocess.run(
-        [sys.executable, "-m", "interrupted"],
-        cwd=tmp_path,
+    return subprocess.run(
+        [sys.executable, "-m", "command"],
+        cwd=folder,
         capture_output=True,
         text=True,
         env=plain_environment(),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         check=False,
     )
+
+
+def test_an_interrupt_within_exec_ends_with_its_own_code_too(tmp_path: Path) -> None:
+    """Python takes the end of such a module for a death by SIGINT; dataclasses are made with ``exec``."""
+    done = ended_after(
+        tmp_path,
+        """
+def app(**_):
+    try:
+        exec("signal.raise_signal(signal.SIGINT)")
+    except KeyboardInterrupt:
+        print("interrupted")
+        sys.exit(130)
+""",
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "interrupted\n", "")
+
+
+def test_the_end_waits_for_threads_and_takes_no_library_apart(tmp_path: Path) -> None:
+    done = ended_after(
+        tmp_path,
+        """
+class Library:
+    def __del__(self, say=print):
+        say("taken apart")
+
+library = Library()
+atexit.register(print, "at exit")
+
+def works():
+    time.sleep(0.2)
+    print("thread")
+
+def app(**_):
+    threading.Thread(target=works).start()
+    threading.Thread(target=time.sleep, args=[60], daemon=True).start()
+    sys.exit("words")
+""",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "thread\nat exit\n", "words\n")
 
 
 def test_what_is_ignored_stays_so() -> None:

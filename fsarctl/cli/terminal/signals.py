@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from fsarctl.cli.terminal.console import say
 from fsarctl.video.lifetime import LEFT_BEHIND
 
-__all__ = ["LAST_WORDS", "EndedBySignal", "end_at_once", "ending_by_signals"]
+__all__ = ["LAST_WORDS", "EndedBySignal", "end", "ending_by_signals"]
 
 LIKE_CTRL_C = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
 ENDING = [signal.SIGINT, *LIKE_CTRL_C]
@@ -28,7 +29,7 @@ LAST_WORDS: list[str] = []
 
 
 class EndedBySignal(SystemExit):
-    """The code says which signal it was."""
+    """The code says which signal it was; nothing is waited for."""
 
 
 @contextmanager
@@ -79,17 +80,22 @@ def ending_by_signals() -> Iterator[None]:
             raise EndedBySignal(128 + heard[0])
 
 
-def end_at_once(code: int) -> NoReturn:
-    """End this process in order, but for the interpreter's own end.
+def end(ended: SystemExit) -> NoReturn:
+    """End this process as ``sys.exit`` does, but for the interpreter's own end.
 
-    An interrupt leaves half made what it meets, a library that was being loaded for one, and to take that
-    apart can abort; and after one within ``exec`` Python takes its own end for one by SIGINT.
+    To take libraries apart costs half a second where torch is among them. It can abort what is through: where
+    a thread of theirs is at work, or an interrupt left one half loaded. And after an interrupt within
+    ``exec`` Python takes its own end for one by SIGINT.
     """
+    if not isinstance(ended, EndedBySignal):
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for those that are no daemons
     atexit._run_exitfuncs()
+    if isinstance(ended.code, str):
+        say(ended.code)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    os._exit(code)
+    os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
 
 
 def _interrupt(_number: int, frame: FrameType | None) -> None:
