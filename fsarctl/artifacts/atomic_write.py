@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fsarctl.artifacts.process import Process
-from fsarctl.artifacts.refusals import unreadable
+from fsarctl.artifacts.refusals import A_FILE, sort_of, unreadable
 from fsarctl.errors import FsarctlError, InputError
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+_NO_FILE = {errno.EISDIR, errno.ENXIO, errno.ELOOP}
 _BROKEN = {errno.EIO, errno.ESTALE}
 SPARE_INODES = 9
 
@@ -116,10 +117,11 @@ def storage_errors(root: Path) -> Iterator[None]:
             ) from error
         if isinstance(error, OSError) and (error.errno in _BROKEN or _is_hidden(error, root)):
             raise unreadable(f"A file of the cache {root} or of its inputs", error) from error
-        if isinstance(error, OSError) and (file := _file_for_folder(error, root)):
-            move = shlex.join(["mv", str(file), f"{root}-{file.name}"])
+        if isinstance(error, OSError) and (found := _in_the_way(error, root)):
+            path, sort = found
+            move = shlex.join(["mv", str(path), f"{root}-{path.name}"])
             raise InputError(
-                f"The cache cannot be written: {file} is no folder.",
+                f"The cache cannot be written: {path} is {sort}.",
                 next_step=f"Move it away: {move}; then run the same command again.",
             ) from error
         if isinstance(error, OSError) and error.errno in _DENIED and _is_within(error.filename, root):
@@ -161,13 +163,20 @@ def _is_hidden(error: OSError, root: Path) -> bool:
     )
 
 
-def _file_for_folder(error: OSError, root: Path) -> Path | None:
-    """What stands in the cache where a folder should, and is none."""
-    if error.errno not in (errno.EEXIST, errno.ENOTDIR) or not _is_within(error.filename, root):
-        return None
-    path = Path(os.fsdecode(error.filename))
-    way = [each for each in (path, *path.parents) if each.is_relative_to(root)]
-    return next((each for each in reversed(way) if os.path.lexists(each) and not each.is_dir()), None)
+def _in_the_way(error: OSError, root: Path) -> tuple[Path, str] | None:
+    """What stands in the cache where a folder should, and is none, or where a file should; and what it is."""
+    for name in (error.filename2, error.filename):
+        if not _is_within(name, root):
+            continue
+        path = Path(os.fsdecode(name))
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            way = [each for each in (*reversed(path.parents), path) if each.is_relative_to(root)]
+            if files := [each for each in way if os.path.lexists(each) and not each.is_dir()]:
+                return files[0], "no folder"
+        sort = sort_of(os.lstat(path).st_mode) if os.path.lexists(path) else A_FILE
+        if error.errno in _NO_FILE and sort != A_FILE:
+            return path, sort
+    return None
 
 
 def _is_within(filename: object, root: Path) -> bool:

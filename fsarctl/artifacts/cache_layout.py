@@ -57,7 +57,7 @@ NAMED = 5  # doubted artifacts named in a note
 KEY_DIGITS = 20  # 80 bits in a folder's name; the manifest has all of them
 READ_ON_HIT = 2**16  # bytes; an array's larger files are not read on every hit,
 ARRAY = ".zarr/"  # since who reads of them compares them first
-PARTS_IN = ("leases", "removed", "projects/*", "records/*", "records/*/servers")
+PARTS_IN = (".", "doubted", "leases", "removed", "projects/*", "records/*", "records/*/servers")
 """Where a kill may leave a file that was being written; within work/ the next build deals with it."""
 _FOREIGN = {".DS_Store"}  # left by a file browser, read by no stage
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from fsarctl.artifacts.agenda import Agenda
-from fsarctl.artifacts.atomic_write import following, storage_errors
+from fsarctl.artifacts.atomic_write import following, storage_errors, write_whole
 from fsarctl.artifacts.build import divided, make, recover
 from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.command import joined
@@ -414,7 +414,7 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             with following(self.root):
                 self.records.mkdir(exist_ok=True)
-                tag.write_text(f"{CACHE_SIGNATURE}\n", encoding="utf-8")
+                write_whole(tag, f"{CACHE_SIGNATURE}\n".encode())
 
     def _get(self, stage: str, key: str) -> Artifact | None:
         artifact = self._shelf.get(stage, key)

@@ -104,6 +104,29 @@ def test_a_file_in_place_of_a_folder_is_named(project: Path) -> None:
     assert Store(project / "cache").realise(unit(finished)).path.parent == home
 
 
+@pytest.mark.parametrize(
+    ("place", "sort"),
+    [
+        ("locks/train-{}.lock", "a socket"),
+        ("locks/train-{}.lock", "a folder"),
+        ("removed/train-{}.json", "a folder"),
+        ("projects/around/train/{}", "a folder"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_file_is_named(project: Path, place: str, sort: str) -> None:
+    """And what is said to do about it helps."""
+    cache = project / "cache"
+    path = cache / place.format(next((cache / "artifacts" / "train").iterdir()).name)
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.mkdir() if sort == "a folder" else os.mknod(path, stat.S_IFSOCK | 0o644)
+    with pytest.raises(InputError, match=f"{path} is {sort}") as said:
+        Store(cache).gc([])
+    subprocess.run(said.value.next_step.partition(": ")[2].partition(";")[0], shell=True, check=True)
+    Store(cache).gc([])
+    assert not [*(cache / "artifacts" / "train").iterdir()]
+
+
 def test_a_hidden_link_beside_the_folders_is_none_of_them(project: Path, elsewhere: Path) -> None:
     """Editors leave such."""
     (project / "cache" / ".#README.md").symlink_to(elsewhere / "nowhere")

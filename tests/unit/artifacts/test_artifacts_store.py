@@ -329,6 +329,7 @@ def test_what_a_kill_left_is_swept_by_the_next_build(store, pipeline):
     mark = Process.current().mark.replace(str(os.getpid()), "999999999", 1)  # above any number of a process
     torn = [store.root / "leases" / f".a.json.0123.{mark}.partial", store.root / "trash" / "0123" / "x"]
     torn += [store.records / "describe" / f".b.json.0123.{mark}.partial"]
+    torn += [place / f".c.0123.{mark}.partial" for place in (store.root, store.root / "doubted")]
     mine = store.root / "leases" / f".a.json.0123.{Process.current().mark}.partial"
     for path in (*torn, mine):
         path.parent.mkdir(parents=True, exist_ok=True)
