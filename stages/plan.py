@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import Unit
 from fsarctl.artifacts.command import Command, Option
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.config.read_settings import Settings
 from fsarctl.config.setting import SPLITS
@@ -30,7 +31,7 @@ from fsarctl.models.catalogue import stored_side
 from fsarctl.models.strategies import FROZEN, title_of
 from fsarctl.progress import Reporter
 from fsarctl.results.texts_read import TextKind, TextsRead
-from fsarctl.stages import calibrate, describe, evaluate, extract, oracle, render, shortcut, train
+from fsarctl.stages import calibrate, describe, evaluate, extract, film, oracle, render, shortcut, train
 from fsarctl.stages.describe import Plan
 from fsarctl.stages.extract import Videos
 from fsarctl.text.caption_limit import CaptionLimit
@@ -380,18 +381,31 @@ class Pipeline:
         )
         return self._with_options(unit)
 
+    def film(self, shots: Sequence[int]) -> list[Unit]:
+        """What is found in a film of the novel classes, by each model that is evaluated on them.
+
+        Nothing where their dataset has none, and unless the largest of [eval] shots, for which it is, is
+        among these.
+        """
+        dataset, shot = self._settings.dataset(self.novel), max(self._config.eval.shots)
+        if not dataset.film_s or shot not in shots:
+            return []
+        return [self._film(dataset, shot, name) for name in self._evaluated(self._config.model.trained_name)]
+
     def everything(self, shots: Sequence[int]) -> list[Unit]:
         """The whole pipeline for these shots, upstream first; refused like ``train`` and ``evaluate``."""
         training = self.train(shots) if self.data.trains else []
         final = self.evaluate(shots)
-        return [*_texts([*training, *final]), *self._with_videos(self._needed()), *training, *final]
+        made = [*self._with_videos(self._needed()), *training, *final]
+        return [*_texts([*training, *final]), *made, *self.film(shots)]
 
     def used(self, shots: Sequence[int]) -> list[Unit]:
         """Every unit that the present settings have a use for, with this dataset as the novel one."""
         tested = self.data.dataset(self.novel).labels(self._config.eval.split)
         final = self._evaluations(shots) if tested else []
         training = [self._train(shot) for shot in shots] if self.data.trains else []
-        return [*_texts([*training, *final]), *self.extract(), *training, *final]
+        film = self.film(shots) if tested else []
+        return [*_texts([*training, *final]), *self.extract(), *training, *final, *film]
 
     def _require_run(self, shot: int) -> None:
         if self.data.trains:
@@ -420,11 +434,14 @@ class Pipeline:
     def _evaluations(self, shots: Iterable[int], file: Path | None = None) -> list[Unit]:
         """Of the trained model, or of the adapters in ``file``; before it the frozen one's, if asked for."""
         own = evaluate.FROM_FILE + file.name if file else self._config.model.trained_name
-        names = dict.fromkeys([FROZEN, own] if self._config.eval.frozen else [own])
-        shots = list(shots)
+        shots, names = list(shots), self._evaluated(own)
         # A single one would keep its videos' prefixes for nobody.
         shared: Shared | None = {} if len(shots) > 1 else None
         return [self._evaluate(shot, name, shared, file) for shot in shots for name in names]
+
+    def _evaluated(self, own: str) -> list[str]:
+        """The models that are evaluated, of which ``own`` is the settings' one."""
+        return list(dict.fromkeys([FROZEN, own] if self._config.eval.frozen else [own]))
 
     def _splits(self) -> list[tuple[str, str]]:
         if self._asked is None:
@@ -494,6 +511,33 @@ class Pipeline:
                 machine=self._options.machine,
                 shared=shared,
                 tracking=self._tracking,
+            ),
+            self.novel,
+        )
+
+    def _film(self, dataset: DatasetConfig, shot: int, name: str) -> Unit:
+        frozen, split = name == FROZEN, self._config.eval.split
+        videos = self._videos(self.novel, split)
+        assert isinstance(videos, Unit), "a dataset with a film is rendered"
+        command = Command("run", (Option("--shots", (str(shot),), several=True),))
+        return self._once(
+            f"film {shot} {name}",
+            lambda: film.unit(
+                self.novel,
+                split,
+                shot,
+                self._config.extract,
+                self._of(shot).model,
+                root=self._settings.root,
+                film=self._once(
+                    "render film", lambda: render.film(self.novel, dataset, split, command), self.novel
+                ),
+                videos=videos,
+                text=self.tested_text(frozen=frozen),
+                adapters=self._train(shot) if self.data.trains and not frozen else None,
+                frozen=frozen,
+                command=command,
+                machine=self._options.machine,
             ),
             self.novel,
         )
@@ -638,7 +682,7 @@ class Pipeline:
         """Stage -> what it foresees: some cannot go on without the weights, others are of no use then."""
         model = self._config.model
         needing = dict.fromkeys(
-            (train.STAGE, evaluate.STAGE, calibrate.STAGE, shortcut.STAGE),
+            (train.STAGE, evaluate.STAGE, film.STAGE, calibrate.STAGE, shortcut.STAGE),
             lambda: check_weights(model, self.root),
         )
         leading = dict.fromkeys((render.STAGE, extract.STAGE), lambda: look_for_weights(model, self.root))

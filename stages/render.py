@@ -1,10 +1,10 @@
-"""render: *shapes*, or a probe, as video files, one unit per split."""
+"""render: *shapes*, or a probe, as video files, one unit per split; and a film of *shapes*."""
 
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.unit import Build, Unit
 from fsarctl.config.dataset_table import DatasetConfig
 
-__all__ = ["RENDERED", "STAGE", "VERSION", "unit"]
+__all__ = ["RENDERED", "STAGE", "VERSION", "film", "unit"]
 
 STAGE = "render"
 VERSION = 1
@@ -44,4 +44,23 @@ def unit(name: str, dataset: DatasetConfig, split: str, *, workers: int) -> Unit
             "seed": dataset.seed,
         },
         build=build,
+    )
+
+
+def film(name: str, dataset: DatasetConfig, split: str, command: Command) -> Unit:
+    """``film.mp4`` of ``dataset.film_s`` seconds in which the classes of a split act, and ``events.csv``."""
+
+    def build(run: Build) -> None:
+        from fsarctl.datasets.shapes.film import write_film
+
+        write_film(run.folder, split, dataset.film_s, dataset.seed, run.reporter)
+
+    return Unit(
+        stage=STAGE,
+        version=VERSION,
+        slot=f"render {name}/{split} film",
+        command=command,
+        config={"film_s": dataset.film_s, "split": split, "seed": dataset.seed},
+        build=build,
+        apart=True,
     )

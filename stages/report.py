@@ -157,6 +157,7 @@ class Report:
             "published": published_on(settings, benchmark),
             "query_modes": self._query_modes(),
             "calibration": self._calibration(),
+            "film": self._film(),
             "training": [curve for curve in map(sections.training_curve, trained) if curve["epochs"]],
             "classes": sections.class_tables(found, self._strategy),
             "pictures": _numbers(pictures) if pictures else None,
@@ -222,7 +223,7 @@ class Report:
     def _made(self) -> list[Artifact]:
         """All that went into the results, upstream first, by the names that datasets have by now."""
         done = [unit for unit in self._units if unit.slot in self._found]
-        states = self._source.store.plan(done)
+        states = self._source.store.plan([*done, *self._films])
         return [
             replace(each.artifact, manifest=replace(each.artifact.manifest, slot=each.unit.slot))
             for each in states
@@ -289,6 +290,22 @@ class Report:
             else:
                 commands.append(asked.command)
         return {"rows": rows, "commands": [str(each) for each in joined(commands)]}
+
+    def _film(self) -> dict[str, Any] | None:
+        """What is found in a film, or the command that looks; None where there is no film."""
+        from fsarctl.report.sections import film_row
+
+        if not self._films:
+            return None
+        found = [(unit, self._source.store.find(unit)) for unit in self._films]
+        return {
+            "rows": [film_row(artifact) for _, artifact in found if artifact is not None],
+            "commands": _lines(unit.command for unit, artifact in found if artifact is None),
+        }
+
+    @cached_property
+    def _films(self) -> list[Unit]:
+        return self._pipeline.film(sorted({each.shot for each in self._found.values()}))
 
     @cached_property
     def _aim_unit(self) -> Unit | None:

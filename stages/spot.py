@@ -143,27 +143,21 @@ def window_sizes(support: Path, lengths: Sequence[float] | None, stride: float |
 
 
 def _usual_lengths(support: Path) -> list[Fraction]:
-    """Quartiles of the lengths of the examples that can be read, in tenths of a second, each once."""
+    """As the examples."""
     from fsarctl.datasets.clip_files import open_support_folder
-    from fsarctl.video.read_through import course_of
-    from fsarctl.video.survey import UnreadableVideoError
+    from fsarctl.predict.windows import usual_lengths
 
     if support.is_file():
         raise InputError(
             f"{support} does not say how long its examples are", next_step="Give --length, in seconds."
         )
-    found = []
-    for clip in open_support_folder(support).clips:
-        try:
-            found.append(float(course_of(clip.path).duration_s))
-        except UnreadableVideoError:  # predict says so
-            continue
+    found = usual_lengths(clip.path for clip in open_support_folder(support).clips)
     if not found:
         raise InputError(
             f"no clip of {support} can be read and says how long it is",
             next_step="Give --length, in seconds, or add clips that a player can show.",
         )
-    return sorted({Fraction(max(round(10 * each), 1), 10) for each in np.quantile(found, (0.25, 0.5, 0.75))})
+    return found
 
 
 def unit(

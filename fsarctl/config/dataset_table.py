@@ -82,6 +82,11 @@ class DatasetConfig:
     seed: int = setting(
         0, "shapes, probe: every video is a function of this; split_ratio: which lot is drawn"
     )
+    film_s: float = setting(
+        0.0,
+        "shapes: seconds of a film with known events, rendered too; `fsarctl run` finds the actions in it, "
+        "with as many examples as the largest of eval.shots, and the report says how well; 0: none",
+    )
 
     def settings(self) -> tuple[str, ...]:
         """The settings that mean something for this kind."""
@@ -130,6 +135,10 @@ class DatasetConfig:
             not ratio or (len(ratio) == len(SPLITS) and min(ratio) >= 0 < sum(ratio) < math.inf),
             f"split_ratio is {list(ratio)}; it must be three shares, for {', '.join(SPLITS)}",
         )
+        require(
+            self.film_s == 0 or SHORTEST_FILM_S <= self.film_s < math.inf,
+            f"film_s is {self.film_s:g}; it must be {SHORTEST_FILM_S} or more, or 0",
+        )
         require(self.clips_per_class >= 1, f"clips_per_class is {self.clips_per_class}; it must be 1 or more")
 
     def _check_group(self) -> None:
@@ -156,11 +165,14 @@ class DatasetConfig:
         )
 
 
+SHORTEST_FILM_S = 10
+"""Something happens in every film that lasts so long."""
+
 RECORDING = "recording"
 RECORDED_BENCHMARKS = ("hmdb51", "ucf101")
 
 KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "shapes": ("clips_per_class", "seed"),
+    "shapes": ("clips_per_class", "seed", "film_s"),
     "probe": ("name", "clips_per_class", "seed"),
     "folder": (
         "root",

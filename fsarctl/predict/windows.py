@@ -7,14 +7,17 @@ fractions of seconds, so that windows that share frames share all of them.
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from fsarctl.errors import InputError
 
-__all__ = ["STRIDES", "Slot", "WindowSize", "Windows", "exact_seconds"]
+__all__ = ["STRIDES", "Slot", "WindowSize", "Windows", "exact_seconds", "usual_lengths"]
 
 STRIDES = 8
 """Windows start this often within their length, unless a stride is given."""
@@ -115,3 +118,18 @@ def exact_seconds(value: float | str | Fraction, what: str) -> Fraction:
     if seconds <= 0:
         raise InputError(f"{what} is {value}", next_step="Give seconds above 0, such as 2.5.")
     return seconds
+
+
+def usual_lengths(videos: Iterable[Path]) -> list[Fraction]:
+    """Quartiles of the lengths of those that can be read, in tenths of a second, each once; none of none."""
+    from fsarctl.video.read_through import course_of
+    from fsarctl.video.survey import UnreadableVideoError
+
+    found = []
+    for video in videos:
+        try:
+            found.append(float(course_of(video).duration_s))
+        except UnreadableVideoError:  # predict says so
+            continue
+    quartiles = np.quantile(found, (0.25, 0.5, 0.75)) if found else ()
+    return sorted({Fraction(max(round(10 * each), 1), 10) for each in quartiles})

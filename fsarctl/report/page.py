@@ -62,6 +62,7 @@ def render(
         "episodes": "Episodes",
         "comparisons": "Comparisons",
         "confidence": "Confidence" if document.get("calibration") else "",
+        "film": "Long video" if document.get("film") else "",
         "ablations": "Ablations",
         "published": "Published" if document.get("published", {}).get("rows") else "",
         "descriptions": "Descriptions" if document["descriptions"] else "",
@@ -350,7 +351,7 @@ def _environments(artifacts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
 
 def _rank(artifact: Mapping[str, Any]) -> tuple[int, str]:
     """What comes last in the pipeline first."""
-    stages = ("evaluate", "train", "extract", "render", "describe")
+    stages = ("evaluate", "film", "train", "extract", "render", "describe")
     return stages.index(artifact["stage"]), artifact["slot"]
 
 

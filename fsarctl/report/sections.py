@@ -21,6 +21,7 @@ __all__ = [
     "class_tables",
     "clip_counts",
     "descriptions",
+    "film_row",
     "provenance",
     "query_mode_rows",
     "result_rows",
@@ -106,6 +107,18 @@ def calibration_row(found: Found, told: Artifact, asked: Artifact) -> dict[str, 
         "key": asked.key,
         "command": asked.manifest.command,
         **measured(novel, validation.calibration(kind), kind),
+    }
+
+
+def film_row(found: Artifact) -> dict[str, Any]:
+    """What one model finds in a film, and how good that is."""
+    shot = found.manifest.config["shot"]
+    return {
+        "model": found.manifest.slot.partition(f" {shot}-shot ")[2],
+        "shot": shot,
+        **json.loads((found.path / "found.json").read_text(encoding="utf-8")),
+        "key": found.key,
+        "command": found.manifest.command,
     }
 
 

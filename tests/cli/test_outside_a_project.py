@@ -101,6 +101,7 @@ def test_the_demo_is_this_repository_s_own_project(tmp_path: Path) -> None:
 def test_the_demo_ends_with_its_report_and_three_next_steps(tmp_path: Path) -> None:
     small = {
         "FSARCTL_DATASETS_SHAPES_CLIPS_PER_CLASS": "6",
+        "FSARCTL_DATASETS_SHAPES_FILM_S": "30",
         "FSARCTL_TRAIN_EPOCHS": "1",
         "FSARCTL_TRAIN_EPISODES": "1",
         "FSARCTL_TRAIN_VAL_EPISODES": "1",

@@ -57,7 +57,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory, shapes: Path, tiny_video: P
 def _demo(folder: Path, shapes: Path) -> None:
     """The demo's project, with what the lines of the documents name."""
     copied(shapes, folder)  # the same clips
-    small = demo_file().replace('kind = "shapes"', 'kind = "shapes"\nclips_per_class = 6')
+    small = demo_file().replace("film_s = 300", "film_s = 10\nclips_per_class = 6")
     (folder / "fsarctl.toml").write_text(small, encoding="utf-8")
     (folder / "kinetics.txt").write_text("juggling balls\nlong jump\n")
     type_in(folder, "fsarctl run --shots 1", **QUICK)

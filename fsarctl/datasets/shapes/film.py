@@ -31,7 +31,9 @@ from fsarctl.datasets.shapes.rendering import (
 from fsarctl.errors import InputError
 from fsarctl.progress import SILENT, Reporter
 
-__all__ = ["FilmEvent", "frames_of", "plan_film", "write_film", "write_film_folder"]
+__all__ = ["EVENTS", "FILM", "FilmEvent", "frames_of", "plan_film", "write_film", "write_film_folder"]
+
+FILM, EVENTS = "film.mp4", "events.csv"
 
 FIRST_NUMBER = 10_000
 """Clips of the benchmark have smaller numbers."""
@@ -119,14 +121,14 @@ def frames_of(events: Sequence[FilmEvent], seconds: float, seed: int) -> Iterato
 
 
 def write_film(
-    path: Path, split: str, seconds: float, seed: int, reporter: Reporter = SILENT
+    folder: Path, split: str, seconds: float, seed: int, reporter: Reporter = SILENT
 ) -> list[FilmEvent]:
-    """Write the film as H.264, and say what happens in it."""
+    """Write ``film.mp4`` (H.264), and ``events.csv``: what happens in it and when."""
     events = plan_film(split, seconds, seed)
     options = {"preset": "ultrafast", "crf": "24", "bf": "0", "threads": "1"}
     with (
         reporter.task("render film", int(seconds * FRAMES_PER_SECOND), "frame") as advance,
-        replacing(path) as partial,
+        replacing(folder / FILM) as partial,
         av.open(str(partial), "w", format="mp4") as container,
     ):
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=options)
@@ -136,6 +138,11 @@ def write_film(
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             advance(1)
         container.mux(stream.encode())
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("start_s", "end_s", "class"))
+    writer.writerows((f"{each.start_s:.3f}", f"{each.end_s:.3f}", each.label) for each in events)
+    write_whole(folder / EVENTS, text.getvalue().encode())
     return events
 
 
@@ -174,14 +181,8 @@ def write_film_folder(
                 for number in range(shots):
                     write_video(place / f"{number}.mp4", render_clip(label, number, seed))
                     advance(1)
-        events = write_film(folder / "film.mp4", split, seconds, seed, reporter)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("start_s", "end_s", "class"))
-        writer.writerows((f"{each.start_s:.3f}", f"{each.end_s:.3f}", each.label) for each in events)
-        write_whole(folder / "events.csv", text.getvalue().encode())
+        return write_film(folder, split, seconds, seed, reporter)
     except OSError as error:
         raise InputError(
             f"the film cannot be written to {folder}: {error.strerror}", next_step="Name another folder."
         ) from None
-    return events

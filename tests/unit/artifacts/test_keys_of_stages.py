@@ -159,6 +159,25 @@ def test_what_changes_no_result_is_in_no_key(tmp_path: Path, options: dict[str, 
     assert configurations(after) == configurations(before)
 
 
+def test_what_is_found_in_a_film_depends_on_the_model_and_its_frames_alone(tmp_path: Path) -> None:
+    def changed(table: str = "", **changes: Any) -> set[str]:
+        made = pipeline(tmp_path, table, **changes)
+        with_film = replace(made._settings.config.datasets["shapes"], film_s=20)
+        config = replace(made._settings.config, datasets={"shapes": with_film})
+        made = Pipeline(replace(made._settings, config=config), tmp_path, RunOptions(workers=1))
+        found = {unit.slot: dict(unit.config) for unit in made.film([1, 3, 5])}
+        return {slot for slot, config in found.items() if config != before.setdefault(slot, config)}
+
+    before: dict[str, Any] = {}
+    both = {f"film shapes/test 5-shot {name}" for name in ("frozen", "task-adapter++")}
+    assert changed() == set()
+    assert before.keys() == both
+    assert changed("extract", frames=6) == changed("extract", resize="aspect") == both
+    assert changed("model", visual_layers=1) == {"film shapes/test 5-shot task-adapter++"}
+    assert changed("eval", episodes=7, seed=3, query_mode="independent") == set()
+    assert not any("film" in slot for slot in configurations(pipeline(tmp_path)))
+
+
 def test_where_the_project_is_enters_no_key(tmp_path: Path) -> None:
     made = []
     for name in ("one", "two"):

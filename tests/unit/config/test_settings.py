@@ -247,7 +247,7 @@ def test_a_dataset_reads_what_its_kind_reads(tmp_path: Path, settings: str, mess
 
 def test_a_dataset_lists_the_settings_of_its_kind_alone(project: Path) -> None:
     names = [key.split(".")[2] for key, *_ in rows(load(project)) if key.startswith("datasets.")]
-    assert names == ["kind", "clips_per_class", "seed"]
+    assert names == ["kind", "clips_per_class", "seed", "film_s"]
 
 
 @pytest.mark.parametrize(
