@@ -145,8 +145,11 @@ class Setup:
         support = replace(support, undescribed=tuple(undescribed))
         for name, reason in left_out.items():
             self.reporter.note(f"warning: support clip {name!r} is left out: {reason}")
-        for first, second in support.contradictions:
+        same = support.contradictions
+        for first, second in same[:SHOWN]:
             self.reporter.note(f"warning: {first!r} and {second!r} are the same video in two classes")
+        if len(same) > SHOWN:
+            self.reporter.note(f"warning: so are {len(same) - SHOWN:,} more pairs")
         found = predictor.check(examples) if check else None
         return Ready(predictor, support, adapters, left_out, undescribed, found)
 

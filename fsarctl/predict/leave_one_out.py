@@ -2,16 +2,23 @@
 
 A clip is never compared with one of its own group (person, recording), where groups are known. The interval
 is over clips, or over groups: it says how far off other clips of the same kind may be. A support set of one
-clip less is a little worse than the whole, and so is this accuracy.
+clip less is a little worse than the whole, and so is this accuracy. Of many clips some are named, spread
+evenly: each needs the features of all others anew.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from fsarctl.progress import SILENT, Reporter
 from fsarctl.results.intervals import wilson
 
-__all__ = ["Check", "Held", "MixedUp", "check_of"]
+__all__ = ["Check", "Held", "MixedUp", "check_of", "spread"]
+
+MOST = 200
+"""Clips that are left out in turn."""
 
 MOSTLY = 2 / 3
 """What share of a class's other clips is named rightly where one that is not is the odd one."""
@@ -49,6 +56,7 @@ class Check:
     ``accuracy`` and its 95 % interval (Wilson's, over ``independent`` clips or groups), 0 to 1; ``chance`` is
     what a guess would have. ``mixed_up``: most often first. ``odd``: clips that alone of their class are
     taken for something else. ``alone``: classes with one clip (or group), which cannot be checked.
+    ``possible``: clips of the others; ``held`` are at most ``MOST`` of these.
     """
 
     held: tuple[Held, ...]
@@ -61,19 +69,26 @@ class Check:
     mixed_up: tuple[MixedUp, ...]
     odd: tuple[Held, ...]
     alone: tuple[str, ...]
+    possible: int
 
     @property
     def tells_nothing(self) -> bool:
         """Whether guessing would explain it as well."""
         return self.low <= self.chance
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether there are more clips than were named."""
+        return self.possible > MOST
+
 
 def check_of(
     labels: Sequence[str],
     clips: Sequence[tuple[str, str, str]],
     name_without: Callable[[Sequence[int], int], Mapping[str, float]],
+    reporter: Reporter = SILENT,
 ) -> Check | None:
-    """Name each clip from all that are not of its group; None where no class has two clips (or groups).
+    """Name clips from all that are not of their groups; None where no class has two clips (or groups).
 
     Args:
         labels: the classes, all of which stay in question.
@@ -87,17 +102,20 @@ def check_of(
         of_class[label].add(group)
     held = []
     shares: dict[str, list[bool]] = {}
-    for number, (clip, label, group) in enumerate(clips):
-        if len(of_class[label]) < 2:
-            continue
-        left = [other for other in range(len(clips)) if groups[other] != groups[number]]
-        scores = name_without(left, number)
-        others = [score for other, score in scores.items() if other != label]
-        if not others:  # all that is left is its own class
-            continue
-        answer = max(scores, key=lambda each: scores[each])
-        held.append(Held(clip, label, answer, scores[label] - max(others), group))
-        shares.setdefault(groups[number], []).append(answer == label)
+    possible = [number for number, (_, label, _) in enumerate(clips) if len(of_class[label]) > 1]
+    chosen = [possible[place] for place in spread(len(possible))]
+    with reporter.task("check", len(chosen), "clip") as advance:
+        for number in chosen:
+            clip, label, group = clips[number]
+            left = [other for other in range(len(clips)) if groups[other] != groups[number]]
+            scores = name_without(left, number)
+            advance(1)
+            others = [score for other, score in scores.items() if other != label]
+            if not others:  # all that is left is its own class
+                continue
+            answer = max(scores, key=lambda each: scores[each])
+            held.append(Held(clip, label, answer, scores[label] - max(others), group))
+            shares.setdefault(groups[number], []).append(answer == label)
     if not held:
         return None
     means = [sum(share) / len(share) for share in shares.values()]
@@ -113,7 +131,14 @@ def check_of(
         mixed_up=_mixed_up(held),
         odd=tuple(each for each in held if _is_odd(each, held)),
         alone=tuple(label for label in labels if len(of_class[label]) < 2),
+        possible=len(possible),
     )
+
+
+def spread(count: int) -> list[int]:
+    """``MOST`` of the numbers below ``count``, spread evenly; all, if they are no more."""
+    numbers = np.linspace(0, count - 1, min(count, MOST)).round().astype(int)
+    return [int(each) for each in np.unique(numbers)]
 
 
 def _mixed_up(held: Sequence[Held]) -> tuple[MixedUp, ...]:

@@ -16,13 +16,11 @@ from torch import Tensor
 
 from fsarctl.episodes.left_out import best_logit, left_out_logits
 from fsarctl.methods.protocol import FewShotMethod
+from fsarctl.predict.leave_one_out import spread
 from fsarctl.predict.support_set import Support
 from fsarctl.results.calibration import Calibration, Known, log_softmax, sigmoid_of
 
 __all__ = ["Confidences", "beside", "beside_negatives", "confidences_of", "known_of", "with_negatives"]
-
-MOST = 200
-"""Clips that are left out in turn; of more, so many that are spread evenly."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def known_of(
     classes = support.classes.tolist()
     if len(set(classes)) == len(classes):  # one clip a class
         return None
-    chosen = np.unique(np.linspace(0, len(videos) - 1, min(len(videos), MOST)).round().astype(int)).tolist()
+    chosen = spread(len(videos))
     queries = [model.query_features(videos[each][None], query_mode="independent") for each in chosen]
     there, gone = left_out_logits(model, support.features, classes, support.text, queries, chosen, groups)
     strange = [] if negatives is None else list(negatives)

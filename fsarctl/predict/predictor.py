@@ -298,7 +298,8 @@ class Predictor:
         used = [examples.clips[number] for number in numbers]
         # Task-MSA sees all support videos as one set, as in training.
         features = self._model.support_features(examples.videos[numbers])  # (videos, T, embed)
-        classes = [examples.labels.index(clip.label) for clip in used]
+        numbered = {label: number for number, label in enumerate(examples.labels)}
+        classes = [numbered[clip.label] for clip in used]
         negatives = examples.negatives
         lone = [] if negatives is None else [self._model.support_features(each[None]) for each in negatives]
         return Support(
@@ -324,11 +325,12 @@ class Predictor:
         return replace(support, known=known)
 
     def check(self, examples: "Examples") -> Check | None:
-        """Each clip named from those of other groups; None where no class has two clips (or groups).
+        """Clips named from those of other groups; None where no class has two clips (or groups).
 
         Where the model needs as many clips of each class, the first ones that are left of each are taken.
         """
-        classes = [examples.labels.index(clip.label) for clip in examples.clips]
+        numbered = {label: number for number, label in enumerate(examples.labels)}
+        classes = [numbered[clip.label] for clip in examples.clips]
 
         def name_without(left: Sequence[int], number: int) -> dict[str, float]:
             if self._model.needs_equal_shots:
@@ -342,7 +344,7 @@ class Predictor:
             return dict(zip(support.labels, scores, strict=True))
 
         clips = [(clip.name, clip.label, clip.group) for clip in examples.clips]
-        return check_of(examples.labels, clips, name_without)
+        return check_of(examples.labels, clips, name_without, self._reporter)
 
     def predict(self, support: Support, clips: Sequence[ClipFile]) -> Iterator[Prediction]:
         """One prediction per clip, in their order; a clip that cannot be read says why.

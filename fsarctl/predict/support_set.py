@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class Support:
         ]
         return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
 
-    @property
+    @cached_property
     def prototypes(self) -> Tensor:
         """(way, T, embed): the mean over a class's clips, however many (Eq. 10)."""
         return torch.stack(

@@ -21,6 +21,7 @@ def check_document(check: "Check") -> dict[str, Any]:
         "low": check.low,
         "high": check.high,
         "chance": check.chance,
+        "possible": check.possible,
         "independent": check.independent,
         "unit": _unit(check),
         "clips": [
@@ -45,9 +46,10 @@ def print_check(check: "Check | None", *, as_data: bool) -> None:
     tell = echo if as_data else say
     right = sum(each.right for each in check.held)
     units = counted(check.independent, _unit(check))
+    some = f" (of {check.possible:,}, spread evenly)" if check.is_sample else ""
     held = f"without the clips of its {_unit(check)}" if check.by_group else "with that clip left out"
     tell(
-        f"check: {right} of {len(check.held)} clips right, each named {held}:"
+        f"check: {right} of {len(check.held)} clips{some} right, each named {held}:"
         f" {100 * check.accuracy:.1f} % [{100 * check.low:.1f}, {100 * check.high:.1f}]"
         f" (95 % interval over {units}; a guess: {100 * check.chance:.1f} %)"
     )

@@ -6,9 +6,11 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typed import type_in
 
+from fsarctl.cli.terminal.check import print_check
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.groups import grouped_by
 from fsarctl.errors import InputError
@@ -53,6 +55,28 @@ def test_each_clip_is_named_from_the_others() -> None:
     assert [each.clip for each in check.odd] == ["2", "5"]
     assert check.tells_nothing
     assert check.alone == ()
+    assert not check.is_sample
+
+
+def test_of_a_thousand_classes_some_clips_are_named_spread_evenly(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clips = [(f"{number}", f"class {number // 2:04}", "") for number in range(2000)]
+    asked = []
+
+    def name_without(left: Sequence[int], number: int) -> Mapping[str, float]:
+        asked.append(number)
+        assert len(left) == 1999
+        return {clips[number][1]: 1.0, "another": 2.0 * (number == 0)}
+
+    check = check_of(sorted({label for _, label, _ in clips}), clips, name_without)
+    assert check is not None
+    assert check.is_sample
+    assert (len(check.held), check.possible, check.independent) == (200, 2000, 200)
+    assert (asked[0], asked[-1]) == (0, 1999)
+    assert set(np.diff(asked)) == {10, 11}
+    print_check(check, as_data=True)
+    assert "199 of 200 clips (of 2,000, spread evenly) right" in capsys.readouterr().out
 
 
 def test_clips_of_one_group_are_not_compared() -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,11 @@ def test_the_same_video_in_two_classes_is_found(tmp_path: Path) -> None:
     assert support.contradictions == [("jump/1", "run/1"), ("jump/0", "wave/0")]
 
 
+def test_what_every_clip_is_compared_with_is_computed_once(tmp_path: Path) -> None:
+    support, _ = predictor().support(plant(tmp_path, RAGGED))
+    assert support.prototypes is support.prototypes
+
+
 def test_a_class_without_a_readable_clip_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no clip of class 'run' can be read: run/0: it is no number"):
         predictor().support(plant(tmp_path, {"jump": [1], "run": ["broken"]}))
@@ -270,7 +276,7 @@ def test_a_support_of_another_model_is_refused_by_name(
 ) -> None:
     settings = {"model.metric": "protonet", "shot": 1}
     mine = Predictor(small_model(), size=S, settings=settings)
-    support = Support(**{**vars(ragged), "made_by": mine.made_by})
+    support = replace(ragged, made_by=mine.made_by)
     support.save(tmp_path / "it.safetensors")
     loaded = load_support(tmp_path / "it.safetensors")
     loaded.require_made_by(mine.made_by, "it")
