@@ -4,11 +4,12 @@ import * as camera from "./camera.js";
 
 const get = (id) => document.getElementById(id);
 const MOST_CLIPS = 6;
-const MOST_CLASSES = 60;
+const MOST_CLASSES = 24;
+const OF_MORE = 6; // of more classes so many are shown, and the others are found by name
 const NO_EXAMPLES = "Add examples of two classes first.";
 
 let sets = [];
-let extra = []; // classes without an example yet
+let extra = []; // classes that were added here: the last, and shown however many there are
 let watching = false;
 let token = sessionStorage.getItem("token") || "";
 
@@ -73,11 +74,16 @@ async function refresh() {
 function show() {
   const set = sets.find((each) => each.name === support());
   const classes = set ? set.classes : {};
-  const labels = [...new Set([...Object.keys(classes), ...extra])];
-  const shown = labels.slice(0, MOST_CLASSES);
+  const others = Object.keys(classes).filter((label) => !extra.includes(label));
+  const wanted = get("find").value.trim().toLowerCase();
+  const found = others.filter((label) => label.toLowerCase().includes(wanted));
+  const most = others.length > MOST_CLASSES ? OF_MORE : MOST_CLASSES;
+  const shown = [...found.slice(0, most), ...extra];
+  seen.disconnect();
   get("classes").replaceChildren(...shown.map((label) => card(label, classes[label] || [])));
-  if (set && !labels.length) say("examples-said", "A saved support: its examples are kept as numbers alone.");
-  else if (labels.length > shown.length) say("examples-said", `and ${labels.length - shown.length} more classes`);
+  get("finding").hidden = most === MOST_CLASSES;
+  get("found").textContent = `${Math.min(found.length, most)} of ${others.length} classes are shown.`;
+  if (set && !others.length && !extra.length) say("examples-said", "A saved support: its examples are kept as numbers alone.");
 }
 
 function card(label, clips) {
@@ -96,23 +102,37 @@ function card(label, clips) {
   return item;
 }
 
+// What a thumbnail shows is asked for when it comes into sight, and once.
+const clips = new Map();
+const seen = new IntersectionObserver(
+  (entries) => {
+    for (const { target } of entries.filter((each) => each.isIntersecting)) {
+      seen.unobserve(target);
+      const address = target.dataset.clip;
+      if (!clips.has(address)) clips.set(address, ask(address).then((answer) => answer.blob()).then((blob) => URL.createObjectURL(blob)));
+      clips.get(address).then((url) => (target.src = url), () => clips.delete(address));
+    }
+  },
+  { rootMargin: "200px" },
+);
+
 function thumbnail(label, name) {
   const figure = document.createElement("figure");
+  const address = place({ label, example: name });
   const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, loop: true });
+  video.dataset.clip = address;
   video.onclick = () => (video.paused ? video.play() : video.pause());
   const remove = Object.assign(document.createElement("button"), { type: "button", textContent: "×" });
   remove.setAttribute("aria-label", `Delete ${name} of ${label}`);
   remove.onclick = () =>
     attempt("examples-said", async () => {
       if (!confirm(`Delete ${name} of ${label}?`)) return;
-      await ask(place({ label, example: name }), { method: "DELETE" });
+      await ask(address, { method: "DELETE" });
+      clips.delete(address); // another may get its name
       await refresh();
     });
   figure.append(video, remove);
-  ask(place({ label, example: name }))
-    .then((answer) => answer.blob())
-    .then((blob) => (video.src = URL.createObjectURL(blob)))
-    .catch(() => {});
+  seen.observe(video);
   return figure;
 }
 
@@ -123,7 +143,6 @@ async function addAll(label, files) {
     await ask(place({ label }), { method: "POST", body: file });
   }
   say("examples-said");
-  extra = extra.filter((each) => each !== label);
   await refresh();
 }
 
@@ -226,6 +245,7 @@ function dropping(element, take) {
 
 get("support").onchange = () => {
   extra = [];
+  get("find").value = "";
   say("examples-said");
   attempt("examples-said", refresh);
 };
@@ -236,6 +256,7 @@ get("new-class").onsubmit = (event) => {
   get("label").value = "";
   show();
 };
+get("find").oninput = show;
 get("off").onclick = turnOff;
 get("watch").onclick = () => attempt("try-said", watch);
 get("clip").onchange = () => attempt("try-said", () => tryFile(get("clip").files[0]));

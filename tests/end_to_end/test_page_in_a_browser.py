@@ -121,3 +121,55 @@ def test_examples_and_answers(browser: Browser, tmp_path: Path) -> None:
         assert {each.split("/")[2] for each in browser.requests() if "//" in each[:9]} == {url[7:]}
     found = {(clip.label, Path(clip.path).suffix) for clip in open_support_folder(supports / "mine").clips}
     assert found == {("late", ".mp4"), ("waving &amp; one hand", ".webm")}
+
+
+def look_for(browser: Browser, words: str) -> None:
+    field = "document.querySelector('#find')"
+    browser.evaluate(f"{field}.value = {json.dumps(words)}; {field}.dispatchEvent(new Event('input'))")
+
+
+def test_a_thousand_classes_are_found_by_name_and_each_clip_is_asked_for_once(
+    browser: Browser, tmp_path: Path
+) -> None:
+    clip = write(tmp_path / "clip.mp4", numbers=range(12), rate=12).read_bytes()
+    for number in range(1000):
+        (folder := tmp_path / "supports" / "many" / f"class {number:03}").mkdir(parents=True)
+        (folder / "0001.mp4").write_bytes(clip)
+    with running(served(tmp_path / "supports")) as url:
+        for width in (390, 1440):
+            browser.open(url, width=width, theme="light")
+            until(browser, "document.querySelector('#found').innerText === '6 of 1000 classes are shown.'")
+            until(browser, "[...document.querySelectorAll('.clips video')].some((each) => each.videoWidth)")
+            assert browser.evaluate(FITS)
+            assert browser.evaluate("document.documentElement.scrollHeight") < 3000
+        until(browser, "document.querySelector('.clips video').videoWidth")
+        browser.events.clear()
+        look_for(browser, "CLASS 77")
+        until(browser, "document.querySelector('#found').innerText === '6 of 1000 classes are shown.'")
+        look_for(browser, "class 777")
+        until(browser, "document.querySelectorAll('#classes li').length === 1")
+        # What was added is the last, whatever is looked for; and again after it has clips.
+        add_class(browser, "class 000")
+        add_class(browser, "new")
+        names = "[...document.querySelectorAll('h3')].map((each) => each.innerText).join()"
+        until(browser, f"{names} === 'class 777 (1),class 000 (1),new (0)'")
+        for count in (1, 2):
+            choose(browser, "[aria-label='Add clips of new']", tmp_path / "clip.mp4")
+            until(browser, f"{names} === 'class 777 (1),class 000 (1),new ({count})'")
+        until(browser, "[...document.querySelectorAll('.clips video')].every((each) => each.videoWidth)")
+        asked = [each.partition("label=")[2] for each in browser.requests() if "example=" in each]
+        first, new = ("class+777&example=0001.mp4", "new&example=0001.mp4")
+        assert sorted(each for each in asked if "class+00" not in each and "+77" not in each) == [
+            *(new, "new&example=0002.mp4")
+        ]
+        assert asked.count(first) == 1
+        assert not any("class+000" in each for each in asked), "it was seen before"
+        # A clip that takes the name of one that is gone is another clip.
+        browser.evaluate("confirm = () => true; undefined")
+        browser.evaluate("document.querySelector('[aria-label=\\'Delete 0001.mp4 of new\\']').click()")
+        until(browser, f"{names} === 'class 777 (1),class 000 (1),new (1)'")
+        choose(browser, "[aria-label='Add clips of new']", tmp_path / "clip.mp4")
+        until(browser, f"{names} === 'class 777 (1),class 000 (1),new (2)'")
+        until(browser, "[...document.querySelectorAll('.clips video')].every((each) => each.videoWidth)")
+        asked = [each.partition("label=")[2] for each in browser.requests() if "example=" in each]
+        assert asked.count(new) == 3, "seen, deleted, and seen anew"
