@@ -11,9 +11,9 @@ import typer
 from fsarctl.cli.command.options import CORES, Frozen, Json, TimeLimit, TrainedFor, Workers
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.predict import Always, Negatives, require_negatives, require_one_model, setup_of
-from fsarctl.cli.serve import require_extra
 from fsarctl.cli.terminal.console import echo, print_json, say
 from fsarctl.errors import UsageError
+from fsarctl.errors.extras import require_extra
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted
 
@@ -52,7 +52,7 @@ def export(
     require_one_model(frozen, shots)
     require_negatives(support, negatives)
     _require_free(output)
-    require_extra("export", "onnx", "onnxscript", "onnxruntime")
+    require_extra("fsarctl export", "export", "onnx", "onnxscript", "onnxruntime")
     from fsarctl.predict.export.comparison import frames_to_compare
     from fsarctl.predict.export.write import write_model
 

@@ -12,13 +12,14 @@ from fsarctl.cli.command.options import CORES, Device, Frozen, TrainedFor, Worke
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.predict import require_one_model, setup_of
 from fsarctl.cli.terminal.console import make_reporter, say
-from fsarctl.errors import InputError, UsageError
+from fsarctl.errors import UsageError
+from fsarctl.errors.extras import require_extra
 from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
     from fsarctl.predict.recogniser import Recogniser
 
-__all__ = ["TOKEN", "require_extra", "serve"]
+__all__ = ["TOKEN", "serve"]
 
 TOKEN = "FSARCTL_TOKEN"
 """The variable whose value every request has to bear."""
@@ -56,7 +57,7 @@ def serve(
     --host 0.0.0.0 needs it.
     """
     require_one_model(frozen, shots)
-    require_extra("serve", "fastapi", "fastapi_offline", "uvicorn")
+    require_extra("fsarctl serve", "serve", "fastapi", "fastapi_offline", "uvicorn")
     from fsarctl.serving.run import LOOPBACK, bound, server_of
 
     token = os.environ.get(TOKEN, "")
@@ -101,18 +102,3 @@ def serve(
         said = f"serving {supports}: {place} (API: {place}/docs). Ctrl-C ends it"
         debug = "--debug" in sys.argv or os.environ.get("FSARCTL_DEBUG", "") not in ("", "0")
         server_of(make_app(served), lambda: say(said), debug=debug).run(sockets=[listening])
-
-
-def require_extra(extra: str, *modules: str) -> None:
-    """Refuse what an extra of fsarctl brings where that is not installed.
-
-    Raises:
-        InputError: a module is missing.
-    """
-    from importlib.util import find_spec
-
-    if missing := [each for each in modules if find_spec(each) is None]:
-        raise InputError(
-            f"fsarctl {extra} needs {missing[0]}, which is not installed",
-            next_step=f"pip install 'fsarctl[{extra}]'",
-        )

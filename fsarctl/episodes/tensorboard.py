@@ -2,7 +2,6 @@
 otherwise."""
 
 import hashlib
-import importlib.util
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from fsarctl.episodes.training_log import Line, Watch
 from fsarctl.errors import ConfigError
+from fsarctl.errors.extras import require_extra
 
 __all__ = ["require_board", "run_name", "watching"]
 
@@ -28,12 +28,8 @@ def require_board() -> None:
     Raises:
         ConfigError: it is not installed.
     """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise ConfigError(
-            "--tensorboard needs the package tensorboard, which is not installed",
-            next_step='pip install "fsarctl[tensorboard]", or leave the flag out: log.jsonl of the train '
-            "artifact has the same numbers.",
-        )
+    otherwise = "; or leave the flag out: log.jsonl of the train artifact has the same numbers."
+    require_extra("--tensorboard", "tensorboard", "tensorboard", otherwise=otherwise)
 
 
 def run_name(slot: str, config: Mapping[str, Any]) -> str:

@@ -1,10 +1,9 @@
 """Which engine a name means."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from fsarctl.config.tables import ExecutionConfig
-from fsarctl.errors import UsageError
+from fsarctl.errors.extras import require_extra
 from fsarctl.execution.engine import Engine
 
 __all__ = ["engine_of"]
@@ -22,14 +21,10 @@ def engine_of(
     ``cache``: the store, where an engine may keep what it needs.
 
     Raises:
-        UsageError: what it needs is not installed.
+        ConfigError: what it needs is not installed.
     """
-    needed = EXTRAS.get(name)
-    if needed and find_spec(needed) is None:
-        raise UsageError(
-            f"--engine {name} needs {needed}, which is not installed",
-            next_step=f'Run: pip install "fsarctl[{name}]"',
-        )
+    if name in EXTRAS:
+        require_extra(f"--engine {name}", name, EXTRAS[name])
     if name == "ray":
         from fsarctl.execution.ray_cluster import RayEngine
 

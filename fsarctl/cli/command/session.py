@@ -342,8 +342,8 @@ class Session:
         """Submit this command as a job, without its --detach, and say its number.
 
         Raises:
-            UsageError: the engine has no jobs, or is not installed.
-            ConfigError: it is refused.
+            UsageError: the engine has no jobs.
+            ConfigError: it is not installed, or refused.
         """
         from fsarctl.cli.command.options import CORES
         from fsarctl.execution.engines import engine_of

@@ -24,8 +24,8 @@ from fsarctl.artifacts import Build
 from fsarctl.config.tables import TrackingConfig
 from fsarctl.episodes.tensorboard import SCALARS
 from fsarctl.episodes.training_log import Line
-from fsarctl.errors import ConfigError
 from fsarctl.errors.addresses import hidden
+from fsarctl.errors.extras import require_extra
 from fsarctl.progress import SILENT, Reporter
 from fsarctl.text.llm.redaction import Redaction
 from fsarctl.video.worker_process import environment
@@ -52,11 +52,7 @@ class Tracking:
             ConfigError: a tracker is not installed.
         """
         missing = [each for each in self.config.tools if importlib.util.find_spec(each) is None]
-        if missing:
-            raise ConfigError(
-                f"tracking.tools names {missing[0]}, which is not installed",
-                next_step=f'Run: pip install "fsarctl[{",".join(missing)}]"; or take it out there.',
-            )
+        require_extra("tracking.tools", ",".join(missing), *missing, otherwise="; or take it out there.")
 
     @contextmanager
     def of(self, build: Build, slot: str, settings: Mapping[str, Any]) -> Iterator["Tracked"]:

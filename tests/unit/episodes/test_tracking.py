@@ -118,7 +118,7 @@ def test_no_tracker_ends_a_run_or_tells_a_secret(tmp_path: Path, monkeypatch: py
 
 def test_what_is_not_installed_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"tracking\.tools names mlflow, which is not installed") as caught:
+    with pytest.raises(ConfigError, match=r"tracking\.tools needs mlflow, which is not installed") as caught:
         Tracking(TrackingConfig(("mlflow", "wandb"))).require()
     assert caught.value.next_step.startswith('Run: pip install "fsarctl[mlflow,wandb]"')
     UNTRACKED.require()

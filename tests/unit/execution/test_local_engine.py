@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from fsarctl.config.tables import ExecutionConfig
-from fsarctl.errors import ConfigError, FsarctlError, UsageError
+from fsarctl.errors import ConfigError, FsarctlError
 from fsarctl.execution import engine as engine_module
-from fsarctl.execution import engines, local
+from fsarctl.execution import local
 from fsarctl.execution.engine import Ended, Need, Place, Task, divided
 from fsarctl.execution.engines import engine_of
 from fsarctl.execution.local import LocalEngine, gpus_here
@@ -183,9 +183,9 @@ def test_a_place_that_is_not_the_same_is_refused(tmp_path: Path, monkeypatch: py
 def test_an_engine_without_its_extra_names_the_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for name in ("ray", "slurm"):
-        with pytest.raises(UsageError, match=f"--engine {name} needs") as raised:
+        with pytest.raises(ConfigError, match=f"--engine {name} needs") as raised:
             engine_of(name, ExecutionConfig(), 0, "cpu", 2, tmp_path)
         assert raised.value.next_step == f'Run: pip install "fsarctl[{name}]"'
     assert engine_of("local", ExecutionConfig(), 1, "cpu", 2, tmp_path) is None

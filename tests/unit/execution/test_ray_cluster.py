@@ -148,9 +148,9 @@ def test_what_another_try_may_mend_is_told_from_what_it_does_not() -> None:
 
 
 def test_without_ray_the_pip_command_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsarctl.execution.engines.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     (tmp_path / "fsarctl.toml").write_text(SHAPES)
-    said = type_in(tmp_path, "fsarctl extract --engine ray", expect=2)
+    said = type_in(tmp_path, "fsarctl extract --engine ray", expect=3)
     assert "--engine ray needs ray, which is not installed" in said.stderr
     assert 'pip install "fsarctl[ray]"' in said.stderr
 
