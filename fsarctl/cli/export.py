@@ -52,7 +52,7 @@ def export(
     require_one_model(frozen, shots)
     require_negatives(support, negatives)
     _require_free(output)
-    require_extra("fsarctl export", "export", "onnx", "onnxscript", "onnxruntime")
+    require_extra("export", "export", "onnx", "onnxscript", "onnxruntime")
     from fsarctl.predict.export.comparison import frames_to_compare
     from fsarctl.predict.export.write import write_model
 

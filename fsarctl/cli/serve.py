@@ -57,7 +57,7 @@ def serve(
     --host 0.0.0.0 needs it.
     """
     require_one_model(frozen, shots)
-    require_extra("fsarctl serve", "serve", "fastapi", "fastapi_offline", "uvicorn")
+    require_extra("serve", "serve", "fastapi", "fastapi_offline", "uvicorn")
     from fsarctl.serving.run import LOOPBACK, bound, server_of
 
     token = os.environ.get(TOKEN, "")

@@ -84,8 +84,8 @@ class DatasetConfig:
     )
     film_s: float = setting(
         0.0,
-        "shapes: seconds of a film with known events, rendered too; `fsarctl run` finds the actions in it, "
-        "with as many examples as the largest of eval.shots, and the report says how well; 0: none",
+        "shapes: seconds of a film with known events, rendered too; `run` finds the actions in it, with "
+        "as many examples as the largest of eval.shots, and the report says how well; 0: none",
     )
 
     def settings(self) -> tuple[str, ...]:

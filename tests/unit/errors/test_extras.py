@@ -14,8 +14,8 @@ FILE = '[datasets.shapes]\nkind = "shapes"\n'
 @pytest.mark.parametrize(
     ("line", "what", "extra"),
     [
-        ("serve", "fsarctl serve", "serve"),
-        ("export --support x -o y", "fsarctl export", "export"),
+        ("serve", "serve", "serve"),
+        ("export --support x -o y", "export", "export"),
         ("train --tensorboard boards", "--tensorboard", "tensorboard"),
         ("extract --engine ray", "--engine ray", "ray"),
         ("run --engine slurm --detach", "--engine slurm", "slurm"),

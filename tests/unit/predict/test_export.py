@@ -222,7 +222,7 @@ def test_what_is_asked_for_is_looked_at_before_anything_is_loaded(
     assert "saved.safetensors is no saved support" in said
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     said = type_in(tmp_path, *words, "model", "--frozen", expect=3).stderr
-    assert "fsarctl export needs onnx, which is not installed" in said
+    assert "error: export needs onnx, which is not installed" in said
     assert 'pip install "fsarctl[export]"' in said
 
 
