@@ -16,12 +16,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/installed
+# uv takes a quarter of the time; pip knows of mirrors that nobody has told uv of.
+LOCKED = pip install --quiet --constraint constraints.txt
+install = $(BIN)/uv $(LOCKED) --python $(BIN)/python --editable "$(1)" || $(BIN)/python -m $(LOCKED) --editable "$(1)"
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m $(LOCKED) uv
+	$(call install,.[dev])
 	touch $(STAMP)
 
 demo: setup
@@ -73,7 +77,7 @@ package: $(STAMP)-release
 	$(BIN)/python .ci/check_package.py dist
 
 $(STAMP)-%: $(STAMP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$*]"
+	$(call install,.[$*])
 	touch $@
 
 TARGET ?= cpu
