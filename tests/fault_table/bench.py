@@ -1,11 +1,14 @@
 """A finished project that is spoiled copy by copy, and what is counted of it."""
 
+import itertools
+import math
 import os
 import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -59,6 +62,12 @@ class Bench:
     finished: Path
     work: Path
     dice: random.Random
+    ends: float = math.inf
+    """When no further try is begun, by ``time.monotonic``."""
+
+    def numbers(self, tries: int) -> Iterator[int]:
+        """The numbers of the tries, as far as there is time."""
+        return itertools.takewhile(lambda _: time.monotonic() < self.ends, range(tries))
 
     def copy(self, without: tuple[str, ...] = ()) -> Path:
         """A project like the finished one, without the artifacts of some stages."""

@@ -38,7 +38,7 @@ class Halves:
 def damage_unfinished(bench: Bench, row: Row, tries: int) -> None:
     """One file of interrupted work is flipped, cut or zeroed; the artifact has to come out the same."""
     halves = Halves(bench)
-    for number in range(tries):
+    for number in bench.numbers(tries):
         stage = list(STAGES)[number % len(STAGES)]
         line, slot, _, _ = STAGES[stage]
         half, expected = halves.of(stage)
@@ -61,7 +61,7 @@ def damage_finished(bench: Bench, row: Row, tries: int) -> None:
     paths = [
         p for p in sorted((project / "cache" / "artifacts").rglob("*")) if p.is_file() and p.stat().st_size
     ]
-    for _ in range(tries):
+    for _ in bench.numbers(tries):
         path = bench.dice.choice(paths)
         whole = path.read_bytes()
         path.chmod(0o644)

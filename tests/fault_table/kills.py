@@ -35,7 +35,7 @@ def kill(bench: Bench, row: Row, tries: int) -> None:
     """kill -9 at a moment drawn by chance; then the same command again."""
     lasts: dict[str, float] = {}
     expected: dict[str, frozenset[tuple[str, str]]] = {}
-    for number in range(tries):
+    for number in bench.numbers(tries):
         line = list(REMADE)[number % len(REMADE)]
         if line not in lasts:
             project, begun = bench.copy(REMADE[line]), time.monotonic()
@@ -63,7 +63,7 @@ def signals(bench: Bench, row: Row, tries: int) -> None:
     kinds = [
         (blow, group) for group in (False, True) for blow in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     ]
-    for number in range(tries):
+    for number in bench.numbers(tries):
         blow, group = kinds[number % len(kinds)]
         project = bench.copy(REMADE["run --jobs 2"])
         with started(project, "run --jobs 2") as process:
@@ -107,7 +107,7 @@ def many(bench: Bench, row: Row, tries: int) -> None:
 
 def two_projects(bench: Bench, row: Row, tries: int) -> None:
     """Two projects of one cache: one is at work, and killed or not, while the other collects garbage."""
-    for number in range(tries):
+    for number in bench.numbers(tries):
         place = bench.copy(REMADE["eval"])
         one, two = place / "one", place / "two"
         for each, more in ((one, ""), (two, "[eval]\nepisodes = 130\n")):

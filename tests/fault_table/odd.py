@@ -65,7 +65,7 @@ FIRST = (None, "cache verify", "cache gc --yes", "status", "cache ls")
 def odd_things(bench: Bench, row: Row, tries: int) -> None:
     """Something else stands in a place of the cache: it is not followed, waited for or used."""
     halves = Halves(bench)
-    for number in range(tries):
+    for number in bench.numbers(tries):
         (_in_artifacts if number % 2 else _in_unfinished)(bench, row, halves, number // 2)
         row.tries += 1
 

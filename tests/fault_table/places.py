@@ -47,7 +47,7 @@ def remount(disk: Path, limits: str) -> None:
 def full_disk(bench: Bench, row: Row, tries: int) -> None:
     """The disk is full somewhere on the way; with room again, the same command goes on."""
     need = sum(p.stat().st_size for p in (bench.finished / "cache").rglob("*") if p.is_file()) >> 20
-    for _ in range(tries):
+    for _ in bench.numbers(tries):
         size = max(1, int(need * bench.dice.uniform(0.05, 0.9)))
         _too_little(bench, row, f"size={size}m", f"size={3 * need + 9}m", "disk is full")
 
@@ -55,7 +55,7 @@ def full_disk(bench: Bench, row: Row, tries: int) -> None:
 def no_inodes(bench: Bench, row: Row, tries: int) -> None:
     """The disk has room, but for no other file; where it takes more, the same command goes on."""
     need = sum(1 for _ in (bench.finished / "cache").rglob("*"))
-    for _ in range(tries):
+    for _ in bench.numbers(tries):
         number = max(9, int(need * bench.dice.uniform(0.05, 0.9)))
         _too_little(bench, row, f"nr_inodes={number}", f"nr_inodes={3 * need + 99}", "for no more files")
 
@@ -89,7 +89,7 @@ def full_stdout(bench: Bench, row: Row, tries: int) -> None:
     if not os.path.exists("/dev/full"):  # noqa: PTH110
         row.skipped = "there is no /dev/full here"
         return
-    for number in range(tries):
+    for number in bench.numbers(tries):
         line = list(lines)[number % len(lines)]
         project = bench.copy(lines[line])
         with open("/dev/full", "wb") as full:  # noqa: PTH123
@@ -115,7 +115,7 @@ READ_ONLY = (
 
 def read_only(bench: Bench, row: Row, tries: int) -> None:
     """The cache's disk can only be read: what is there is used, and what has to be written is refused."""
-    for number in range(tries):
+    for number in bench.numbers(tries):
         line, code, words = READ_ONLY[number % len(READ_ONLY)]
         project = bench.copy()
         try:
@@ -142,7 +142,7 @@ def other_user(bench: Bench, row: Row, tries: int) -> None:
         row.skipped = "only root can act as two other users"
         return
     kinds = [_of_one_group, _readable, _partly_hidden]
-    for number in range(tries):
+    for number in bench.numbers(tries):
         project = bench.copy()
         for path in (project, *project.rglob("*")):
             os.chown(path, ANNA, GROUP)
@@ -256,7 +256,7 @@ def by_clock(project: Path, line: str, shift_s: float, machine: str = "") -> sub
 
 def changed_clock(bench: Bench, row: Row, tries: int) -> None:
     """The time of day jumps by up to ten years between commands and machines."""
-    for number in range(tries):
+    for number in bench.numbers(tries):
         jump = [bench.dice.choice([-1, 1]) * 10 ** bench.dice.uniform(3, 8.5) for _ in range(3)]
         (_killed_between if number % 2 else _collected_beside)(bench, row, jump)
         row.tries += 1

@@ -1,10 +1,10 @@
 """``make test-faults``: what kills, damage, full disks, other users and wrong clocks come to, as a table.
 
-    python tests/fault_table/run.py [--short] [--seed N] [--row BEGINNING --tries N] [--finished FOLDER]
+    python tests/fault_table/run.py [--short] [--seed N] [--row BEGINNING] [--tries N] [--minutes M]
 
 ``--short`` takes two to three minutes on two idle cores; in full it takes hours, which rows one by one, in
-pieces of other seeds, add up to. ``--finished`` keeps the project that all of them begin with, which takes a
-minute to make, for another time. ``guards.py`` sees every row fail.
+pieces of other seeds, add up to: of so many tries, or of so many minutes. ``--finished FOLDER`` keeps the
+project that all of them begin with, which takes a minute to make. ``guards.py`` sees every row fail.
 
 A try is *lost* when something that was finished is gone, or can be had no more, or rubbish stays; *different*
 when what is there in the end has other bytes than without the fault, or a command ends otherwise than it
@@ -14,6 +14,7 @@ It ends with 1 where one of these is not 0.
 
 import argparse
 import json
+import math
 import random
 import shutil
 import sys
@@ -68,6 +69,7 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=int(time.time()))
     arguments.add_argument("--row", action="append", help="only those that begin like this")
     arguments.add_argument("--tries", type=int, help="of each row, rather than its own number")
+    arguments.add_argument("--minutes", type=float, default=math.inf, help="of each row, at most")
     arguments.add_argument("--finished", type=Path, help="where the finished project is, or is to be made")
     options = arguments.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
@@ -82,6 +84,7 @@ def main() -> None:
             if options.row and not what.startswith(tuple(options.row)):
                 continue
             row, begun = Row(what), time.monotonic()
+            bench.ends = begun + 60 * options.minutes
             attempt(bench, row, options.tries or (short if options.short else full))
             row.seconds = time.monotonic() - begun
             rows.append(row)
