@@ -40,6 +40,9 @@ TO_THE_GROUP_S = 0.5
 
 OWNER = "fsarctl.json"
 
+TURN = threading.Lock()
+"""Of the thread that has changed where temporary files are."""
+
 
 def environment() -> dict[str, str]:
     """The environment for another Python, in which nothing in the working directory is a module.
@@ -67,9 +70,10 @@ def temporary_folder() -> Path:
     from multiprocessing import util
 
     with _short_temporary_folder():
-        sweep()
         folder = Path(util.get_temp_dir())
-        _sign(folder)
+        if folder not in LEFT_BEHIND:
+            sweep()
+            _sign(folder)
     return folder
 
 
@@ -148,13 +152,14 @@ def _sign(folder: Path) -> None:
 
 @contextmanager
 def _short_temporary_folder() -> Iterator[None]:
-    before = tempfile.tempdir
-    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER_OF_A_SOCKET and sys.platform != "win32":
-        tempfile.tempdir = "/tmp"
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
+    with TURN:
+        before = tempfile.tempdir
+        if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER_OF_A_SOCKET and sys.platform != "win32":
+            tempfile.tempdir = "/tmp"
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 @contextmanager
