@@ -13,7 +13,8 @@ from fsarctl.datasets.clip_files import open_support_folder
 from fsarctl.predict.predictor import Predictor
 from fsarctl.predict.recogniser import Recogniser
 from fsarctl.serving.app import Served, make_app
-from fsarctl.serving.run import bound, server_of
+from fsarctl.serving.listening import bound
+from fsarctl.serving.run import server_of
 from fsarctl.serving.support_sets import SupportSets
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.decoding_pool import Decoders

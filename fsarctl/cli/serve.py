@@ -58,7 +58,7 @@ def serve(
     """
     require_one_model(frozen, shots)
     require_extra("serve", "serve", "fastapi", "fastapi_offline", "uvicorn")
-    from fsarctl.serving.run import LOOPBACK, bound, server_of
+    from fsarctl.serving.listening import LOOPBACK, bound
 
     token = os.environ.get(TOKEN, "")
     if host not in LOOPBACK and not token:
@@ -70,35 +70,35 @@ def serve(
         raise UsageError(f"{supports} is a file", next_step="Name a folder of support sets.")
     if videos is not None and not videos.is_dir():
         raise UsageError(f"there is no folder {videos} for --videos", next_step="Make it first.")
-    from functools import partial
+    with bound(host, port) as listening:  # before what takes seconds
+        from functools import partial
 
-    from fsarctl.predict.recogniser import Recogniser
-    from fsarctl.serving.app import Served, make_app
-    from fsarctl.serving.support_sets import SupportSets
-    from fsarctl.serving.uploads import Limits
-    from fsarctl.stages.spot import window_sizes
-    from fsarctl.video.decode_clip import decode_clip
-    from fsarctl.video.decoding_pool import Decoders
+        from fsarctl.predict.recogniser import Recogniser
+        from fsarctl.serving.app import Served, make_app
+        from fsarctl.serving.run import server_of
+        from fsarctl.serving.support_sets import SupportSets
+        from fsarctl.serving.uploads import Limits
+        from fsarctl.stages.spot import window_sizes
+        from fsarctl.video.decode_clip import decode_clip
+        from fsarctl.video.decoding_pool import Decoders
 
-    session = replace(session, reporter=make_reporter(bars=False))
-    setup = setup_of(session, Machine(device), workers, time_limit)
+        session = replace(session, reporter=make_reporter(bars=False))
+        setup = setup_of(session, Machine(device), workers, time_limit)
 
-    def load(place: Path) -> "Recogniser":
-        ready = setup.ready(place, shot=shots, frozen=frozen)
-        return Recogniser(ready.predictor, ready.support, partial(window_sizes, place, None, None))
+        def load(place: Path) -> "Recogniser":
+            ready = setup.ready(place, shot=shots, frozen=frozen)
+            return Recogniser(ready.predictor, ready.support, partial(window_sizes, place, None, None))
 
-    listening = bound(host, port)
-    place = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-    served = Served(
-        SupportSets(supports, load),
-        Decoders(decode_clip, 1, 64, 1, time_limit),
-        videos,
-        Limits(megabytes, time_limit, at_once, waiting),
-        token,
-        ("127.0.0.1", "localhost", "[::1]") if host in LOOPBACK else (),
-        say,
-    )
-    with listening:
+        place = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+        served = Served(
+            SupportSets(supports, load),
+            Decoders(decode_clip, 1, 64, 1, time_limit),
+            videos,
+            Limits(megabytes, time_limit, at_once, waiting),
+            token,
+            ("127.0.0.1", "localhost", "[::1]") if host in LOOPBACK else (),
+            say,
+        )
         said = f"serving {supports}: {place} (API: {place}/docs). Ctrl-C ends it"
         debug = "--debug" in sys.argv or os.environ.get("FSARCTL_DEBUG", "") not in ("", "0")
         server_of(make_app(served), lambda: say(said), debug=debug).run(sockets=[listening])

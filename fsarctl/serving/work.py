@@ -1,6 +1,7 @@
 """What a server has under way: who is worked on, who waits, for how long, and by what it is done."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -35,8 +36,10 @@ class Work:
         self._places = asyncio.Semaphore(self._limits.at_once)
         self._threads = ThreadPoolExecutor(self._limits.at_once, thread_name_prefix="request")
         self._spotting = ThreadPoolExecutor(1, thread_name_prefix="spot")
+        self._over = threading.Event()
 
     def close(self) -> None:
+        self._over.set()
         self.batches.close()
         for each in (self._threads, self._spotting):
             each.shutdown(cancel_futures=True)
@@ -101,7 +104,7 @@ class Work:
         rules: EventRules,
     ) -> list[Event]:
         """One video at a time, which ends when nobody waits for it any more."""
-        asked = _Deadline(monotonic() + self._limits.seconds)
+        asked = _Deadline(monotonic() + self._limits.seconds, self._over)
         find = partial(recogniser.spot, video, lengths=lengths, stride=stride, rules=rules, reporter=asked)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._spotting, find)
@@ -117,15 +120,15 @@ class Work:
 
 
 class _Deadline:
-    """A reporter that ends work that takes too long."""
+    """A reporter that ends work that takes too long, or whose server is over."""
 
-    def __init__(self, end: float) -> None:
-        self._end = end
+    def __init__(self, end: float, over: threading.Event) -> None:
+        self._end, self._over = end, over
 
     @contextmanager
     def task(self, *_: object, **__: object) -> Iterator[Advance]:
         def advance(amount: int = 1, detail: str = "") -> None:  # noqa: ARG001
-            if monotonic() > self._end:
+            if self._over.is_set() or monotonic() > self._end:
                 raise TimeoutError
 
         yield advance

@@ -358,7 +358,7 @@ def test_a_port_that_another_has(finished: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         failed = type_in(finished, f"fsarctl serve clips --port {other.getsockname()[1]}", expect=3)
     assert "another `fsarctl serve`" in failed.stderr
-    from fsarctl.serving.run import bound
+    from fsarctl.serving.listening import bound
 
     with bound("127.0.0.1", int(advised(failed, "--port 0").split()[1])) as found:
         assert found.getsockname()[1] > 0

@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -261,6 +263,33 @@ def test_what_takes_too_long_is_ended(place: Path, monkeypatch: pytest.MonkeyPat
     assert left() == []
 
 
+def test_a_server_that_ends_waits_for_no_long_video(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def find(*_: object, reporter: Any, **__: object) -> None:
+        try:
+            with reporter.task("spot", 1, "window") as advance:
+                while True:
+                    begun.set()
+                    advance(1)
+                    time.sleep(0.01)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr("fsarctl.predict.recogniser.Recogniser.spot", find)
+    with ThreadPoolExecutor(1) as threads:
+        with running(served(place / "supports", limits=Limits(seconds=30))) as url:
+            video = (place / "videos" / "deep" / "new.mp4").read_bytes()
+            asked = threads.submit(
+                lambda: httpx2.post(f"{url}/spot", params={"support": "mine"}, content=video, timeout=120)
+            )
+            assert begun.wait(60)
+            begin = time.monotonic()
+        assert ended.is_set()
+        assert time.monotonic() - begin < 20
+        asked.exception()
+
+
 def test_a_fault_is_a_sentence_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     given = served(place / "supports", note=said.append)
@@ -271,7 +300,10 @@ def test_a_fault_is_a_sentence_too(place: Path, monkeypatch: pytest.MonkeyPatch)
     assert said == ["error: ZeroDivisionError: division by zero; a bug in fsarctl: --debug shows where"]
 
 
-def test_what_cannot_be_served_is_said_before(tmp_path: Path) -> None:
+def test_what_cannot_be_served_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("uvicorn", "fsarctl.predict.recogniser", "fsarctl.serving.app", "fsarctl.serving.run"):
+        monkeypatch.setitem(sys.modules, module, None)  # nothing is loaded that takes seconds
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     (tmp_path / "fsarctl.toml").write_text('[datasets.shapes]\nkind = "shapes"\n')
     (tmp_path / "file").write_text("x")
     with socket.socket() as taken:
