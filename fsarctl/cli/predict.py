@@ -181,6 +181,8 @@ def _predict(
     from fsarctl.datasets.clip_files import clip_files
 
     clips = clip_files(paths)
+    if scheduler.engine is not None and clips:
+        scheduler.engine.require()  # before weights are loaded
     ready = setup_of(session, machine, workers, time_limit_s).ready(
         place,
         shot=shot,

@@ -186,6 +186,13 @@ class Engine(Protocol):
     def tasks_of(self, parts: int) -> int:
         """Into how many tasks so many parts of one unit are best put."""
 
+    def require(self) -> None:
+        """Refuse at once a machine from which no task can be begun; it readies nothing.
+
+        Raises:
+            FsarctlError: what it takes is not there.
+        """
+
     def begin(self, heard: Heard) -> None:
         """Ready what is needed before the first task.
 

@@ -56,6 +56,8 @@ class LocalEngine:
     def tasks_of(self, parts: int) -> int:
         return parts  # a worker keeps what the parts of a unit share
 
+    def require(self) -> None: ...
+
     def begin(self, heard: Heard) -> None:
         self._heard = heard
 

@@ -68,6 +68,8 @@ class RayEngine:
     def tasks_of(self, parts: int) -> int:
         return min(parts, 8 * self.jobs)  # a worker keeps what the parts of a unit share
 
+    def require(self) -> None: ...  # who answers is found out by joining
+
     def begin(self, heard: Heard) -> None:
         ray = _ray()
         self._heard = heard

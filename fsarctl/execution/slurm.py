@@ -130,10 +130,13 @@ class SlurmEngine:
     def tasks_of(self, parts: int) -> int:
         return min(parts, self._config.array)
 
+    def require(self) -> None:
+        self._slurm.require()
+
     def begin(self, heard: Heard) -> None:
         self._heard = heard
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._slurm.require()
+        self.require()
         alive = self._slurm.alive()
         left = [each for each in records(self._cache) if alive is None or each.job in alive]
         self._left = {(each.key, each.parts): each for each in left if each.key and not each.has_ended}

@@ -54,6 +54,14 @@ def project(tmp_path: Path, tiny_video: Path, monkeypatch: pytest.MonkeyPatch) -
     return folder
 
 
+def test_a_machine_without_slurm_is_refused_before_anything_is_loaded(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fsarctl.stages.predict.Setup.ready", lambda *_, **__: pytest.fail("it is loaded"))
+    line = "fsarctl predict --support clips/test --frozen --engine slurm clips/test"
+    assert "--engine slurm needs sbatch" in type_in(project, line, expect=3, PATH="/nowhere").stderr
+
+
 def contents(cache: Path) -> dict[str, bytes]:
     paths = [each for each in cache.glob("artifacts/**/*") if each.is_file() and each.name != "manifest.json"]
     return {str(each.relative_to(cache)): each.read_bytes() for each in sorted(paths)}
