@@ -18,6 +18,7 @@ import av
 from av.container import InputContainer
 
 from fsarctl.errors import InputError
+from fsarctl.video.content import HEAD_BYTES, Content, content_of
 
 __all__ = ["LiveFrame", "LiveSource"]
 
@@ -118,9 +119,30 @@ class LiveSource:
                 self._note(f"{self.address} stopped ({trouble}); trying again")
             self._closed.wait(next(pauses, PAUSES_S[-1]))
 
+    @property
+    def may_come(self) -> bool:
+        """Whether it is a file that may yet grow to a picture: it begins as a video does, or is empty."""
+        return self.is_file and not self._is_other
+
     def absent(self) -> InputError:
         """What is to be said where nothing came within the time for the first frame."""
+        if self._is_other:
+            words = self._content().words
+            return self._absent("it is not a video of a known format" + (f", but {words}" if words else ""))
         return self._absent(f"no picture within {FIRST_S:g} s")
+
+    @property
+    def _is_other(self) -> bool:
+        return self.is_file and not self._content().video
+
+    def _content(self) -> Content:
+        """What a file is; a video, as long as nothing of it is there."""
+        try:
+            with _opened(Path(self.address)) as file:
+                head = file.read(HEAD_BYTES)
+        except OSError:
+            head = b""
+        return content_of(head) if head else Content(True, "")
 
     def _absent(self, why: str) -> InputError:
         if self.address.startswith("/dev/"):

@@ -65,12 +65,15 @@ class Watch:
         """
         threading.Thread(target=self._read, daemon=True, name="watch").start()
         with self._news:
-            # A file says itself when it does not grow.
-            patience_s = None if self._source.is_file else FIRST_S
-            self._news.wait_for(lambda: self._fresh is not None or self._over, timeout=patience_s)
+            came = self._news.wait_for(self._has_begun, timeout=FIRST_S)
+            if not came and self._source.may_come:
+                self._news.wait_for(self._has_begun)  # it says itself when it does not grow
             if self._fresh is None:
                 self.close()
                 raise self._error or self._source.absent()
+
+    def _has_begun(self) -> bool:
+        return self._fresh is not None or self._over
 
     def close(self) -> None:
         """End reading."""

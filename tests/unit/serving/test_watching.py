@@ -210,6 +210,25 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
                 Watch(LiveSource(address, 0.0, pytest.fail)).open()
 
 
+def test_a_file_that_is_no_video_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is one that begins as a video, or is empty, given up before it has grown."""
+    monkeypatch.setattr("fsarctl.serving.watching.FIRST_S", 0.1)
+    (tmp_path / "notes.txt").write_text("filmed on Monday")
+    (tmp_path / "noise").write_bytes(bytes(range(256)) * 20)
+    for name, says in (("notes.txt", "known format, but text$"), ("noise", "of a known format$")):
+        with pytest.raises(InputError, match=f"{name} cannot be watched: it is not a video .*{says}"):
+            Watch(LiveSource(str(tmp_path / name), 30.0, pytest.fail)).open()
+    whole = write(tmp_path / "whole.ts", count=20, rate=RATE, g="12", bf="0").read_bytes()
+    for begun in (0, 1000):
+        (tmp_path / "grows.ts").write_bytes(whole[:begun])
+        watch = Watch(LiveSource(str(tmp_path / "grows.ts"), 30.0, pytest.fail))
+        timer = threading.Timer(0.3, (tmp_path / "grows.ts").write_bytes, [whole])
+        timer.start()
+        watch.open()
+        watch.close()
+        timer.join()
+
+
 def test_the_preview_shows_what_is_seen() -> None:
     preview = Preview()
     with preview.served(0) as address:
