@@ -1,6 +1,5 @@
 """The artifact store: finds, explains and makes what units describe."""
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from fsarctl.artifacts.transfer.transfers import Transfers
 from fsarctl.artifacts.unit import Build, Unit
 from fsarctl.artifacts.unpublished import verify_records, verify_unfinished
 from fsarctl.artifacts.why_stale import Change, changes
+from fsarctl.config.paths import located
 from fsarctl.errors import FsarctlError, IntegrityError, LockError, UpstreamError
 from fsarctl.progress import SILENT, Reporter, first_of
 
@@ -83,7 +83,7 @@ class Store:
         patience_s: float = -1.0,
         remote: str = "",
     ) -> None:
-        self.root = Path(os.path.expanduser(root)).absolute()  # noqa: PTH111 - an unknown home stays
+        self.root = located(str(root), Path.cwd())
         refuse_links(self.root, deeper=("artifacts", "work", "projects", "records"))
         self._reporter = reporter
         self._project = project or self.root.parent

@@ -78,6 +78,17 @@ def test_labels_that_nothing_describes(tmp_path: Path) -> None:
     assert list(parse_corpus("made.yaml", (tmp_path / "made.yaml").read_bytes())) == ["long jump"]
 
 
+def test_a_home_that_nobody_has_is_no_folder_s_name(tmp_path: Path) -> None:
+    (tmp_path / "fsarctl.toml").write_text('[datasets.shapes]\nkind = "shapes"\n')
+    for line, given in (
+        ("fsarctl status", {"FSARCTL_CACHE": "~no-such-user/x"}),
+        ("fsarctl cache ls --cache '~no-such-user/x'", {}),
+    ):
+        said = type_in(tmp_path, line, expect=3, **given).stderr
+        assert "whose home is '~no-such-user/x'? There is no such user here" in said
+    assert [each.name for each in tmp_path.iterdir()] == ["fsarctl.toml"]
+
+
 def test_the_demo_overwrites_nothing(tmp_path: Path) -> None:
     place = tmp_path / "fsarctl-demo"
     place.mkdir()
