@@ -6,9 +6,11 @@ fsarctl and without torch.
 
 import json
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from glob import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fsarctl.artifacts.atomic_write import is_abandoned
+from fsarctl.artifacts.process import Process
 from fsarctl.errors import InputError
 from fsarctl.predict.export.comparison import (
     Difference,
@@ -35,6 +39,7 @@ __all__ = ["FACTS", "SCHEMA", "Exported", "write_model"]
 SCHEMA = "fsarctl.model/1"
 FACTS = "model.json"
 SCRIPT = "classify.py"
+PARTIAL, BEFORE = ".partial", "before"
 ENCODER, HEAD = "encoder", "head"
 FILES = {
     "onnx": {ENCODER: "encoder.onnx", HEAD: "head.onnx"},
@@ -77,8 +82,9 @@ def write_model(
     encoder, head = Encoder(predictor), Head(predictor, support)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-            place = Path(scratch) / folder.name
+        _sweep(folder)
+        with _beside(folder) as scratch:
+            place = scratch / folder.name
             place.mkdir()
             with reporter.task("export", 2 * len(kinds), "file") as advance:
                 _write_graphs(encoder, head, place, clips[0], kinds, lambda: advance(1))
@@ -93,13 +99,33 @@ def write_model(
             shutil.copyfile(Path(__file__).with_name(SCRIPT), place / SCRIPT)
             sizes = {each.name: each.stat().st_size for each in sorted(place.iterdir())}
             if folder.exists():
-                folder.rename(Path(scratch) / "before")
+                folder.rename(scratch / BEFORE)
             place.rename(folder)
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written: {error.strerror}", next_step="Name another place: -o FOLDER."
         ) from None
     return Exported(sizes, len(clips), differences)
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside ``folder``, whose name says whose it is, while the block lasts."""
+    place = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.{Process.current().mark}{PARTIAL}")
+    place.mkdir()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what exports to ``folder`` left that were killed; one had perhaps moved the earlier one away."""
+    for each in folder.parent.glob(f".{escape(folder.name)}.*{PARTIAL}"):
+        if is_abandoned(each):
+            if not folder.exists() and (each / BEFORE).is_dir():
+                (each / BEFORE).rename(folder)
+            shutil.rmtree(each, ignore_errors=True)
 
 
 @torch.no_grad()

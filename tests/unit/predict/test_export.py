@@ -17,6 +17,7 @@ from torch import Tensor
 from typed import type_in
 from video_zoo import write as write_video
 
+from fsarctl.artifacts.process import Process
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
 from fsarctl.methods.otam.method import OTAM
@@ -155,6 +156,28 @@ def test_an_earlier_export_is_replaced_as_a_whole_or_not_at_all(
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write_model(made, support, tmp_path / "file" / "model", CLIPS)
+
+
+def test_what_a_killed_export_left_goes_with_the_next(tmp_path: Path) -> None:
+    gone = Process(**{**Process.current().fields, "started": "1"}).mark  # type: ignore[arg-type]
+    left = {
+        name: tmp_path / f".{name}.{number}.{mark}.partial"
+        for number, (name, mark) in enumerate((("model", gone), ("other", gone), ("mod*l", gone)))
+    }
+    alive = tmp_path / f".model.9.{Process.current().mark}.partial"
+    for each in (*left.values(), alive):
+        (each / "before").mkdir(parents=True)
+        (each / "before" / "model.json").write_text("an earlier one")
+    write._sweep(tmp_path / "model")
+    assert (tmp_path / "model" / "model.json").read_text() == "an earlier one", (
+        "moved away and not yet replaced"
+    )
+    assert not left["model"].exists()
+    for each in (left["other"], left["mod*l"], alive):
+        assert each.is_dir()
+    left["model"].mkdir()
+    write._sweep(tmp_path / "model")
+    assert not left["model"].exists()
 
 
 def test_scores_may_be_as_far_apart_as_floats_of_their_size_are() -> None:
