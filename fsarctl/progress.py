@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-__all__ = ["SILENT", "Advance", "Reporter", "counted", "duration", "first_of", "shortened"]
+__all__ = ["SILENT", "Advance", "Reporter", "counted", "duration", "first_of", "shortened", "sized"]
 
 
 def counted(number: int, thing: str, ending: str = "s") -> str:
@@ -27,6 +27,17 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def sized(length: int) -> str:
+    """
+    >>> sized(1), sized(812), sized(9_440), sized(999_990), sized(2_450_000), sized(1_200_000_000)
+    ('1 byte', '812 bytes', '9.4 kB', '1.0 MB', '2.5 MB', '1.2 GB')
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if length >= 0.99995 * scale:
+            return f"{length / scale:.1f} {unit}"
+    return counted(length, "byte")
 
 
 def first_of(items: Sequence[str], most: int, hint: str = "", *, between: str = ", ") -> str:

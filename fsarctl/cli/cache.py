@@ -12,7 +12,7 @@ from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, print_data, print_json, say
 from fsarctl.errors import InputError, IntegrityError, UsageError
 from fsarctl.execution.device import Machine
-from fsarctl.progress import counted
+from fsarctl.progress import counted, sized
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Kept, Removal, Verdict
@@ -130,7 +130,7 @@ def collect(
         say(f"kept: {path}, which is damaged: `fsarctl cache verify` says how, and moves it away")
     if not as_json:
         for each in found.doomed:
-            echo(f"{each.bytes / 1e6:10.1f} MB  {each.what}: {each.why}")
+            echo(f"{sized(each.bytes):>12}  {each.what}: {each.why}")
         _say_kept(found.kept)
     if found.doomed and not dry_run and not yes:
         question = f"Remove {_extent(found.doomed)}?"
@@ -212,7 +212,7 @@ def _row(folder: "Removal | Kept", **more: str) -> dict[str, Any]:
 
 
 def _extent(folders: "Sequence[Removal | Kept]") -> str:
-    return f"{counted(len(folders), 'folder')}, {sum(each.bytes for each in folders) / 1e6:.1f} MB"
+    return f"{counted(len(folders), 'folder')}, {sized(sum(each.bytes for each in folders))}"
 
 
 def _say_kept(kept: "Sequence[Kept]") -> None:

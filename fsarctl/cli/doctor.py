@@ -7,6 +7,7 @@ from fsarctl.cli.command.options import Json
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, print_json
 from fsarctl.errors import FsarctlError
+from fsarctl.progress import sized
 
 __all__ = ["doctor"]
 
@@ -36,9 +37,7 @@ def doctor(session: Session, as_json: Json = False) -> None:
     try:
         remarks = require_weights_here(settings.config.model, settings.root)
         files = weight_files(settings.config.model, settings.root)
-        findings["weights"] += "".join(
-            f" ({path.stat().st_size / 1e6:.1f} MB)" for path in [*files.values()][:1]
-        )
+        findings["weights"] += "".join(f" ({sized(each.stat().st_size)})" for each in [*files.values()][:1])
         findings["weights"] += "".join(f"; {remark}" for remark in remarks)
     except FsarctlError as error:
         findings["weights"] += f": {error.message}. {error.next_step}"

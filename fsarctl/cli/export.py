@@ -15,7 +15,7 @@ from fsarctl.cli.terminal.console import echo, print_json, say
 from fsarctl.errors import UsageError
 from fsarctl.errors.extras import require_extra
 from fsarctl.execution.device import Machine
-from fsarctl.progress import counted
+from fsarctl.progress import counted, sized
 
 if TYPE_CHECKING:
     from fsarctl.predict.export.write import Exported
@@ -118,7 +118,7 @@ def _lines(folder: Path, made: "Exported") -> "Sequence[str]":
     onnx, int8 = made.differences["onnx"], made.differences.get("int8")
     clips = counted(made.clips, "clip")
     lines = [
-        *(f"{folder / name}  {size / 1e6:.2f} MB" for name, size in made.files.items()),
+        *(f"{folder / name}  {sized(size)}" for name, size in made.files.items()),
         f"on {clips} scores are those of `fsarctl predict`, to {onnx.score:.0e}",
     ]
     if int8:

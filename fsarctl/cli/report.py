@@ -12,6 +12,7 @@ from fsarctl.cli.terminal.console import echo, print_json, say
 from fsarctl.cli.terminal.files import open_file, writing
 from fsarctl.errors import FsarctlError
 from fsarctl.execution.device import Machine
+from fsarctl.progress import counted, sized
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact
@@ -93,8 +94,7 @@ def _report(
     )
     with writing(output) as partial:
         partial.write_text(page, encoding="utf-8")
-    size = output.stat().st_size / 1e6
-    say(f"{_summary(document)}; {size:.1f} MB, one file that loads nothing")
+    say(f"{_summary(document)}; {sized(output.stat().st_size)}, one file that loads nothing")
     echo(str(output))
     if tracking.config.tools:
         _attach(session, tracking, found.results, output)
@@ -124,7 +124,5 @@ def _illustration(session: Session, found: "Report") -> "tuple[Artifact | None, 
 
 
 def _summary(document: dict[str, Any]) -> str:
-    from fsarctl.progress import counted
-
     nouns = {"results": "result", "training": "training", "ablations": "ablation table"}
     return ", ".join(counted(len(document[name]), noun) for name, noun in nouns.items())

@@ -12,7 +12,7 @@ from fsarctl.cli.terminal.console import echo, print_data, say
 from fsarctl.cli.terminal.files import require_writable, writing
 from fsarctl.errors import UsageError
 from fsarctl.execution.device import Machine
-from fsarctl.progress import counted
+from fsarctl.progress import counted, sized
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact
@@ -65,7 +65,7 @@ def export(
         content = file_bytes(document, compressed=compressed)
     else:
         content = _appendix(document, form.value)
-    said = f"{counted(len(document['results']), 'result')} on {_clips(document)}; {len(content) / 1e6:.2f} MB"
+    said = f"{counted(len(document['results']), 'result')} on {_clips(document)}; {sized(len(content))}"
     if output is None:
         print_data(content.decode())
         say(said)
