@@ -26,6 +26,8 @@ ANSWER_S = 3.0
 """How long a source may take to be opened, and then be silent."""
 FIRST_S = 4.0
 """How long a source may take for its first frame until it is said not to be there."""
+GROWS_S = 2.0
+"""How long a file may take to begin as a video does."""
 LAG_S = 1.0
 """A stream that is as far behind drops frames."""
 DRIFT = 1e-3

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsarctl.errors import InputError
-from fsarctl.serving.live_source import FIRST_S, LiveFrame, LiveSource
+from fsarctl.serving.live_source import FIRST_S, GROWS_S, LiveFrame, LiveSource
 from fsarctl.serving.rolling_window import RollingWindow
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.rotate_and_resize import Scale, square_of
@@ -65,7 +65,8 @@ class Watch:
         """
         threading.Thread(target=self._read, daemon=True, name="watch").start()
         with self._news:
-            came = self._news.wait_for(self._has_begun, timeout=FIRST_S)
+            patience_s = GROWS_S if self._source.is_file else FIRST_S
+            came = self._news.wait_for(self._has_begun, timeout=patience_s)
             if not came and self._source.may_come:
                 self._news.wait_for(self._has_begun)  # it says itself when it does not grow
             if self._fresh is None:

@@ -212,7 +212,7 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_video_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is one that begins as a video, or is empty, given up before it has grown."""
-    monkeypatch.setattr("fsarctl.serving.watching.FIRST_S", 0.1)
+    monkeypatch.setattr("fsarctl.serving.watching.GROWS_S", 0.1)
     (tmp_path / "notes.txt").write_text("filmed on Monday")
     (tmp_path / "noise").write_bytes(bytes(range(256)) * 20)
     for name, says in (("notes.txt", "known format, but text$"), ("noise", "of a known format$")):
