@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Files, Parts, Unit
@@ -14,6 +15,7 @@ from fsarctl.config.plugins import Part
 from fsarctl.config.tables import ExtractConfig
 from fsarctl.datasets.class_sets import ClassSets
 from fsarctl.datasets.clips import Clip
+from fsarctl.datasets.findings import Known
 from fsarctl.errors import InputError
 from fsarctl.frames import ASIDE
 from fsarctl.progress import first_of
@@ -44,13 +46,17 @@ class Videos:
     """Of the names and labels, in order."""
 
     @classmethod
-    def look(cls, clips: Sequence[Clip]) -> "Videos":
-        """Ask the file system for each of them."""
-        looks = [(clip, *look_at(clip.file)) for clip in clips]
+    def look(cls, clips: Sequence[Clip], known: Mapping[str, Known] = MappingProxyType({})) -> "Videos":
+        """Ask the file system for each of them, but for paths that are ``known``."""
+        looks = [
+            (clip, found.look, "") if (found := known.get(clip.file)) else (clip, *look_at(clip.file))
+            for clip in clips
+        ]
         unreadable = {clip.name: reason for clip, _, reason in looks if reason}
         there = {clip.name: clip.file for clip, facts, _ in looks if facts}
         seen = {clip.file: facts for clip, facts, _ in looks if facts}
-        files = Files(there, seen, frames_of)
+        sha256 = {path: found.sha256 for path in seen if (found := known.get(path))}
+        files = Files(there, seen, frames_of, sha256)
         listing = json.dumps([(clip.name, clip.label) for clip in clips]).encode()
         return cls(clips, files, unreadable, hashlib.sha256(listing).hexdigest())
 
@@ -122,6 +128,7 @@ def unit(
             settings={**settings, "version": VERSION},
             sources=Sources(digests, unreadable, build.earlier()),
             of=build.of,
+            require_unchanged=lambda names: build.require_unchanged("videos", names),
         )
 
     def fill(build: Build) -> None:

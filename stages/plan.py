@@ -20,7 +20,7 @@ from fsarctl.config.setting import SPLITS
 from fsarctl.config.sweep_table import Ability, Shortcut
 from fsarctl.config.tables import Config
 from fsarctl.config.training_tables import EvalConfig
-from fsarctl.datasets.dataset import Dataset
+from fsarctl.datasets.findings import Findings
 from fsarctl.datasets.project import ProjectData
 from fsarctl.episodes.tracking.told import Tracking
 from fsarctl.errors import ConfigError, FsarctlError, InputError
@@ -53,7 +53,7 @@ class RunOptions:
 
     ``flags`` are the options (--project, --cache, --set) that a command must carry to mean the same project.
     ``note`` hears what a user should know of the datasets that are opened; pipelines that share
-    ``datasets`` open each, and look at its clips, but once. ``board`` is a folder for TensorBoard.
+    ``findings`` open each, and look at its clips, but once. ``board`` is a folder for TensorBoard.
     """
 
     workers: int
@@ -65,7 +65,7 @@ class RunOptions:
     time_limit_s: float = 60.0
     flags: tuple[Option, ...] = ()
     note: Callable[[str], None] = lambda message: None
-    datasets: dict[str, Dataset] = field(default_factory=dict, compare=False)
+    findings: Findings = field(default_factory=Findings, compare=False)
     videos: dict[int, Videos] = field(default_factory=dict, compare=False)
     board: Path | None = None
 
@@ -85,7 +85,7 @@ class Pipeline:
         self._units: dict[str, Unit] = {}
         self._of_shots: dict[int, Config] = {}
         self.data = ProjectData(
-            settings, dataset, options.note, options.datasets, lambda: trains(settings.config.model)
+            settings, dataset, options.note, options.findings.datasets, lambda: trains(settings.config.model)
         )
 
     @property
@@ -119,9 +119,8 @@ class Pipeline:
 
     def labels_of_datasets(self) -> list[str]:
         """The labels of every split of every dataset that can be opened, each once, in silence."""
-        data = ProjectData(
-            self._settings, None, lambda message: None, self._options.datasets, lambda: self.data.trains
-        )
+        opened = self._options.findings.datasets
+        data = ProjectData(self._settings, None, lambda message: None, opened, lambda: self.data.trains)
         labels: set[str] = set()
         for name in self._config.datasets:
             try:
@@ -660,8 +659,8 @@ class Pipeline:
                 name,
             )
         clips = self.data.dataset(name).clips[split]
-        if id(clips) not in self._options.videos:  # which ``datasets`` keeps alive
-            self._options.videos[id(clips)] = Videos.look(clips)
+        if id(clips) not in self._options.videos:  # which ``findings`` keep alive
+            self._options.videos[id(clips)] = Videos.look(clips, self._options.findings.files)
         return self._options.videos[id(clips)]
 
     def _once(self, slot: str, make: Callable[[], Unit], dataset: str | None = None) -> Unit:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from fsarctl.artifacts.command import Command, joined
 from fsarctl.config.read_settings import Settings
 from fsarctl.datasets.clip_files import NEGATIVES, ClipFile, clip_files, open_support_folder
 from fsarctl.datasets.clips import Clip
+from fsarctl.datasets.findings import Known
 from fsarctl.datasets.groups import grouped_by
 from fsarctl.datasets.labels.label_map import are_numbers
 from fsarctl.episodes.training_log import ADAPTERS
@@ -381,8 +383,10 @@ def _named(labels: Sequence[str]) -> str:
     return f"{len(labels)} {plural[0]} ({first_of([*map(repr, labels)], SHOWN)}) {plural[1]}"
 
 
-def unit(ready: Ready, clips: "Sequence[ClipFile]", command: Command) -> Unit:
+def unit(ready: Ready, clips: "Sequence[ClipFile]", command: Command, known: Mapping[str, Known]) -> Unit:
     """What is said of many clips, where several share the work: predictions.json, made by blocks of clips.
+
+    Files that are ``known`` are not looked at; see ``Videos.look``.
 
     The key holds what the answers depend on: the model, the support's frames and texts, how it is calibrated,
     and the clips' bytes.
@@ -390,7 +394,7 @@ def unit(ready: Ready, clips: "Sequence[ClipFile]", command: Command) -> Unit:
     from fsarctl.predict.blocks import clip_blocks, predict_all, predict_block
 
     predictor, support = ready.predictor, ready.support
-    videos = Videos.look([Clip(each.name, "", str(each.path)) for each in clips])
+    videos = Videos.look([Clip(each.name, "", str(each.path)) for each in clips], known)
     config: dict[str, JSON] = {
         "model": dict(support.made_by),
         "support": support.digest,
@@ -403,7 +407,8 @@ def unit(ready: Ready, clips: "Sequence[ClipFile]", command: Command) -> Unit:
         return clip_blocks(len(clips), build.scratch, build.of)
 
     def begin(build: Build) -> Callable[[int], None]:
-        return lambda number: predict_block(number, predictor, support, clips, blocks(build))
+        unchanged = partial(build.require_unchanged, "clips")
+        return lambda number: predict_block(number, predictor, support, clips, blocks(build), unchanged)
 
     return Unit(
         stage=STAGE,

@@ -1,11 +1,11 @@
 """What of some units is to be made, and what of that can be begun: one look, kept up to date."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fsarctl.artifacts.snapshot import Snapshot
-from fsarctl.artifacts.unit import Unit
+from fsarctl.artifacts.unit import Files, Unit
 
 __all__ = ["Agenda", "Due"]
 
@@ -58,6 +58,12 @@ class Agenda:
     def key(self, unit: Unit) -> str | None:
         """A unit's key; None while something upstream is not made."""
         return self._look.key(unit)
+
+    def looked_at(self) -> Iterator[tuple[Files, Mapping[str, str]]]:
+        """The files that were looked at when these units were planned, each input once: name -> SHA-256."""
+        inputs = (source for unit in self.units.values() for source in unit.inputs.values())
+        for source in {id(each): each for each in inputs if isinstance(each, Files) and each.seen}.values():
+            yield source, self._look.listing(source)
 
     def needs(self, goals: Iterable[Unit]) -> list[set[str]]:
         """For each goal its own identity, and those of all upstream of it."""

@@ -4,9 +4,10 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import following, sync_file, sync_folder, write_synced
@@ -30,6 +31,7 @@ from fsarctl.artifacts.provenance import provenance
 from fsarctl.artifacts.refusals import content_of, is_there
 from fsarctl.artifacts.removal import require_there
 from fsarctl.artifacts.sharing.late import come_to_sight
+from fsarctl.artifacts.sharing.leases import name_of
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
 from fsarctl.errors import FsarctlError, InputError, IntegrityError, LockError
@@ -139,8 +141,17 @@ def make(
     return faster or Artifact(shelf.home(unit.stage, key), published)
 
 
-def divided(unit: Unit, look: Snapshot, shelf: Shelf, work: Path) -> Build:
+def divided(
+    unit: Unit,
+    look: Snapshot,
+    shelf: Shelf,
+    work: Path,
+    hashes: HashMemory,
+    in_hand: Callable[[], Collection[str]],
+) -> Build:
     """What the parts of a unit are given, which meet in the folder ``work``.
+
+    What others have ``in_hand`` is no earlier work: each of many workers would read all that the others do.
 
     Raises:
         UpstreamError: an artifact that it reads vanished meanwhile.
@@ -148,11 +159,29 @@ def divided(unit: Unit, look: Snapshot, shelf: Shelf, work: Path) -> Build:
     _require(_upstreams(look, unit), unit, shelf)
     _begin_folders(shelf, work)
     (work / "scratch" / DIVIDED).touch()
-    return _given(unit, look, shelf, work, lambda name, value: None, reuse=True)
+    given = _given(unit, look, shelf, work, lambda name, value: None, reuse=True, in_hand=in_hand)
+
+    def require_unchanged(name: str, files: Sequence[str]) -> None:
+        source = unit.inputs[name]
+        if isinstance(source, Files):
+            listing = look.listing(source)
+            asked = {str(source.paths[file]): file for file in files if file in listing}
+            before = {path: listing[file] for path, file in asked.items()}
+            changed = hashes.changed(before, source.seen, source.members)
+            _refuse_changed(unit, [asked[path] for path in changed])
+
+    return replace(given, require_unchanged=require_unchanged)
 
 
 def _given(
-    unit: Unit, look: Snapshot, shelf: Shelf, work: Path, record: Callable[[str, JSON], None], *, reuse: bool
+    unit: Unit,
+    look: Snapshot,
+    shelf: Shelf,
+    work: Path,
+    record: Callable[[str, JSON], None],
+    *,
+    reuse: bool,
+    in_hand: Callable[[], Collection[str]] = tuple,
 ) -> Build:
     """What the function that builds a unit in ``work`` is given."""
     upstream = {name: _upstream(look, each) for name, each in unit.inputs.items() if isinstance(each, Unit)}
@@ -167,7 +196,7 @@ def _given(
         shelf.reporter,
         record,
         digests | look.listings(unit),
-        lambda: _earlier(unit.stage, work, shelf) if unit.reuses and reuse else [],
+        lambda: _earlier(unit.stage, work, shelf, in_hand) if unit.reuses and reuse else [],
         shelf.seal_of(work),
     )
 
@@ -226,12 +255,14 @@ def _stands_in_the_way(error: Exception, work: Path, reporter: Reporter) -> bool
     return bool(within)
 
 
-def _earlier(stage: str, work: Path, shelf: Shelf) -> list[Earlier]:
+def _earlier(stage: str, work: Path, shelf: Shelf, in_hand: Callable[[], Collection[str]]) -> list[Earlier]:
     """What is there of a stage, finished or not, the newest artifact first; ``work`` is the one in hand."""
     named = sorted(shelf.all(stage), key=lambda artifact: artifact.manifest.created, reverse=True)
     # What is copied of a damaged array is compared clip by clip.
     finished = (artifact for each in named if (artifact := _if_readable(stage, each.key, shelf)))
     others = [place for place in shelf.unfinished() if place.parent.name == stage and place != work]
+    held = in_hand() if others else ()
+    others = [place for place in others if name_of(place) not in held]
     return [
         *(Earlier(artifact.path) for artifact in finished),
         *(
@@ -283,6 +314,10 @@ def _check_inputs(unit: Unit, look: Snapshot, hashes: HashMemory) -> None:
             changed += [
                 name for name in source.paths if name not in left or after[left[name]] != before[name]
             ]
+    _refuse_changed(unit, changed)
+
+
+def _refuse_changed(unit: Unit, changed: Sequence[str]) -> None:
     if changed:
         first = first_of(sorted(changed), NAMED)
         raise IntegrityError(

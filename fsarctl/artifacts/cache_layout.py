@@ -6,6 +6,7 @@
     leases/  projects/  removed/    what running builds read; which projects use what; who removed what
     doubted/                        artifacts that were made of others while these were damaged
     records/  hashes.sqlite         paid answers, item by item; the memory of input hashes
+    .seen-*                         what a command tells its workers, while they work
 
 ``Shelf`` knows folders and manifests; what they mean to a unit is ``store.py``.
 """
@@ -50,7 +51,7 @@ from fsarctl.artifacts.refusals import (
 from fsarctl.artifacts.sharing.locks import hold
 from fsarctl.progress import Reporter, first_of
 
-__all__ = ["KEY_DIGITS", "Shelf", "Verdict", "files_of", "odd_in"]
+__all__ = ["KEY_DIGITS", "SIGN", "Shelf", "Verdict", "files_of", "odd_in"]
 
 EMPTIED = 100  # attempts beside others who remove the same
 NAMED = 5  # doubted artifacts named in a note
@@ -59,6 +60,9 @@ READ_ON_HIT = 2**16  # bytes; an array's larger files are not read on every hit,
 ARRAY = ".zarr/"  # since who reads of them compares them first
 PARTS_IN = (".", "doubted", "leases", "removed", "projects/*", "records/*", "records/*/servers")
 """Where a kill may leave a file that was being written; within work/ the next build deals with it."""
+SIGN = ".seen-"
+SIGN_S = 30 * 24 * 3600.0
+"""A job may wait in a queue for as long, though the command that submitted it was killed."""
 _FOREIGN = {".DS_Store"}  # left by a file browser, read by no stage
 
 
@@ -283,6 +287,13 @@ class Shelf:
                     if is_abandoned(part) and not part.parent.is_symlink():
                         part.unlink(missing_ok=True)
 
+    def sweep_signs(self, now: float) -> None:
+        """Removes what commands have told their workers that ended long ago; ``now``, by the file system."""
+        for sign in self.root.glob(f"{SIGN}*"):
+            with suppress(OSError):
+                if now - sign.stat().st_mtime > SIGN_S:
+                    sign.unlink()
+
     @property
     def _trash(self) -> Path:
         return self.root / "trash"
@@ -375,8 +386,17 @@ def odd_in(folder: Path) -> dict[Path, str]:
     """What is neither a file nor a folder there, or the folder itself if it is none, and what it is."""
     if odd := _oddity(folder):
         return {folder: odd}
-    found = (Path(parent, name) for parent, *named in os.walk(folder) for names in named for name in names)
-    return {path: odd for path in sorted(found) if (odd := _oddity(path))}
+    return {path: odd for path in sorted(_neither(folder)) if (odd := _oddity(path))}
+
+
+def _neither(folder: Path | str) -> Iterator[Path]:
+    """What seems to be neither a file nor a folder: a listing tells, so that nothing is looked at itself."""
+    with suppress(OSError), os.scandir(folder) as listing:
+        for entry in listing:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _neither(entry.path)
+            elif not entry.is_file(follow_symlinks=False):
+                yield Path(entry.path)
 
 
 def _oddity(path: Path) -> str:

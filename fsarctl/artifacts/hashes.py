@@ -81,6 +81,22 @@ class HashMemory:
                 advance(len(batch))
         return found
 
+    def changed(self, before: Mapping[str, str], seen: Mapping[str, Look], members: Members) -> list[str]:
+        """Which paths are not there, or have not the content ``before`` any more; path -> sha256.
+
+        What looks as it did when it was ``seen`` is not read.
+        """
+        changed, doubtful = [], []
+        for path in before:
+            try:
+                look = _look(path, members)
+            except InputError:
+                changed.append(path)
+            else:
+                doubtful += [path] if look != seen.get(path) else []
+        after = self.sha256(doubtful, members=members)
+        return sorted([*changed, *(path for path in doubtful if after[path] != before[path])])
+
     def _hash(
         self, paths: list[str], stats: dict[str, Look], now: int, members: Members
     ) -> Iterator[dict[str, str]]:

@@ -113,6 +113,7 @@ class Snapshot:
         """{file name: sha256} of one Files input."""
         if id(source) not in self._listings:
             paths = {name: str(path) for name, path in source.paths.items()}
+            self._file_sha256.update(source.known)
             unseen = [path for path in paths.values() if path not in self._file_sha256]
             self._file_sha256.update(self._hashes.sha256(unseen, source.seen, source.members))
             self._listings[id(source)] = {name: self._file_sha256[path] for name, path in paths.items()}

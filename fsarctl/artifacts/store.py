@@ -169,8 +169,10 @@ class Store:
             self._projects.claim(unit.stage, rest.name)
             # Where work rests, so that who puts the parts together takes them over.
             lease.take(unit.slot, [*(found.path for found in look.found()), rest])
-            take_over(rest, rest, self._at_work(lease), self._leases.now())
-            yield divided(unit, look, self._shelf, rest)
+            take_over(rest, rest, lambda: self._at_work(lease), self._leases.now())
+            yield divided(
+                unit, look, self._shelf, rest, self._hashes, lambda: self._leases.in_hand(but=lease)
+            )
 
     def realise(self, unit: Unit, *, force: bool = False) -> Artifact:
         """Finds or makes one unit, whose upstream must be done; ``force`` makes it again, from nothing.
@@ -376,6 +378,7 @@ class Store:
             ]
             self._projects.give_up([*found.given_up, *(name_of(each.path) for each in removed)])
             self._shelf.sweep()
+            self._shelf.sweep_signs(self._leases.now())
         return removed
 
     def _require_upstream(self, ordered: Sequence[Unit], given: Collection[str], look: Snapshot) -> None:
@@ -503,7 +506,7 @@ class Store:
         """Where the unit is made, by nobody else; with what a build has left that is gone."""
         work = new_place(rest)
         lease.take(unit.slot, [], work)
-        take_over(rest, work, self._at_work(lease), self._leases.now())
+        take_over(rest, work, lambda: self._at_work(lease), self._leases.now())
         return work
 
     def _at_work(self, lease: Lease) -> set[str]:

@@ -23,12 +23,14 @@ class Files:
     file is today. The names enter the key, the paths do not. ``seen``: what the file system said of a path
     when it was looked at just now, so that planning need not ask again; a build does, when it is done.
     ``members``: which files of a folder, in order, are the input that a path of a folder stands for: their
-    names and bytes are its content. None: a folder is no input.
+    names and bytes are its content. None: a folder is no input. ``known``: the sha256 of a path's content, as
+    whoever planned this for others has found it.
     """
 
     paths: Mapping[str, Path | str]
     seen: Mapping[str, Look] = field(default_factory=dict)
     members: Callable[[str], Sequence[str]] | None = None
+    known: Mapping[str, str] = field(default_factory=dict)
 
 
 class Earlier(NamedTuple):
@@ -56,7 +58,9 @@ class Build:
     ``digests`` are the sha256 of what went in, {input: {file name: sha256}}. ``earlier`` lists what a
     unit that ``reuses`` may take parts from, the newest artifact first; nothing when everything is to be
     made anew (``force``). ``of`` names the build: what is read back from ``folder`` or ``scratch`` is sealed
-    with it, see ``sealed.py``.
+    with it, see ``sealed.py``. ``require_unchanged``, of an input and names in it, raises IntegrityError
+    where a file is not what it was when this was planned. It is for parts, which may have been planned
+    elsewhere; when the whole is made, all files are compared.
     """
 
     folder: Path
@@ -67,6 +71,7 @@ class Build:
     digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     earlier: Callable[[], Sequence[Earlier]] = tuple
     of: str = ""
+    require_unchanged: Callable[[str, Sequence[str]], None] = lambda name, files: None
 
 
 class Parts(NamedTuple):

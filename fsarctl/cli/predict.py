@@ -178,9 +178,8 @@ def _predict(
     _require_sense(place, paths, shot, frozen, save, check, group)
     require_negatives(place, negatives)
     from fsarctl.artifacts.command import Option
-    from fsarctl.datasets.clip_files import clip_files
 
-    clips = clip_files(paths)
+    clips = session.findings.clip_files(paths)
     if scheduler.engine is not None and clips:
         scheduler.engine.require()  # before weights are loaded
     ready = setup_of(session, machine, workers, time_limit_s).ready(
@@ -243,7 +242,7 @@ def _predictions(
     from fsarctl.stages.predict import unit
 
     command = Command("predict", (*words, *session.flags))
-    [outcome] = scheduler.make([unit(ready, clips, command)])
+    [outcome] = scheduler.make([unit(ready, clips, command, session.findings.files)])
     found = load_predictions(outcome.artifact.path)
     if outcome.made:
         return found

@@ -16,6 +16,7 @@ from typing import Any
 
 from fsarctl.artifacts import Store, Unit
 from fsarctl.artifacts.agenda import PATIENCE_S
+from fsarctl.datasets.findings import Findings
 from fsarctl.errors import ConfigError, FsarctlError
 from fsarctl.execution.engine import Ended, Task
 from fsarctl.execution.job_schedule import Planned, planning
@@ -32,6 +33,7 @@ class Worker:
         self._reporter = _Telling(say)
         self._say = say
         self._entered = False
+        self._findings = Findings()
         self._planned: tuple[tuple[str, ...], Planned] | None = None
         self._parts = _OpenParts()
 
@@ -56,6 +58,7 @@ class Worker:
     def _perform(self, task: Task) -> None:
         if not self._entered:
             task.place.enter()
+            self._findings = self._told(task)
             self._entered = True
         if not task.parts:
             self._parts.close()
@@ -69,6 +72,13 @@ class Worker:
             self._parts.make(part)
             self._say(message_line({"part": part}))
 
+    def _told(self, task: Task) -> Findings:
+        """What whoever planned has found out; nothing, where that is lost, and all is looked at here."""
+        told = task.place.read()
+        if told is None:
+            self._reporter.note(f"{task.place.sign} is not what was written: {platform.node()} looks itself")
+        return Findings() if told is None else Findings.parse(told)
+
     def _unit(self, task: Task) -> tuple[Store, Unit]:
         """The unit that is meant, among those that its words plan.
 
@@ -76,7 +86,7 @@ class Worker:
             ConfigError: none of them has its key here.
         """
         if self._planned is None or self._planned[0] != task.arguments:
-            self._planned = task.arguments, _plan(task.arguments, self._reporter)
+            self._planned = task.arguments, _plan(task.arguments, self._reporter, self._findings)
         planned = self._planned[1]
         end = time.monotonic() + PATIENCE_S
         while (unit := planned.find(task.stage, task.key)) is None:
@@ -146,8 +156,8 @@ def _said_here(task: Task, message: str) -> str:
     return message if host == task.place.host or message.startswith(host) else f"on {host}: {message}"
 
 
-def _plan(arguments: tuple[str, ...], reporter: _Telling) -> Planned:
-    """What a command would make.
+def _plan(arguments: tuple[str, ...], reporter: _Telling, findings: Findings) -> Planned:
+    """What a command would make, by what is known of datasets and clips.
 
     Raises:
         FsarctlError: it is refused.
@@ -155,7 +165,7 @@ def _plan(arguments: tuple[str, ...], reporter: _Telling) -> Planned:
     from fsarctl.cli.app import app
 
     # Whoever typed it has been told what is worth telling of the plan.
-    with planning(reporter), contextlib.redirect_stderr(io.StringIO()):
+    with planning(reporter, findings), contextlib.redirect_stderr(io.StringIO()):
         reporter.is_quiet = True
         try:
             app(list(arguments), prog_name="fsarctl", standalone_mode=False)

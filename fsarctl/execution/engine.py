@@ -6,6 +6,7 @@ passed between them; no frames, no weights. An engine writes no results and know
 there is made again, by whomever, to the same bytes.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -16,6 +17,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from fsarctl.artifacts.atomic_write import storage_errors
+from fsarctl.artifacts.cache_layout import SIGN
 from fsarctl.errors import ConfigError, FsarctlError
 from fsarctl.errors.addresses import public_address
 
@@ -42,7 +45,7 @@ class Place:
     """Where a command was typed, so that its words mean the same elsewhere.
 
     ``environment``: what of it are settings of fsarctl. ``sign``: a file in the store that was written there,
-    and is looked for before anything else is done; "" where workers cannot but see it.
+    and is looked for before anything else is done. ``told``: the SHA-256 of what is in it.
     """
 
     directory: str
@@ -50,6 +53,7 @@ class Place:
     versions: str = ""
     host: str = ""
     sign: str = ""
+    told: str = ""
 
     @classmethod
     def here(cls) -> "Place":
@@ -62,16 +66,29 @@ class Place:
         return cls(str(Path.cwd()), settings, versions(), platform.node())
 
     @contextmanager
-    def signed(self, cache: Path) -> Iterator["Place"]:
-        """It with a sign in the store ``cache``, which is there while this lasts."""
-        sign = cache / f".seen-{uuid.uuid4().hex}"
-        cache.mkdir(parents=True, exist_ok=True)
-        sign.touch()
+    def signed(self, cache: Path, told: bytes) -> Iterator["Place"]:
+        """It with a sign in the store ``cache``, which is there while this lasts, and is what is ``told``.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        sign = cache / f"{SIGN}{uuid.uuid4().hex}"
         try:
-            yield replace(self, sign=str(sign))
+            with storage_errors(cache):
+                cache.mkdir(parents=True, exist_ok=True)
+                sign.write_bytes(told)
+            yield replace(self, sign=str(sign), told=hashlib.sha256(told).hexdigest())
         finally:
             with suppress(OSError):
                 sign.unlink()
+
+    def read(self) -> bytes | None:
+        """What was told; None where that cannot be read any more, or is something else."""
+        try:
+            content = Path(self.sign).read_bytes()
+        except OSError:
+            return None
+        return content if hashlib.sha256(content).hexdigest() == self.told else None
 
     def enter(self) -> None:
         """Be there, with this process.

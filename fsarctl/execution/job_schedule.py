@@ -3,18 +3,19 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from fsarctl.artifacts import Agenda, Due, Outcome, Store, Unit
 from fsarctl.artifacts.command import Option, words
 from fsarctl.config.plugins import fault_of_part
+from fsarctl.datasets.findings import Findings
 from fsarctl.errors import FsarctlError
 from fsarctl.execution.display import Display
 from fsarctl.execution.engine import Ended, Engine, Need, Place, Task, divided
 from fsarctl.progress import SILENT, Reporter, counted
 
-__all__ = ["Goal", "Planned", "Scheduler", "planning", "planning_reporter"]
+__all__ = ["Goal", "Planned", "Scheduler", "planning", "planning_findings", "planning_reporter"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,16 @@ class Planned(Exception):  # noqa: N818 - no error: it ends a command once it is
         return any(each.stage == stage and agenda.key(each) is None for each in agenda.units.values())
 
 
-_planning: ContextVar[Reporter | None] = ContextVar("planning", default=None)
+_planning: ContextVar[tuple[Reporter, Findings] | None] = ContextVar("planning", default=None)
 
 
 @contextmanager
-def planning(reporter: Reporter) -> Iterator[None]:
-    """While this lasts, a scheduler says what it would make by raising ``Planned``, and makes nothing."""
-    token = _planning.set(reporter)
+def planning(reporter: Reporter, findings: Findings) -> Iterator[None]:
+    """While this lasts, a scheduler says what it would make by raising ``Planned``, and makes nothing.
+
+    ``findings``: what is known of datasets and clips already.
+    """
+    token = _planning.set((reporter, findings))
     try:
         yield
     finally:
@@ -61,7 +65,14 @@ def planning(reporter: Reporter) -> Iterator[None]:
 
 def planning_reporter() -> Reporter | None:
     """What is to hear of the work on what is planned now; None outside ``planning``."""
-    return _planning.get()
+    told = _planning.get()
+    return told and told[0]
+
+
+def planning_findings() -> Findings:
+    """What is known of datasets and clips; nothing outside ``planning``."""
+    told = _planning.get()
+    return told[1] if told else Findings()
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ class Scheduler:
     What is ``apart`` or divides is the engine's, as soon as what it reads is done; everything else is made
     here, since it uses all cores by itself. ``options``, of a verb, are for the words that plan a task: what
     changes no result (device, memory) is not part of a unit's command. ``need`` says what a unit keeps busy.
+    ``findings`` of the plan are told to those who make units, so that they need not look at every clip, too.
     """
 
     store: Store
@@ -78,6 +90,7 @@ class Scheduler:
     options: Callable[[str], Sequence[Option]] = lambda verb: ()
     reporter: Reporter = SILENT
     need: Callable[[Unit], Need] = lambda unit: Need(cores=unit.cores, gpus=int(unit.apart))
+    findings: Findings = field(default_factory=Findings)
 
     @property
     def shares(self) -> bool:
@@ -232,9 +245,8 @@ class _Run:
         """Make what can be made."""
         with ExitStack() as stack:
             stack.callback(self._display.end)
-            self._place = Place.here()
-            if self._engine.is_elsewhere:
-                self._place = stack.enter_context(self._place.signed(self._store.root))
+            told = self._scheduler.findings.render(self._agenda.looked_at())
+            self._place = stack.enter_context(Place.here().signed(self._store.root, told))
             stack.callback(self._engine.end)
             self._engine.begin(self._display.heard)
             self._begin(self._agenda.due())

@@ -7,7 +7,7 @@ same settings is copied.
 """
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -69,7 +69,9 @@ class Extractor:
     ``time_limit_s`` seconds for each. ``settings`` are what the frames depend on beside the videos, for
     the record and for finding them again. The rows keep the order of ``clips``, and the bytes written
     depend on nothing but the videos, their names and labels, and the settings. Memory does not grow with
-    the number of clips. ``of``: the build that ``scratch`` belongs to.
+    the number of clips. ``of``: the build that ``scratch`` belongs to. ``require_unchanged`` is told the
+    names of clips that were decoded for a shard, before it counts; it raises where they are not what was
+    planned.
 
     Raises:
         InputError: there is no clip, or none could be decoded.
@@ -93,6 +95,7 @@ class Extractor:
         settings: Mapping[str, object] | None = None,
         decode: Decode | None = None,
         of: str = "",
+        require_unchanged: Callable[[Sequence[str]], None] = lambda names: None,
     ) -> None:
         if not clips:
             raise InputError(f"{title}: there are no clips", next_step="Check the dataset's root and splits.")
@@ -103,6 +106,7 @@ class Extractor:
         }
         self._clips, self._folder, self._sources = clips, folder, sources
         self._workers, self._reporter, self._title = workers, reporter, title
+        self._require_unchanged = require_unchanged
         self._writer = FrameWriter(folder, len(clips), frames, size, candidates)
         self._journal = Journal(scratch, clips, self._made_with, of)
         self._decode = partial(
@@ -125,6 +129,7 @@ class Extractor:
         mine = self._every.of(self._writer.rows(shard))
         with closing(self._answers(mine.fresh)) as answers:
             made = self._made(shard, mine, answers, Counter(), lambda amount=1, detail="": None)
+        self._require_unchanged([self._clips[row].name for row, _ in mine.fresh])
         self._journal.add_apart(made)
 
     def extract(self) -> Extraction:

@@ -1,7 +1,7 @@
 """Predictions of many clips, a block at a time: each in a file of its own, whoever names its clips."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,22 @@ def clip_blocks(clips: int, scratch: Path, of: str) -> Blocks:
 
 
 def predict_block(
-    number: int, predictor: Predictor, support: Support, clips: Sequence[ClipFile], blocks: Blocks
+    number: int,
+    predictor: Predictor,
+    support: Support,
+    clips: Sequence[ClipFile],
+    blocks: Blocks,
+    require_unchanged: Callable[[Sequence[str]], None] = lambda names: None,
 ) -> None:
-    """Name the clips of a block, if it is not there yet."""
+    """Name the clips of a block, if it is not there yet.
+
+    ``require_unchanged`` raises where what was read of clips, by name, is not what was planned.
+    """
     if blocks.is_done(number):
         return
     mine = [clips[each] for each in blocks.within(number)]
     named = [asdict(each) for each in predictor.predict(support, mine)]
+    require_unchanged([each.name for each in mine])
 
     def write(path: Path, seal: str) -> None:
         path.write_bytes(sealed_json({"predictions": named}, seal))

@@ -33,6 +33,11 @@ class Figures:
     listing: float = 5.3e-5
     kept: float = 3.4e3
     plan: float = 3.8e-5
+    write: float = 1.0e-5
+    read: float = 2.3e-5
+    told: float = 99.0
+    asked: float = 140.0
+    opened: float = 11.0
     digest: float = 1 / 1.5e9
     bandwidth: float = 1e9
     names: float = 20_000.0
@@ -51,7 +56,12 @@ WHAT = {
     "nothing": ("of that without Ray", "s", "`engines`, 100,000 units of nothing"),
     "listing": ("an artifact among those that are listed", "s", "`engines`"),
     "kept": ("a unit in the driver's memory", "B", "`engines`"),
-    "plan": ("a clip of the dataset, whenever a command is planned", "s", "`command_line`"),
+    "plan": ("a clip of the dataset, where the command is typed", "s", "`command_line`"),
+    "write": ("what is known of it, written for the workers", "s", "`engines`"),
+    "read": ("the same, read by a worker, which plans with it", "s", "`engines`"),
+    "told": ("the same, on the disk", "B", "`engines`"),
+    "asked": ("a worker, until it looks at the clips of its first part", "names", "`engines`"),
+    "opened": ("a clip that is decoded", "names", "`engines`"),
     "digest": ("a byte of a finished artifact (SHA-256)", "s", "`sha256sum`"),
     "bandwidth": ("a file server, in a second", "B", "assumed"),
     "names": ("a file server, in a second", "names", "assumed"),
@@ -76,16 +86,33 @@ def known(drawn: int, clips: int = NOVEL) -> float:
     return clips * (1 - (1 - 1 / clips) ** drawn)
 
 
+def planned(f: Figures, clips: int, workers: int) -> list[Phase]:
+    """The one who plans looks at every clip and writes down what he finds; the workers read that."""
+    return [
+        {DRIVER: clips * (f.plan + f.write), NAMES: 2 * clips / f.names},
+        {
+            CORES: f.start + clips * f.read,
+            BYTES: workers * clips * f.told / f.bandwidth,
+            NAMES: workers * f.asked / f.names,
+        },
+    ]
+
+
 def decoding(f: Figures, workers: int) -> list[Phase]:
-    """One artifact: shards of 16 clips, at most 8 tasks a worker; its bytes are read once more at the end."""
+    """One artifact: shards of 16 clips, at most 8 tasks a worker.
+
+    Its videos are read once before, for their digests, and its bytes once more at the end.
+    """
     shards = ceil(KINETICS / SHARD)
     tasks = min(shards, 8 * workers)
     a_task = ceil(shards / tasks) * SHARD * f.decode + f.overhead
     return [
-        {CORES: f.start + f.plan * KINETICS, NAMES: workers * KINETICS / f.names},
+        {DRIVER: KINETICS * f.video * f.digest, BYTES: KINETICS * f.video / f.bandwidth},
+        *planned(f, KINETICS, workers),
         {
             CORES: ceil(tasks / workers) * a_task,
             BYTES: KINETICS * (f.video + f.frames) / f.bandwidth,
+            NAMES: KINETICS * f.opened / f.names,
             DRIVER: tasks * f.driver,
         },
         {LAST: KINETICS * f.frames * max(f.digest, 1 / f.bandwidth)},
@@ -104,7 +131,7 @@ def evaluated(f: Figures, units: int, workers: int) -> list[Phase]:
     clips = known(alike * BLOCK * IN_AN_EPISODE)
     seconds = clips * f.clip + alike * (BLOCK * f.episode + f.overhead)
     return [
-        {CORES: f.start + f.plan * ALL, NAMES: min(workers, tasks) * ALL / f.names},
+        *planned(f, ALL, min(workers, tasks)),
         {
             CORES: rounds * seconds,
             BYTES: min(workers, tasks) * rounds * clips * f.frames / f.bandwidth,
@@ -119,12 +146,12 @@ def methods(f: Figures, workers: int) -> list[Phase]:
 
 
 def sweep(f: Figures, workers: int) -> list[Phase]:
-    """1,000 trainings, and an evaluation of each; every command is planned where it is made."""
+    """1,000 trainings, and an evaluation of each; each is planned anew by its worker, who was told once."""
     training = known(STEPS * IN_AN_EPISODE, ALL - NOVEL) * f.clip + STEPS * f.step + VALIDATION * f.episode
     return [
         {
-            CORES: f.start + ceil(RUNS / workers) * (training + f.plan * ALL + f.overhead),
-            NAMES: RUNS * ALL / f.names,
+            CORES: f.start + ceil(RUNS / workers) * (training + f.read * ALL + f.overhead),
+            NAMES: RUNS * f.asked / f.names,
             DRIVER: RUNS * f.driver,
         },
         *evaluated(f, RUNS, workers),
@@ -189,7 +216,10 @@ def _limits(f: Figures) -> dict[str, str]:
         "the driver's memory for a million units": _shown(1e6 * f.kept, "B"),
         "to list a million results": _shown(1e6 * f.listing, "s"),
         "to plan a command of Kinetics-700": _shown(KINETICS * f.plan, "s"),
-        "workers that plan that at once, and are answered within a minute": f"{60 * f.names / KINETICS:.1f}",
+        "bytes that each of its workers is told": _shown(KINETICS * f.told, "B"),
+        "workers that begin at once there, and have been told within a minute": _number(
+            60 * min(f.bandwidth / (KINETICS * f.told), f.names / f.asked)
+        ),
     }
 
 

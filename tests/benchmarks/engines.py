@@ -2,10 +2,13 @@
 
 import json
 import os
+import random
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -23,7 +26,7 @@ from fsarctl.artifacts import Store
 from fsarctl.artifacts.manifest import Manifest, content_digest, render_manifest
 from fsarctl.config.tables import RayConfig, SlurmConfig
 from fsarctl.execution import ray_cluster, slurm, worker_process
-from fsarctl.execution.engine import Ended, Engine, Heard, Task
+from fsarctl.execution.engine import WORKER, Ended, Engine, Heard, Task
 from fsarctl.execution.job_schedule import Scheduler
 from fsarctl.execution.local import LocalEngine
 from fsarctl.execution.ray_cluster import RayEngine
@@ -36,6 +39,7 @@ UNITS = 16
 SHORT = 200
 """Units of no length, for what one costs."""
 NOTHING = (1_000, 10_000, 100_000)
+CLIPS = (500, 2_000, 8_000)
 
 
 def on_ray(nodes: int, units: int, seconds: float, folder: Path) -> dict[str, float]:
@@ -142,6 +146,105 @@ def of_nothing(units: int, folder: Path) -> dict[str, float]:
     return {"seconds": seconds, "mib": mib, "listing": time.process_time() - start}
 
 
+class Traced:
+    """An engine that has one part made by a worker under strace; ``asked``: calls with a name in a folder."""
+
+    is_elsewhere, jobs = True, 1000
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._waiting: list[Task] = []
+        self.asked: Counter[str] = Counter()
+
+    def tasks_of(self, parts: int) -> int:
+        return parts
+
+    def begin(self, heard: Heard) -> None: ...
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        self._waiting += tasks
+
+    def ended(self) -> list[tuple[Task, Ended]]:
+        task = next(each for each in self._waiting if each.parts)
+        log = self._folder / "calls"
+        traced = ["strace", "-f", "-qq", "-e", "trace=%file", "-o", str(log), sys.executable, "-m", WORKER]
+        done = subprocess.run(traced, input=f"{task.text}\n", capture_output=True, text=True, check=True)
+        assert '"exit_code": 0' in done.stdout, done
+        for line in log.read_text().splitlines():
+            if str(self._folder) in line:
+                self.asked["videos" if f"{self._folder}/videos/" in line else "others"] += 1
+        return [(task, Ended(1, "that is all"))]
+
+    def end(self) -> None: ...
+
+
+PROJECT = """
+[datasets.mine]
+root = "videos"
+[model]
+backbone = "tiny"
+weights = "shipped"
+strategy = "frozen"
+[extract]
+frames = 2
+size = 32
+"""
+
+
+def names(clips: int, folder: Path) -> dict[str, float]:
+    """How many names a worker asks a file server for, to decode one shard: of videos, and others."""
+    from typed import type_in
+    from videos import KINDS, make_video
+
+    from fsarctl.execution import engines
+
+    video = make_video(folder / "one.mp4", KINDS["H.264, GOP 12"], 12)
+    for number in range(clips):
+        place = folder / "videos" / f"class {number % 10}"
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(video, place / f"{number:06}.mp4")
+    (folder / "fsarctl.toml").write_text(PROJECT)
+    time.sleep(2.5)  # until the files count as written
+    engine = Traced(folder)
+    with patch.object(engines, "engine_of", lambda *_: engine):
+        type_in(folder, "extract", expect=1)
+    return dict(engine.asked)
+
+
+def told(clips: int) -> dict[str, float]:
+    """What it takes to write down what is known of clips, and a worker to read it and to plan with it.
+
+    Seconds of the processor, and bytes, a clip. Names are as long as those of Kinetics.
+    """
+    from fsarctl.artifacts.keys import digest_of
+    from fsarctl.artifacts.look import Look
+    from fsarctl.artifacts.unit import Files
+    from fsarctl.datasets.clips import Clip
+    from fsarctl.datasets.dataset import Dataset
+    from fsarctl.datasets.findings import Findings
+    from fsarctl.stages.extract import Videos
+
+    draw = random.Random(0)
+    labels = [f"class of actions {number % 400:03}" for number in range(clips)]
+    names = [f"{label}/{draw.randbytes(6).hex()[:11]}_000010_000020.mp4" for label in labels]
+    some = [Clip(name, label, f"/data/kinetics/{name}") for name, label in zip(names, labels, strict=True)]
+    times = [1_600_000_000_000_000_000 + draw.randrange(10**16) for _ in some]
+    seen = {clip.file: Look(draw.randrange(10**6), at, at) for clip, at in zip(some, times, strict=True)}
+    source = Files({clip.name: clip.file for clip in some}, seen)
+    digests = {clip.name: draw.randbytes(32).hex() for clip in some}
+    start = time.process_time()
+    content = Findings({"mine": Dataset.of_clips({"test": some}, {})}).render([(source, digests)])
+    written = time.process_time()
+    findings = Findings.parse(content)
+    digest_of(Videos.look(findings.datasets["mine"].clips["test"], findings.files).files.known)
+    read = time.process_time()
+    return {
+        "write": (written - start) / clips,
+        "read": (read - written) / clips,
+        "told": len(content) / clips,
+    }
+
+
 def of_work(backbone: str, folder: Path) -> dict[str, float]:
     """Seconds of one core, and bytes, of what units are made of: clips, episodes and steps.
 
@@ -215,6 +318,16 @@ def main(options: Options) -> None:
     for count in NOTHING[:1] if options.quick else NOTHING:
         got = measure("nothing", str(count))
         print(f"{count:,}: {got['seconds']:.1f}; {got['mib']:.0f}; {got['listing']:.1f}", flush=True)
+    got = measure("told", "1000" if options.quick else "100000")
+    print(
+        f"what workers are told of a clip: {got['told']:.0f} bytes, {1e6 * got['write']:.1f} us to write,"
+        f" {1e6 * got['read']:.1f} us to read and to plan with",
+        flush=True,
+    )
+    print("what a worker asks of the file system to decode a shard: names of videos; others")
+    for count in () if shutil.which("strace") is None else CLIPS[:1] if options.quick else CLIPS:
+        asked = measure("names", str(count))
+        print(f"{count:,} clips: {asked['videos']:.0f}; {asked['others']:.0f}", flush=True)
     print("what units are made of, ViT-B/16, L = 2: seconds of one core, or bytes")
     for name, value in measure("work", "tiny" if options.quick else VIT).items():
         print(f"{name}: {value:.3g}", flush=True)
@@ -225,6 +338,10 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="engines-") as place:
         if what == "nothing":
             print(json.dumps(of_nothing(int(numbers[0]), Path(place))))
+        elif what == "told":
+            print(json.dumps(told(int(numbers[0]))))
+        elif what == "names":
+            print(json.dumps(names(int(numbers[0]), Path(place))))
         elif what == "work":
             print(json.dumps(of_work(numbers[0], Path(place))))
         else:

@@ -45,7 +45,7 @@ def words_of(root: Path, seconds: float) -> Callable[[str], Sequence[Option]]:
     return lambda verb: (Option("", (str(root), str(seconds))),)
 
 
-def _plan(arguments: tuple[str, ...], reporter: object) -> Planned:
+def _plan(arguments: tuple[str, ...], reporter: object, findings: object) -> Planned:
     _, number, root, seconds = arguments
     return Planned(Store(Path(root)), sleeping([int(number)], float(seconds)))
 

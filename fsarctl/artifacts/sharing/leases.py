@@ -119,6 +119,11 @@ class Leases:
         mine = but and but.path
         return {held.makes for held in self._held(but_unreadable=True) if held.path != mine}
 
+    def in_hand(self, but: Lease) -> set[str]:
+        """ "stage/key" of what others than the holder of ``but`` make, or read parts of."""
+        held = [each for each in self._held(but_unreadable=True) if each.path != but.path]
+        return {name for each in held for name in (*each.reads, each.makes)}
+
     def now(self) -> float:
         """The time by the clock of the file system, which is the one that beats are told by."""
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ is an error, not a second owner. Who sleeps for so long that others take its wor
 import os
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,13 +31,14 @@ def new_place(rest: Path) -> Path:
     return rest.with_name(f"{rest.name}.{Process.current().mark}.{uuid.uuid4().hex[:8]}")
 
 
-def take_over(rest: Path, place: Path, at_work: Collection[str], now: float) -> bool:
+def take_over(rest: Path, place: Path, at_work: Callable[[], Collection[str]], now: float) -> bool:
     """Bring unfinished work that nobody is at to ``place``; False where there is none.
 
-    ``at_work``: names of places whose holders are known to live. ``now``: the file system's time.
+    ``at_work`` gives the names of places whose holders are known to live: all leases are read for that, so it
+    is asked where there is need. ``now``: the file system's time.
     """
     for left in places_of(rest):
-        if left == rest or (left.name not in at_work and _is_left(left, now)):
+        if left == rest or (_is_left(left, now) and left.name not in at_work()):
             with suppress(FileNotFoundError):  # another was faster
                 left.rename(place)
                 return True

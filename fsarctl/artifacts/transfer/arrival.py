@@ -93,7 +93,7 @@ def receive(shelf: Shelf, raw: bytes, place: str, fetch: Fetch, claim: Claim = u
         rest = shelf.work(stage, key)
         rest = rest.with_name(f"{rest.name}-arriving")
         work = new_place(rest)
-        take_over(rest, work, (), 0.0)
+        take_over(rest, work, tuple, 0.0)
         folder = work / "folder"
         folder.mkdir(parents=True, exist_ok=True)
         _require_room(manifest, folder)

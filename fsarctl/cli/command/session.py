@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fsarctl.artifacts.command import Option
     from fsarctl.cli.command.options import EngineName
     from fsarctl.config.read_settings import Settings
+    from fsarctl.datasets.findings import Findings
     from fsarctl.execution.device import Machine
     from fsarctl.execution.job_schedule import Scheduler
     from fsarctl.progress import Reporter
@@ -106,6 +107,8 @@ class Session:
     reporter: "Reporter"
     flags: "tuple[Option, ...]"
     """What names this project, store and overrides on any other command line."""
+    findings: "Findings"
+    """What is known of datasets and clips: in a worker, what it was told."""
     options: "Mapping[str, str]" = field(default_factory=dict)
     """Option of a method -> the --set argument, where a command has several methods."""
 
@@ -127,7 +130,7 @@ class Session:
         from fsarctl.artifacts import Store
         from fsarctl.artifacts.command import Option
         from fsarctl.config.read_settings import load_settings, options_apart
-        from fsarctl.execution.job_schedule import planning_reporter
+        from fsarctl.execution.job_schedule import planning_findings, planning_reporter
 
         overrides, options = options_apart(overrides) if of_methods else (overrides, {})
         start = project or Path(os.environ.get("FSARCTL_PROJECT") or ".")
@@ -138,7 +141,8 @@ class Session:
         flags = [Option(name, (str(path),)) for name, path in places.items() if path]
         remote = settings.config.cache.remote
         store = Store(place, reporter=reporter, project=settings.root, remote=remote)
-        return cls(settings, store, reporter, (*flags, *_overrides(overrides)), options)
+        words = (*flags, *_overrides(overrides))
+        return cls(settings, store, reporter, words, planning_findings(), options)
 
     def overridden(self, values: Mapping[str, str]) -> "Session":
         """This session with some settings replaced, as further --set arguments would.
@@ -156,7 +160,8 @@ class Session:
         """The project's units, for what the flags say to run."""
         from fsarctl.stages.plan import Pipeline, RunOptions
 
-        run_options = RunOptions(workers=workers, flags=self.flags, **{"note": say, **options})
+        given = {"note": say, "findings": self.findings, **options}
+        run_options = RunOptions(workers=workers, flags=self.flags, **given)
         return Pipeline(self.settings, self.store.records, run_options, dataset=dataset)
 
     def pipelines(
@@ -169,7 +174,7 @@ class Session:
         """What makes the units of settings that came of some overrides, whose commands name these."""
         from fsarctl.stages.plan import Pipeline, RunOptions
 
-        shared = RunOptions(workers=workers, machine=machine, note=note)
+        shared = RunOptions(workers=workers, machine=machine, note=note, findings=self.findings)
 
         def pipeline(settings: "Settings", overrides: Sequence[str]) -> Pipeline:
             flags = (*self.flags, *_overrides(overrides))
@@ -336,7 +341,7 @@ class Session:
         def options(verb: str) -> "Sequence[Option]":
             return decoding if verb in ("extract", "predict") else computing
 
-        return Scheduler(self.store, chosen, options, self.reporter, machine.need)
+        return Scheduler(self.store, chosen, options, self.reporter, machine.need, self.findings)
 
     def detach(self, engine: "EngineName | None", *, as_json: bool) -> None:
         """Submit this command as a job, without its --detach, and say its number.

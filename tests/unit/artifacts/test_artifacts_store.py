@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -338,6 +339,16 @@ def test_what_a_kill_left_is_swept_by_the_next_build(store, pipeline):
     assert not any(path.exists() for path in torn)
     assert not (store.root / "trash").exists()
     assert mine.exists()
+
+
+def test_gc_removes_what_workers_were_told_long_ago(store, pipeline):
+    store.realise_all([pipeline.evaluate()])
+    old, new = (store.root / f".seen-{name}" for name in ("old", "new"))
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, time.time() - 31 * 24 * 3600))
+    store.gc([pipeline.evaluate()])
+    assert (old.exists(), new.exists()) == (False, True), "a job may wait for a month"
 
 
 def test_gc_keeps_the_newest_answer_of_a_named_slot(store, pipeline):

@@ -10,6 +10,7 @@ import pytest
 from fsarctl.artifacts import Build, Files, Parts, Store, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.artifacts.hashes import HashMemory
+from fsarctl.datasets.findings import Findings
 from fsarctl.errors import FsarctlError, InputError, UpstreamError
 from fsarctl.execution.engine import Ended, Heard, Need, Task
 from fsarctl.execution.job_schedule import Goal, Planned, Scheduler, planning
@@ -142,7 +143,7 @@ def test_what_is_due_runs_as_soon_as_what_it_reads_is_there(house: House) -> Non
         ["eval 1 adapted"],
     ]
     assert engine.over == 1
-    assert engine.signs == [False] * 6, "it sees what is here"
+    assert engine.signs == [True] * 6
     assert [each.unit.slot for each in outcomes if each.made] == [unit.slot for unit in units]
     assert not any(each.made for each in scheduler(house, engine).make(units))
     assert len(engine.given) == 3
@@ -299,7 +300,7 @@ def test_a_bug_in_one_goal_is_said_and_the_others_are_made(house: House) -> None
 def test_in_a_worker_nothing_is_made_but_known(house: House) -> None:
     frames = house.unit("extract", 0, apart=False)
     train = house.chain(1, frames)[0]
-    with planning(SILENT):
+    with planning(SILENT, Findings()):
         with pytest.raises(Planned) as planned:
             scheduler(house).make([train])
         with pytest.raises(Planned):

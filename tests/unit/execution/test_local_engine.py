@@ -166,11 +166,15 @@ def test_a_place_that_is_not_the_same_is_refused(tmp_path: Path, monkeypatch: py
     assert Task.parse(task.text) == task
     assert "secret" not in task.text
     assert here.environment["FSARCTL_EVAL_SEED"] == "3"
-    with here.signed(tmp_path / "cache") as signed:
+    with here.signed(tmp_path / "cache", b"what is known") as signed:
         monkeypatch.setenv("FSARCTL_EVAL_SHOTS", "[9]")
         signed.enter()
         assert "FSARCTL_EVAL_SHOTS" not in engine_module.os.environ, "of the worker's own machine"
         assert engine_module.os.environ["FSARCTL_TOKEN"] == "secret"
+        assert signed.read() == b"what is known"
+        Path(signed.sign).write_bytes(b"something else")
+        assert signed.read() is None
+    assert signed.read() is None, "it is gone"
     for other, said in (
         (replace(signed, host="a"), "does not see .*cache of a, where results are kept"),
         (replace(here, versions="fsarctl 9, torch 8", host="a"), "and a has fsarctl 9, torch 8"),

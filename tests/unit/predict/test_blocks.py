@@ -10,6 +10,7 @@ import pytest
 
 from fsarctl.cli.predict import _predictions
 from fsarctl.datasets.clip_files import ClipFile
+from fsarctl.datasets.findings import Findings
 from fsarctl.predict.blocks import clip_blocks, load_predictions, predict_all, predict_block
 from fsarctl.predict.predictor import ClassScore, Prediction
 from fsarctl.progress import SILENT
@@ -81,7 +82,7 @@ def test_bad_luck_that_was_found_is_tried_again_and_what_was_just_tried_is_not(
     scheduler: Any = SimpleNamespace(shares=True, make=lambda _: [outcome])
     lucky = Played()
     ready: Any = SimpleNamespace(predictor=lucky, support=SUPPORT)
-    session: Any = SimpleNamespace(flags=())
+    session: Any = SimpleNamespace(flags=(), findings=Findings())
     said = _predictions(session, scheduler, ready, CLIPS, ())
     assert said == (found if made else list(Played().predict(SUPPORT, CLIPS)))
     assert lucky.read == ([] if made else [each.name for each in CLIPS if "3" in each.name])

@@ -8,6 +8,7 @@ import pytest
 
 from fsarctl.artifacts import Unit
 from fsarctl.config.read_settings import load_settings
+from fsarctl.datasets.findings import Findings
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.execution.device import Machine
@@ -385,12 +386,12 @@ def test_pipelines_that_share_datasets_look_at_the_disk_once(tmp_path: Path) -> 
     plant(tmp_path / "clips", ENOUGH)
     (tmp_path / "clips" / "loose.mp4").write_bytes(b"x")
     said: list[str] = []
-    shared: dict[str, object] = {}
+    shared = Findings()
     frozen = "model.strategy=frozen"
     for _ in range(2):
-        pipeline(tmp_path, FOLDER, frozen, note=said.append, datasets=shared).evaluate([1])
+        pipeline(tmp_path, FOLDER, frozen, note=said.append, findings=shared).evaluate([1])
     assert len(said) == 1
     # Another split of the same name is another dataset.
     other = 'datasets.mine.splits={"test" = ["a", "b"]}'
-    pipeline(tmp_path, FOLDER, frozen, other, note=said.append, datasets=shared).evaluate([1])
+    pipeline(tmp_path, FOLDER, frozen, other, note=said.append, findings=shared).evaluate([1])
     assert len(said) == 2

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fsarctl.config.read_settings import load_settings, options_apart
+from fsarctl.datasets.findings import Findings
 from fsarctl.errors import ConfigError
 from fsarctl.results.sweeps import chosen_rows, find_sweep
 from fsarctl.stages import ablate
@@ -38,9 +39,9 @@ def planned(folder: Path, name: str, *overrides: str) -> ablate.Sweep:
     settings = load_settings(folder, rest, environment={})
 
     def pipeline(its: Any, more: Any) -> Pipeline:
-        return Pipeline(its, folder / "records", RunOptions(workers=1, datasets=opened))
+        return Pipeline(its, folder / "records", RunOptions(workers=1, findings=opened))
 
-    opened: dict[str, Any] = {}
+    opened = Findings()
     sweep = find_sweep(name, settings)
     rows = [each for each in chosen_rows(sweep, [], settings) if name != "methods" or each.name in ROWS]
     return ablate.plan(name, sweep, rows, (1,), (0,), settings, pipeline, options=options)
