@@ -26,6 +26,7 @@ from fsarctl.cli.command.options import (
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import stderr, styled
 from fsarctl.cli.terminal.signals import LAST_WORDS
+from fsarctl.errors import UsageError
 from fsarctl.execution.device import Machine
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ def train(
         session.detach(engine, as_json=as_json)
         return
     if gpus > 1 and "WORLD_SIZE" not in os.environ and not dry_run:
+        if engine not in (None, "local"):
+            raise UsageError(
+                f"--gpus shares a training among processes here, and --engine {engine} trains elsewhere",
+                next_step="Leave out one of them; in a job on several machines torchrun starts them.",
+            )
         require_shares(session.settings.config.train.episodes_per_step, gpus)
         raise typer.Exit(run_ranks(gpus, sys.argv[1:], device, CORES))
     if LAUNCHED in os.environ:

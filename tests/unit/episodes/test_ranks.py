@@ -121,6 +121,8 @@ def test_gpus_that_are_not_there_and_shares_that_are_none_are_said_at_once(tmp_p
         said = type_in(tmp_path, "fsarctl train --gpus 2 --set train.episodes_per_step=2", expect=2).stderr
         assert "--gpus 2 needs so many GPUs, and there are 0 here" in said
         assert "--device cpu" in said
+    said = type_in(tmp_path, "fsarctl train --gpus 2 --engine slurm", expect=2).stderr
+    assert "--gpus shares a training among processes here, and --engine slurm trains elsewhere" in said
 
 
 def test_half_an_environment_of_torchrun_is_said(tmp_path: Path) -> None:
