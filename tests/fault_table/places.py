@@ -142,6 +142,10 @@ def other_user(bench: Bench, row: Row, tries: int) -> None:
         row.skipped = "only root can act as two other users"
         return
     kinds = [_of_one_group, _readable, _partly_hidden]
+    spare = bench.copy(("evaluate",))  # to import what the others may not be able to read
+    for line in ("run", "cache verify"):
+        type_in(spare, f"fsarctl {line}")
+    shutil.rmtree(spare)
     for number in bench.numbers(tries):
         project = bench.copy()
         for path in (project, *project.rglob("*")):
