@@ -36,7 +36,7 @@ class Figures:
     write: float = 1.0e-5
     read: float = 2.3e-5
     told: float = 99.0
-    asked: float = 140.0
+    asked: float = 117.0
     opened: float = 11.0
     digest: float = 1 / 1.5e9
     bandwidth: float = 1e9
