@@ -173,20 +173,23 @@ def other(path: Path) -> None:
     path.write_text("999999")
 
 
-@pytest.mark.parametrize(("change", "at"), [(nothing, 0), (other, 0), (other, 19)])
+@pytest.mark.parametrize(("change", "when"), [(nothing, (0,)), (other, (0,)), (other, ())])
 def test_a_clip_that_changes_before_it_is_decoded_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None], at: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None], when: tuple[int, ...]
 ) -> None:
     """By the worker of its part; and one of a part that was made before, when the whole is made."""
     project = planted(tmp_path, 20)
+    begun: list[tuple[str, tuple[int, ...]]] = []
 
     def before(task: Task) -> None:
-        if task.title == "extract mine/train" and task.parts in ((0,), ()):
-            change(project / "videos" / "a" / f"{at:03}.mp4")
+        begun.append((task.title, task.parts))
+        if task.title == "extract mine/train" and task.parts == when:
+            change(project / "videos" / "a" / "003.mp4")
 
     said = by_a_worker(monkeypatch, project, before, expect=5)
-    assert f"Input files changed while extract mine/train was being made: a/{at:03}.mp4" in said
+    assert "Input files changed while extract mine/train was being made: a/003.mp4" in said
     assert not [slot for slot in found(project) if "train" in slot]
+    assert (("extract mine/train", ()) in begun) == (when == ())
 
 
 def test_a_copy_of_a_clip_is_as_good(
