@@ -94,6 +94,7 @@ def _score(
 ) -> None:
     from safetensors.torch import load_file
 
+    from fsarctl.episodes.kept_prefixes import kept_prefixes
     from fsarctl.episodes.split_loader import load_episodes
     from fsarctl.episodes.unseen import score_unseen
     from fsarctl.frames.frame_store import FrameStore
@@ -118,6 +119,8 @@ def _score(
         groups=groups,
     )
     loader.stream = f"{split}/unseen"
+    room = machine.room(device, build.scratch)
+    loader.lasting = kept_prefixes(build, "frames", scorer, model, root, loader, room)
     arrays = score_unseen(
         scorer,
         loader,
@@ -125,7 +128,7 @@ def _score(
         episodes=table.episodes,
         scratch=build.scratch,
         reporter=build.reporter,
-        room=machine.room(device, build.scratch),
+        room=room,
         title=title,
         of=build.of,
     )

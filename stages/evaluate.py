@@ -21,6 +21,7 @@ from fsarctl.results import RECORDED
 if TYPE_CHECKING:
     import torch
 
+    from fsarctl.episodes.feature_cache import Room
     from fsarctl.episodes.loader import EpisodeLoader
     from fsarctl.episodes.scoring import Shared
     from fsarctl.methods.protocol import FewShotMethod
@@ -152,13 +153,9 @@ class _Evaluation:
         from fsarctl.episodes.evaluator import score_blocks
 
         scorer, device, _, _ = self._scorer(build)
-        block_of = score_blocks(
-            scorer,
-            self._loader(build, scorer),
-            self._blocks(build),
-            self.config.query_mode,
-            self.machine.room(device, build.scratch),
-        )
+        room = self.machine.room(device, build.scratch)
+        loader = self._loader(build, scorer, room)
+        block_of = score_blocks(scorer, loader, self._blocks(build), self.config.query_mode, room)
         return lambda number: block_of(number, lambda amount=1, detail="": None)
 
     def build(self, build: Build) -> None:
@@ -168,14 +165,15 @@ class _Evaluation:
 
         scorer, device, told, remarks = self._scorer(build)
         build.record("device", str(device))
-        loader = self._loader(build, scorer)
+        room = self.machine.room(device, build.scratch)
+        loader = self._loader(build, scorer, room)
         predictions = evaluate_episodes(
             scorer,
             loader,
             self._blocks(build),
             query_mode=self.config.query_mode,
             reporter=build.reporter,
-            room=self.machine.room(device, build.scratch),
+            room=room,
             shared=self.shared,
             title=f"eval {self.dataset} {self.shot}-shot {self.name}",
         )
@@ -218,10 +216,11 @@ class _Evaluation:
             scorer.load_adapter_state(load_file(build.inputs["adapters"] / ADAPTERS))
         return scorer, device, told, remarks
 
-    def _loader(self, build: Build, scorer: "FewShotMethod") -> "EpisodeLoader":
+    def _loader(self, build: Build, scorer: "FewShotMethod", room: "Room") -> "EpisodeLoader":
+        from fsarctl.episodes.kept_prefixes import kept_prefixes
         from fsarctl.episodes.split_loader import load_episodes
 
-        return load_episodes(
+        loader = load_episodes(
             scorer,
             build.inputs["frames"],
             build.inputs.get("text"),
@@ -232,6 +231,8 @@ class _Evaluation:
             crop="centre",
             groups=self.groups,
         )
+        loader.lasting = kept_prefixes(build, "frames", scorer, self.model, self.root, loader, room)
+        return loader
 
 
 def _digest_of(build: Build) -> dict[str, JSON]:

@@ -434,7 +434,7 @@ class Pipeline:
         """Of the trained model, or of the adapters in ``file``; before it the frozen one's, if asked for."""
         own = evaluate.FROM_FILE + file.name if file else self._config.model.trained_name
         shots, names = list(shots), self._evaluated(own)
-        # A single one would keep its videos' prefixes for nobody.
+        # A single one would keep its videos' features for nobody.
         shared: Shared | None = {} if len(shots) > 1 else None
         return [self._evaluate(shot, name, shared, file) for shot in shots for name in names]
 

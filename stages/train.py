@@ -143,6 +143,7 @@ def _train(
     """Fill the folder; what it came to, in short."""
     from safetensors.torch import save_file
 
+    from fsarctl.episodes.kept_prefixes import kept_prefixes
     from fsarctl.episodes.split_loader import load_episodes
     from fsarctl.episodes.trainer import train_adapters
     from fsarctl.frames.frame_store import FrameStore
@@ -168,6 +169,10 @@ def _train(
         )
         for split in ("train", "val")
     )
+    room = machine.room(device, build.scratch)
+    for split, loader in (("train", base), ("val", validation)):
+        if loader.crop == "centre" or loader.crops:  # else each is seen but once
+            loader.lasting = kept_prefixes(build, f"frames_{split}", adapted, model, root, loader, room)
     training = train_adapters(
         adapted,
         base,
@@ -175,7 +180,7 @@ def _train(
         config,
         scratch=build.scratch,
         reporter=build.reporter,
-        room=machine.room(device, build.scratch),
+        room=room,
         title=f"train {dataset} {shot}-shot",
         watch=watch,
         of=build.of,

@@ -47,17 +47,19 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, alone: bool = True) -> Iterator[Path]:
+def replacing(path: Path, *, alone: bool = True, synced: bool = True) -> Iterator[Path]:
     """A file to write instead of ``path``: once it is whole and on the disk it takes that name.
 
     ``path`` is whole, or as it was before, whatever happens. ``alone``: nobody else writes it at the same
-    time, so that what a kill leaves behind is overwritten by the next attempt.
+    time, so that what a kill leaves behind is overwritten by the next attempt. Not ``synced``: a power cut
+    may halve it, which whoever reads it has to find out.
     """
     mine = "" if alone else f"{uuid.uuid4().hex}.{Process.current().mark}."
     partial = path.with_name(f".{path.name}.{mine}partial")
     try:
         yield partial
-        sync_file(partial)
+        if synced:
+            sync_file(partial)
         partial.replace(path)
     except BaseException:
         with suppress(OSError):  # a read-only folder has none of it

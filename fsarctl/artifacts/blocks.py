@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import replacing
-from fsarctl.artifacts.sealed import is_there
+from fsarctl.artifacts.sealed import is_there, whole_content
 from fsarctl.progress import SILENT, Reporter
 
 __all__ = ["Blocks"]
@@ -50,9 +50,16 @@ class Blocks:
         """Whether it is there, and whole; see ``left``."""
         return is_there(self.path(number), self._seal(number), reporter, self.again)
 
-    def keep(self, number: int, write: Callable[[Path, str], None]) -> None:
-        """Have a block written to a path, with a seal over what it is told, and put it into its place."""
-        with replacing(self.path(number), alone=False) as partial:
+    def read(self, number: int, reporter: Reporter = SILENT) -> bytes | None:
+        """What its file holds, None where it is not there, or not whole; see ``left``."""
+        return whole_content(self.path(number), self._seal(number), reporter, self.again)
+
+    def keep(self, number: int, write: Callable[[Path, str], None], *, synced: bool = True) -> None:
+        """Have a block written to a path, with a seal over what it is told, and put it into its place.
+
+        Not ``synced``: without waiting for the disk; a power cut may damage it.
+        """
+        with replacing(self.path(number), alone=False, synced=synced) as partial:
             write(partial, self._seal(number))
 
     def _seal(self, number: int) -> str:

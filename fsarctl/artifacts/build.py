@@ -30,6 +30,7 @@ from fsarctl.artifacts.manifest import (
 from fsarctl.artifacts.provenance import provenance
 from fsarctl.artifacts.refusals import content_of, is_there
 from fsarctl.artifacts.removal import require_there
+from fsarctl.artifacts.shared_parts import SharedParts
 from fsarctl.artifacts.sharing.late import come_to_sight
 from fsarctl.artifacts.sharing.leases import name_of
 from fsarctl.artifacts.snapshot import Snapshot
@@ -53,6 +54,7 @@ def make(
     work: Path,
     hashes: HashMemory,
     project: Path,
+    shared: Callable[[Unit], SharedParts],
     *,
     force: bool,
     reuse: bool,
@@ -87,7 +89,7 @@ def make(
     upstream = _upstreams(look, unit)
     _require(upstream, unit, shelf)
     started = time.monotonic()
-    given = _given(unit, look, shelf, work, record, reuse=reuse)
+    given = _given(unit, look, shelf, work, record, shared, reuse=reuse)
     for is_resumed in (resumed, False):
         try:
             unit.build(given)
@@ -148,6 +150,7 @@ def divided(
     work: Path,
     hashes: HashMemory,
     in_hand: Callable[[], Collection[str]],
+    shared: Callable[[Unit], SharedParts],
 ) -> Build:
     """What the parts of a unit are given, which meet in the folder ``work``.
 
@@ -159,7 +162,7 @@ def divided(
     _require(_upstreams(look, unit), unit, shelf)
     _begin_folders(shelf, work)
     (work / "scratch" / DIVIDED).touch()
-    given = _given(unit, look, shelf, work, lambda name, value: None, reuse=True, in_hand=in_hand)
+    given = _given(unit, look, shelf, work, lambda name, value: None, shared, reuse=True, in_hand=in_hand)
 
     def require_unchanged(name: str, files: Sequence[str]) -> None:
         source = unit.inputs[name]
@@ -179,6 +182,7 @@ def _given(
     shelf: Shelf,
     work: Path,
     record: Callable[[str, JSON], None],
+    shared: Callable[[Unit], SharedParts],
     *,
     reuse: bool,
     in_hand: Callable[[], Collection[str]] = tuple,
@@ -198,6 +202,7 @@ def _given(
         digests | look.listings(unit),
         lambda: _earlier(unit.stage, work, shelf, in_hand) if unit.reuses and reuse else [],
         shelf.seal_of(work),
+        shared=shared,
     )
 
 

@@ -17,13 +17,25 @@ from fsarctl.artifacts.cache_layout import KEY_DIGITS, Shelf
 from fsarctl.artifacts.manifest import Artifact
 from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.refusals import content_of
+from fsarctl.artifacts.shared_parts import SHARED
 from fsarctl.artifacts.sharing.leases import Leases, name_of
 from fsarctl.artifacts.sharing.projects import Projects
 from fsarctl.errors import LockError, UpstreamError
 
-__all__ = ["Kept", "Removal", "Sorted", "end_of", "remove", "require_there", "sort_out", "upstream_of"]
+__all__ = [
+    "Kept",
+    "Removal",
+    "Sorted",
+    "end_of",
+    "remove",
+    "require_there",
+    "sort_out",
+    "thin_out_shared",
+    "upstream_of",
+]
 
 
+REMADE = "it is computed again where it is needed"
 UNKNOWN = "a project that is not known (--unclaimed removes it)"
 
 
@@ -86,7 +98,7 @@ def sort_out(
         (f"{each.manifest.stage} {each.manifest.slot}", each.path, each.manifest.slot, each.manifest.bytes)
         for each in artifacts
     ]
-    unfinished = [(f"unfinished {work.parent.name}", work, "", _size(work)) for work in shelf.unfinished()]
+    unfinished = [(_called(work), work, "", _size(work)) for work in shelf.unfinished()]
     found = [*finished, *unfinished]
     for what, path, slot, size in found:
         if path in kept:
@@ -100,7 +112,8 @@ def sort_out(
         elif not unclaimed and projects.nobody_claims(claimed):
             left.append(Kept(what, path, size, UNKNOWN))
         else:
-            doomed.append(Removal(what, path, size, _why(slot, slots)))
+            why = REMADE if _is_shared(path) else _why(slot, slots)
+            doomed.append(Removal(what, path, size, why))
     there = {f"{path.parent.name}/{path.name[:KEY_DIGITS]}" for path in [*kept, *(each[1] for each in found)]}
     given_up += (name for name in projects.claims if name not in there)
     return Sorted(doomed, left, given_up, [home for home in sorted(damaged) if os.path.lexists(home)])
@@ -130,6 +143,23 @@ def remove(removal: Removal, shelf: Shelf, leases: Leases, project: Path) -> boo
         shelf.reporter.note(f"{removal.what} is being made by another process; it stays.")
         return False
     return True
+
+
+def thin_out_shared(shelf: Shelf, stage: str, most: int, leases: Leases, project: Path) -> int:
+    """Removes shared parts of a stage that nobody is at, the longest unused first, until ``most`` bytes or
+    fewer are left. How many are.
+    """
+    there = [work for work in shelf.unfinished() if work.parent.name == stage and _is_shared(work)]
+    sizes = {work: _size(work) for work in there}
+    left = sum(sizes.values())
+    readers = leases.readers() if left > most else {}
+    for work in sorted(there, key=_last_used):
+        if left <= most:
+            break
+        removal = Removal(_called(work), work, sizes[work], REMADE)
+        if name_of(work) not in readers and remove(removal, shelf, leases, project):
+            left -= sizes[work]
+    return left
 
 
 def end_of(shelf: Shelf, stage: str, key: str) -> str:
@@ -175,6 +205,22 @@ def upstream_of(artifacts: Sequence[Artifact], stages: Iterable[str]) -> set[Pat
             sources = artifact.manifest.inputs.values()
             pending += [by_key[s.stage, s.key] for s in sources if (s.stage, s.key) in by_key]
     return kept
+
+
+def _called(work: Path) -> str:
+    return f"{'shared' if _is_shared(work) else 'unfinished'} {work.parent.name}"
+
+
+def _is_shared(work: Path) -> bool:
+    """Whether others find there what was made, and nothing is to be finished."""
+    return (work / "scratch" / SHARED).exists()
+
+
+def _last_used(work: Path) -> float:
+    try:
+        return (work / "scratch" / SHARED).stat().st_mtime
+    except OSError:  # another removes it
+        return 0.0
 
 
 def _why(slot: str, slots: set[str]) -> str:

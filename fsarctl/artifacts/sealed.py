@@ -30,6 +30,7 @@ __all__ = [
     "sealed",
     "sealed_json",
     "set_aside",
+    "whole_content",
 ]
 
 SEAL = "seal"
@@ -116,7 +117,13 @@ def seal_file(path: Path, of: str) -> None:
 
 
 def is_there(path: Path, of: str, reporter: Reporter, then: str) -> bool:
-    """Whether a sealed file of unfinished work is there, and whole; a damaged one is removed, and it is said.
+    """Whether a sealed file of unfinished work is there, and whole; see ``whole_content``."""
+    return whole_content(path, of, reporter, then) is not None
+
+
+def whole_content(path: Path, of: str, reporter: Reporter, then: str) -> bytes | None:
+    """What a sealed file of unfinished work holds, if it is there, and whole; a damaged one is removed, and
+    it is said.
 
     ``then`` says what follows from that.
 
@@ -124,17 +131,18 @@ def is_there(path: Path, of: str, reporter: Reporter, then: str) -> bool:
         OSError: it cannot be read.
     """
     try:
-        require_sealed(path.read_bytes(), of)
+        content = path.read_bytes()
+        require_sealed(content, of)
     except FileNotFoundError:
-        return False
+        return None
     except (IsADirectoryError, SealError) as error:
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another may have found it, too
         reporter.note(f"DAMAGED: {path.name} of the unfinished work: {error}. {then}")
-        return False
-    return True
+        return None
+    return content
 
 
 def set_aside(path: Path, folder: Path) -> Path:

@@ -1,20 +1,31 @@
 """The artifact store: finds, explains and makes what units describe."""
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from fsarctl.artifacts.agenda import Agenda
-from fsarctl.artifacts.atomic_write import following, storage_errors, write_whole
+from fsarctl.artifacts.atomic_write import following, is_abandoned, storage_errors, write_whole
+from fsarctl.artifacts.blocks import Blocks
 from fsarctl.artifacts.build import divided, make, recover
 from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.command import joined
 from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.manifest import Artifact, read_sources
 from fsarctl.artifacts.refusals import refuse_links
-from fsarctl.artifacts.removal import Removal, Sorted, end_of, remove, sort_out, upstream_of
+from fsarctl.artifacts.removal import (
+    Removal,
+    Sorted,
+    end_of,
+    remove,
+    sort_out,
+    thin_out_shared,
+    upstream_of,
+)
+from fsarctl.artifacts.shared_parts import SHARED, SharedParts
 from fsarctl.artifacts.sharing.late import come_to_sight
 from fsarctl.artifacts.sharing.leases import Lease, Leases, name_of
 from fsarctl.artifacts.sharing.places import give_back, new_place, places_of, take_over
@@ -164,15 +175,40 @@ class Store:
         key = look.key(unit)
         if key is None:
             raise self._undone(unit, look)
-        with self._leases.hold() as lease, storage_errors(self.root), following(self.root):
+        with (
+            self._leases.hold() as lease,
+            storage_errors(self.root),
+            following(self.root),
+            ExitStack() as others,
+        ):
             rest = self._shelf.work(unit.stage, key)
             self._projects.claim(unit.stage, rest.name)
             # Where work rests, so that who puts the parts together takes them over.
             lease.take(unit.slot, [*(found.path for found in look.found()), rest])
             take_over(rest, rest, lambda: self._at_work(lease), self._leases.now())
             yield divided(
-                unit, look, self._shelf, rest, self._hashes, lambda: self._leases.in_hand(but=lease)
+                unit,
+                look,
+                self._shelf,
+                rest,
+                self._hashes,
+                lambda: self._leases.in_hand(but=lease),
+                lambda other: self._shared(other, others),
             )
+
+    def _shared(self, unit: Unit, lasting: ExitStack) -> SharedParts:
+        """The parts of a unit that is never finished, which `gc` leaves as long as the stack lasts."""
+        build = lasting.enter_context(self.parts(unit))
+        for partial in build.scratch.glob(".*.partial"):
+            if is_abandoned(partial):
+                partial.unlink(missing_ok=True)
+        (build.scratch / SHARED).touch()  # which also says when it was last used
+        blocks = Blocks(sys.maxsize, 1, build.scratch, build.of, ".safetensors", "It is made again.")
+
+        def thin_out(most: int) -> int:
+            return thin_out_shared(self._shelf, unit.stage, most, self._leases, self._project)
+
+        return SharedParts(blocks, self._reporter, thin_out)
 
     def realise(self, unit: Unit, *, force: bool = False) -> Artifact:
         """Finds or makes one unit, whose upstream must be done; ``force`` makes it again, from nothing.
@@ -474,17 +510,19 @@ class Store:
             if before is None or force:
                 work = self._place_to_work(unit, rest, lease)
                 try:
-                    artifact = make(
-                        unit,
-                        key,
-                        look,
-                        self._shelf,
-                        work,
-                        self._hashes,
-                        self._project,
-                        force=force,
-                        reuse=reuse,
-                    )
+                    with ExitStack() as others:
+                        artifact = make(
+                            unit,
+                            key,
+                            look,
+                            self._shelf,
+                            work,
+                            self._hashes,
+                            self._project,
+                            lambda other: self._shared(other, others),
+                            force=force,
+                            reuse=reuse,
+                        )
                 except FileNotFoundError as error:
                     if work.exists():
                         raise

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.look import Look
+from fsarctl.artifacts.shared_parts import SharedParts
 from fsarctl.progress import Reporter
 
 __all__ = ["JSON", "Build", "Earlier", "Files", "Parts", "Unit"]
@@ -60,7 +61,9 @@ class Build:
     made anew (``force``). ``of`` names the build: what is read back from ``folder`` or ``scratch`` is sealed
     with it, see ``sealed.py``. ``require_unchanged``, of an input and names in it, raises IntegrityError
     where a file is not what it was when this was planned. It is for parts, which may have been planned
-    elsewhere; when the whole is made, all files are compared.
+    elsewhere; when the whole is made, all files are compared. ``shared`` gives, while the build
+    lasts, the parts of a unit that is never finished: what this build makes of them as it goes, others find.
+    None where there is no store.
     """
 
     folder: Path
@@ -72,6 +75,7 @@ class Build:
     earlier: Callable[[], Sequence[Earlier]] = tuple
     of: str = ""
     require_unchanged: Callable[[str, Sequence[str]], None] = lambda name, files: None
+    shared: Callable[["Unit"], SharedParts | None] = lambda unit: None
 
 
 class Parts(NamedTuple):

@@ -1,20 +1,22 @@
 """Tensors computed once and read often: kept in memory up to a limit, then in a file up to another.
 
 What fits nowhere is computed again, so memory does not grow with the number of clips. The file has no name
-from the moment it is opened, so that nothing is left of it after a crash.
+from the moment it is opened, so that nothing is left of it after a crash. What others may have computed, and
+will have a use for, is beside it in the store (``Lasting``).
 """
 
 import os
+import random
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-__all__ = ["Kept", "Room"]
+__all__ = ["Kept", "Lasting", "Room"]
 
 Name = TypeVar("Name", int, str)
 
@@ -53,17 +55,37 @@ class Room:
             self.within.move(memory, disk)
 
 
-class Kept(Generic[Name]):
-    """What ``compute`` gives for each name, kept as far as there is ``room``.
+class Lasting(Protocol):
+    """Where tensors are found that another process computed, and left for it; see ``KeptPrefixes``."""
 
-    Both may be replaced, ``compute`` by what gives the same. It gets a list of names and answers with one
-    tensor, (names, ...). It is always asked for ``at_once`` of them, the last one repeated if need be, so
+    def bound(self, most: int) -> None:
+        """So many bytes may be taken."""
+
+    def read(self, name: int, /) -> Tensor | None:
+        """What is there under a name, if anything is."""
+
+    def write(self, name: int, tensor: Tensor, /) -> bool:
+        """Leave it there, if that is worth it and there is room; whether it is there."""
+
+
+class Kept(Generic[Name]):
+    """What ``compute`` gives for each name, kept as far as there is ``room``, and where it is ``lasting``.
+
+    All three may be replaced, ``compute`` by what gives the same. It gets a list of names and answers with
+    one tensor, (names, ...). It is always asked for ``at_once`` of them, the last one repeated if need be, so
     that no answer depends on its company.
     """
 
-    def __init__(self, compute: Callable[[list[Name]], Tensor], room: Room, at_once: int = 1) -> None:
+    def __init__(
+        self,
+        compute: Callable[[list[Name]], Tensor],
+        room: Room,
+        at_once: int = 1,
+        lasting: Lasting | None = None,
+    ) -> None:
         self._room = room
         self.compute: Callable[[list[Name]], Tensor] = compute
+        self.lasting = lasting
         self._at_once = at_once
         self._held: dict[Name, Tensor] = {}
         self._held_bytes = 0
@@ -85,8 +107,15 @@ class Kept(Generic[Name]):
         distinct = list(dict.fromkeys(names))
         found = {name: tensor for name in distinct if (tensor := self._find(name)) is not None}
         missing = [name for name in distinct if name not in found]
+        if self.lasting is not None:
+            random.shuffle(missing)  # so that those who are at the same names compute different ones
         for start in range(0, len(missing), self._at_once):
             group = missing[start : start + self._at_once]
+            if self.lasting is not None:
+                found |= {name: tensor for name in group if (tensor := self._find(name)) is not None}
+                group = [name for name in group if name not in found]
+            if not group:
+                continue
             computed = self.compute(group + [group[-1]] * (self._at_once - len(group)))
             for name, tensor in zip(group, computed, strict=False):
                 # A part of a batch would keep all of the batch in memory.
@@ -103,17 +132,31 @@ class Kept(Generic[Name]):
 
     def _find(self, name: Name) -> Tensor | None:
         held = self._held.get(name)
-        return self._file.read(name) if held is None else held
+        if held is None:
+            held = self._file.read(name)
+        if held is None and self.lasting is not None and isinstance(name, int):
+            held = self.lasting.read(name)
+            if held is not None:
+                self._hold(name, held)
+        return held
 
     def _keep(self, name: Name, tensor: Tensor) -> None:
+        lasts = self.lasting is not None and isinstance(name, int) and self.lasting.write(name, tensor)
         size = tensor.numel() * tensor.element_size()
-        if self._room.take(memory=size):
-            self._held[name] = tensor
-            self._held_bytes += size
-        elif self._room.folder is not None and self._room.take(disk=size):
+        if self._hold(name, tensor) or lasts:
+            return
+        if self._room.folder is not None and self._room.take(disk=size):
             before = self._file.bytes
             self._file.write(name, tensor, self._room.folder)
             self._room.move(disk=self._file.bytes - before - size)  # a full disk took less
+
+    def _hold(self, name: Name, tensor: Tensor) -> bool:
+        size = tensor.numel() * tensor.element_size()
+        if not self._room.take(memory=size):
+            return False
+        self._held[name] = tensor
+        self._held_bytes += size
+        return True
 
 
 class _File:

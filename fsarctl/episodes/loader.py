@@ -19,7 +19,7 @@ from fsarctl.episodes.crops import (
     random_flips,
     random_offsets,
 )
-from fsarctl.episodes.feature_cache import Room
+from fsarctl.episodes.feature_cache import Lasting, Room
 from fsarctl.episodes.sampler import Episode, random_words, sample_episode
 from fsarctl.errors import InputError
 from fsarctl.frames.frame_store import FrameStore
@@ -64,7 +64,7 @@ class EpisodeLoader:
     With random crops the frame of each segment is drawn likewise, where the store keeps several; otherwise it
     is the middle one. ``flip`` mirrors each clip in one of two draws, where crops are random. ``room``: what
     its frames may take in memory. ``groups`` (rows,) are kept apart by each episode, whose classes are of one
-    of the ``sets`` (label -> set).
+    of the ``sets`` (label -> set). ``lasting`` is where others leave what is frozen of its clips.
 
     Raises:
         InputError: the stored frames are smaller than what the backbone reads, or a label has no tokens.
@@ -84,6 +84,7 @@ class EpisodeLoader:
     groups: npt.NDArray[np.int64] | None = None
     sets: Mapping[str, str] | None = None
     room: Room = field(default_factory=lambda: Room(2 * RESIDENT_BYTES), repr=False)
+    lasting: Lasting | None = field(default=None, repr=False)
     _rows: Mapping[str, list[int]] = field(init=False)
     _resident: npt.NDArray[np.uint8] | None = field(init=False, default=None)
     _places: npt.NDArray[np.int64] = field(init=False)

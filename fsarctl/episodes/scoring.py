@@ -28,16 +28,16 @@ VIDEOS_AT_ONCE = {"cpu": 1, "cuda": 16}
 # One in so many bytes of the room is for what is kept beside videos: lone queries, and classes' texts.
 OTHERS = 4
 
-Shared: TypeAlias = dict[str, tuple[Hashable, Kept[int]]]
-"""What one evaluation of a process leaves to the next: kind -> what it is of, and that of every video."""
+Shared: TypeAlias = dict[Hashable, Kept[int]]
+"""What one evaluation of a process leaves to the next: what it is of -> features of every video."""
 
 
 class Scorer:
     """Scores the episodes of a loader whose crops are central.
 
     ``query_mode``: "joint", queries of an episode see each other as in the paper, or "independent".
-    ``room`` bounds all that is kept. ``shared`` is another scorer's too: a frozen model's features, or
-    what is below the adapters, are the same at any shot.
+    ``room`` bounds all that is kept. ``shared`` is another scorer's too: a frozen model's features are the
+    same at any shot. What is below adapters is, too; it is shared through the loader's ``lasting``.
 
     Raises:
         ValueError: the loader's crops are random.
@@ -59,37 +59,32 @@ class Scorer:
         self._device = model.device
         self._room = room or Room()
         at_once = VIDEOS_AT_ONCE.get(self._device.type, 1)
-        self._prefixes = Kept(self._compute_prefixes, Room(memory=0), at_once)
+        lasting = loader.lasting
+        whole = model.alone_is_constant
+        self._prefixes = Kept(self._compute_prefixes, Room(memory=0), at_once, None if whole else lasting)
         # Without a part for the others, videos would leave them nothing.
         most = self._room.memory - self._room.memory // OTHERS
         videos = Room(most, self._room.disk, self._room.folder, within=self._room)
-        self._videos = Kept(self._compute_videos, videos, at_once)
+        self._videos = Kept(self._compute_videos, videos, at_once, lasting if whole else None)
         self._queries = Kept(self._compute_queries, self._room)
         self._texts = Kept(self._compute_texts, self._room)
-        self._inherits = False
-        if shared is not None and model.prefix_is_constant:
-            if model.alone_is_constant:
-                self._videos = self._inherit(shared, "features", self._videos)
-            elif self._device.type == "cpu":  # a GPU computes prefixes faster than it would read them
-                self._inherits = True
-                self._prefixes.room = self._on_disk(self._room.disk)
-                self._prefixes = self._inherit(shared, "prefix", self._prefixes)
+        if shared is not None and model.prefix_is_constant and whole:
+            self._videos = self._inherit(shared, self._videos)
 
     @property
     def queries(self) -> int:
         """Of an episode."""
         return self._loader.way * self._loader.query
 
-    def _inherit(self, shared: Shared, kind: str, own: Kept[int]) -> Kept[int]:
+    def _inherit(self, shared: Shared, own: Kept[int]) -> Kept[int]:
         of = (self._loader.store.path, self._model.frozen_digest(), self._model.prefix_name)
-        if kind not in shared or shared[kind][0] != of:
-            shared[kind] = of, own
-        kept = shared[kind][1]
-        kept.compute, kept.room = own.compute, own.room  # the last one's model is not needed any more
+        if of not in shared:
+            shared.clear()
+            shared[of] = own
+        kept = shared[of]
+        # The last one's model is not needed any more.
+        kept.compute, kept.room, kept.lasting = own.compute, own.room, own.lasting
         return kept
-
-    def _on_disk(self, most: int) -> Room:
-        return Room(0, most, self._room.folder, within=self._room)
 
     def forget_adapters(self) -> None:
         """Drop what depends on trained weights; call it when they have moved.
@@ -128,11 +123,11 @@ class Scorer:
     def _group_size(self, episode: Episode) -> int:
         video = self._videos.of(episode.query[:1].tolist())
         size = (episode.support.size + episode.query.size) * video.numel() * video.element_size()
-        if self._inherits:
+        if self._loader.lasting is not None:
             # Videos are read over and over, and prefixes once a shot: these get what room is left.
             clips = sum(map(len, self._loader.rows.values()))
             left = self._room.memory + self._room.disk - clips * video.numel() * video.element_size()
-            self._prefixes.room = self._on_disk(max(0, min(left, self._room.disk)))
+            self._loader.lasting.bound(max(0, min(left, self._room.disk)))
         return max(1, min(MOST_EPISODES, GROUP_BYTES.get(self._device.type, 2**26) // size))
 
     def _score(self, episodes: Sequence[Episode]) -> Scores:

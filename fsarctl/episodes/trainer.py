@@ -166,7 +166,7 @@ def _prefixes(model: FewShotMethod, base: EpisodeLoader, room: Room) -> Kept[int
     def compute(names: list[int]) -> Tensor:
         return model.prefix(model.normalise(upload(base.fixed_crops(names), device)))
 
-    return Kept(compute, room)
+    return Kept(compute, room, lasting=base.lasting)
 
 
 def _prepare(

@@ -97,6 +97,11 @@ class FrameMethod(FewShotMethod):
         return read, self.encoder.precision
 
     @property
+    def prefix_flop(self) -> int:
+        """Of all of the backbone."""
+        return self.frames * self.encoder.frame_flop
+
+    @property
     def alone_is_constant(self) -> bool:
         """Whether a clip is its frozen features and nothing else."""
         return self.prefix_is_constant and type(self).of_clip is FrameMethod.of_clip

@@ -220,6 +220,14 @@ class FewShotMethod(nn.Module, ABC):
         return type(self).__qualname__
 
     @property
+    def prefix_flop(self) -> int:
+        """About how many floating-point operations :meth:`prefix` takes of a clip.
+
+        What takes many is kept in the store, for other processes. 0: nobody knows, and it is not.
+        """
+        return 0
+
+    @property
     def alone_is_constant(self) -> bool:
         """Whether training leaves what :meth:`alone` gives as it is, too."""
         return False

@@ -1,5 +1,6 @@
 """Frozen multi-head attention, reused along any axis of a batch of tokens."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch.nn.functional as F
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from fsarctl.models.precision import rounded
 
-__all__ = ["attend", "attend_projected", "frozen_block", "projected"]
+__all__ = ["attend", "attend_projected", "flop_of", "frozen_block", "projected"]
 
 
 def attend(
@@ -81,3 +82,8 @@ def frozen_block(block: Any, x: Tensor, *, causal: bool = False, class_only: boo
         x = x + attend(block.attn, y, causal=causal)
     mlp: Tensor = block.mlp(block.ln_2(x))
     return x + mlp
+
+
+def flop_of(modules: Iterable[nn.Module], tokens: int) -> int:
+    """About how many floating-point operations these take for so many tokens: two a weight and token."""
+    return 2 * tokens * sum(each.numel() for module in modules for each in module.parameters())

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fsarctl.models.attention import frozen_block
+from fsarctl.models.attention import flop_of, frozen_block
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.precision import Precision, computing
 from fsarctl.models.task_adapters import embed_frames
@@ -80,6 +80,13 @@ class FrameEncoder(nn.Module):
         with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
             return self._read(self.tower, frames, self.precision)
 
+    @property
+    def frame_flop(self) -> int:
+        """About how many floating-point operations it takes of a frame; of a ResNet, at least."""
+        if self._read is _of_vit:
+            return flop_of(self.tower.transformer.resblocks, len(self.tower.positional_embedding))
+        return flop_of([self.tower], self.rows**2)
+
 
 class FrameBranch(nn.Module):
     """A visual branch without adapters, for towers of any kind: each frame's embedding and nothing else.
@@ -101,6 +108,11 @@ class FrameBranch(nn.Module):
         return self.prefix(frames)
 
     video = forward
+
+    @property
+    def frame_flop(self) -> int:
+        """As of the encoder."""
+        return self.encoder.frame_flop
 
     def prefix(self, frames: Tensor) -> Tensor:
         """All that is done here. Shapes: (..., T, 3, H, W) -> (..., T, embed)."""

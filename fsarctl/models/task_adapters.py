@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fsarctl.models.attention import attend, attend_projected, frozen_block, projected
+from fsarctl.models.attention import attend, attend_projected, flop_of, frozen_block, projected
 from fsarctl.models.bottleneck_adapter import Adapter
 from fsarctl.models.precision import computing
 from fsarctl.models.strategies import STRATEGIES, VISUAL_STEPS
@@ -83,6 +83,13 @@ class VisualBranch(nn.Module):
     def prefix_is_constant(self) -> bool:
         """Whether training leaves what :meth:`prefix` gives as it is."""
         return self.temporal_embedding is None and not self.vit.conv1.weight.requires_grad
+
+    @property
+    def frame_flop(self) -> int:
+        """About how many floating-point operations :meth:`prefix` takes of a frame."""
+        return flop_of(
+            self.vit.transformer.resblocks[: self.first_adapted], len(self.vit.positional_embedding)
+        )
 
     def prefix(self, frames: Tensor) -> Tensor:
         """Tokens after the frozen blocks below the first adapted one: a constant of each frame.

@@ -9,8 +9,12 @@ from made import VIT, flops_of, noise_loader, random_model
 from plain_path import plain_scores
 from timing import Options, Row, print_rows, side_by_side
 
+from fsarctl.artifacts.blocks import Blocks
+from fsarctl.artifacts.shared_parts import SharedParts
 from fsarctl.episodes.feature_cache import Room
-from fsarctl.episodes.scoring import Scorer, Shared
+from fsarctl.episodes.kept_prefixes import KeptPrefixes
+from fsarctl.episodes.scoring import Scorer
+from fsarctl.progress import SILENT
 
 ASKED = {(VIT, 2): "8.5", (VIT, 6): "1.8"}
 CLIPS, EPISODES = 2400, 10_000
@@ -44,13 +48,16 @@ def measure(backbone: str, layers: int, repeats: int) -> list[Row]:
         marginal, whole = side_by_side([ours, plain], repeats)
         fewer, all_of_it = flops_of(ours), flops_of(plain)
 
-        room = Room(disk=2**30, folder=Path(folder))  # where prefixes wait for the next model
+        blocks = Blocks(len(loader.store), 1, Path(folder), "", ".safetensors", "")
+        parts = SharedParts(blocks, SILENT, thin_out=lambda most: 0, most=2**30)
 
-        def first_episodes(shared: Shared | None) -> None:
+        def first_episodes(lasting: KeptPrefixes | None) -> None:
+            loader.lasting = lasting
             for _ in range(MODELS):
-                next(Scorer(model, loader, room=room, shared=shared).score([0]))
+                next(Scorer(model, loader, room=Room(disk=2**30)).score([0]))
 
-        together, apart = side_by_side([lambda: first_episodes({}), lambda: first_episodes(None)], 1)
+        kept = KeptPrefixes(parts, model.prefix_flop)
+        together, apart = side_by_side([lambda: first_episodes(kept), lambda: first_episodes(None)], 1)
     clip = (first - marginal) / len(loader.store)
     spread = marginal + clip * CLIPS / EPISODES
     name = f"{backbone} L = {layers}"

@@ -11,6 +11,7 @@ many          time, memory and open files at 1, 4 and 16 times the clips and the
 growth        time and memory at 1, 4 and 16 times the clips, episodes, way and shots: 10 minutes
 starting      predict of one clip from the shell, and a backbone's weights: 4 minutes
 spotting      windows of a long video against predict, window by window: 6 minutes
+sweeping      a row of a sweep after another one, in a process of its own: 15 minutes
 serving       answers a second and their 95th percentile, for 1, 8 and 32 clients: 2 minutes; needs locust
 engines       overhead a unit and speed-up on 1 to 8 nodes, 100,000 units of nothing: 10 minutes; needs ray
 exporting     accuracy and time of exported models, after `make demo`: 3 minutes
@@ -39,6 +40,7 @@ NAMES = (
         "growth",
         "starting",
         "spotting",
+        "sweeping",
         "serving",
     ),
     *("engines", "exporting", "precision", "gpu"),

@@ -45,6 +45,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("precision", "shapes, predictions that are the same"),
         ("images", "340 x 256: images/s; torchvision"),
         ("many", "cache verify, a third damaged"),
+        ("sweeping", "tiny, a fixed crop of a clip in training: row 'Task-Adapter++'; the first"),
         ("starting", "predict, tiny; import open_clip"),
         ("engines", "1,000: "),
         pytest.param("growth", "episodes of known clips, 32 -> 128", marks=pytest.mark.long),

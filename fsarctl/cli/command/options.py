@@ -43,7 +43,9 @@ Memory = Annotated[
     float | None,
     typer.Option("--memory", min=0, help="GiB for videos computed once; default: 2, half of a free GPU."),
 ]
-Spill = Annotated[float, typer.Option("--spill", min=0, help="GiB on disk for them once memory is full.")]
+Spill = Annotated[
+    float, typer.Option("--spill", min=0, help="GiB on disk: once memory is full, and kept prefixes.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Force = Annotated[bool, typer.Option("--force", help="Do the work again even if it is done.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

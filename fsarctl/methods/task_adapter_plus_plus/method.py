@@ -192,6 +192,11 @@ class TaskAdapterPlusPlus(FewShotMethod):
         return self.visual.first_adapted, self.visual.precision
 
     @property
+    def prefix_flop(self) -> int:
+        """Of the blocks below the first adapted one."""
+        return self.frames * self.visual.frame_flop
+
+    @property
     def alone_is_constant(self) -> bool:
         """Whether no visual weight is trained."""
         return not any(each.requires_grad for each in self.visual.parameters())

@@ -14,7 +14,7 @@ from fsarctl.methods.frozen_text import FrozenText
 from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, Scores, by_class, seeded
 from fsarctl.methods.ts_fsar.distance_correlation import distance_correlation
 from fsarctl.methods.ts_fsar.ladder import LadderNetwork, Start, states
-from fsarctl.models.attention import attend
+from fsarctl.models.attention import attend, flop_of
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.metrics.cosines import cosines, damped_cosines
 from fsarctl.models.precision import Precision
@@ -173,6 +173,12 @@ class TSFSAR(FewShotMethod):
     def prefix_name(self) -> Hashable:
         """What is read of every block, and how precisely."""
         return "states", self.precision
+
+    @property
+    def prefix_flop(self) -> int:
+        """Of all blocks."""
+        blocks = self.vit.transformer.resblocks
+        return self.frames * flop_of(blocks, len(self.vit.positional_embedding))
 
     @property
     def rate_factors(self) -> Mapping[str, float]:
