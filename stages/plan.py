@@ -422,7 +422,8 @@ class Pipeline:
         self._tracking.require()
         require_backbone(self._config.model)
         require_options(self._config.model)
-        require_frames(self._config.model, self._config.train.prefix_crops)
+        config = self._config
+        require_frames(config.model, config.extract.size, config.train.prefix_crops)
 
     def _required_evaluations(self, shots: Iterable[int], file: Path | None = None) -> list[Unit]:
         shots = list(shots)

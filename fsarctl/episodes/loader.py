@@ -93,7 +93,7 @@ class EpisodeLoader:
         if self.store.size < self.side:
             raise InputError(
                 f"the stored frames are {self.store.size} pixels wide and the backbone reads {self.side}",
-                next_step="Leave extract.size at 0, or set it to that or more, and run `fsarctl extract`.",
+                next_step="Leave extract.size at 0, or set it to that or more.",
             )
         missing = sorted(set(self.store.classes) - set(self.tokens))
         if missing:

@@ -19,6 +19,7 @@ from fsarctl.methods.weights import weight_files
 from fsarctl.models.catalogue import (
     architecture,
     has_text_encoder,
+    image_side,
     is_resnet,
     own_backbone,
     require_readable,
@@ -252,12 +253,18 @@ def trains(model: ModelConfig) -> bool:
     return model.trains
 
 
-def require_frames(model: ModelConfig, prefix_crops: int) -> None:
-    """Refuse fixed crops of a method whose loss reads frames, before anything is loaded.
+def require_frames(model: ModelConfig, size: int, prefix_crops: int) -> None:
+    """Refuse frames that ``model`` cannot use, before anything is decoded or loaded.
 
     Raises:
-        ConfigError: ``train.prefix_crops`` is not 0 for such a method.
+        ConfigError: ``extract.size`` is less than the backbone reads, or ``train.prefix_crops`` is not 0
+            for a method whose loss reads frames.
     """
+    if 0 < size < (reads := image_side(model.backbone)):
+        raise ConfigError(
+            f"extract.size is {size}, and {model.backbone} reads {reads} pixels",
+            next_step=f"Leave extract.size at 0, or set it to {reads} or more.",
+        )
     if prefix_crops and (part := model.other_method):
         from fsarctl.methods.protocol import without_pixels
 

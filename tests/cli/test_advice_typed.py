@@ -326,14 +326,6 @@ def test_adapters_are_no_weights(shapes: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_frames_that_are_too_small(project: Path) -> None:
-    failed = type_in(project, "fsarctl run --set extract.size=16", expect=3)
-    assert "Leave extract.size at 0" in failed.stderr
-    type_in(project, advised(failed, "fsarctl extract"))
-    assert "nothing to do" in type_in(project, "fsarctl run").stderr
-
-
-@pytest.mark.slow
 def test_frames_that_are_damaged_while_they_are_read(project: Path) -> None:
     (shard,) = (project / "cache/artifacts/extract").glob("*/frames.zarr/c.*")
     damage(shard)

@@ -159,10 +159,10 @@ def test_what_training_alone_needs_is_in_no_artifact_and_makes_no_clips_meet() -
 
 
 def test_what_cannot_be_is_refused() -> None:
-    require_frames(ModelConfig(method="molo"), 0)
-    require_frames(ModelConfig(method="otam"), 2)
+    require_frames(ModelConfig(method="molo"), 0, 0)
+    require_frames(ModelConfig(method="otam"), 0, 2)
     with pytest.raises(ConfigError, match=r"train\.prefix_crops keeps no frames"):
-        require_frames(ModelConfig(method="molo"), 2)
+        require_frames(ModelConfig(method="molo"), 0, 2)
     with pytest.raises(ConfigError, match="clips have 1 frame, and motion is between two"):
         MoLo(backbone(), frames=1)
     with pytest.raises(ConfigError, match=r"pixel_weight is -1\.0; it must be 0 or more"):

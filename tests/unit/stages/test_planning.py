@@ -395,3 +395,14 @@ def test_pipelines_that_share_datasets_look_at_the_disk_once(tmp_path: Path) -> 
     other = 'datasets.mine.splits={"test" = ["a", "b"]}'
     pipeline(tmp_path, FOLDER, frozen, other, note=said.append, findings=shared).evaluate([1])
     assert len(said) == 2
+
+
+def test_frames_smaller_than_the_backbone_reads_are_not_decoded_for_it(tmp_path: Path) -> None:
+    plant(tmp_path / "clips", ENOUGH)
+    for size in ("0", "64"):
+        assert pipeline(tmp_path, FOLDER, f"extract.size={size}").evaluate([1])
+    small = pipeline(tmp_path, FOLDER, "extract.size=63")
+    for plan in (small.evaluate, small.train):
+        with pytest.raises(ConfigError, match="size is 63, and tiny reads 64 pixels"):
+            plan([1])
+    assert small.extract(), "it may be for another backbone"
