@@ -11,7 +11,7 @@ from fsarctl.artifacts.sharing.leases import Leases
 from fsarctl.artifacts.sharing.projects import Projects
 from fsarctl.artifacts.transfer.archive import export_archive, import_archive
 from fsarctl.artifacts.transfer.remote import Remote, RemoteError
-from fsarctl.errors import ConfigError, FsarctlError, IntegrityError
+from fsarctl.errors import ConfigError, FsarctlError, InputError, IntegrityError
 
 __all__ = ["Transfers"]
 
@@ -48,11 +48,18 @@ class Transfers:
         Gives what is new, and how many there are in it.
 
         Raises:
-            ConfigError, InputError: there is no remote folder, or it cannot be reached.
+            ConfigError, InputError: there is no remote folder, it cannot be reached, or has no such artifact.
             IntegrityError: something there has other bytes than it should; it is not used.
         """
         far = self._far(address)
         keys = [each for each in far.listing() if each[1].startswith(beginning[:KEY_DIGITS])]
+        if not keys and beginning:
+            raise InputError(
+                f"{far.name} has no artifact whose key begins with {beginning!r}",
+                next_step="Give no key, for all that it has; or another --remote.",
+            )
+        if not keys:
+            self._shelf.reporter.note(f"warning: {far.name} has no artifact")
         brought = []
         with self._shelf.reporter.task("pull", len(keys), "artifact") as advance:
             for stage, key in keys:

@@ -364,7 +364,10 @@ def test_the_commands(tmp_path: Path) -> None:
     type_in(there, "cache", "export", str(tmp_path / "a.zip"), "extract a")
     document = json.loads(type_in(here, "cache", "import", str(tmp_path / "a.zip"), "--json").stdout)
     assert document == {"schema": "fsarctl.transfer/1", "artifacts": [], "new": 0}
-    assert "begins with 'zz'" in type_in(there, "cache", "push", "zz", "--remote", shared, expect=3).stderr
+    for verb in ("push", "pull"):
+        assert "begins with 'zz'" in type_in(there, "cache", verb, "zz", "--remote", shared, expect=3).stderr
+    said = type_in(there, "cache", "pull", "--remote", str(tmp_path / "misspelt")).stderr
+    assert f"warning: {tmp_path}/misspelt has no artifact" in said
     assert read_manifest(here / made.path.relative_to(there)) == made.manifest
     said = type_in(there, "fsarctl cache push --remote s3://me:secret@host/x", expect=3).stderr
     assert "secret" not in said
