@@ -17,8 +17,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from fsarctl.artifacts.atomic_write import storage_errors
-from fsarctl.artifacts.cache_layout import SIGN
 from fsarctl.errors import ConfigError, FsarctlError
 from fsarctl.errors.addresses import public_address
 
@@ -72,6 +70,9 @@ class Place:
         Raises:
             InputError: it cannot be written.
         """
+        from fsarctl.artifacts.atomic_write import storage_errors
+        from fsarctl.artifacts.cache_layout import SIGN
+
         sign = cache / f"{SIGN}{uuid.uuid4().hex}"
         try:
             with storage_errors(cache):
