@@ -382,7 +382,6 @@ HERE = {
     "init.py": {"init FOLDER", "data check", "run"},
     "layouts.py": {"eval --adapters FILE"},
     "listening.py": {"serve"},
-    "loader.py": {"extract"},
     "methods.py": {"methods NAME", "run --set model"},
     "new_project.py": {"init --demo", "init FOLDER", "init clips"},
     "predictor.py": {"describe --help"},
