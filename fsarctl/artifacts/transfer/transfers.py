@@ -60,6 +60,7 @@ class Transfers:
             )
         if not keys:
             self._shelf.reporter.note(f"warning: {far.name} has no artifact")
+            return [], 0
         brought = []
         with self._shelf.reporter.task("pull", len(keys), "artifact") as advance:
             for stage, key in keys:

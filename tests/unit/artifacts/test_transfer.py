@@ -370,6 +370,7 @@ def test_the_commands(tmp_path: Path) -> None:
         assert "begins with 'zz'" in type_in(there, "cache", verb, "zz", "--remote", shared, expect=3).stderr
     said = type_in(there, "cache", "pull", "--remote", str(tmp_path / "misspelt")).stderr
     assert f"warning: {tmp_path}/misspelt has no artifact" in said
+    assert "pull:" not in said, "nothing went on"
     assert read_manifest(here / made.path.relative_to(there)) == made.manifest
     said = type_in(there, "fsarctl cache push --remote s3://me:secret@host/x", expect=3).stderr
     assert "secret" not in said
