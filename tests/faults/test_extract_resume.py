@@ -44,13 +44,13 @@ def test_an_interrupted_run_is_gone_on_with_and_changes_no_byte(tmp_path: Path) 
         process = subprocess.Popen(
             [*EXTRACTING, str(disturbed), str(tmp_path / "b")], stderr=subprocess.DEVNULL
         )
-        end = time.monotonic() + 30
+        end = time.monotonic() + 300
         while finished_shards(tmp_path / "b") < kills:
             assert time.monotonic() < end
             assert process.poll() is None
             time.sleep(0.005)
         os.kill(process.pid, how)
-        assert process.wait(30) != 0
+        assert process.wait(300) != 0
     (tmp_path / "b" / "artifact" / "frames.zarr" / "c.9.0.0.0.0.deadbeef.partial").write_bytes(
         b"half a shard"
     )
@@ -70,13 +70,13 @@ def test_copying_is_gone_on_with_too(tmp_path: Path) -> None:
     extract(slow, clips_in(quiet), tmp_path / "a")
     line = [*EXTRACTING, str(disturbed), str(tmp_path / "b"), str(tmp_path / "past")]
     process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while finished_shards(tmp_path / "b") < 2:
         assert time.monotonic() < end
         assert process.poll() is None
         time.sleep(0.002)
     process.kill()
-    process.wait(30)
+    process.wait(300)
     extract(slow, clips_in(disturbed), tmp_path / "b", tmp_path / "past")
     assert decoded(disturbed)[5:55] == [0] * 50
     assert decoded(disturbed)[:5] == [1] * 5  # in a shard that was finished

@@ -146,7 +146,7 @@ except KeyboardInterrupt:
 """
 
 
-def wait_for(condition: "object", limit_s: float = 30) -> None:
+def wait_for(condition: "object", limit_s: float = 300) -> None:
     end = time.monotonic() + limit_s
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end, "waited in vain"

@@ -33,7 +33,7 @@ def rendering_under(pid: int) -> list[int]:
     return [worker for child in children(pid) for worker in children(child)]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing happened"

@@ -49,6 +49,7 @@ DATA = re.compile(
     re.IGNORECASE,
 )
 """A cell of a table that no label is: a number, a time, a split, a path, an address, an identifier."""
+RULE = re.compile(r":?-+:?")
 LONGEST_LINE = 1000
 MOST = 0.9
 MANY = 8
@@ -144,8 +145,11 @@ def _cells(lines: Sequence[Line], separator: str) -> list[tuple[int, tuple[str, 
     rows = []
     for line in lines:
         text = line.text.strip("|") if separator == "|" else line.text
-        (cells,) = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
-        if not all(re.fullmatch(r":?-+:?", cell.strip()) for cell in cells):
+        if separator in text or '"' in text:
+            (cells,) = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+        else:
+            cells = [text]  # a reader for each of many lines takes seconds
+        if not all(RULE.fullmatch(cell.strip()) for cell in cells):
             rows.append((line.number, tuple(cell.strip() for cell in cells)))
     return rows
 

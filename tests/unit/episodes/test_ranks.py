@@ -186,8 +186,8 @@ def test_its_processes_end_with_the_command(
         ranks = psutil.Process(command.pid).children(recursive=True)
         assert len(ranks) == 2
         command.send_signal(blow)
-        _, alive = psutil.wait_procs(ranks, timeout=5)
+        _, alive = psutil.wait_procs(ranks, timeout=120)
         assert alive == []
-        _, said = command.communicate(timeout=5)
+        _, said = command.communicate(timeout=120)
     assert command.returncode == code
     assert said.count("interrupted") == (blow != signal.SIGKILL)
