@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from loopback_server import Loopback
+from notes import Notes
 
 from fsarctl.artifacts.unit import Build, Unit
 from fsarctl.config.tables import DescribeConfig
-from fsarctl.progress import SILENT
 from fsarctl.stages import describe
 from fsarctl.text.caption_limit import CaptionLimit
 from fsarctl.text.corpus import load_descriptions
@@ -19,17 +19,6 @@ from fsarctl.text.llm.retries import Patience
 
 KEY = "sk-secret-0123456789abcdef"
 QUICK = Patience(timeout=5, retries=2, attempts=2, deadline=10)
-
-
-@dataclass
-class Notes:
-    """A reporter that remembers what was said."""
-
-    said: list[str] = field(default_factory=list)
-    task = SILENT.task
-
-    def note(self, message: str) -> None:
-        self.said.append(message)
 
 
 @dataclass

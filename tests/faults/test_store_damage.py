@@ -6,22 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from notes import Notes
 
 from fsarctl.artifacts import Build, Files, Store, Unit, cache_layout
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.manifest import Manifest, ManifestError, parse_manifest
-from fsarctl.progress import SILENT
-
-
-class Notes:
-    """A reporter that keeps the remarks."""
-
-    def __init__(self):
-        self.lines = []
-        self.task = SILENT.task
-
-    def note(self, message):
-        self.lines.append(message)
 
 
 @pytest.fixture
@@ -72,11 +61,11 @@ def test_every_flipped_bit_is_found_by_verify(store, unit, notes):
             assert verdict.quarantined is not None
             assert verdict.quarantined.parent == store.root / "quarantine"
             assert (verdict.quarantined / name).read_bytes() == damaged, "kept, not deleted"
-            assert notes.lines.pop().startswith("DAMAGED: the extract artifact")
+            assert notes.said.pop().startswith("DAMAGED: the extract artifact")
     assert store.find(unit) is None
     shutil.copytree(copy, pristine)
     assert [verdict.faults for verdict in store.verify()] == [()]
-    assert notes.lines == []
+    assert notes.said == []
 
 
 def test_every_bit_of_a_manifest_counts(store, unit):
@@ -111,7 +100,7 @@ def test_what_a_hit_can_see_counts_as_a_miss_and_is_made_again(store, unit, note
         store.realise(other).path.rename(path)
     assert store.find(unit) is None
     assert store.state(unit).name == "missing"
-    (note,) = notes.lines
+    (note,) = notes.said
     assert note.startswith("DAMAGED")
     (quarantined,) = (store.root / "quarantine").iterdir()
     assert str(quarantined) in note
@@ -145,7 +134,7 @@ def test_damage_that_cannot_be_moved_is_still_not_used(store, unit, notes, monke
 
     monkeypatch.setattr(os, "rename", refuse)
     assert store.find(unit) is None
-    assert "could not be moved away: Read-only file system" in notes.lines[0]
+    assert "could not be moved away: Read-only file system" in notes.said[0]
     assert artifact.path.is_dir()
 
 

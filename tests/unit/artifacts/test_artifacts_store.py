@@ -8,23 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+from notes import Notes
 
 from fsarctl.artifacts import Build, Files, Store, Unit, cache_layout, keys
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.process import Process
 from fsarctl.errors import FsarctlError, InputError, IntegrityError, UpstreamError
-from fsarctl.progress import SILENT
-
-
-class Notes:
-    """A reporter that keeps the remarks."""
-
-    def __init__(self):
-        self.lines = []
-        self.task = SILENT.task
-
-    def note(self, message):
-        self.lines.append(message)
 
 
 class Pipeline:
@@ -178,11 +167,11 @@ def test_force_builds_again_and_says_when_the_bytes_differ(store, pipeline, note
     store.realise_all([pipeline.train()])
     outcomes = store.realise_all([pipeline.train()], force=True)
     assert [outcome.made for outcome in outcomes] == [False, True], "force is for what was asked for"
-    assert notes.lines == []
+    assert notes.said == []
     replaced = store.realise(pipeline.train(writes="other"), force=True)
     assert (replaced.path / "deep" / "result.txt").read_text() == "other"
-    assert len(notes.lines) == 1
-    assert "train shapes came out with other bytes than before in 1 files (deep/result.txt)" in notes.lines[0]
+    assert len(notes.said) == 1
+    assert "train shapes came out with other bytes than before in 1 files (deep/result.txt)" in notes.said[0]
     assert store.find(pipeline.train()) == replaced
     assert len(store.artifacts()) == 2
 
@@ -284,7 +273,7 @@ def test_an_interrupted_build_goes_on_with_what_it_left(store, pipeline, notes):
     artifact = store.realise(pipeline.extract(build=build))
     assert sorted(artifact.manifest.files) == ["0.txt", "1.txt", "2.txt"], "and scratch is not published"
     assert artifact.manifest.provenance["resumed"] is True
-    assert notes.lines == ["Resuming extract shapes, which was interrupted."] * 2
+    assert notes.said == ["Resuming extract shapes, which was interrupted."] * 2
 
 
 @pytest.mark.parametrize("leaves", ["link", "manifest.json", "sources.json"])

@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
+from notes import Notes
 
 from fsarctl.artifacts import Artifact, Build, Store, Unit, cache_layout
 from fsarctl.artifacts.command import Command
@@ -24,15 +25,6 @@ from fsarctl.errors import LockError
 from fsarctl.progress import SILENT
 
 HERE = Process.current()
-
-
-class Notes:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.task = SILENT.task
-
-    def note(self, message: str) -> None:
-        self.said.append(message)
 
 
 def unit(build: Callable[[Build], None]) -> Unit:

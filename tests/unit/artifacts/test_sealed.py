@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from notes import Notes
 from safetensors.numpy import load_file, save_file
 
 from fsarctl.artifacts.journal import Entry, Journal, file_crc32c
@@ -21,7 +22,6 @@ from fsarctl.artifacts.sealed import (
     seal_file,
     sealed_json,
 )
-from fsarctl.progress import SILENT
 
 
 def test_every_bit_of_a_sealed_document_counts() -> None:
@@ -80,19 +80,10 @@ def test_a_file_of_tensors_stays_one(tmp_path: Path) -> None:
         damaged[position] ^= 4
         path.write_bytes(damaged)
         assert not is_there(path, "eval 0", said, "Again.")
-        assert said.lines.pop().endswith(" Again.")
+        assert said.said.pop().endswith(" Again.")
         assert not path.exists()
     assert not is_there(path, "eval 0", said, "Again.")
-    assert said.lines == [], "what is not there is no damage"
-
-
-class Notes:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.task = SILENT.task
-
-    def note(self, message: str) -> None:
-        self.lines.append(message)
+    assert said.said == [], "what is not there is no damage"
 
 
 @pytest.fixture

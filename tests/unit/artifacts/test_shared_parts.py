@@ -4,12 +4,12 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from notes import Notes
 
 from fsarctl.artifacts import Build, Store, Unit
 from fsarctl.artifacts.command import Command
@@ -24,17 +24,6 @@ def content(text: str) -> bytes:
 
 
 SIZE = len(content("a"))
-
-
-class Said(list[str]):
-    """A reporter that keeps what it is told."""
-
-    @contextmanager
-    def task(self, description: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
-        yield lambda amount=1, detail="": None
-
-    def note(self, message: str) -> None:
-        self.append(message)
 
 
 def parts_of(key: str) -> Unit:
@@ -86,7 +75,7 @@ def test_a_build_of_parts_has_them_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["a flipped bit", "another part's", "half of it"])
 def test_a_damaged_part_is_not_used_and_it_is_said(tmp_path: Path, damage: str) -> None:
-    said = Said()
+    said = Notes()
     store = Store(tmp_path / "cache", reporter=said)
     within(store, lambda build: [opened(build).keep(n, content(f"part {n}")) for n in (1, 2)])
     path, other = files(store)
@@ -94,7 +83,7 @@ def test_a_damaged_part_is_not_used_and_it_is_said(tmp_path: Path, damage: str) 
     damaged = {"a flipped bit": whole.replace(b"part 1", b"part 3"), "half of it": whole[:60]}
     path.write_bytes(damaged.get(damage, other.read_bytes()))
     assert within(store, lambda build: opened(build).read(1)) is None
-    (note,) = said
+    (note,) = said.said
     assert note.startswith(f"DAMAGED: {path.name}")
     assert note.endswith("It is made again.")
     assert not path.exists()
@@ -102,7 +91,7 @@ def test_a_damaged_part_is_not_used_and_it_is_said(tmp_path: Path, damage: str) 
 
 
 def test_verify_finds_a_damaged_part(tmp_path: Path) -> None:
-    store = Store(tmp_path / "cache", reporter=Said())
+    store = Store(tmp_path / "cache", reporter=Notes())
     within(store, lambda build: opened(build).keep(1, content("one")))
     (path,) = files(store)
     assert [each.faults for each in store.verify() if each.stage == "prefix"] == [()]
@@ -180,7 +169,7 @@ CHILD = textwrap.dedent(
     """
     import sys, time
     from pathlib import Path
-    sys.path.insert(0, str(Path(sys.argv[3])))
+    sys.path[:0] = sys.argv[3:]
     from test_shared_parts import content, opened, text_of, within
     from fsarctl.artifacts import Store
 
@@ -204,12 +193,14 @@ CHILD = textwrap.dedent(
 
 def test_two_processes_fill_the_same_at_once(tmp_path: Path) -> None:
     words = [sys.executable, "-c", CHILD, str(tmp_path)]
-    here = str(Path(__file__).parent)
+    here = Path(__file__).resolve()
     children = [
-        subprocess.Popen([*words, name, here], stdout=subprocess.PIPE, encoding="utf-8")
+        subprocess.Popen(
+            [*words, name, str(here.parent), str(here.parents[2])], stdout=subprocess.PIPE, encoding="utf-8"
+        )
         for name in ("ready a", "ready b")
     ]
-    made = [int(child.communicate(timeout=60)[0]) for child in children]
+    made = [int(child.communicate(timeout=300)[0]) for child in children]
     assert [child.returncode for child in children] == [0, 0]
     assert 40 <= sum(made) <= 80
     store = Store(tmp_path / "cache")

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from notes import Notes
 
 from fsarctl.artifacts import Artifact, Build, Store, Unit
 from fsarctl.artifacts.command import Command
@@ -31,15 +32,6 @@ def unit(slot: str, build: Callable[[Build], None] | None = None, seed: int = 0,
 
     stage = slot.split()[0]
     return Unit(stage, 1, slot, Command(stage), {"slot": slot, "seed": seed}, build or fill, inputs)
-
-
-class Notes:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.task = SILENT.task
-
-    def note(self, message: str) -> None:
-        self.said.append(message)
 
 
 @pytest.fixture

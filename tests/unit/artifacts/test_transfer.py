@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from notes import Notes
 from typed import type_in
 
 from fsarctl.artifacts import Build, Store, Unit
@@ -18,19 +19,6 @@ from fsarctl.artifacts.manifest import MANIFEST, Stored, content_digest, read_ma
 from fsarctl.artifacts.transfer.archive import import_archive
 from fsarctl.artifacts.transfer.remote import Remote, RemoteError
 from fsarctl.errors import ConfigError, InputError, IntegrityError, UpstreamError
-
-
-class Notes:
-    """A reporter that remembers."""
-
-    def __init__(self) -> None:
-        from fsarctl.progress import SILENT
-
-        self.said: list[str] = []
-        self.task = SILENT.task
-
-    def note(self, message: str) -> None:
-        self.said.append(message)
 
 
 def unit(name: str, *, size: int = 3000, inputs: dict[str, Unit] | None = None) -> Unit:

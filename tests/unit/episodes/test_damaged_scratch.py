@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from notes import Notes
 from test_training import HOW, StopAt, loaders
 
 from fsarctl.config.training_tables import TrainConfig
@@ -15,15 +16,6 @@ from fsarctl.episodes.trainer import train_adapters
 from fsarctl.progress import SILENT
 
 __all__ = ["loaders"]
-
-
-class Notes:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.task = SILENT.task
-
-    def note(self, message: str) -> None:
-        self.lines.append(message)
 
 
 def flipped(path: Path) -> None:
@@ -60,8 +52,8 @@ def test_a_checkpoint(
         train(StopAt(9))
     damage(tmp_path / "checkpoint.safetensors")
     resumed = train(said, of)
-    assert any("DAMAGED" in line for line in said.lines) == again
-    assert any("going on" in line for line in said.lines) != again
+    assert any("DAMAGED" in line for line in said.said) == again
+    assert any("going on" in line for line in said.said) != again
     (tmp_path / "checkpoint.safetensors").unlink()
     whole = train(SILENT)
     for name, tensor in whole.best.items():
@@ -80,5 +72,5 @@ def test_a_block_of_episodes(
     damage(tmp_path / "block-00000000.safetensors")
     said = Notes()
     again = evaluate_episodes(model, validation, episode_blocks(3, tmp_path, of), reporter=said, **how)
-    assert said.lines[0].startswith("DAMAGED: block-00000000.safetensors")
+    assert said.said[0].startswith("DAMAGED: block-00000000.safetensors")
     assert (again.scores == whole.scores).all()

@@ -2,8 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,6 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 import torch
 from built import copied
+from notes import Notes
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from typed import type_in
@@ -46,17 +46,6 @@ shots = [1]
 """
 
 
-class Said(list[str]):
-    """A reporter that keeps what it is told."""
-
-    @contextmanager
-    def task(self, description: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
-        yield lambda amount=1, detail="": None
-
-    def note(self, message: str) -> None:
-        self.append(message)
-
-
 @pytest.fixture(autouse=True)
 def worth(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes any time at all is kept."""
@@ -72,7 +61,7 @@ class Learning:
     def __init__(self, frames: FrameStore, make_model: Callable[..., Any]) -> None:
         self.frames, self.make_model = frames, make_model
         self.computed = 0
-        self.said = Said()
+        self.said = Notes()
 
     def numbers(self, cache: Path, *, strategy: str = "task-adapter++") -> Numbers:
         """What is trained, and the scores of the evaluation."""
@@ -141,7 +130,7 @@ def test_numbers_are_the_same_to_the_bit_with_and_without(
     damaged.write_bytes(kept[damaged][:-1] + bytes([kept[damaged][-1] ^ 1]))
     assert equal(learning.numbers(tmp_path / "with", strategy=strategy), without)
     assert learning.computed == 1
-    assert [each for each in learning.said if each.startswith(f"DAMAGED: {damaged.name}")]
+    assert [each for each in learning.said.said if each.startswith(f"DAMAGED: {damaged.name}")]
     assert kept_in(tmp_path / "with") == kept
 
 

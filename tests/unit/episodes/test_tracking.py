@@ -8,25 +8,16 @@ from pathlib import Path
 
 import pytest
 from built import copied
+from notes import Notes
 from typed import type_in
 
 from fsarctl.config.tables import TrackingConfig
 from fsarctl.episodes.tracking import told
 from fsarctl.episodes.tracking.told import UNTRACKED, Tracking
 from fsarctl.errors import ConfigError
-from fsarctl.progress import SILENT
 
 SECRET = "k3y-that-nobody-may-see"
 FACTS = {"settings": {"model": {"metric": "otam"}, "shot": 1}, "read": {"frames": "extract/0123"}}
-
-
-class Notes:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.task = SILENT.task
-
-    def note(self, message: str) -> None:
-        self.said.append(message)
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, **modules: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from notes import Notes
 from test_optimisation import CONFIG, SIDE, Linear, T, loader
 from torch import Tensor, nn
 
@@ -18,7 +19,6 @@ from fsarctl.episodes.trainer import train_adapters
 from fsarctl.episodes.training_memory import Need, measure, saved_bytes, videos_in_parts
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.protocol import BaseClasses, Lesson, Scores
-from fsarctl.progress import SILENT
 
 
 class Rich(Linear):
@@ -61,22 +61,11 @@ class Plain(Rich):
     normalised = False
 
 
-class Said:
-    """A reporter that remembers."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.task = SILENT.task
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-
 def trained(
     model: Linear, scratch: Path, config: TrainConfig = CONFIG, stop: int | None = None
 ) -> tuple[dict[str, Tensor], Training, list[str]]:
     """What the artifact would hold; ``stop`` interrupts once so many episodes are learnt from."""
-    base, said = loader(), Said()
+    base, said = loader(), Notes()
     load = base.load
 
     def until(number: int) -> Any:
@@ -88,7 +77,7 @@ def trained(
     state = train_adapters(
         model, base, loader("centre"), config, scratch=scratch, reporter=said, title="train"
     )
-    return model.adapter_state(), state, said.notes
+    return model.adapter_state(), state, said.said
 
 
 @pytest.mark.parametrize("stop", [4, 8])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from notes import Notes
 
 from fsarctl.artifacts import Artifact, Store, Unit
 from fsarctl.artifacts.command import Command, Option
@@ -17,7 +18,6 @@ from fsarctl.artifacts.unit import Build
 from fsarctl.config.tables import ExtractConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.frames.frame_store import FrameStore
-from fsarctl.progress import SILENT
 from fsarctl.stages import extract
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.decoding_pool import Decode, Failure
@@ -25,17 +25,6 @@ from fsarctl.video.decoding_pool import _attempt as attempt
 from fsarctl.video.survey import UnreadableVideoError
 
 T, S = 2, 24
-
-
-class Notes:
-    """A reporter that keeps the remarks."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.task = SILENT.task
-
-    def note(self, message: str) -> None:
-        self.lines.append(message)
 
 
 def marked(path: Path, frames: int, size: int, resize: str = "squash") -> DecodedClip:
@@ -133,7 +122,7 @@ def test_adding_decodes_what_was_added_wherever_it_sorts(folder: Folder) -> None
     assert contents(artifact) == folder.from_nothing()
     facts = artifact.manifest.provenance["facts"]
     assert (facts["decoded"], facts["copied"]) == (4, 35)  # type: ignore[index, call-overload]
-    assert folder.notes.lines == [
+    assert folder.notes.said == [
         "extract mine/test: the frames of 35 of 39 clips were decoded before and are copied;"
         " 4 clips are decoded now"
     ]
@@ -197,8 +186,8 @@ def test_a_damaged_row_is_decoded_again_and_said(folder: Folder) -> None:
     artifact, decoded = folder.extract()
     assert decoded == ["105", "400"]
     assert contents(artifact) == folder.from_nothing()
-    assert f"1 clips could not be copied from {before.path}, which is damaged" in folder.notes.lines[-1]
-    assert "cache verify" in folder.notes.lines[-1]
+    assert f"1 clips could not be copied from {before.path}, which is damaged" in folder.notes.said[-1]
+    assert "cache verify" in folder.notes.said[-1]
 
 
 @pytest.mark.parametrize(

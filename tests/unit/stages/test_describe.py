@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from notes import Notes
 
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.unit import Build, Unit
@@ -35,17 +36,6 @@ def root(tmp_path: Path) -> Path:
 def unit_of(root: Path, labels: list[str], *, limit: CaptionLimit | None = None, **settings: Any) -> Unit:
     config = DescribeConfig(**{"files": ("mine.json",), **settings})
     return describe.unit(labels, config, slot="describe", records=root / "records", root=root, limit=limit)
-
-
-class Notes:
-    """A reporter that remembers what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.task = SILENT.task
-
-    def note(self, message: str) -> None:
-        self.said.append(message)
 
 
 def build(unit: Unit, root: Path) -> Path:
