@@ -1,18 +1,15 @@
-"""Making one artifact: private folder, build, check, seal, rename."""
+"""Making one artifact: a private folder, the build, the check that nothing changed meanwhile, the manifest."""
 
-import errno
 import os
-import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from fsarctl.artifacts.atomic_write import following, sync_file, sync_folder, write_synced
-from fsarctl.artifacts.cache_layout import Shelf, files_of, odd_in
-from fsarctl.artifacts.hashes import BAR_BYTES, HashMemory
+from fsarctl.artifacts.atomic_write import write_synced
+from fsarctl.artifacts.cache_layout import Shelf, odd_in
+from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.keys import canonical, file_sha256
 from fsarctl.artifacts.manifest import (
     MANIFEST,
@@ -28,19 +25,17 @@ from fsarctl.artifacts.manifest import (
     render_sources,
 )
 from fsarctl.artifacts.provenance import provenance
-from fsarctl.artifacts.refusals import content_of, is_there
+from fsarctl.artifacts.publishing import publish, seal
 from fsarctl.artifacts.removal import require_there
 from fsarctl.artifacts.shared_parts import SharedParts
-from fsarctl.artifacts.sharing.late import come_to_sight
 from fsarctl.artifacts.sharing.leases import name_of
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
-from fsarctl.errors import FsarctlError, InputError, IntegrityError, LockError
-from fsarctl.progress import SILENT, Reporter, first_of
+from fsarctl.errors import InputError, IntegrityError
+from fsarctl.progress import Reporter, first_of
 
-__all__ = ["divided", "make", "publish", "recover"]
+__all__ = ["divided", "make", "recover"]
 
-REPLACED = 20  # attempts beside others who replace the same
 NAMED = 5  # changed inputs named in an error
 DIVIDED = "divided"
 """In ``scratch``: the parts of this unit are made by others, too."""
@@ -110,7 +105,7 @@ def make(
         shelf.discard(work)
         raise
 
-    files = _seal_files(unit, folder, shelf.reporter)
+    files = seal(unit, folder, shelf.reporter)
     sources = None
     if listings:
         content = render_sources(listings)
@@ -331,109 +326,8 @@ def _refuse_changed(unit: Unit, changed: Sequence[str]) -> None:
         )
 
 
-def _seal_files(unit: Unit, folder: Path, reporter: Reporter) -> dict[str, Stored]:
-    try:
-        paths = files_of(folder)
-    except ValueError as error:
-        raise FsarctlError(f"The {unit.stage} stage left something that cannot be kept: {error}.") from error
-    if taken := [name for name in RESERVED if name in paths]:
-        raise FsarctlError(
-            f"The {unit.stage} stage wrote {taken[0]}, a name that the store keeps for itself."
-        )
-    files: dict[str, Stored] = {}
-    sizes = {name: path.stat().st_size for name, path in paths.items()}
-    shown = reporter if sum(sizes.values()) >= BAR_BYTES else SILENT
-    with (
-        shown.task("seal", len(paths), "file") as advance,
-        ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
-    ):
-        for name, sha256 in zip(paths, pool.map(_sealed, paths.values()), strict=True):
-            files[name] = Stored(sizes[name], sha256)
-            advance()
-    return files
-
-
-def _sealed(path: Path) -> str:
-    """The sha256 of a file that is on the disk on return; hashing leaves the other threads running."""
-    sha256 = file_sha256(path)
-    sync_file(path)
-    return sha256
-
-
 def _source(look: Snapshot, source: Unit | Files) -> Source:
     if isinstance(source, Files):
         return Source(look.files_digest(source), files=len(source.paths))
     artifact = _upstream(look, source)
     return Source(artifact.digest, stage=source.stage, slot=source.slot, key=artifact.key)
-
-
-def _sync_folders(folder: Path) -> None:
-    for parent, _, _ in os.walk(folder, topdown=False):
-        sync_folder(Path(parent))
-
-
-def publish(
-    shelf: Shelf, stage: str, key: str, work: Path, manifest: bytes, *, force: bool = False
-) -> Artifact | None:
-    """Publish what is whole in a folder of work; its files are on the disk, and the caller holds the lock.
-
-    One rename; the artifact that it replaces (``force``) is kept until it has happened. Where locks do not
-    hold and another was faster, its artifact is given, and this one stays where it is.
-    """
-    _sync_folders(work / "folder")
-    home = shelf.home(stage, key)
-    with following(shelf.root):
-        home.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(REPLACED):
-        if is_there(home) and (force or attempt):
-            with suppress(FileNotFoundError):  # another has just done the same
-                home.rename(work / f"replaced{attempt or ''}")
-        try:
-            (work / "folder").rename(home)
-            break
-        except FileNotFoundError:
-            # A server may do what it is asked, lose its answer, and refuse when it is asked again.
-            if _has(home, manifest):
-                break
-            raise
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            come_to_sight(home)
-            if not force and (faster := shelf.get(stage, key)):
-                return faster
-    else:
-        raise LockError(
-            f"Others put the {stage} artifact {home.name} into its place again and again.",
-            next_step="Stop them, or wait for them to finish; then run again.",
-        )
-    for note in (shelf.obituary(stage, key), shelf.doubt(stage, key)):
-        note.unlink(missing_ok=True)
-    for folder in (home.parent, home.parent.parent, work):
-        sync_folder(folder)
-    _set_modes(home, stat.S_IMODE(shelf.root.stat().st_mode))
-    shelf.discard(work)
-    return None
-
-
-def _has(home: Path, manifest: bytes) -> bool:
-    try:
-        return content_of(home / MANIFEST) == manifest
-    except OSError:
-        return False
-
-
-def _set_modes(home: Path, mode: int) -> None:
-    """Files and folders are for those for whom the store is, whatever wrote them.
-
-    No file can be written, against accidents; folders can, so that removing needs no chmod.
-    """
-    paths = [
-        (path, wanted)
-        for parent, _, names in os.walk(home)
-        for path, wanted in [(Path(parent), mode), *((Path(parent, name), mode & 0o444) for name in names)]
-    ]
-    # The manifest comes last: what is changed after it was changed after publishing.
-    for path, wanted in sorted(paths, key=lambda each: each[0] == home / MANIFEST):
-        with suppress(PermissionError):  # another user of the group began this work, and it is hers
-            path.chmod(wanted)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fsarctl.artifacts.atomic_write import following, storage_errors, sync_file, write_synced
-from fsarctl.artifacts.build import publish
 from fsarctl.artifacts.cache_layout import Shelf
 from fsarctl.artifacts.keys import file_sha256
 from fsarctl.artifacts.manifest import (
@@ -25,6 +24,7 @@ from fsarctl.artifacts.manifest import (
     Stored,
     parse_manifest,
 )
+from fsarctl.artifacts.publishing import publish
 from fsarctl.artifacts.sharing.places import give_back, new_place, take_over
 from fsarctl.errors import InputError, IntegrityError
 
