@@ -1,4 +1,4 @@
-"""Making one artifact: a private folder, the build, the check that nothing changed meanwhile, the manifest."""
+"""Making one artifact: a folder of its own, the build, a look whether inputs changed, the manifest."""
 
 import os
 import time
