@@ -3,7 +3,7 @@
 from fsarctl.artifacts.agenda import Agenda, Due
 from fsarctl.artifacts.cache_layout import Verdict
 from fsarctl.artifacts.manifest import Artifact, Manifest
-from fsarctl.artifacts.removal import Kept, Removal
+from fsarctl.artifacts.removal import Kept, Removal, Unfinished
 from fsarctl.artifacts.store import Outcome, State, Store
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Parts, Unit
 from fsarctl.artifacts.why_stale import Change
@@ -24,6 +24,7 @@ __all__ = [
     "Removal",
     "State",
     "Store",
+    "Unfinished",
     "Unit",
     "Verdict",
 ]

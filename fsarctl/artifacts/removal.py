@@ -26,17 +26,29 @@ __all__ = [
     "Kept",
     "Removal",
     "Sorted",
+    "Unfinished",
     "end_of",
     "remove",
     "require_there",
     "sort_out",
     "thin_out_shared",
+    "unfinished",
     "upstream_of",
 ]
 
 
 REMADE = "it is computed again where it is needed"
 UNKNOWN = "a project that is not known (--unclaimed removes it)"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A folder beside the artifacts, of shared parts or of a build that is not through: what it is, where,
+    and its size in bytes."""
+
+    what: str
+    path: Path
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -98,8 +110,7 @@ def sort_out(
         (f"{each.manifest.stage} {each.manifest.slot}", each.path, each.manifest.slot, each.manifest.bytes)
         for each in artifacts
     ]
-    unfinished = [(_called(work), work, "", _size(work)) for work in shelf.unfinished()]
-    found = [*finished, *unfinished]
+    found = [*finished, *((each.what, each.path, "", each.bytes) for each in unfinished(shelf))]
     for what, path, slot, size in found:
         if path in kept:
             continue
@@ -117,6 +128,11 @@ def sort_out(
     there = {f"{path.parent.name}/{path.name[:KEY_DIGITS]}" for path in [*kept, *(each[1] for each in found)]}
     given_up += (name for name in projects.claims if name not in there)
     return Sorted(doomed, left, given_up, [home for home in sorted(damaged) if os.path.lexists(home)])
+
+
+def unfinished(shelf: Shelf) -> list[Unfinished]:
+    """What lies in a store beside its artifacts, and `gc` may remove."""
+    return [Unfinished(_called(work), work, _size(work)) for work in shelf.unfinished()]
 
 
 def remove(removal: Removal, shelf: Shelf, leases: Leases, project: Path) -> bool:

@@ -19,10 +19,12 @@ from fsarctl.artifacts.refusals import refuse_links
 from fsarctl.artifacts.removal import (
     Removal,
     Sorted,
+    Unfinished,
     end_of,
     remove,
     sort_out,
     thin_out_shared,
+    unfinished,
     upstream_of,
 )
 from fsarctl.artifacts.shared_parts import SHARED, SharedParts
@@ -300,6 +302,10 @@ class Store:
     def artifacts(self) -> list[Artifact]:
         """Every artifact, by stage, slot and age."""
         return self._shelf.all()
+
+    def unfinished(self) -> list[Unfinished]:
+        """What lies beside the artifacts: shared parts, and what builds that are not through have made."""
+        return unfinished(self._shelf)
 
     def named(self, beginning: str) -> list[Artifact]:
         """The artifacts whose key begins like this.

@@ -15,7 +15,7 @@ from fsarctl.execution.device import Machine
 from fsarctl.progress import counted, sized
 
 if TYPE_CHECKING:
-    from fsarctl.artifacts import Artifact, Kept, Removal, Verdict
+    from fsarctl.artifacts import Artifact, Kept, Removal, Unfinished, Verdict
 
 __all__ = [
     "collect",
@@ -44,8 +44,8 @@ Address = Annotated[
 
 @command("ls", example="fsarctl cache ls")
 def list_artifacts(session: Session, as_json: Json = False) -> None:
-    """Every artifact: what it answers, its size and its age."""
-    _print_artifacts(session.store.artifacts(), as_json=as_json)
+    """Every artifact: what it answers, its size and its age; and what lies beside them."""
+    _print_artifacts(session.store.artifacts(), session.store.unfinished(), as_json=as_json)
 
 
 @command("show", example="fsarctl cache show 3f9c21")
@@ -211,7 +211,7 @@ def _row(folder: "Removal | Kept", **more: str) -> dict[str, Any]:
     return {"what": folder.what, "path": str(folder.path), "bytes": folder.bytes, **more}
 
 
-def _extent(folders: "Sequence[Removal | Kept]") -> str:
+def _extent(folders: "Sequence[Removal | Kept | Unfinished]") -> str:
     return f"{counted(len(folders), 'folder')}, {sized(sum(each.bytes for each in folders))}"
 
 
@@ -234,8 +234,10 @@ def _asked_for(session: Session) -> list[tuple[str, str]]:
     ]
 
 
-def _print_artifacts(artifacts: Sequence["Artifact"], *, as_json: bool) -> None:
-    """Every artifact: what it answers, its key, size and age."""
+def _print_artifacts(
+    artifacts: Sequence["Artifact"], beside: Sequence["Unfinished"], *, as_json: bool
+) -> None:
+    """Every artifact: what it answers, its key, size and age; and how much lies ``beside`` them."""
     if as_json:
         rows = [
             {
@@ -249,7 +251,8 @@ def _print_artifacts(artifacts: Sequence["Artifact"], *, as_json: bool) -> None:
             }
             for each in artifacts
         ]
-        print_json({"schema": "fsarctl.cache/1", "artifacts": rows})
+        others = [{"what": each.what, "path": str(each.path), "bytes": each.bytes} for each in beside]
+        print_json({"schema": "fsarctl.cache/1", "artifacts": rows, "unfinished": others})
         return
     from rich.filesize import decimal
 
@@ -258,6 +261,9 @@ def _print_artifacts(artifacts: Sequence["Artifact"], *, as_json: bool) -> None:
         echo(f"{each.key[:12]}  {made}  {decimal(each.manifest.bytes):>9}  {each.manifest.slot}")
     total = sum(each.manifest.bytes for each in artifacts)
     say(f"{len(artifacts)} artifacts, {decimal(total)}; keys are shortened, times are UTC")
+    for what in dict.fromkeys(each.what for each in beside):
+        such = [each for each in beside if each.what == what]
+        say(f"beside them: {what}, {_extent(such)}; `fsarctl cache gc` removes what nobody needs")
 
 
 def _print_verdicts(verdicts: Sequence["Verdict"], *, as_json: bool) -> None:

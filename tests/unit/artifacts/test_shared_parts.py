@@ -1,5 +1,6 @@
 """Parts that any build makes and all find: whole or not there, within bounds, gone when nobody is at them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from notes import Notes
+from typed import type_in
 
 from fsarctl.artifacts import Build, Store, Unit
 from fsarctl.artifacts.command import Command
@@ -150,6 +152,23 @@ def test_gc_removes_them_once_nobody_is_at_them(tmp_path: Path) -> None:
     store.gc([])
     assert not files(store)
     assert within(store, lambda build: opened(build).read(0)) is None
+
+
+def test_a_listing_says_where_the_bytes_are(tmp_path: Path) -> None:
+    (tmp_path / "fsarctl.toml").write_text('[datasets.shapes]\nkind = "shapes"\n')
+    assert "beside them" not in type_in(tmp_path, "fsarctl cache ls").stderr
+    store = Store(tmp_path / "cache", project=tmp_path)
+    for key in "ab":
+        within(store, lambda build, key=key: [opened(build, key).keep(n, content("a")) for n in range(3)])
+    said = type_in(tmp_path, "fsarctl cache ls").stderr
+    assert f"beside them: shared prefix, 2 folders, {6 * SIZE} bytes; `fsarctl cache gc` removes" in said
+    listed = json.loads(type_in(tmp_path, "fsarctl cache ls --json").stdout)
+    assert [(each["what"], each["bytes"]) for each in listed["unfinished"]] == [
+        ("shared prefix", 3 * SIZE)
+    ] * 2
+    done = type_in(tmp_path, "fsarctl cache gc --yes")
+    assert done.stdout.count(f"{3 * SIZE} bytes  shared prefix: it is computed again where it is needed") == 2
+    assert "beside them" not in type_in(tmp_path, "fsarctl cache ls").stderr
 
 
 def test_a_full_disk_costs_time_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
