@@ -134,12 +134,14 @@ def window_sizes(support: Path, lengths: Sequence[float] | None, stride: float |
     """Each length once, in order, and its stride; without lengths, the quartiles of the examples'.
 
     Raises:
-        InputError: there are no lengths, and the support is a saved one, or no folder of clips.
+        InputError: there are no lengths, and the support is a saved one, or no folder of clips; or one is too
+            short.
     """
-    from fsarctl.predict.windows import STRIDES, WindowSize
+    from fsarctl.predict.windows import SHORTEST_S, STRIDES, WindowSize, exact_seconds
 
-    exact = sorted({Fraction(str(each)) for each in lengths}) if lengths else _usual_lengths(support)
-    return [WindowSize(each, Fraction(str(stride)) if stride else each / STRIDES) for each in exact]
+    own = sorted({exact_seconds(each, "a length", SHORTEST_S) for each in lengths or ()})
+    step = None if stride is None else exact_seconds(stride, "the stride")
+    return [WindowSize(each, step or each / STRIDES) for each in own or _usual_lengths(support)]
 
 
 def _usual_lengths(support: Path) -> list[Fraction]:

@@ -22,7 +22,7 @@ from fsarctl.predict.events import Event, EventRules, events_of
 from fsarctl.predict.predictor import Prediction, Predictor
 from fsarctl.predict.spotting import score_windows, window_confidences
 from fsarctl.predict.support_set import Support
-from fsarctl.predict.windows import STRIDES, Windows, WindowSize, exact_seconds
+from fsarctl.predict.windows import SHORTEST_S, STRIDES, Windows, WindowSize, exact_seconds
 from fsarctl.progress import SILENT, Reporter
 from fsarctl.video.decode_clip import clip_of_pictures
 from fsarctl.video.decoder_protocol import DecodedClip
@@ -188,7 +188,7 @@ class Recogniser:
                 )
             sizes = self._usual_sizes()
         else:
-            exact = sorted({exact_seconds(each, "a length") for each in lengths})
+            exact = sorted({exact_seconds(each, "a length", SHORTEST_S) for each in lengths})
             sizes = [WindowSize(each, each / STRIDES) for each in exact]
         if stride is not None:
             step = exact_seconds(stride, "the stride")

@@ -17,10 +17,12 @@ import numpy as np
 
 from fsarctl.errors import InputError
 
-__all__ = ["STRIDES", "Slot", "WindowSize", "Windows", "exact_seconds", "usual_lengths"]
+__all__ = ["SHORTEST_S", "STRIDES", "Slot", "WindowSize", "Windows", "exact_seconds", "usual_lengths"]
 
 STRIDES = 8
 """Windows start this often within their length, unless a stride is given."""
+SHORTEST_S = 0.05
+"""Of a window: each has a place in memory, however short it is."""
 
 
 class WindowSize(NamedTuple):
@@ -105,18 +107,19 @@ class Windows:
             yield Slot(middle + number * stride, size, number, segment)
 
 
-def exact_seconds(value: float | str | Fraction, what: str) -> Fraction:
+def exact_seconds(value: float | str | Fraction, what: str, least_s: float = 0.0) -> Fraction:
     """A number of seconds as it is written: 0.1 is a tenth, not the float next to it.
 
     Raises:
-        InputError: it is not above 0, or no number.
+        InputError: it is not above 0, or less than ``least_s``, or no number.
     """
     try:
         seconds = Fraction(str(value))
     except ValueError:
         seconds = Fraction(0)
-    if seconds <= 0:
-        raise InputError(f"{what} is {value}", next_step="Give seconds above 0, such as 2.5.")
+    if seconds <= 0 or seconds < least_s:
+        more = f"{least_s:g} seconds or more" if least_s else "seconds above 0"
+        raise InputError(f"{what} is {value}", next_step=f"Give {more}, such as 2.5.")
     return seconds
 
 

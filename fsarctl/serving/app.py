@@ -28,6 +28,7 @@ from fsarctl.errors.shown import escaped
 from fsarctl.predict.events import EventRules
 from fsarctl.predict.predictor import Prediction
 from fsarctl.predict.recogniser import Look
+from fsarctl.predict.windows import SHORTEST_S
 from fsarctl.serving.support_sets import Example, SupportSets
 from fsarctl.serving.uploads import Limits, Refused
 from fsarctl.serving.work import Work
@@ -36,8 +37,6 @@ from fsarctl.video.decoding_pool import Decoders, Failure
 __all__ = ["Served", "make_app"]
 
 VERSION = version("fsarctl")
-SHORTEST_S = 0.05
-"""Of a window: each has a place in memory, however short it is."""
 
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -207,8 +206,7 @@ def make_app(served: Served) -> FastAPI:
     @app.get("/supports/{name}", dependencies=guarded, response_class=FileResponse)
     async def example(name: str, label: str, example: str) -> FileResponse:
         """The video of an example."""
-        found = await work.thread(served.supports.examples, name)
-        path = found.get(Example(label, example))
+        path = await work.thread(served.supports.example, name, Example(label, example))
         if path is None or path.is_dir():
             raise InputError("there is no such example, or it is a folder", next_step="Reload the page.")
         return FileResponse(path)

@@ -1,7 +1,8 @@
 """The support sets of a server, by name: folders of examples, and saved ones, below one folder.
 
-A name or a label is looked for among what is there, never joined to a path as it comes. What is new is a
-folder of its own, and so a dataset like any other: ``NAME/<class>/<clip>``.
+A name or a label is looked for among what is there, never joined to a path as it comes, unless nothing in it
+can lead elsewhere. What is new is a folder of its own, and so a dataset like any other:
+``NAME/<class>/<clip>``.
 """
 
 import threading
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import write_whole
-from fsarctl.datasets.video_tree import CACHE_TAG, find_videos, plain_text
+from fsarctl.datasets.video_tree import CACHE_TAG, find_videos, is_video, plain_text
 from fsarctl.errors import InputError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.errors.shown import brief, escaped
@@ -68,6 +69,21 @@ class SupportSets:
                 found[Example(label, "/".join(rest))] = path / each
         return dict(sorted(found.items(), key=lambda item: (item[0].label, item[0].name)))
 
+    def example(self, name: str, example: Example) -> Path | None:
+        """Where one lies, None if there is none; the others are looked at only if it is not found at once.
+
+        Raises:
+            InputError: there is no such support.
+        """
+        path = self._path(name)
+        parts = (example.label, *example.name.split("/"))
+        if is_video(parts[-1]) and not any(_is_no_name(part) for part in parts):
+            found = path.joinpath(*parts)
+            above = (path.joinpath(*parts[:depth]) for depth in range(len(parts)))
+            if found.is_file() and not any((each / CACHE_TAG).exists() for each in above):
+                return found
+        return self.examples(name).get(example)
+
     def recogniser(self, name: str) -> Recogniser:
         """Loaded, of what the support holds now.
 
@@ -123,7 +139,7 @@ class SupportSets:
         Raises:
             InputError: there is no such example.
         """
-        path = self.examples(name).get(example)
+        path = self.example(name, example)
         if path is None:
             raise InputError(
                 f"support {name!r} has no example {example.name!r} of {example.label!r}",
@@ -164,6 +180,11 @@ def _signature(path: Path) -> Sequence[object]:
     files = [path] if path.is_file() else [path / each for each in find_videos(path).videos]
     facts = ((each, each.stat()) for each in files)
     return [(str(each), fact.st_size, fact.st_mtime_ns) for each, fact in facts]
+
+
+def _is_no_name(part: str) -> bool:
+    """Whether it leads elsewhere, would be passed over as hidden, or is no name at all."""
+    return not part or part.startswith(".") or bool(set(part) & set("/\\:\0"))
 
 
 def _require_name(what: str, text: str) -> None:
