@@ -15,6 +15,7 @@ from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.findings import Known
 from fsarctl.datasets.groups import grouped_by
 from fsarctl.datasets.labels.label_map import are_numbers
+from fsarctl.datasets.video_tree import passed_over_words
 from fsarctl.episodes.training_log import ADAPTERS
 from fsarctl.errors import FsarctlError, InputError, UpstreamError
 from fsarctl.execution.device import Machine
@@ -127,6 +128,8 @@ class Setup:
         says_none: bool,
     ) -> Ready:
         folder = open_support_folder(place)
+        if folder.passed_over:
+            self.reporter.note(f"warning: {passed_over_words(folder.passed_over, SHOWN)}")
         for label in folder.empty:
             self.reporter.note(f"warning: {label!r} holds no video, and so is no class")
         labels = sorted({clip.label for clip in folder.clips})
@@ -152,6 +155,11 @@ class Setup:
             self.reporter.note(f"warning: {first!r} and {second!r} are the same video in two classes")
         if len(same) > SHOWN:
             self.reporter.note(f"warning: so are {len(same) - SHOWN:,} more pairs")
+        if both := support.examples_among_negatives:
+            named, them = first_of([*map(repr, both)], SHOWN), "is" if len(both) == 1 else "are"
+            self.reporter.note(
+                f"warning: {named} {them} among the negatives, too: what shows a class is said to show none"
+            )
         found = predictor.check(examples) if check else None
         return Ready(predictor, support, adapters, left_out, undescribed, found)
 

@@ -47,6 +47,7 @@ __all__ = [
     "predict",
     "require_negatives",
     "require_one_model",
+    "require_seconds",
     "setup_of",
 ]
 
@@ -281,6 +282,18 @@ def require_one_model(frozen: bool, shot: int | None) -> None:
     """
     if frozen and shot is not None:
         raise UsageError("--frozen has no adapters to choose by --shots", next_step="Leave out one of them.")
+
+
+def require_seconds(given: Sequence[tuple[str, float | None]], least_s: float = 0.0) -> None:
+    """Refuse flags whose value is no time, or a shorter one than ``least_s``.
+
+    Raises:
+        UsageError: there is such a flag.
+    """
+    for name, value in given:
+        if value is not None and not (0 < value < float("inf") and least_s <= value):
+            more = f"{least_s:g} seconds or more" if least_s else "seconds above 0"
+            raise UsageError(f"{name} is {value:g}", next_step=f"Give {more}, such as 2.5.")
 
 
 def _require_sense(

@@ -17,6 +17,7 @@ from fsarctl.cli.predict import (
     heading,
     require_negatives,
     require_one_model,
+    require_seconds,
     setup_of,
 )
 from fsarctl.cli.terminal.confidence import confidence_words
@@ -52,6 +53,9 @@ class Join(StrEnum):
     peak = "peak"
     run = "run"
 
+
+PAGES = (".html", ".htm")
+"""How a page's name ends, so that no video is taken for one and written over."""
 
 Threshold = Annotated[
     float, typer.Option("--threshold", min=0, max=1, help="Confidence that an event has to reach.")
@@ -142,16 +146,19 @@ def spot(
     one_layout(layout, as_json)
     require_one_model(frozen, shots)
     require_negatives(support, negatives)
-    for name, value in (("--stride", stride), *(("--length", each) for each in length or ())):
-        if value is not None and not 0 < value < float("inf"):
-            raise UsageError(f"{name} is {value:g}", next_step="Give seconds above 0, such as 2.5.")
     from fsarctl.datasets.clip_files import clip_files
+    from fsarctl.predict.windows import SHORTEST_S
     from fsarctl.stages.spot import window_sizes
 
+    require_seconds([("--length", each) for each in length or ()], SHORTEST_S)
+    require_seconds([("--stride", stride)])
     files = clip_files(videos)
     _check_outputs(files, layout.value, html, clips)
     machine = Machine(device)
     sizes = window_sizes(support, length, stride)
+    if apart := [each for each in sizes if each.stride_s > each.length_s]:
+        lengths = " and ".join(f"{float(each.length_s):g} s" for each in apart)
+        say(f"warning: windows of {lengths} start every {stride:g} s: what is between is not looked at")
     ready = setup_of(session, machine, workers).ready(
         support, shot=shots, frozen=frozen, negatives=negatives, says_none=not always
     )
@@ -203,8 +210,16 @@ def _check_outputs(files: "Sequence[ClipFile]", layout: str, html: Path | None, 
             f"--html {html} is a folder" if html.is_dir() else f"there is no folder {html.parent} for --html",
             next_step="Name a file in a folder that is there.",
         )
+    if html is not None and html.suffix.lower() not in PAGES:
+        raise UsageError(
+            f"--html {html} does not end in .html", next_step=f"Name it {html.with_suffix('.html').name}."
+        )
     if clips is not None and clips.exists() and not clips.is_dir():
         raise UsageError(f"--clips {clips} is a file", next_step="Name a folder; it is made if need be.")
+    if clips is not None:
+        from fsarctl.predict.event_clips import earlier_clips
+
+        earlier_clips(clips, [each.path.name for each in files])
 
 
 def _true_events(truth: Path, ready: "Ready", files: "Sequence[ClipFile]") -> "dict[str, list[TimedLabel]]":

@@ -12,7 +12,7 @@ import typer
 
 from fsarctl.cli.command.options import Device, Frozen, TrainedFor
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.predict import require_one_model, setup_of
+from fsarctl.cli.predict import require_one_model, require_seconds, setup_of
 from fsarctl.cli.terminal.console import echo, print_json, say, styled
 from fsarctl.cli.terminal.events import clock
 from fsarctl.errors import UsageError
@@ -86,9 +86,10 @@ def watch(
 ) -> None:
     """Name what a camera or a stream shows, over and over: its last seconds, as `predict` names a clip."""
     require_one_model(frozen, shots)
-    for name, value in (("--length", length), ("--every", every), ("--seconds", seconds)):
-        if value is not None and not 0 < value < float("inf"):
-            raise UsageError(f"{name} is {value:g}", next_step="Give seconds above 0, such as 2.5.")
+    from fsarctl.predict.windows import SHORTEST_S
+
+    require_seconds([("--length", length)], SHORTEST_S)
+    require_seconds([("--every", every), ("--seconds", seconds)])
     if not source:
         raise UsageError("SOURCE is empty", next_step="Give a camera's number, an address or a file.")
     from fsarctl.serving.live_source import LiveSource
@@ -116,7 +117,10 @@ def watch(
             over = threading.Timer(seconds, watching.close)  # though nothing comes
             over.start()
             stack.callback(over.cancel)
-        _watch(sights, threshold, tell, shown.say)
+        if not _watch(sights, threshold, tell, shown.say):
+            say(
+                f"it ended before there was a window of {length:g} s to be named; --length takes shorter ones"
+            )
 
 
 def _watch(
@@ -124,7 +128,8 @@ def _watch(
     threshold: float,
     tell: "Callable[[Sight, str], None]",
     show: Callable[[str], None],
-) -> None:
+) -> bool:
+    """Tell and show what is seen, to the end; whether there was any window."""
     latencies: deque[float] = deque(maxlen=LATENCIES)
     last: Sight | None = None
     try:
@@ -140,6 +145,7 @@ def _watch(
         sights.close()
         if last is not None:
             _say_how(last, latencies)
+    return last is not None
 
 
 def _say_how(last: "Sight", latencies: Collection[float]) -> None:

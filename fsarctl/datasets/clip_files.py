@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.datasets.clips import Clip
-from fsarctl.datasets.video_tree import find_videos, is_video, left_out_words, plain_text
+from fsarctl.datasets.video_tree import (
+    PassedOver,
+    find_videos,
+    is_video,
+    left_out_words,
+    passed_over_words,
+    plain_text,
+)
 from fsarctl.errors import InputError
 from fsarctl.video.frame_folders.images import frames_among, is_aside
 
@@ -15,6 +22,7 @@ __all__ = ["NEGATIVES", "ClipFile", "SupportFolder", "clip_files", "open_support
 NEGATIVES = "_none"
 """The folder of a support folder whose clips show none of the classes."""
 
+NAMED = 3
 SHAPE = "A support folder holds a folder for each class, and in it that class's clips."
 
 
@@ -31,12 +39,14 @@ class SupportFolder:
     """Examples of two or more classes; their number may differ from class to class.
 
     ``clips``: by class and name, both sorted. ``empty``: folders without a video, which are no class.
-    ``negatives``: clips of none of the classes.
+    ``negatives``: clips of none of the classes. ``passed_over``: what looks like a clip and is none, such as
+    a link that leads nowhere.
     """
 
     clips: tuple[Clip, ...]
     empty: tuple[str, ...]
     negatives: tuple[Clip, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def open_support_folder(folder: Path) -> SupportFolder:
@@ -52,7 +62,7 @@ def open_support_folder(folder: Path) -> SupportFolder:
             f"the support {folder} is {'not a folder' if folder.exists() else 'not there'}", next_step=SHAPE
         )
     try:
-        clips, empty, loose = _classes(folder)
+        clips, empty, loose, passed_over = _classes(folder)
     except OSError as error:
         raise InputError(
             f"the support {error.filename} cannot be read: {error.strerror}", next_step="Make it readable."
@@ -60,9 +70,12 @@ def open_support_folder(folder: Path) -> SupportFolder:
     labels = sorted({clip.label for clip in clips} - {NEGATIVES})
     if len(labels) < 2:
         found = f"one class alone, {labels[0]!r}" if labels else "no class folder with a video"
+        said = passed_over_words(passed_over, NAMED)
         raise InputError(
             f"the support {folder} holds {found}"
-            + (f", but {loose} video{'s' * (loose > 1)} beside it" if loose else ""),
+            + (f" but {NEGATIVES}, which is none" if clips and not labels else "")
+            + (f", but {loose} video{'s' * (loose > 1)} beside it" if loose else "")
+            + (f" ({said})" if said else ""),
             next_step=f"{SHAPE} There must be two classes or more.",
         )
     clips.sort(key=lambda clip: (clip.label, clip.name))
@@ -70,6 +83,7 @@ def open_support_folder(folder: Path) -> SupportFolder:
         tuple(clip for clip in clips if clip.label != NEGATIVES),
         tuple(sorted(empty)),
         tuple(clip for clip in clips if clip.label == NEGATIVES),
+        tuple(passed_over),
     )
 
 
@@ -90,9 +104,10 @@ def clip_files(paths: Sequence[Path]) -> list[ClipFile]:
     return list(found.values())
 
 
-def _classes(folder: Path) -> tuple[list[Clip], list[str], int]:
-    """Clips, folders without any, and the number of videos that lie beside the folders."""
-    videos = find_videos(folder).videos
+def _classes(folder: Path) -> tuple[list[Clip], list[str], int, Sequence[PassedOver]]:
+    """Clips, folders without any, the number of videos that lie beside the folders, what is passed over."""
+    tree = find_videos(folder)
+    videos = tree.videos
     clips = []
     for path in videos:
         name = plain_text(path)
@@ -101,7 +116,7 @@ def _classes(folder: Path) -> tuple[list[Clip], list[str], int]:
             clips.append(Clip(name, label, f"{folder}/{path}"))
     with os.scandir(folder) as entries:
         folders = {plain_text(each.name) for each in entries if each.is_dir() and each.name[0] != "."}
-    return clips, list(folders - {clip.label for clip in clips}), len(videos) - len(clips)
+    return clips, list(folders - {clip.label for clip in clips}), len(videos) - len(clips), tree.passed_over
 
 
 def _is_clip(folder: Path) -> bool:

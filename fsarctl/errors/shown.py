@@ -8,7 +8,7 @@ their beginning.
 import re
 import unicodedata
 
-__all__ = ["brief", "escaped", "escaped_json", "shown"]
+__all__ = ["brief", "escaped", "escaped_json", "shown", "without_marks"]
 
 SHOWN = 60
 """Characters that are shown of what is longer than ``LONGEST``."""
@@ -45,6 +45,11 @@ def brief(name: str) -> str:
 def escaped(text: str) -> str:
     """The text, with what cannot be seen of it as an escape of Python's."""
     return _NOT_ASCII.sub(lambda found: repr(found[0])[1:-1] if _is_hidden(found[0]) else found[0], text)
+
+
+def without_marks(value: object) -> object:
+    """What a template prints: of text the controls and direction marks are shown, not followed."""
+    return "\n".join(map(escaped, value.split("\n"))) if type(value) is str else value
 
 
 def escaped_json(document: str) -> str:

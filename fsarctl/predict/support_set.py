@@ -96,6 +96,12 @@ class Support:
             if numbers[first.setdefault(picture, clip)] != numbers[clip]
         ]
 
+    @property
+    def examples_among_negatives(self) -> list[str]:
+        """Clips of a class whose frames are those of a negative, too: they are said to show none of them."""
+        strange = {*self.negative_pictures}
+        return [name for name, picture in zip(self.clips, self.pictures, strict=True) if picture in strange]
+
     def require_made_by(self, model: Mapping[str, JSON], name: str) -> None:
         """Refuse a support, called ``name``, whose features are another model's.
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from fsarctl.errors.shown import escaped
+from fsarctl.errors.shown import without_marks
 from fsarctl.models.strategies import FROZEN, title_of
 from fsarctl.progress import counted
 from fsarctl.report import figures
@@ -109,15 +109,10 @@ def _template() -> "jinja2.Template":
         trim_blocks=True,
         lstrip_blocks=True,
         # No direction mark of a name turns the page around it.
-        finalize=_without_marks,
+        finalize=without_marks,
     )
     environment.filters |= FILTERS
     return environment.from_string(resources.files("fsarctl.report").joinpath("page.html").read_text("utf-8"))
-
-
-def _without_marks(value: Any) -> Any:
-    """Text whose controls and direction marks are shown, not followed."""
-    return "\n".join(map(escaped, value.split("\n"))) if type(value) is str else value
 
 
 def _texts(document: Mapping[str, Any], titles: Mapping[str, str]) -> str:

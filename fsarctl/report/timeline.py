@@ -13,6 +13,9 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
+from fsarctl.errors.shown import without_marks
+from fsarctl.progress import counted
+
 __all__ = ["TimelineEvent", "TimelineVideo", "binned", "render_timeline"]
 
 BINS = 600
@@ -79,7 +82,11 @@ def render_timeline(
     from markupsafe import Markup
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=without_marks,
     )
     parts = resources.files("fsarctl.report")
     base, own, script, page = (
@@ -87,7 +94,7 @@ def render_timeline(
         for name in ("style.css", "timeline.css", "timeline.js", "timeline.html")
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment.filters["clock"] = _clock
+    environment.filters |= {"clock": _clock, "counted": counted}
     return environment.from_string(page).render(
         title=title,
         about=about,

@@ -235,6 +235,8 @@ class _Growing:
 
 
 def _opened(path: Path) -> BinaryIO:
+    if path.is_dir():
+        raise IsADirectoryError(21, "it is a folder")
     if not path.is_file():
         raise FileNotFoundError(2, "there is no such file")
     return path.open("rb")

@@ -56,6 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("long.mp4 --support examples --length nan", 2, "--length is nan"),
         ("long.mp4 --support examples --length 2 0", 2, "--length is 0"),
         ("long.mp4 --support examples --length", 2, "e.g. 2 4.5"),
+        ("long.mp4 --support examples --length 0.01", 2, "Give 0.05 seconds or more"),
         ("long.mp4 --support examples --length two", 2, "Invalid value for '--length'"),
         ("long.mp4 --support examples --threshold 2", 2, "Invalid value for '--threshold'"),
         ("long.mp4 --support examples --smooth 0", 2, "Invalid value for '--smooth'"),
@@ -70,7 +71,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("long.mp4 short.mp4 --support examples --format vtt", 2, "of one video, and there are 2"),
         ("long.mp4 --support examples --html no/page.html", 2, "no folder no for --html"),
         ("long.mp4 --support examples --html examples", 2, "--html examples is a folder"),
+        ("long.mp4 --support examples --html short.mp4", 2, "Name it short.html"),
         ("long.mp4 --support examples --clips no.mp4", 2, "--clips no.mp4 is a file"),
+        ("long.mp4 --support examples --clips examples", 3, "examples holds --help"),
         ("long.mp4 --support examples --length 2", 4, "or add --frozen"),
     ],
 )
@@ -195,3 +198,29 @@ def test_lengths_are_quartiles_of_the_examples(project: Path) -> None:
         {round((a + b) / 2, 1), round(b, 1), round((b + c) / 2, 1)}
     )
     assert told["windows"][0]["stride_s"] == 1
+
+
+def test_what_is_odd_about_the_examples_or_the_windows_is_said(project: Path) -> None:
+    odd = project / "odd"
+    for label, number in (("a", 0), ("a", 1), ("b", 2)):
+        path = odd / label / f"{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(project / "examples" / LABELS[label == "b"] / f"{number}.mp4")
+    (odd / "b" / "lost.mp4").symlink_to("nobody.mp4")
+    (odd / "_none").symlink_to(odd / "a")
+    line = "fsarctl spot short.mp4 --support odd --frozen --length 0.2 0.5 --stride 0.3"
+    said = type_in(project, line).stderr
+    assert "windows of 0.2 s start every 0.3 s: what is between is not looked at" in said
+    assert "b/lost.mp4 (a link that leads nowhere)" in said
+    assert "among the negatives" not in said  # such a link is the class that it leads to
+    (odd / "_none").unlink()
+    said = type_in(project, f"{line} --negatives odd/a").stderr
+    assert "warning: 'a/0.mp4', 'a/1.mp4' are among the negatives, too" in said
+
+
+def test_a_stream_that_ends_before_a_window_is_spoken_of(project: Path) -> None:
+    line = "fsarctl watch short.mp4 --support examples --frozen --give-up 0 --length"
+    done = type_in(project, f"{line} 5")
+    assert "it ended before there was a window of 5 s to be named" in done.stderr
+    assert done.stdout == ""
+    assert "Give 0.05 seconds or more" in type_in(project, f"{line} 0.001", expect=2).stderr

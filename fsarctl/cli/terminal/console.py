@@ -187,9 +187,9 @@ class _Lines:
             pace.done += amount
             if time.monotonic() - last >= PLAIN_SECONDS:
                 last = time.monotonic()
-                left = (total - pace.done) / pace.rate if pace.rate else 0.0
+                left = f", about {(total - pace.done) / pace.rate:.0f} s left" if pace.rate else ""
                 tail = f", {detail}" if detail else ""
-                say(f"{description}: {pace.done} of {counted(total, unit)}, about {left:.0f} s left{tail}")
+                say(f"{description}: {pace.done} of {counted(total, unit)}{left}{tail}")
 
         yield advance
         say(pace.summary(description, unit))

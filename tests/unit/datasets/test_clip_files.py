@@ -34,12 +34,28 @@ def test_a_class_is_a_folder_with_any_number_of_clips(tmp_path: Path) -> None:
         (["1.mp4", "2.mp4"], "no class folder with a video, but 2 videos beside it"),
         (["a/notes.txt", "b/.hidden.mp4"], "no class folder with a video"),
         (["a/1.mp4", "a/2.mp4", "b/notes.txt"], "one class alone, 'a'"),
+        (["_none/1.mp4"], "no class folder with a video but _none, which is none"),
     ],
 )
 def test_what_is_no_support_is_refused(tmp_path: Path, names: list[str], says: str) -> None:
     with pytest.raises(InputError, match=says) as raised:
         open_support_folder(plant(tmp_path, *names))
     assert "a folder for each class" in raised.value.next_step
+
+
+def test_links_that_lead_nowhere_are_said(tmp_path: Path) -> None:
+    plant(tmp_path, "a/1.mp4", "b/1.mp4")
+    (tmp_path / "a" / "2.mp4").symlink_to("nobody.mp4")
+    (tmp_path / "b" / "2.mp4").symlink_to("1.mp4")
+    found = open_support_folder(tmp_path)
+    assert [clip.name for clip in found.clips] == ["a/1.mp4", "b/1.mp4", "b/2.mp4"]
+    assert [(each.path, each.reason) for each in found.passed_over] == [
+        ("a/2.mp4", "a link that leads nowhere")
+    ]
+    for each in ("a/1.mp4", "b/1.mp4"):
+        (tmp_path / each).unlink()
+    with pytest.raises(InputError, match=r"passed over: a/2.mp4, b/2.mp4 \(a link that leads nowhere\)"):
+        open_support_folder(tmp_path)
 
 
 def test_a_support_that_is_not_there_is_refused(tmp_path: Path) -> None:

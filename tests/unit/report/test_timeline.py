@@ -56,3 +56,11 @@ def test_text_is_text_and_the_page_loads_nothing() -> None:
     assert 'data-start="1.25"' in found
     assert "0:01.2 – 0:03.0" in found
     assert page() == found
+
+
+def test_direction_marks_of_names_are_shown_and_not_followed() -> None:
+    found = page(title="wave\u202egp4", about="a\x1bb", note="\u2066")
+    assert not set(found) & set("\u202e\x1b\u2066")
+    assert "<h1>wave\\u202egp4</h1>" in found
+    assert 'over time, 1 event"' in found
+    assert 'over time, 0 events"' in found

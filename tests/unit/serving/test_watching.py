@@ -204,6 +204,7 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
             (f"http://127.0.0.1:{port}/x", "cannot be watched: no (answer|picture) within"),
             (str(tmp_path / "nowhere.ts"), "there is no such file"),
             (str(tmp_path / "no.ts"), "cannot be watched"),
+            (str(tmp_path), "it is a folder"),
             ("ftp://127.0.0.1/x", "cannot be watched"),
         ):
             with pytest.raises(InputError, match=says):
@@ -221,7 +222,7 @@ def test_a_file_that_is_no_video_is_not_waited_for(tmp_path: Path, monkeypatch: 
     whole = write(tmp_path / "whole.ts", count=20, rate=RATE, g="12", bf="0").read_bytes()
     for begun in (0, 1000):
         (tmp_path / "grows.ts").write_bytes(whole[:begun])
-        watch = Watch(LiveSource(str(tmp_path / "grows.ts"), 30.0, pytest.fail))
+        watch = Watch(LiveSource(str(tmp_path / "grows.ts"), 1.0, pytest.fail))
         timer = threading.Timer(0.3, (tmp_path / "grows.ts").write_bytes, [whole])
         timer.start()
         watch.open()
