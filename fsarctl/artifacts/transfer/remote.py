@@ -42,6 +42,7 @@ class Remote:
 
     Raises:
         ConfigError: no such kind of address is known, or the package for it is not installed.
+        RemoteError: it cannot be reached, or refuses; some kinds (ssh, ftp) ask at once.
     """
 
     def __init__(self, address: str) -> None:
@@ -54,13 +55,14 @@ class Remote:
                 next_step=f"Write {address.replace(':/', '://', 1)}; or ./{address} for a folder called so.",
             )
         self.name = public_address(address) if "://" in address else address
-        try:
-            self._files, root = url_to_fs(address)
-        except (ValueError, ImportError) as error:
-            raise ConfigError(
-                f"{self.name} cannot be used as a remote cache: {hidden(str(error))}",
-                next_step=_package(address) or "Name a path, or an address such as s3://bucket/folder.",
-            ) from None
+        with self._reached():
+            try:
+                self._files, root = url_to_fs(address)
+            except (ValueError, ImportError) as error:
+                raise ConfigError(
+                    f"{self.name} cannot be used as a remote cache: {hidden(str(error))}",
+                    next_step=_package(address) or "Name a path, or an address such as s3://bucket/folder.",
+                ) from None
         protocol = fsspec.core.split_protocol(address)[0] or "file"
         self._whole_writes = protocol in WHOLE_WRITES
         self._root = str(root).rstrip("/")

@@ -291,6 +291,17 @@ def test_a_remote_that_fails_stops_a_push_and_no_run(tmp_path: Path) -> None:
         Remote("nosuch://host/place")
 
 
+def test_a_kind_of_address_that_is_asked_at_once_is_refused_as_any(tmp_path: Path) -> None:
+    """SSH and FTP are connected to before anything is asked for."""
+    notes = Notes()
+    here = store(tmp_path / "here", "ftp://me:secret@127.0.0.1:1/shared", notes)  # where nobody listens
+    made = here.realise(unit("a"))
+    assert built == ["a"]
+    assert [each for each in notes.said if "cannot be reached" in each and "it is made here" in each]
+    with pytest.raises(RemoteError, match=r"^ftp://127.0.0.1:1/shared cannot be reached: "):
+        here.transfers.push([made])
+
+
 def test_a_gc_leaves_what_is_being_sent_or_brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each file that travels is followed by a gc that has a use for nothing, in the same cache."""
     remote, notes = str(tmp_path / "shared"), Notes()
