@@ -25,6 +25,8 @@ from fsarctl.progress import Advance
 
 __all__ = ["Worker", "serve"]
 
+SAME_EVERYWHERE = "Use the same project, videos, weights and cache on every machine (docs/cluster.md)."
+
 
 class Worker:
     """Makes tasks in this process; ``say`` is given each line of what is to be said meanwhile."""
@@ -83,18 +85,22 @@ class Worker:
         """The unit that is meant, among those that its words plan.
 
         Raises:
-            ConfigError: none of them has its key here.
+            FsarctlError: none of them has its key here, or what they mean is not there.
         """
         if self._planned is None or self._planned[0] != task.arguments:
-            self._planned = task.arguments, _plan(task.arguments, self._reporter, self._findings)
+            try:
+                self._planned = task.arguments, _plan(task.arguments, self._reporter, self._findings)
+            except FsarctlError as error:  # which was well where it was typed
+                if platform.node() != task.place.host:
+                    error.next_step = SAME_EVERYWHERE
+                raise
         planned = self._planned[1]
         end = time.monotonic() + PATIENCE_S
         while (unit := planned.find(task.stage, task.key)) is None:
             if time.monotonic() > end or not planned.is_waiting(task.stage):
                 raise ConfigError(
                     f"{platform.node()} plans {task.title} otherwise than {task.place.host}",
-                    next_step="Use the same project, videos, weights and cache on every machine"
-                    " (docs/cluster.md).",
+                    next_step=SAME_EVERYWHERE,
                 )
             time.sleep(1.0)
         return planned.store, unit

@@ -90,6 +90,7 @@ def test_what_a_node_lacks_is_said_with_its_name(tmp_path: Path, monkeypatch: py
         task = Task("extract", "extract", "0123", ("extract",), place)
         ended = Worker(lambda line: None).perform(task.text)
         assert ended.error.startswith(begins)
+        assert ("on every machine" in ended.next_step) == (host == "head"), "it was there where it was typed"
     other = Task("extract", "extract", "0123", ("extract",), Place("/", versions="fsarctl 9.9", host="head"))
     assert Worker(lambda line: None).perform(other.text).error.startswith(f"{platform.node()} has fsarctl ")
 
