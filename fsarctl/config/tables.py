@@ -6,6 +6,7 @@ device, verbosity, where the cache is) is a flag. Reading the file, the environm
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -107,8 +108,14 @@ class RayConfig:
     cores: int = setting(0, "of a task; 0: what its work can use")
 
     def __post_init__(self) -> None:
-        for name in ("memory_gib", "cores"):
-            require(getattr(self, name) >= 0, f"ray.{name} is {getattr(self, name)}; it must be 0 or more")
+        _require_sizes("ray", self.memory_gib, self.cores)
+
+
+SET_OF_SBATCH = (
+    *("account", "array", "cpus-per-task", "error", "gpus-per-node", "job-name", "mem", "nodes", "ntasks"),
+    *("ntasks-per-node", "open-mode", "output", "partition", "qos", "signal", "time", "wrap"),
+)
+"""Options that have a setting of their own, or without which a job is none of fsarctl's."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +137,26 @@ class SlurmConfig:
     def __post_init__(self) -> None:
         for name in ("time", "detached_time", "array"):
             require(getattr(self, name) >= 1, f"slurm.{name} is {getattr(self, name)}; it must be 1 or more")
-        for name in ("memory_gib", "cores"):
-            require(getattr(self, name) >= 0, f"slurm.{name} is {getattr(self, name)}; it must be 0 or more")
+        _require_sizes("slurm", self.memory_gib, self.cores)
         require(
             self.gpus in (0, 1), f"slurm.gpus is {self.gpus}; it must be 0 or 1: `train --gpus` takes more"
         )
+        for name in self.options:
+            ours = name.replace("_", "-") in SET_OF_SBATCH
+            require(
+                not ours and bool(re.fullmatch("[a-z][a-z0-9_-]*", name)),
+                f"slurm.options has {name!r}; it must be a long option of sbatch that fsarctl leaves to you",
+            )
+        lines = (self.partition, self.account, self.qos, *self.options.values())
+        require(
+            all(each.isprintable() for each in lines),
+            "slurm has a line break, or what cannot be printed, in a value; each must be one line",
+        )
+
+
+def _require_sizes(table: str, memory_gib: float, cores: int) -> None:
+    for name, value in (("memory_gib", memory_gib), ("cores", cores)):
+        require(0 <= value < math.inf, f"{table}.{name} is {value}; it must be 0 or more")
 
 
 @dataclass(frozen=True)

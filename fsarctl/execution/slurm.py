@@ -226,12 +226,20 @@ class SlurmEngine:
 
     def _lost(self, submitted: _Submitted, what: str, step: str) -> Ended:
         log = Path(submitted.record.log)
-        where = f"log: {log}" if log.exists() else f"it has not begun to write {log}"
-        step = step or (
-            "See its log, and `sacct -j` of its number."
-            if log.exists()
-            else "See that the nodes see this folder, and fsarctl where it is here (docs/cluster.md)."
-        )
+        if log.exists():
+            where = f"log: {log}"
+            step = step or "See its log, and `sacct -j` of its number."
+        else:  # its shell may have said why
+            out = self._folder / "submitit" / f"{submitted.record.job}_0_log.out"
+            printed = out.read_text(errors="replace").split("\n") if out.exists() else []
+            last = next((each.strip() for each in reversed(printed) if each.strip()), "")
+            where = f"it has not begun to write {log}" + (
+                f", and printed {last[:200]!r} ({out})" if last else ""
+            )
+            step = step or (
+                "See that [execution.slurm] setup works on a node, and that the nodes see this folder,"
+                " and fsarctl where it is here (docs/cluster.md)."
+            )
         error = f"job {submitted.record.job}, at {submitted.task.title}, {what}; {where}"
         return Ended(7, error, step, lost=True)
 

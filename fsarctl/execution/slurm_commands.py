@@ -1,6 +1,7 @@
 """Slurm's own commands: sbatch by way of submitit, squeue, sacct, scancel and scontrol."""
 
 import getpass
+import math
 import os
 import re
 import shutil
@@ -43,7 +44,7 @@ class Slurm:
         if missing:
             raise ConfigError(
                 f"--engine slurm needs {missing[0]}, and there is none here",
-                next_step="Run it on a machine from which jobs are submitted, or leave out --engine slurm.",
+                next_step="Run it on a machine from which jobs are submitted, or add --engine local.",
             )
 
     def most_in_array(self) -> int:
@@ -101,7 +102,7 @@ class Slurm:
 
         config = self._config
         executor = submitit.SlurmExecutor(self._folder / "submitit", max_num_timeout=TIMES_OUT)
-        memory = f"{int(asked.pop('mem_gb') * 1024)}M"
+        memory = f"{math.ceil(asked.pop('mem_gb') * 1024)}M"  # 0 would be all that a node has
         parameters = {
             **{name: value for name, value in asked.items() if value is not None},
             **{name: value for name in ("partition", "account", "qos") if (value := getattr(config, name))},

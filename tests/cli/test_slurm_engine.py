@@ -177,3 +177,12 @@ def test_what_slurm_refuses_or_is_not_there_is_said(project: Path, tmp_path: Pat
     said = type_in(project, "fsarctl extract --engine slurm", expect=3).stderr
     assert "needs sbatch" in said
     assert "--detach is for" in type_in(project, "fsarctl extract --detach", expect=2).stderr
+
+
+def test_little_memory_is_not_all_that_a_node_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which --mem=0 would be."""
+    with slurm_of_one_machine(tmp_path / "slurm", slots=0) as fake:
+        monkeypatch.setenv("PATH", f"{fake.folder / 'bin'}:{os.environ['PATH']}")
+        Slurm(SlurmConfig(memory_gib=0.0001), 1, tmp_path).submit([print], Need())
+        asked = json.loads((fake.folder / "jobs" / "100.json").read_text())
+    assert asked["flags"]["mem"] == "1M"

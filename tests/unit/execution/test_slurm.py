@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fsarctl.config.tables import SlurmConfig
+from fsarctl.errors import ConfigError
 from fsarctl.execution import slurm
 from fsarctl.execution.engine import Ended, Need, Place, Task
 from fsarctl.execution.slurm import Call, Record, SlurmEngine, jobs_under_way, name_of_log, records
@@ -73,6 +74,22 @@ def begun(played: PlayedSlurm, tmp_path: Path) -> Callable[[], tuple[SlurmEngine
     return begin
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"memory_gib": float("inf")}, "slurm.memory_gib is inf; it must be 0 or more"),
+        ({"options": {"bad key": "x"}}, "slurm.options has 'bad key'; it must be a long option of sbatch"),
+        ({"options": {"array": "0-9"}}, "slurm.options has 'array'; it must be a long option of sbatch"),
+        ({"options": {"cpus_per_task": "2"}}, "slurm.options has 'cpus_per_task'; it must be a long"),
+        ({"partition": "gpu\n#SBATCH --time=1"}, "slurm has a line break"),
+        ({"options": {"comment": "a\nb"}}, "slurm has a line break"),
+    ],
+)
+def test_what_would_make_another_job_of_it_is_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        SlurmConfig(**settings)
+
+
 def test_arrays_are_of_what_asks_for_the_same_and_cut_at_their_most(played: PlayedSlurm, begun: Any) -> None:
     engine, _ = begun()
     parts = [replace(TASK, parts=(number,)) for number in range(3)]
@@ -124,6 +141,21 @@ def test_a_job_that_is_gone_without_a_word_is_submitted_again_three_times_at_mos
     assert "job 3, at eval mine 1-shot frozen, ended (FAILED); it has not begun to write" in ended.error
     assert "nodes see this folder" in ended.next_step
     assert ended.lost
+
+
+def test_what_a_job_printed_that_did_not_begin_is_said(
+    played: PlayedSlurm, begun: Any, tmp_path: Path
+) -> None:
+    """A line of `setup` that fails, for one."""
+    engine, _ = begun()
+    out = tmp_path / slurm.LOGS / "submitit" / "3_0_log.out"
+    out.parent.mkdir()
+    out.write_text("100.sh: line 15: module: command not found\n\n")
+    engine.start([TASK])
+    played.gone = {"1": "FAILED", "2": "FAILED", "3": "FAILED"}
+    [(_, ended)] = engine.ended()
+    assert f"and printed '100.sh: line 15: module: command not found' ({out})" in ended.error
+    assert "setup" in ended.next_step
 
 
 @pytest.mark.parametrize(
