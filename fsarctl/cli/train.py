@@ -73,10 +73,11 @@ def train(
         session.detach(engine, as_json=as_json)
         return
     if gpus > 1 and "WORLD_SIZE" not in os.environ and not dry_run:
-        if engine not in (None, "local"):
+        if (chosen := engine or session.settings.config.execution.engine) != "local":
             raise UsageError(
-                f"--gpus shares a training among processes here, and --engine {engine} trains elsewhere",
-                next_step="Leave out one of them; in a job on several machines torchrun starts them.",
+                f"--gpus shares a training among processes here, and the engine {chosen} trains elsewhere",
+                next_step="Add --engine local, or leave out --gpus; torchrun starts processes on several"
+                " machines.",
             )
         require_shares(session.settings.config.train.episodes_per_step, gpus)
         raise typer.Exit(run_ranks(gpus, sys.argv[1:], device, CORES))

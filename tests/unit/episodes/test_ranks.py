@@ -121,8 +121,17 @@ def test_gpus_that_are_not_there_and_shares_that_are_none_are_said_at_once(tmp_p
         said = type_in(tmp_path, "fsarctl train --gpus 2 --set train.episodes_per_step=2", expect=2).stderr
         assert "--gpus 2 needs so many GPUs, and there are 0 here" in said
         assert "--device cpu" in said
-    said = type_in(tmp_path, "fsarctl train --gpus 2 --engine slurm", expect=2).stderr
-    assert "--gpus shares a training among processes here, and --engine slurm trains elsewhere" in said
+
+
+def test_gpus_beside_an_engine_that_trains_elsewhere_are_refused_wherever_it_is_set(tmp_path: Path) -> None:
+    (tmp_path / "fsarctl.toml").write_text("[datasets.shapes]\nkind = 'shapes'\n")
+    set_so = "--set execution.engine=slurm"
+    for words, environment in (("--engine slurm", {}), (set_so, {}), ("", {"FSARCTL_ENGINE": "slurm"})):
+        said = type_in(tmp_path, f"fsarctl train --gpus 2 {words}", expect=2, **environment).stderr
+        assert "--gpus shares a training among processes here, and the engine slurm trains elsewhere" in said
+        assert "Add --engine local" in said
+    said = type_in(tmp_path, f"fsarctl train --gpus 2 {set_so} --engine local", expect=3).stderr
+    assert "2 processes cannot share" in said
 
 
 def test_half_an_environment_of_torchrun_is_said(tmp_path: Path) -> None:
