@@ -30,6 +30,8 @@ TRIES = 4
 """Of a task whose worker or node was lost; a node that is taken away takes several of them."""
 ANSWER_S, JOIN_S = 5.0, 45.0
 """How long an address may take to answer, and a cluster to take this process in."""
+TIMES_ASKED = {"RAY_gcs_server_port_wait_time_s": "3"}
+"""How often Ray asks, once a second, who answers and refuses: 20 times, unless somebody says otherwise."""
 PATIENCE_S = 15.0
 """After which it is said that the cluster has nothing to lend."""
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
@@ -287,6 +289,7 @@ def _join(address: str, cores: int) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     if address:
         quiet["address"] = address
+        os.environ.update({**TIMES_ASKED, **os.environ})
     else:
         quiet |= {"address": "local", "num_cpus": cores, "include_dashboard": False}
     outcome: SimpleQueue[BaseException | None] = SimpleQueue()

@@ -3,6 +3,7 @@
 What happens to tasks whose nodes die is tried on a cluster: ``make test-cluster``.
 """
 
+import os
 import platform
 import socket
 import threading
@@ -121,6 +122,19 @@ def test_what_ray_says_becomes_a_sentence(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(ray_cluster, "_ray", lambda: Ray("no such thing"))
     assert refusal("").message == "no Ray cluster could be joined on this machine: no such thing"
     assert "other versions" in ray_cluster._refusal("head:1", next(iter(said))).message
+
+
+def test_who_refuses_is_not_asked_twenty_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of HTTP/2 that is no Ray: Ray asked it once a second. One that it starts is waited for."""
+    name = "RAY_gcs_server_port_wait_time_s"
+    asked: list[str | None] = []
+    ray = SimpleNamespace(init=lambda **_: asked.append(os.environ.get(name)))
+    monkeypatch.setattr(ray_cluster, "_ray", lambda: ray)
+    for said, address in ((None, ""), (None, "auto"), ("60", "auto")):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "environ", {name: said} if said else {})
+            ray_cluster._join(address, 1)
+    assert asked == [None, "3", "60"]
 
 
 def test_what_a_task_asks_for_is_what_some_node_has() -> None:
