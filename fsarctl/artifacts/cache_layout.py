@@ -37,6 +37,7 @@ from fsarctl.artifacts.manifest import (
     Stored,
     read_manifest,
 )
+from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.refusals import (
     A_FILE,
     A_FOLDER,
@@ -288,10 +289,11 @@ class Shelf:
                         part.unlink(missing_ok=True)
 
     def sweep_signs(self, now: float) -> None:
-        """Removes what commands have told their workers that ended long ago; ``now``, by the file system."""
+        """Removes what commands told their workers that were killed here, or long ago; ``now``, by the file
+        system."""
         for sign in self.root.glob(f"{SIGN}*"):
             with suppress(OSError):
-                if now - sign.stat().st_mtime > SIGN_S:
+                if _is_orphaned(sign) or now - sign.stat().st_mtime > SIGN_S:
                     sign.unlink()
 
     @property
@@ -387,6 +389,14 @@ def odd_in(folder: Path) -> dict[Path, str]:
     if odd := _oddity(folder):
         return {folder: odd}
     return {path: odd for path in sorted(_neither(folder)) if (odd := _oddity(path))}
+
+
+def _is_orphaned(sign: Path) -> bool:
+    """Whether it names who wrote it, and that has ended here; of jobs that go on none is named."""
+    try:
+        return Process.has_ended(sign.name.removeprefix(SIGN).partition(".")[0])
+    except ValueError:
+        return False
 
 
 def _neither(folder: Path | str) -> Iterator[Path]:

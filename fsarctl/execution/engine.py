@@ -64,16 +64,20 @@ class Place:
         return cls(str(Path.cwd()), settings, versions(), platform.node())
 
     @contextmanager
-    def signed(self, cache: Path, told: bytes) -> Iterator["Place"]:
+    def signed(self, cache: Path, told: bytes, *, lasting: bool = False) -> Iterator["Place"]:
         """It with a sign in the store ``cache``, which is there while this lasts, and is what is ``told``.
+
+        Where this process is killed, ``fsarctl cache gc`` removes it, unless it is ``lasting``.
 
         Raises:
             InputError: it cannot be written.
         """
         from fsarctl.artifacts.atomic_write import storage_errors
         from fsarctl.artifacts.cache_layout import SIGN
+        from fsarctl.artifacts.process import Process
 
-        sign = cache / f"{SIGN}{uuid.uuid4().hex}"
+        maker = "" if lasting else f"{Process.current().mark}."
+        sign = cache / f"{SIGN}{maker}{uuid.uuid4().hex}"
         try:
             with storage_errors(cache):
                 cache.mkdir(parents=True, exist_ok=True)
@@ -200,6 +204,10 @@ class Engine(Protocol):
     @property
     def is_elsewhere(self) -> bool:
         """Whether its workers are on other machines, which may not see what this one sees."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what it has begun goes on though this process is killed."""
 
     def tasks_of(self, parts: int) -> int:
         """Into how many tasks so many parts of one unit are best put."""

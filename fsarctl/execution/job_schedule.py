@@ -246,7 +246,8 @@ class _Run:
         with ExitStack() as stack:
             stack.callback(self._display.end)
             told = self._scheduler.findings.render(self._agenda.looked_at())
-            self._place = stack.enter_context(Place.here().signed(self._store.root, told))
+            signed = Place.here().signed(self._store.root, told, lasting=self._engine.goes_on)
+            self._place = stack.enter_context(signed)
             stack.callback(self._engine.end)
             self._engine.begin(self._display.heard)
             self._begin(self._agenda.due())

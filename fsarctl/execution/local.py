@@ -35,7 +35,7 @@ class LocalEngine:
     there is runs alone.
     """
 
-    is_elsewhere = False
+    is_elsewhere, goes_on = False, False
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ class RayEngine:
     ``uses_gpus``: whether tasks that like one are given one where there are any, ``beside`` tasks to a GPU.
     """
 
-    is_elsewhere = True
+    is_elsewhere, goes_on = True, False
 
     def __init__(self, config: RayConfig, jobs: int, cores: int, *, uses_gpus: bool, beside: int = 1) -> None:
         self._config = config

@@ -110,7 +110,7 @@ class _Submitted:
 class SlurmEngine:
     """At most ``jobs`` jobs of the user's at a time; ``cache``: where they write, which all nodes see."""
 
-    is_elsewhere = True
+    is_elsewhere, goes_on = True, True
 
     def __init__(
         self,

@@ -102,8 +102,7 @@ def _measured(engine: Engine, workers: int, units: int, seconds: float, root: Pa
 class Nobody:
     """An engine whose tasks end as soon as they are asked for; ``seconds`` of the processor were its own."""
 
-    is_elsewhere = False
-    jobs = 1000
+    is_elsewhere, goes_on, jobs = False, False, 1000
 
     def __init__(self, root: Path) -> None:
         self._artifacts = root / "artifacts" / VERB
@@ -149,7 +148,7 @@ def of_nothing(units: int, folder: Path) -> dict[str, float]:
 class Traced:
     """An engine that has one part made by a worker under strace; ``asked``: calls with a name in a folder."""
 
-    is_elsewhere, jobs = True, 1000
+    is_elsewhere, goes_on, jobs = True, False, 1000
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

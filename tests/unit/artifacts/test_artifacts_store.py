@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from fsarctl.artifacts import Build, Files, Store, Unit, cache_layout, keys
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.process import Process
 from fsarctl.errors import FsarctlError, InputError, IntegrityError, UpstreamError
+from fsarctl.execution.engine import Place
 
 
 class Pipeline:
@@ -338,6 +341,23 @@ def test_gc_removes_what_workers_were_told_long_ago(store, pipeline):
     os.utime(old, (0, time.time() - 31 * 24 * 3600))
     store.gc([pipeline.evaluate()])
     assert (old.exists(), new.exists()) == (False, True), "a job may wait for a month"
+
+
+def test_gc_removes_what_a_killed_command_told_its_workers(store, pipeline):
+    store.realise_all([pipeline.evaluate()])
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        ended = replace(Process.current(), number=process.pid)
+    with (
+        Place.here().signed(store.root, b"told") as mine,
+        Place.here().signed(store.root, b"told", lasting=True) as jobs,
+    ):
+        killed = Path(mine.sign.replace(Process.current().mark, ended.mark))
+        another = Path(mine.sign.replace(Process.current().mark, "1-1-0abcdef0"))  # on another machine
+        for path in (killed, another):
+            path.touch()
+        store.gc([pipeline.evaluate()])
+        assert not killed.exists()
+        assert all(Path(each).exists() for each in (mine.sign, jobs.sign, another))
 
 
 def test_gc_keeps_the_newest_answer_of_a_named_slot(store, pipeline):

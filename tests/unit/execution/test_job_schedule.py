@@ -10,6 +10,7 @@ import pytest
 from fsarctl.artifacts import Build, Files, Parts, Store, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.artifacts.hashes import HashMemory
+from fsarctl.artifacts.process import Process
 from fsarctl.datasets.findings import Findings
 from fsarctl.errors import FsarctlError, InputError, UpstreamError
 from fsarctl.execution.engine import Ended, Heard, Need, Task
@@ -76,12 +77,14 @@ class House:
 class Played:
     """An engine that makes what it is given in this process, the first one first."""
 
+    goes_on = False
+
     def __init__(self, house: House, jobs: int = 2, is_elsewhere: bool = False) -> None:
         self.house, self.jobs, self.is_elsewhere = house, jobs, is_elsewhere
         self.waiting: list[Task] = []
         self.given: list[list[str]] = []
         self.needs: list[Need] = []
-        self.signs: list[bool] = []
+        self.signs: list[str] = []
         self.over = 0
 
     def tasks_of(self, parts: int) -> int:
@@ -98,7 +101,8 @@ class Played:
 
     def ended(self) -> list[tuple[Task, Ended]]:
         task = self.waiting.pop(0)
-        self.signs.append(bool(task.place.sign) and Path(task.place.sign).exists())
+        sign = Path(task.place.sign)
+        self.signs.append(sign.name if sign.is_file() else "")
         unit = next(
             each for each in self.house.units.values() if self.house.store.state(each).key == task.key
         )
@@ -143,7 +147,8 @@ def test_what_is_due_runs_as_soon_as_what_it_reads_is_there(house: House) -> Non
         ["eval 1 adapted"],
     ]
     assert engine.over == 1
-    assert engine.signs == [True] * 6
+    assert len(engine.signs) == 6
+    assert all(Process.current().mark in sign for sign in engine.signs), "gc sees when it has ended"
     assert [each.unit.slot for each in outcomes if each.made] == [unit.slot for unit in units]
     assert not any(each.made for each in scheduler(house, engine).make(units))
     assert len(engine.given) == 3
@@ -188,11 +193,13 @@ def test_a_unit_is_divided_where_more_can_work_than_there_are_units(house: House
     frames = house.unit("extract", 0, apart=False, parts=3)
     scores = house.unit("eval", 1, True, parts=3, frames=frames)
     engine = Played(house, jobs=4, is_elsewhere=True)
+    engine.goes_on = True
     scheduler(house, engine).make([scores])
     assert engine.given == [
         ["extract 0 [0, 1]", "extract 0 [2]"], ["extract 0"], ["eval 1 [0, 1]", "eval 1 [2]"], ["eval 1"],
     ]  # fmt: skip
     assert all(engine.signs), "what is elsewhere finds a file that was written here"
+    assert not any(Process.current().mark in sign for sign in engine.signs), "what goes on needs it"
     assert not list((tmp_path / "cache").glob(".seen*"))
     assert house.said == ["bar: extract 0, 3 parts", "bar: eval 1, 3 parts"]
 

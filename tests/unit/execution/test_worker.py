@@ -41,7 +41,7 @@ size = 16
 class OneWorker:
     """An engine: one worker makes all tasks; ``before`` is called with one that is about to be made."""
 
-    is_elsewhere, jobs = True, 100
+    is_elsewhere, goes_on, jobs = True, False, 100
 
     def __init__(self, before: Callable[[Task], None]) -> None:
         self._before = before
