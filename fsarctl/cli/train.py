@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,7 +68,7 @@ def train(
     Under torchrun its processes share the work, on one machine or many; the trained bytes are the same.
     """
     from fsarctl.episodes.ranks import RankLostError, require_shares
-    from fsarctl.execution.torchrun import LAUNCHED, dismiss, joined, run_ranks
+    from fsarctl.execution.torchrun import LAUNCHED, dismiss, joined, run_ranks, telling, told
 
     if detach and not dry_run:
         session.detach(engine, as_json=as_json)
@@ -85,6 +86,8 @@ def train(
         LAST_WORDS.clear()
     try:
         with joined(device) as ranks:
+            if ranks.rank:
+                session = replace(session, findings=told(ranks))
             machine = Machine(device, memory, spill, ranks)
             pipeline = session.pipeline(machine=machine, board=None if ranks.rank else board)
             units = pipeline.train(session.shots(shots, "train"))
@@ -95,8 +98,13 @@ def train(
                 return
             session.warn(pipeline.training_warnings())
             scheduler = session.scheduler(machine, engine, jobs, ray_address) if ranks.world == 1 else None
-            _train(session, units, board, scheduler, dry_run=dry_run, force=force, as_json=as_json)
-            dismiss(ranks)
+
+            def found() -> bytes:  # what is only looked at is not brought from elsewhere
+                return session.findings.render(session.store.agenda([] if dry_run else units).looked_at())
+
+            with telling(ranks, session.store.root, found):
+                _train(session, units, board, scheduler, dry_run=dry_run, force=force, as_json=as_json)
+                dismiss(ranks)
     except (RankLostError, KeyboardInterrupt) as error:
         if LAUNCHED in os.environ:  # who started this process says it
             raise typer.Exit(getattr(error, "exit_code", 130)) from None

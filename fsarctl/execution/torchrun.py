@@ -12,18 +12,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import IO, Any
 
+from fsarctl.datasets.findings import Findings
 from fsarctl.episodes.ranks import ALONE, RankLostError, Ranks
 from fsarctl.errors import ConfigError, FsarctlError, InputError, UsageError
+from fsarctl.execution.engine import Place
 from fsarctl.execution.local import end_all
 from fsarctl.video.lifetime import STDIN, named_parent
 from fsarctl.video.worker_process import environment
 
-__all__ = ["LAUNCHED", "answer", "call", "dismiss", "joined", "next_order", "run_ranks"]
+__all__ = ["LAUNCHED", "answer", "call", "dismiss", "joined", "next_order", "run_ranks", "telling", "told"]
 
 LAUNCHED = "_FSARCTL_GPUS"
 """In the environment of the processes of ``run_ranks``, which says itself that one was lost."""
@@ -71,6 +75,27 @@ def joined(device: str) -> Iterator[Ranks]:
     finally:
         with suppress(RuntimeError):
             dist.destroy_process_group()
+
+
+@contextmanager
+def telling(ranks: Ranks, cache: Path, found: Callable[[], bytes]) -> Iterator[None]:
+    """Tell the other processes, from the first, what ``Findings`` it has, by a file in the store ``cache``.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    if ranks.world == 1:
+        yield
+        return
+    with Place.here().signed(cache, found()) as place:
+        ranks.words(json.dumps(asdict(place)))
+        yield
+
+
+def told(ranks: Ranks) -> Findings:
+    """What the first process has found, so that none looks at every clip; nothing, if that is not seen."""
+    content = Place(**json.loads(ranks.words()[0])).read()
+    return Findings() if content is None else Findings.parse(content)
 
 
 def call(ranks: Ranks, order: Mapping[str, Any]) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.ranks import Ranks, _buckets, require_shares
 from fsarctl.episodes.trainer import _require_shares
 from fsarctl.errors import ConfigError
+from fsarctl.execution import torchrun
+from fsarctl.stages import extract
 
 SCRIPT = Path(__file__).with_name("train_in_ranks.py")
 
@@ -139,6 +143,61 @@ def test_half_an_environment_of_torchrun_is_said(tmp_path: Path) -> None:
     said = type_in(tmp_path, "fsarctl train", expect=3, WORLD_SIZE="2").stderr
     assert "WORLD_SIZE is 2" in said
     assert "torchrun" in said
+
+
+FOLDER = """
+[datasets.clips]
+kind = "folder"
+root = "clips"
+[model]
+backbone = "tiny"
+weights = "shipped"
+text_layers = 1
+visual_layers = 1
+[train]
+way = 2
+shots = [1]
+episodes_per_step = 2
+[describe]
+missing = "label"
+"""
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_the_first_process_alone_looks_at_every_clip(
+    tmp_path: Path, tiny_video: Path, monkeypatch: pytest.MonkeyPatch, is_seen: bool
+) -> None:
+    for place in ("train/one", "train/two", "val/three", "val/four", "test/five", "test/six"):
+        (tmp_path / "clips" / place).mkdir(parents=True)
+        for number in range(2):
+            shutil.copy(tiny_video, tmp_path / "clips" / place / f"{number}.mp4")
+    (tmp_path / "fsarctl.toml").write_text(FOLDER)
+    looks: list[str] = []
+    look_at = extract.look_at
+    monkeypatch.setattr(extract, "look_at", lambda path: looks.append(str(path)) or look_at(path))
+    heard: list[str] = []
+
+    class Played(Ranks):
+        """One whose others agree, and say what it is to hear."""
+
+        def words(self, said: str = "") -> list[str]:
+            if not self.rank:
+                heard.append(said)
+                if said:  # the command takes it away at its end
+                    kept.write_bytes(Path(json.loads(said)["sign"]).read_bytes())
+                return [said, ""]
+            return [order.pop(0), ""]
+
+    kept = tmp_path / "told"
+    for rank in (0, 1):
+        monkeypatch.setattr(torchrun, "joined", lambda device, rank=rank: nullcontext(Played(rank, 2)))
+        if rank:
+            sign = kept if is_seen else tmp_path / "elsewhere"
+            order = [json.dumps({**json.loads(heard[0]), "sign": str(sign)}), ""]
+        type_in(tmp_path, "fsarctl train --device cpu", expect=0 if rank else 4)
+        assert len(looks) == (8 if rank and not is_seen else 0 if rank else 8)
+        looks.clear()
+    assert not order
 
 
 COMMAND = "train --shots 1 --set train.episodes_per_step=4 --set train.epochs=1 --set train.episodes=8"
