@@ -14,6 +14,7 @@ from pathlib import Path
 from fsarctl.artifacts.atomic_write import replacing
 from fsarctl.artifacts.cache_layout import KEY_DIGITS, Shelf
 from fsarctl.artifacts.manifest import MANIFEST, Artifact, Stored
+from fsarctl.artifacts.refusals import A_FILE, sort_of
 from fsarctl.artifacts.transfer.arrival import (
     MOST_MANIFEST,
     Claim,
@@ -73,6 +74,10 @@ def import_archive(
     """
     arrived, there = [], 0
     with _reading(path):
+        if (sort := sort_of(path.stat().st_mode)) != A_FILE:  # a pipe is waited for, and a device never ends
+            raise InputError(
+                f"{path} is {sort}, and no file", next_step="Name one that `fsarctl cache export` wrote."
+            )
         archive = zipfile.ZipFile(path)
     with archive:
         members = _members(archive, path)

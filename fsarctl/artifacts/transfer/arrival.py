@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from fsarctl.artifacts.atomic_write import following, storage_errors, sync_file, write_synced
@@ -55,6 +55,8 @@ def manifest_of(raw: bytes, place: str) -> Manifest:
     names = [*manifest.files]
     strange = [name for name in names if not all(map(_PART.fullmatch, name.split("/"))) or len(name) > 1000]
     strange += [name for name in names if name in RESERVED]
+    folders = {str(folder) for name in names for folder in PurePosixPath(name).parents}
+    strange += [name for name in names if name in folders]
     strange += [manifest.stage] if not _STAGE.fullmatch(manifest.stage) else []
     sizes = [each.bytes for each in parts_of(manifest).values()]
     if strange or not all(isinstance(size, int) and size >= 0 for size in sizes):

@@ -1,6 +1,7 @@
 """Artifacts from elsewhere, by file and by a remote folder: whole, compared, and where they belong."""
 
 import json
+import os
 import threading
 import zipfile
 from collections.abc import Callable
@@ -119,6 +120,8 @@ def with_name(name: str) -> Callable[[dict[str, bytes]], None]:
         "./a",
         "x" * 300,
         "manifest.json",
+        "what.json/in a file",
+        "deep",
     ],
 )
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
@@ -168,6 +171,10 @@ def test_what_is_not_as_it_was_written_is_refused(tmp_path: Path) -> None:
             store(tmp_path / "cut").transfers.take_in(short)
     with pytest.raises(InputError, match="cannot be read: No such file"):
         store(tmp_path / "cut").transfers.take_in(tmp_path / "nothing.zip")
+    os.mkfifo(tmp_path / "pipe.zip")
+    for odd in (tmp_path, tmp_path / "pipe.zip", Path("/dev/zero")):  # nobody writes to the pipe
+        with pytest.raises(InputError, match=r" is a (folder|pipe|device), and no file"):
+            store(tmp_path / "cut").transfers.take_in(odd)
     assert not list(tmp_path.rglob("*evil*"))
 
 
