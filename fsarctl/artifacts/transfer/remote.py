@@ -107,7 +107,7 @@ class Remote:
         if size > MOST_MANIFEST:
             raise IntegrityError(f"{self.name}: {place} is no manifest", next_step="Remove it there.")
         with self._reached():
-            raw: bytes = self._files.cat_file(place)
+            raw: bytes = self._files.cat_file(place, end=size)
         return receive(shelf, raw, self.name, self._fetch, claim)
 
     def listing(self) -> list[tuple[str, str]]:
@@ -128,13 +128,20 @@ class Remote:
         return f"{self._root}/files/{sha256[:2]}/{sha256}"
 
     def _size(self, place: str) -> int | None:
-        """In bytes; None where nothing is."""
+        """In bytes; None where nothing is.
+
+        Raises:
+            IntegrityError: a pipe is, or a device, of which nobody knows when it ends.
+        """
         with self._reached():
             try:
                 self._files.invalidate_cache()
-                return int(self._files.info(place)["size"])
+                found = self._files.info(place)
             except FileNotFoundError:
                 return None
+        if found["type"] == "other":
+            raise IntegrityError(f"{self.name}: {place} is no file", next_step="Remove it there.")
+        return int(found["size"])
 
     def _send(self, path: Path, expected: Stored, *, again: bool) -> None:
         place = self._file(expected.sha256)
@@ -159,6 +166,8 @@ class Remote:
     def _fetch(self, _name: str, expected: Stored, target: Path) -> None:
         """Bring one file, and no more bytes of it than it should have."""
         place = self._file(expected.sha256)
+        if not self._whole_writes:  # where there are others than files
+            self._size(place)
 
         def bring() -> None:
             with self._files.open(place, "rb", block_size=4 * CHUNK) as source, target.open("wb") as file:

@@ -281,6 +281,20 @@ def test_half_of_an_artifact_far_away_is_none(tmp_path: Path) -> None:
     assert len(store(tmp_path / "here").transfers.pull(made.key[:8], str(remote))[0]) == 1
 
 
+@pytest.mark.parametrize("odd", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("name", ["artifacts/*/*/manifest.json", "files/*/*"])
+def test_what_never_ends_far_away_is_refused(tmp_path: Path, odd: Callable[[Path], None], name: str) -> None:
+    remote, there = tmp_path / "remote", store(tmp_path / "there")
+    there.transfers.push([there.realise(unit("a"))], str(remote))
+    place = next(remote.glob(name))
+    place.unlink()
+    odd(place)
+    here = store(tmp_path / "here")
+    with pytest.raises(IntegrityError, match="is no file"):
+        here.transfers.pull("", str(remote))
+    assert here.artifacts() == []
+
+
 def test_a_remote_that_fails_stops_a_push_and_no_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     notes = Notes()
