@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import version
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from fsarctl.config.tables import RayConfig
@@ -62,6 +62,7 @@ class RayEngine:
         self._done: SimpleQueue[tuple[_Hand, Task, int, Ended]] = SimpleQueue()
         self._largest: Mapping[str, float] = {}
         self._total: Mapping[str, float] = {}
+        self._over = Event()
 
     @property
     def jobs(self) -> int:
@@ -77,7 +78,7 @@ class RayEngine:
         self._heard = heard
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         logging.getLogger("ray").setLevel(logging.ERROR)
-        _join(self._address, self._cores)
+        _join(self._address, self._cores, self._over)
         self._look_at_nodes()
         if not self._total["CPU"]:
             ray.shutdown()
@@ -118,6 +119,7 @@ class RayEngine:
         for hand in self._hands:
             hand.dismiss()
         ray.shutdown()
+        self._over.set()
         for hand in self._hands:
             hand.thread.join(1.0)
 
@@ -277,8 +279,8 @@ def _same_everywhere() -> str:
     return f'Install the same on every node: pip install "fsarctl[ray]=={version("fsarctl")}"'
 
 
-def _join(address: str, cores: int) -> None:
-    """Be a driver of the cluster at ``address``, or of one that is started here.
+def _join(address: str, cores: int, over: Event) -> None:
+    """Be a driver of the cluster at ``address``, or of one that is started here, until it is ``over``.
 
     Raises:
         InputError: nobody answers there, or who answers is no cluster, or one of other versions.
@@ -298,6 +300,7 @@ def _join(address: str, cores: int) -> None:
         try:
             ray.init(**quiet)
             outcome.put(None)
+            over.wait()  # what a thread has started is killed when that thread ends
         except BaseException as error:
             outcome.put(error)
 

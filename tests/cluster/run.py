@@ -124,11 +124,17 @@ def begun(project: Path) -> bool:
     return any(project.glob("cache/work/*/*/scratch/*"))
 
 
-def attempt(bench: Bench, what: str, killed: str, words: str, stages: tuple[str, ...]) -> Row:
-    """Have a command done by the cluster while what is named is killed, and again where it has to be."""
+def attempt(
+    bench: Bench, what: str, killed: str, words: str, stages: tuple[str, ...], *, starts: bool = False
+) -> Row:
+    """Have a command done by the cluster while what is named is killed, and again where it has to be.
+
+    With ``starts`` by a cluster that the command starts itself.
+    """
     finished = "sweep" if words.startswith("ablate") else "run"
     row, project, start = Row(what, killed), bench.copy(finished, *stages), time.monotonic()
-    line = [*words.split(), "--engine", "ray", "--ray-address", bench.nodes.address]
+    address = [] if starts else ["--ray-address", bench.nodes.address]
+    line = [*words.split(), "--engine", "ray", *address]
     driver = started(project, *line)
     if killed != "nothing":
         wait_for(lambda: begun(project) or driver.poll() is not None)
@@ -210,7 +216,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--short", action="store_true", help="three kills and two refusals")
+    parser.add_argument(
+        "--short", action="store_true", help="three kills, a cluster of its own and two refusals"
+    )
     short = parser.parse_args().short
     try:
         import ray  # noqa: F401
@@ -238,6 +246,9 @@ def main() -> int:
         try:
             for (what, words, stages), killed in SHORT if short else LONG:
                 show(attempt(bench, what, killed, words, stages))
+            for killed in ("nothing",) if short else ("nothing", "Ctrl-C"):
+                what, words, stages = EVALUATE
+                show(attempt(bench, f"{what}, no address", killed, words, stages, starts=True))
             show(refused(bench, "an address", "(nobody answers)", "127.0.0.1:9", "nobody answers at"))
         finally:
             bench.nodes.end()

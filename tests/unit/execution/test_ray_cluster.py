@@ -31,7 +31,7 @@ TASK = Task("eval k100 1-shot", "evaluate", "0123", ("eval",), Place("/"))
 
 def refusal(address: str) -> InputError:
     with pytest.raises(InputError) as caught:
-        ray_cluster._join(address, 1)
+        ray_cluster._join(address, 1, threading.Event())
     return caught.value
 
 
@@ -124,6 +124,20 @@ def test_what_ray_says_becomes_a_sentence(monkeypatch: pytest.MonkeyPatch) -> No
     assert "other versions" in ray_cluster._refusal("head:1", next(iter(said))).message
 
 
+def test_who_has_started_a_cluster_lives_as_long_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel kills what a thread has started when that thread ends, if it was asked to, as Ray does."""
+    starters: list[threading.Thread] = []
+    ray = SimpleNamespace(init=lambda **_: starters.append(threading.current_thread()))
+    monkeypatch.setattr(ray_cluster, "_ray", lambda: ray)
+    over = threading.Event()
+    ray_cluster._join("", 1, over)
+    starters[0].join(0.2)
+    assert starters[0].is_alive()
+    over.set()
+    starters[0].join(20)
+    assert not starters[0].is_alive()
+
+
 def test_who_refuses_is_not_asked_twenty_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of HTTP/2 that is no Ray: Ray asked it once a second. One that it starts is waited for."""
     name = "RAY_gcs_server_port_wait_time_s"
@@ -133,7 +147,7 @@ def test_who_refuses_is_not_asked_twenty_times(monkeypatch: pytest.MonkeyPatch) 
     for said, address in ((None, ""), (None, "auto"), ("60", "auto")):
         with monkeypatch.context() as patch:
             patch.setattr(os, "environ", {name: said} if said else {})
-            ray_cluster._join(address, 1)
+            ray_cluster._join(address, 1, threading.Event())
     assert asked == [None, "3", "60"]
 
 
