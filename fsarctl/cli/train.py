@@ -86,6 +86,7 @@ def train(
         LAST_WORDS.clear()
     try:
         with joined(device) as ranks:
+            require_shares(session.settings.config.train.episodes_per_step, ranks.world)
             if ranks.rank:
                 session = replace(session, findings=told(ranks))
             machine = Machine(device, memory, spill, ranks)

@@ -138,6 +138,17 @@ def test_gpus_beside_an_engine_that_trains_elsewhere_are_refused_wherever_it_is_
     assert "2 processes cannot share" in said
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_processes_of_torchrun_that_cannot_share_a_step_say_so_before_they_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    """One that was called first found the folder of the first one gone, and said that."""
+    (tmp_path / "fsarctl.toml").write_text("[datasets.shapes]\nkind = 'shapes'\n")
+    monkeypatch.setattr(torchrun, "joined", lambda device: nullcontext(Ranks(rank, 3)))
+    said = type_in(tmp_path, "fsarctl train --set train.episodes_per_step=4", expect=3).stderr
+    assert said.startswith("error: train.episodes_per_step is 4, which 3 processes cannot share")
+
+
 def test_half_an_environment_of_torchrun_is_said(tmp_path: Path) -> None:
     (tmp_path / "fsarctl.toml").write_text("[datasets.shapes]\nkind = 'shapes'\n")
     said = type_in(tmp_path, "fsarctl train", expect=3, WORLD_SIZE="2").stderr
