@@ -37,6 +37,7 @@ PATIENCE_S = 15.0
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 """What a client of HTTP/2 begins with; a server, and so every Ray, answers with its own frame of settings."""
 SETTINGS = 0x04
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 BATCH_S = 0.2
 """Messages of a worker travel together for so long."""
 GIB = 2**30
@@ -349,13 +350,17 @@ def _require_answer(address: str) -> None:
             f"{named} no address of a Ray cluster",
             next_step="Name HOST:PORT, as `ray start --head` says it; or auto.",
         )
+    host = host.strip("[]")
+    asked, instead = host, ""
+    if host in LOOPBACK and (own := _own_address()) not in LOOPBACK:
+        asked, instead = own, f"; Ray asks {own} instead, so a tunnel does not do"
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S) as connection:
+        with socket.create_connection((asked, int(port)), timeout=ANSWER_S) as connection:
             answer = _hello(connection)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"nobody answers at {hidden(address)}, where the Ray cluster is said to be ({reason})",
+            f"nobody answers at {hidden(address)}, where the Ray cluster is said to be ({reason}{instead})",
             next_step="Start it there (ray start --head), or correct --ray-address or RAY_ADDRESS.",
         ) from None
     if answer != SETTINGS and os.environ.get("RAY_USE_TLS", "0") == "0":
@@ -363,6 +368,12 @@ def _require_answer(address: str) -> None:
             f"who answers at {hidden(address)} is no Ray cluster",
             next_step="Name HOST:PORT, as `ray start --head` says it: not the port of its dashboard.",
         )
+
+
+def _own_address() -> str:
+    """What Ray takes this machine's address for."""
+    own: str = _ray().util.get_node_ip_address()
+    return own
 
 
 def _hello(connection: socket.socket) -> int | None:

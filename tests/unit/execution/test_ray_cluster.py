@@ -26,6 +26,13 @@ from fsarctl.execution import ray_cluster
 from fsarctl.execution.engine import Ended, Need, Place, Task, versions
 from fsarctl.execution.ray_cluster import GIB, RayEngine
 
+
+@pytest.fixture(autouse=True)
+def _own_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would have to be asked for it."""
+    monkeypatch.setattr(ray_cluster, "_own_address", lambda: "127.0.0.1")
+
+
 TASK = Task("eval k100 1-shot", "evaluate", "0123", ("eval",), Place("/"))
 
 
@@ -75,6 +82,15 @@ def test_who_answers_and_is_no_ray_is_told_from_one_that_may_be(monkeypatch: pyt
                 assert refusal(address).message == f"who answers at {address} is no Ray cluster"
             thread.join()
     assert heard == [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] * 3
+
+
+def test_a_tunnel_is_refused_as_what_ray_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks the machine's own address instead of the loopback, for most of a minute."""
+    monkeypatch.setattr(ray_cluster, "_own_address", lambda: "127.0.0.2")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"localhost:{server.getsockname()[1]}"
+        with pytest.raises(InputError, match=r"^nobody answers at localhost:.*Ray asks 127.0.0.2 instead"):
+            ray_cluster._require_answer(address)
 
 
 def test_an_address_of_rays_client_is_refused() -> None:
