@@ -417,7 +417,7 @@ UNTYPED = {
     "app.py": ({"config schema", "demo", "init clips", "methods clip"}, "examples at the end of the help"),
     "arrival.py": ({"cache gc"}, "a full disk"),
     "atomic_write.py": ({"cache gc"}, "a full disk"),
-    "cache.py": ({"cache verify"}, "a remark of gc, which has not failed"),
+    "cache.py": ({"cache gc", "cache verify"}, "remarks of ls and gc, which have not failed"),
     "catalogue.py": ({"config show", "methods"}, "a list of methods points to the settings"),
     "comparison.py": ({"predict"}, "an export that answers otherwise, which nobody has seen"),
     "export.py": ({"extract", "predict"}, "frames that are gone; `run` is advised before"),
