@@ -70,16 +70,17 @@ def train(
     from fsarctl.episodes.ranks import RankLostError, require_shares
     from fsarctl.execution.torchrun import LAUNCHED, dismiss, joined, run_ranks, telling, told
 
+    chosen = engine or session.settings.config.execution.engine
+    starts = gpus > 1 and "WORLD_SIZE" not in os.environ and not dry_run
+    if starts and chosen != "local":
+        raise UsageError(
+            f"--gpus shares a training among processes here, and the engine {chosen} trains elsewhere",
+            next_step="Add --engine local, or leave out --gpus; torchrun is for several machines.",
+        )
     if detach and not dry_run:
         session.detach(engine, as_json=as_json)
         return
-    if gpus > 1 and "WORLD_SIZE" not in os.environ and not dry_run:
-        if (chosen := engine or session.settings.config.execution.engine) != "local":
-            raise UsageError(
-                f"--gpus shares a training among processes here, and the engine {chosen} trains elsewhere",
-                next_step="Add --engine local, or leave out --gpus; torchrun starts processes on several"
-                " machines.",
-            )
+    if starts:
         require_shares(session.settings.config.train.episodes_per_step, gpus)
         raise typer.Exit(run_ranks(gpus, sys.argv[1:], device, CORES))
     if LAUNCHED in os.environ:

@@ -130,7 +130,12 @@ def test_gpus_that_are_not_there_and_shares_that_are_none_are_said_at_once(tmp_p
 def test_gpus_beside_an_engine_that_trains_elsewhere_are_refused_wherever_it_is_set(tmp_path: Path) -> None:
     (tmp_path / "fsarctl.toml").write_text("[datasets.shapes]\nkind = 'shapes'\n")
     set_so = "--set execution.engine=slurm"
-    for words, environment in (("--engine slurm", {}), (set_so, {}), ("", {"FSARCTL_ENGINE": "slurm"})):
+    for words, environment in (
+        ("--engine slurm", {}),
+        ("--engine slurm --detach", {}),  # before a job waits in a queue for it
+        (set_so, {}),
+        ("", {"FSARCTL_ENGINE": "slurm"}),
+    ):
         said = type_in(tmp_path, f"fsarctl train --gpus 2 {words}", expect=2, **environment).stderr
         assert "--gpus shares a training among processes here, and the engine slurm trains elsewhere" in said
         assert "Add --engine local" in said
