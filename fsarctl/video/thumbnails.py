@@ -55,13 +55,15 @@ def _picture(container: InputContainer, stream: VideoStream, time_s: float, heig
     except Exception:
         if shown is None:
             return b""
-    return _small(shown, height) if shown is not None else b""
+    pixel = float(stream.sample_aspect_ratio or 1)
+    return _small(shown, height, pixel) if shown is not None else b""
 
 
-def _small(frame: av.VideoFrame, height: int) -> bytes:
+def _small(frame: av.VideoFrame, height: int, pixel: float) -> bytes:
+    """``pixel``: the width of one by its height."""
     from PIL import Image
 
-    aspect = frame.width / frame.height * float(getattr(frame, "sample_aspect_ratio", None) or 1)
+    aspect = frame.width / frame.height * pixel
     upright = orientation_of(frame).apply(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False))
     turned = orientation_of(frame).swapped
     width = max(1, round(height / aspect if turned else height * aspect))

@@ -1,9 +1,13 @@
 """Stretches cut out of videos hold the right frames, whichever way they are cut."""
 
+import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+from PIL import Image
 from video_zoo import number_in, write
 
 from fsarctl.video.cutting import cut_out
@@ -65,14 +69,37 @@ def test_nothing_is_left_of_a_cut_that_fails(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["video.mp4"]
 
 
+def shown(pictures: Iterable[bytes]) -> list[tuple[int, tuple[int, int]]]:
+    """The number in each picture, and its width and height."""
+    opened = [Image.open(io.BytesIO(each)).convert("RGB") for each in pictures]
+    return [(number_in(np.asarray(each)), each.size) for each in opened]
+
+
 def test_thumbnails_are_of_their_times(tmp_path: Path) -> None:
-    import io
-
-    import numpy as np
-    from PIL import Image
-
     video = write(tmp_path / "video.mp4", count=100, rate=25, g="30", bf="2")
-    found = list(thumbnails(video, [0.0, 1.02, 3.98], 96))
-    shown = [number_in(np.asarray(Image.open(io.BytesIO(each)).convert("RGB"))) for each in found]
-    assert shown == [0, 25, 99]
+    assert [number for number, _ in shown(thumbnails(video, [0.0, 1.02, 3.98], 96))] == [0, 25, 99]
     assert list(thumbnails(tmp_path / "nowhere.mp4", [1.0, 2.0], 96)) == [b"", b""]
+
+
+def test_times_of_thumbnails_are_from_the_first_frame(tmp_path: Path) -> None:
+    video = write(tmp_path / "late.mkv", count=60, rate=25, times=range(50, 110), g="10")
+    assert [number for number, _ in shown(thumbnails(video, [0.0, 1.02], 96))] == [0, 25]
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180])
+def test_thumbnails_stand_upright_and_keep_their_shape(tmp_path: Path, turn: int) -> None:
+    video = write(tmp_path / "video.mp4", count=20, width=160, height=80, turn=turn)
+    assert shown(thumbnails(video, [0.4], 96)) == [(10, (192, 96))]
+
+
+def test_thumbnails_of_pixels_that_are_not_square_are_as_wide_as_shown(tmp_path: Path) -> None:
+    video = write(tmp_path / "video.mp4", count=20, width=80, height=80, x264_params="sar=2/1")
+    assert shown(thumbnails(video, [0.4], 96)) == [(10, (192, 96))]
+
+
+def test_the_picture_of_a_frame_far_from_a_key_frame_is_near_it(tmp_path: Path) -> None:
+    """As near as may be decoded for one picture."""
+    video = write(tmp_path / "video.mp4", count=60, rate=25, g="60", bf="0")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("fsarctl.video.thumbnails.LOOKED_AT", 10)
+        assert [number for number, _ in shown(thumbnails(video, [2.0], 96))] == [10]
