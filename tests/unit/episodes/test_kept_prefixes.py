@@ -240,7 +240,12 @@ def test_what_the_bytes_depend_on_is_in_the_key(
         "other crops": unit_of(crop="clip", crops=2, seed=1),
         "crops of each frame": unit_of(crop="frame", crops=2),
         "frozen": unit_of(adapters=False),
+        "size": unit_of(side=32),
+        "mirrored": unit_of(crop="clip", crops=2, flip=True),
     }
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "__version__", "2.99.0")
+        others["torch"] = unit_of()
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(threads + 1)
