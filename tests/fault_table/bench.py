@@ -5,6 +5,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -117,4 +118,10 @@ def started(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_hear_hangups,
     )
+
+
+def _hear_hangups() -> None:
+    """Also where this is run by ``nohup``, which has all that it starts ignore them."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

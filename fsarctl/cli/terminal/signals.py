@@ -100,9 +100,13 @@ def end(ended: SystemExit) -> NoReturn:
 
 def _interrupt(_number: int, frame: FrameType | None) -> None:
     for each in LIKE_CTRL_C:  # a terminal that closes sends several
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, _nothing)  # were it SIG_IGN, Python would complain of one that comes just then
     ctrl_c = signal.getsignal(signal.SIGINT)
     if callable(ctrl_c):  # asyncio's own ends its tasks first
         ctrl_c(signal.SIGINT, frame)
     else:
         raise KeyboardInterrupt
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """What was heard before is being done."""
