@@ -288,12 +288,12 @@ class Shelf:
                     if is_abandoned(part) and not part.parent.is_symlink():
                         part.unlink(missing_ok=True)
 
-    def sweep_signs(self, now: float) -> None:
-        """Removes what commands told their workers that were killed here, or long ago; ``now``, by the file
-        system."""
+    def sweep_signs(self, now: Callable[[], float]) -> None:
+        """Removes what commands told their workers that were killed here, or long ago; ``now`` is the time of
+        the file system, which is asked by writing."""
         for sign in self.root.glob(f"{SIGN}*"):
             with suppress(OSError):
-                if _is_orphaned(sign) or now - sign.stat().st_mtime > SIGN_S:
+                if _is_orphaned(sign) or now() - sign.stat().st_mtime > SIGN_S:
                     sign.unlink()
 
     @property

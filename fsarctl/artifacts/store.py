@@ -420,7 +420,7 @@ class Store:
             ]
             self._projects.give_up([*found.given_up, *(name_of(each.path) for each in removed)])
             self._shelf.sweep()
-            self._shelf.sweep_signs(self._leases.now())
+            self._shelf.sweep_signs(self._leases.now)
         return removed
 
     def _require_upstream(self, ordered: Sequence[Unit], given: Collection[str], look: Snapshot) -> None:

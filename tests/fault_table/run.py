@@ -41,7 +41,7 @@ ROWS: dict[str, tuple[Callable[[Bench, Row, int], None], int, int]] = {
     "full disk": (full_disk, 30, 1),
     "too few inodes": (no_inodes, 30, 1),
     "stdout on a full disk": (full_stdout, 27, 1),
-    "cache that can only be read": (read_only, 24, 3),
+    "cache that can only be read": (read_only, 24, 8),
     "another user": (other_user, 30, 3),
     "changed clock": (changed_clock, 30, 1),
     "two projects on one cache": (two_projects, 20, 1),

@@ -157,3 +157,11 @@ def test_a_read_only_cache_still_answers_what_it_has(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="The cache cannot be written: Read-only file system"):
         store.realise(unit(fill), force=True)
     assert store.find(unit(fill)) == artifact
+    real = os.open
+
+    def opened(path, flags, *more, **named):
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        return refuse(path) if writes else real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", opened)
+    assert store.gc([unit(fill)]) == []
