@@ -30,7 +30,7 @@ TRIES = 4
 """Of a task whose worker or node was lost; a node that is taken away takes several of them."""
 ANSWER_S, JOIN_S = 5.0, 45.0
 """How long an address may take to answer, and a cluster to take this process in."""
-TIMES_ASKED = {"RAY_gcs_server_port_wait_time_s": "3"}
+TIMES_ASKED = "3"
 """How often Ray asks, once a second, who answers and refuses: 20 times, unless somebody says otherwise."""
 PATIENCE_S = 15.0
 """After which it is said that the cluster has nothing to lend."""
@@ -292,7 +292,7 @@ def _join(address: str, cores: int, over: Event) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     if address:
         quiet["address"] = address
-        os.environ.update({**TIMES_ASKED, **os.environ})
+        os.environ.setdefault("RAY_gcs_server_port_wait_time_s", TIMES_ASKED)
     else:
         quiet |= {"address": "local", "num_cpus": cores, "include_dashboard": False}
     outcome: SimpleQueue[BaseException | None] = SimpleQueue()
