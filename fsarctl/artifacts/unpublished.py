@@ -99,6 +99,7 @@ def _faults_of(shelf: Shelf, work: Path) -> tuple[list[str], Path | None]:
     if lost := lost + len(entries) - len(whole):
         faults.append(f"{journal.path.name}: {counted(lost, 'part')} of it or of what it tells of")
         journal.begin(whole)
+        shelf.reporter.note(f"DAMAGED: {journal.path.parent.parent}: {faults[-1]}. It will be made again.")
     return faults, place
 
 

@@ -126,6 +126,7 @@ def test_verify_reads_unfinished_work(project: Path, name: str, left: list[str])
     path.write_bytes(content)
     said = type_in(project, "fsarctl cache verify", expect=5)
     assert "1 of 1 unfinished build are corrupt" in said.stderr
+    assert "DAMAGED" in said.stderr
     assert "train" in said.stdout
     rows = json.loads(type_in(project, "fsarctl cache verify --json").stdout)
     assert [row["faults"] for row in rows["unfinished"]] == [[]], "what is damaged was taken out"
