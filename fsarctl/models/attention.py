@@ -6,7 +6,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.models.precision import rounded
+from fsarctl.models.precision import linear, rounded
 
 __all__ = ["attend", "attend_projected", "flop_of", "frozen_block", "projected"]
 
@@ -29,9 +29,7 @@ def attend(
     x = x.reshape(-1, x.shape[-2], width).contiguous()  # (B, length, width)
     if queries is None and x.shape[1] == 1:  # a softmax over one is 1, so that its value is what is attended
         value = F.linear(x, weight[2 * width :], bias[2 * width :])
-        return F.linear(value, rounded(attention.out_proj.weight), attention.out_proj.bias).view(
-            *batch, 1, width
-        )
+        return linear(value, attention.out_proj.weight, attention.out_proj.bias).view(*batch, 1, width)
     if queries is None:
         return attend_projected(attention, projected(attention, x), causal=causal).view(*batch, -1, width)
     query = F.linear(queries, weight[:width], bias[:width])
@@ -45,7 +43,7 @@ def projected(attention: nn.MultiheadAttention, x: Tensor) -> Tensor:
 
     Shapes: (..., width) -> (..., 3*width).
     """
-    return F.linear(x, rounded(attention.in_proj_weight), attention.in_proj_bias)
+    return linear(x, attention.in_proj_weight, attention.in_proj_bias)
 
 
 def attend_projected(attention: nn.MultiheadAttention, x: Tensor, *, causal: bool = False) -> Tensor:
@@ -67,7 +65,7 @@ def _attended(
         query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), is_causal=causal
     )  # (B, heads, n, width/heads)
     attended = attended.transpose(1, 2).flatten(2)  # (B, n, width)
-    return F.linear(attended, rounded(attention.out_proj.weight), attention.out_proj.bias)
+    return linear(attended, attention.out_proj.weight, attention.out_proj.bias)
 
 
 def frozen_block(block: Any, x: Tensor, *, causal: bool = False, class_only: bool = False) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fsarctl.models.attention import frozen_block
 from fsarctl.models.catalogue import IMAGE_SIZE
-from fsarctl.models.precision import rounded
+from fsarctl.models.precision import linear
 from fsarctl.models.task_adapters import embed_frames
 
 __all__ = ["CLIP", "ViT"]
@@ -130,11 +130,11 @@ class Block(nn.Module):
 
 
 class Linear(nn.Linear):
-    """A linear layer whose matrix, where it is frozen, is rounded for bf16 once."""
+    """A linear layer whose matrix may be frozen."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes: (..., in) -> (..., out)."""
-        return F.linear(x, rounded(self.weight), self.bias)
+        return linear(x, self.weight, self.bias)
 
 
 class LayerNorm(nn.LayerNorm):

@@ -4,12 +4,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fsarctl.config.model_table import Precision
 from fsarctl.errors import ConfigError
 
-__all__ = ["Precision", "computing", "rounded"]
+__all__ = ["Precision", "computing", "linear", "rounded"]
 
 
 def computing(precision: str, device: torch.device) -> AbstractContextManager[object]:
@@ -29,6 +30,24 @@ def computing(precision: str, device: torch.device) -> AbstractContextManager[ob
         f"precision is {precision!r}; it must be {' or '.join(get_args(Precision))}",
         next_step="Set model.precision.",
     )
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``x @ weight.T + bias``, of a matrix that may be frozen.
+
+    Within bf16 on a CPU, where no gradient is asked for, the bias is added before the product is rounded.
+    PyTorch writes it into the result and reads it back, which takes a tenth of a ViT-B/16's products. The
+    numbers are the same either way.
+
+    Shapes: (..., in), (out, in), (out) -> (..., out).
+    """
+    read = rounded(weight)
+    if read is weight or torch.is_grad_enabled() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return F.linear(x, read, bias)
+    fused: Tensor = torch.ops.mkldnn._linear_pointwise(
+        x.to(read.dtype), read, bias.to(read.dtype), "none", [], ""
+    )
+    return fused
 
 
 def rounded(weight: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from fsarctl.episodes.scoring import Scorer
 from fsarctl.episodes.trainer import train_adapters
 from fsarctl.execution.device import Machine, bf16_of_cpu
 from fsarctl.methods import TaskAdapterPlusPlus
-from fsarctl.models import attention, clip_towers
+from fsarctl.models import attention
+from fsarctl.models import precision as rounding
 from fsarctl.models.backbone import load_backbone
 from fsarctl.progress import SILENT
 
@@ -70,11 +71,11 @@ def rates(options: Options) -> list[Row]:
     threads = torch.get_num_threads()
 
     def at_every_call() -> Tensor:
-        attention.rounded = clip_towers.rounded = lambda weight: weight
+        attention.rounded = rounding.rounded = lambda weight: weight
         try:
             return half.prefix(frames)
         finally:
-            attention.rounded = clip_towers.rounded = kept
+            attention.rounded = rounding.rounded = kept
 
     torch.set_num_threads(1)
     try:

@@ -21,7 +21,7 @@ from fsarctl.errors import ConfigError
 from fsarctl.execution.device import Machine
 from fsarctl.methods import TaskAdapterPlusPlus
 from fsarctl.models.backbone import load_backbone
-from fsarctl.models.precision import Precision, computing, rounded
+from fsarctl.models.precision import Precision, computing, linear, rounded
 from fsarctl.progress import SILENT
 
 
@@ -92,6 +92,31 @@ def test_a_frozen_matrix_is_rounded_once_and_as_autocast_rounds_it() -> None:
         assert not vars(copy.deepcopy(weight)), "a copy is trained, and rounds its own"
         weight.requires_grad_(True)
         assert rounded(weight) is weight
+
+
+@pytest.mark.parametrize("shape", [(24,), (1, 24), (7, 5, 24), (2, 3, 197, 24)])
+def test_a_frozen_product_is_of_the_same_bits_with_its_bias_within_it(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, weight, bias = (torch.randn(*size, generator=generator) for size in (shape, (50, 24), (50,)))
+    names: list[str] = []
+
+    class Named(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            names.append(func._schema.name)
+            return func(*args, **(kwargs or {}))
+
+    with computing("bf16", torch.device("cpu")), torch.no_grad():
+        expected = F.linear(x, weight, bias)
+        with Named():
+            product = linear(x, weight, bias)
+    assert product.dtype is torch.bfloat16
+    assert torch.equal(product, expected)
+    assert ("mkldnn::_linear_pointwise" in names) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert torch.equal(linear(x, weight, bias), F.linear(x, weight, bias)), "float32 is as it was"
+    weight.requires_grad_(False), x.requires_grad_(True)
+    with computing("bf16", torch.device("cpu")):
+        linear(x, weight, bias).sum().backward()
+    assert x.grad is not None, "a gradient goes through it"
 
 
 def test_bf16_rounds_no_matrix_of_the_encoders_again() -> None:
