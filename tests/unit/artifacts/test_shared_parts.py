@@ -110,6 +110,20 @@ def test_what_is_kept_stays_within_its_bound(tmp_path: Path) -> None:
     assert len(files(store)) == 3
 
 
+def test_two_that_fill_it_at_once_go_little_beyond_it(tmp_path: Path) -> None:
+    """Each looks again after a sixteenth of it."""
+    store = Store(tmp_path / "cache")
+
+    def fill(build: Build) -> None:
+        both = [opened(build, key, most=32 * SIZE) for key in ("one", "another")]
+        for number in range(40):
+            for each in both:
+                each.keep(number, content("a"))
+
+    within(store, fill)
+    assert 32 <= len(files(store)) <= 32 + 2 * 2
+
+
 def test_those_that_were_used_last_stay(tmp_path: Path) -> None:
     store = Store(tmp_path / "cache")
     for age, key in enumerate(("newest", "older", "oldest")):

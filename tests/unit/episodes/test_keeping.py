@@ -54,6 +54,8 @@ def test_a_computation_has_always_the_same_size() -> None:
     kept = Kept(compute, Room(), at_once=4)
     assert torch.equal(kept.of([1, 2, 3, 4, 5, 1]), Counted()([1, 2, 3, 4, 5, 1]))
     assert compute.calls == [[1, 2, 3, 4], [5, 5, 5, 5]]
+    # One that is kept does not hold the memory of all that were computed with it.
+    assert {tensor.untyped_storage().nbytes() for tensor in kept._held.values()} == {SIZE}
 
 
 def test_clearing_forgets_and_makes_room(tmp_path: Path) -> None:
@@ -83,6 +85,35 @@ def test_those_who_share_a_room_keep_no_more_together(tmp_path: Path) -> None:
     assert (room.held, room.filed) == (0, 0)
     assert (other.held, other.filed) == (3 * SIZE, SIZE)
     assert not other.take(memory=1)
+
+
+class Store:
+    """What others find; it has room for all."""
+
+    def __init__(self) -> None:
+        self.there: dict[int, Tensor] = {}
+
+    def bound(self, most: int) -> None: ...
+
+    def read(self, name: int) -> Tensor | None:
+        return self.there.get(name)
+
+    def write(self, name: int, tensor: Tensor) -> bool:
+        self.there[name] = tensor
+        return True
+
+
+def test_what_others_find_is_not_kept_a_second_time(tmp_path: Path) -> None:
+    room, store, compute = Room(0, 100 * SIZE, tmp_path), Store(), Counted()
+    kept = Kept(compute, room, lasting=store)
+    names = list(range(20))
+    assert torch.equal(kept.of(names), Counted()(names))
+    assert sorted(store.there) == names
+    assert room.filed == 0
+    # In an order of its own, so that two who begin at the same time do not both compute all.
+    assert sorted(compute.computed) == names != compute.computed
+    assert torch.equal(kept.of(names), Counted()(names))
+    assert len(compute.computed) == len(names)
 
 
 def test_a_full_disk_costs_time_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

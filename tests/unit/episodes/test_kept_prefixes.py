@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,7 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from typed import type_in
 
 from fsarctl.artifacts import Build, Store, Unit
+from fsarctl.artifacts.blocks import Blocks
 from fsarctl.artifacts.command import Command
+from fsarctl.artifacts.shared_parts import SharedParts
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes import kept_prefixes as module
@@ -189,12 +193,17 @@ def test_commands_share_what_is_kept(shapes: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def unit_of(make_store: Callable[..., Any]) -> Callable[..., dict[str, Any] | None]:
-    """The key's settings of what would be kept, None if nothing; for changes of one thing or another."""
+    """The key's settings of what would be kept, None if nothing; for changes of one thing or another.
+
+    ``said``: the table that the model is said to be of, where that is another.
+    """
     store = make_store(3, 3, size=74)
 
     def unit_of(
         table: ModelConfig = TABLE,
         *,
+        said: ModelConfig | None = None,
+        stream: str = "test",
         digests: Any = None,
         model_seed: int = 0,
         room: Room | None = None,
@@ -209,13 +218,13 @@ def unit_of(make_store: Callable[..., Any]) -> Callable[..., dict[str, Any] | No
         texts = dict.fromkeys(store.classes, ("It starts.", "It goes on.", "It ends."))
         side = model.backbone.image_size
         shape: dict[str, Any] = {"seed": 0, "way": 3, "shot": 1, "query": 1, "side": side, "crop": "centre"}
-        loader = EpisodeLoader(store, tokens_of(model, texts), "test", **(shape | how))
+        loader = EpisodeLoader(store, tokens_of(model, texts), stream, **(shape | how))
         asked: list[Unit] = []
         build = Build(
             Path(), Path(), {}, SILENT, lambda name, value: None,
             {"frames": digests or {"c/0/0": "ab"}}, shared=asked.append,
         )  # fmt: skip
-        kept_prefixes(build, "frames", model, table, Path(), loader, room or Room(disk=1))
+        kept_prefixes(build, "frames", model, said or table, Path(), loader, room or Room(disk=1))
         return {"": (asked[0].stage, asked[0].version), **asked[0].config} if asked else None
 
     return unit_of
@@ -226,23 +235,37 @@ def nudge(model: FewShotMethod) -> None:
         model.backbone.visual.conv1.weight.view(-1)[0] += 1e-6
 
 
+def normalised_by(model: FewShotMethod, **other: Any) -> None:
+    model.backbone = replace(model.backbone, **other)
+
+
 def test_what_the_bytes_depend_on_is_in_the_key(
-    unit_of: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    unit_of: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    plain = unit_of()
-    assert plain is not None
+    crops: dict[str, Any] = {"crop": "clip", "crops": 2}
+    monkeypatch.syspath_prepend(str(tmp_path))
     others = {
+        "plain": unit_of(),
         "weights": unit_of(changed=nudge),
         "depth": unit_of(replace(TABLE, visual_layers=2)),
         "precision": unit_of(replace(TABLE, precision="bf16")),
         "frames": unit_of(digests={"c/0/0": "cd"}),
-        "crops": unit_of(crop="clip", crops=2),
-        "other crops": unit_of(crop="clip", crops=2, seed=1),
+        "crops": unit_of(**crops),
+        "other crops": unit_of(**crops, seed=1),
+        "more crops": unit_of(crop="clip", crops=3),
+        "crops of another split": unit_of(**crops, stream="val"),
         "crops of each frame": unit_of(crop="frame", crops=2),
         "frozen": unit_of(adapters=False),
         "size": unit_of(side=32),
-        "mirrored": unit_of(crop="clip", crops=2, flip=True),
+        "mirrored": unit_of(**crops, flip=True),
+        "mean": unit_of(changed=partial(normalised_by, mean=(0.5, 0.5, 0.5))),
+        "std": unit_of(changed=partial(normalised_by, std=(0.5, 0.5, 0.5))),
+        "activation": unit_of(said=replace(TABLE, backbone="ViT-B-16", weights="random")),
+        "precision of a method that does not name it": unit_of(said=replace(TABLE, precision="bf16")),
     }
+    for code in ("one", "another"):
+        (tmp_path / "own_part.py").write_text(f"Mine = {code!r}")
+        others[f"{code} method of one's own"] = unit_of(said=replace(TABLE, method="own_part:Mine"))
     with monkeypatch.context() as patched:
         patched.setattr(torch, "__version__", "2.99.0")
         others["torch"] = unit_of()
@@ -256,8 +279,9 @@ def test_what_the_bytes_depend_on_is_in_the_key(
     monkeypatch.setattr(module, "CPU_FACTS", Path(__file__))
     others["processor"] = unit_of()
     module._processor.cache_clear()
-    keys = [json.dumps(each, sort_keys=True) for each in (plain, *others.values())]
-    assert len(set(keys)) == len(others) + 1
+    keys = {name: json.dumps(each, sort_keys=True) for name, each in others.items()}
+    assert all(others.values())
+    assert len(set(keys.values())) == len(keys), keys
 
 
 @pytest.mark.parametrize(
@@ -296,6 +320,67 @@ def test_what_is_worth_keeping_is_read_sooner_than_computed() -> None:
         assert is_worth_keeping(block, prefix)
         assert not is_worth_keeping(0, prefix)
         assert not is_worth_keeping(block, 1000 * prefix)
+
+
+def kept_below(folder: Path, flop: int) -> KeptPrefixes:
+    def taken(most: int) -> int:
+        return sum(path.stat().st_size for path in folder.iterdir())
+
+    blocks = Blocks(sys.maxsize, 1, folder, "these", ".safetensors", "It is made again.")
+    return KeptPrefixes(SharedParts(blocks, Notes(), taken), flop)
+
+
+def test_what_is_not_worth_it_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIMES", 4)
+    for flop, size, written in (
+        (0, 1, False),
+        (10**9, 1, True),
+        (10**9, 10**6, False),
+        (10**10, 10**6, True),
+    ):
+        kept = kept_below(tmp_path, flop)
+        kept.bound(10**9)
+        assert kept.write(size, torch.zeros(size)) is written
+        assert (kept.read(size) is not None) is written
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
+
+
+def test_so_many_bytes_are_kept_and_no_more(tmp_path: Path) -> None:
+    kept = kept_below(tmp_path, 1)
+    kept.bound(10**4)
+    assert [kept.write(number, torch.zeros(1000)) for number in range(4)] == [True, True, False, False]
+
+
+def test_what_is_read_at_every_episode_has_room_before_it(
+    make_store: Callable[..., Any],
+    make_model: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The videos' features, on which the disk's room is spent first where there is no memory for them."""
+    frames, model, bounds = make_store(4, 4), make_model(), []
+    tokens = tokens_of(model, dict.fromkeys(frames.classes, ("It starts.", "It goes on.", "It ends.")))
+    loader = EpisodeLoader(frames, tokens, "test", seed=0, way=3, shot=1, query=1, side=16, crop="centre")
+    loader.lasting = kept_below(tmp_path, 1)
+    monkeypatch.setattr(KeptPrefixes, "bound", lambda self, most: bounds.append(most))
+    scorer = Scorer(model, loader, room=Room(0, 10**6))
+    assert list(scorer.score([0]))
+    assert bounds == [10**6 - 16 * scorer.videos([0]).nbytes]
+
+
+def test_what_is_read_begins_where_a_tensor_of_its_own_begins(tmp_path: Path) -> None:
+    """Not where the file's header happens to end."""
+    kept = kept_below(tmp_path, 1)
+    kept.bound(10**9)
+    tensors = [torch.arange(6.0).view(2, 3).T * number for number in range(16)]
+    for number, tensor in enumerate(tensors):
+        assert kept.write(number, tensor)
+    for number, tensor in enumerate(tensors):
+        read = kept.read(number)
+        assert read is not None
+        assert torch.equal(read, tensor)
+        assert read.data_ptr() % 64 == 0
 
 
 @pytest.mark.parametrize("method", ["task-adapter++", "bi-mhm", "ts-fsar"])
