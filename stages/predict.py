@@ -113,7 +113,7 @@ class Setup:
         frozen = frozen or self.settings.config.model.trained_name == FROZEN
         if place.is_file():
             return self._saved(place, shot, frozen, says_none=says_none)
-        strange = clip_files([negatives]) if negatives else []
+        strange = clip_files([negatives], self.reporter.note) if negatives else []
         return self._folder(place, shot, frozen, strange, check=check, group=group, says_none=says_none)
 
     def _folder(

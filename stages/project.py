@@ -207,7 +207,7 @@ class Project:
 
         if shot is not None:
             shot = whole_number("shot", shot, 1)
-        files = clip_files([Path(each) for each in clips])
+        files = clip_files([Path(each) for each in clips], self.reporter.note)
         ready = self._ready(support, shot=shot, frozen=frozen, always=always)
         yield from ready.predictor.predict(ready.support, files)
 
@@ -243,7 +243,7 @@ class Project:
         from fsarctl.predict.events import EventRules
         from fsarctl.stages.spot import watch, window_sizes
 
-        files = clip_files([Path(each) for each in videos])
+        files = clip_files([Path(each) for each in videos], self.reporter.note)
         sizes = window_sizes(Path(support), list(lengths) if lengths is not None else None, stride)
         ready = self._ready(support, shot=shot, frozen=frozen, always=always)
         return [

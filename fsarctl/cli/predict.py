@@ -180,7 +180,7 @@ def _predict(
     require_negatives(place, negatives)
     from fsarctl.artifacts.command import Option
 
-    clips = session.findings.clip_files(paths)
+    clips = session.findings.clip_files(paths, session.reporter.note)
     if scheduler.engine is not None and clips:
         scheduler.engine.require()  # before weights are loaded
     ready = setup_of(session, machine, workers, time_limit_s).ready(

@@ -152,7 +152,7 @@ def spot(
 
     require_seconds([("--length", each) for each in length or ()], SHORTEST_S)
     require_seconds([("--stride", stride)])
-    files = clip_files(videos)
+    files = clip_files(videos, session.reporter.note)
     _check_outputs(files, layout.value, html, clips)
     machine = Machine(device)
     sizes = window_sizes(support, length, stride)

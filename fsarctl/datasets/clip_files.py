@@ -1,7 +1,7 @@
 """Clips that a user points at: a folder of classes to learn from, and clips to classify."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,10 +87,10 @@ def open_support_folder(folder: Path) -> SupportFolder:
     )
 
 
-def clip_files(paths: Sequence[Path]) -> list[ClipFile]:
+def clip_files(paths: Sequence[Path], note: Callable[[str], None]) -> list[ClipFile]:
     """The files among ``paths``, whatever they hold, and the videos in the folders; each once.
 
-    A folder of frames is a clip itself.
+    A folder of frames is a clip itself. ``note`` hears what of a folder looks like a clip and is none.
 
     Raises:
         InputError: a path is not there, or a folder holds no video.
@@ -99,7 +99,12 @@ def clip_files(paths: Sequence[Path]) -> list[ClipFile]:
     for path in paths:
         if not path.exists():
             raise InputError(f"there is no clip {path}", next_step="Name video files, or folders of them.")
-        for each in _in_folder(path) if path.is_dir() and not _is_clip(path) else [ClipFile(str(path), path)]:
+        clips, other = [ClipFile(str(path), path)], ""
+        if path.is_dir() and not _is_clip(path):
+            clips, other = _in_folder(path)
+        if other:
+            note(f"warning: {other}")
+        for each in clips:
             found.setdefault(each.path.resolve(), each)
     return list(found.values())
 
@@ -132,17 +137,21 @@ def _is_clip(folder: Path) -> bool:
     return not other and bool(frames_among(each.name for each in entries).names)
 
 
-def _in_folder(folder: Path) -> list[ClipFile]:
+def _in_folder(folder: Path) -> tuple[list[ClipFile], str]:
+    """Its videos, and the words for what is passed over."""
     try:
         tree = find_videos(folder)
     except OSError as error:
         raise InputError(
             f"{error.filename} cannot be read: {error.strerror}", next_step="Make it readable."
         ) from None
+    other = passed_over_words(
+        [PassedOver(str(folder / each.path), each.reason) for each in tree.passed_over], NAMED
+    )
     if not tree.videos:
+        said = "; ".join(filter(None, (other, left_out_words(tree.left_out))))
         raise InputError(
-            f"there is no video in {folder}"
-            + (f" ({left_out_words(tree.left_out)})" if tree.left_out else ""),
+            f"there is no video in {folder}" + (f" ({said})" if said else ""),
             next_step="Name the files, or another folder.",
         )
-    return [ClipFile(str(folder / plain_text(name)), folder / name) for name in tree.videos]
+    return [ClipFile(str(folder / plain_text(name)), folder / name) for name in tree.videos], other

@@ -5,7 +5,7 @@ The one who plans for many writes it down, and they read it: a hundred thousand 
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Findings:
     clips: dict[str, list[ClipFile]] = field(default_factory=dict)
     files: Mapping[str, Known] = field(default_factory=dict)
 
-    def clip_files(self, paths: Sequence[Path]) -> list[ClipFile]:
+    def clip_files(self, paths: Sequence[Path], note: Callable[[str], None]) -> list[ClipFile]:
         """What ``paths`` name, looked at once; see ``clip_files``.
 
         Raises:
@@ -44,7 +44,7 @@ class Findings:
         """
         words = json.dumps([*map(str, paths)])
         if words not in self.clips:
-            self.clips[words] = clip_files(paths)
+            self.clips[words] = clip_files(paths, note)
         return self.clips[words]
 
     def render(self, looked_at: Iterable[tuple[Files, Mapping[str, str]]]) -> bytes:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from notes import Notes
 
 from fsarctl.datasets.clip_files import clip_files, open_support_folder
 from fsarctl.errors import InputError
@@ -71,7 +72,7 @@ def test_clips_are_files_as_named_and_videos_of_folders_each_once(tmp_path: Path
         tmp_path / "new",
         tmp_path / "new" / ".." / "odd.dat",
     ]
-    found = clip_files(paths)
+    found = clip_files(paths, pytest.fail)
     assert [Path(each.name).relative_to(tmp_path).as_posix() for each in found] == [
         "odd.dat",
         "new/2.mp4",
@@ -85,4 +86,20 @@ def test_clips_are_files_as_named_and_videos_of_folders_each_once(tmp_path: Path
 def test_clips_that_are_not_there_are_refused(tmp_path: Path, name: str, says: str) -> None:
     plant(tmp_path, "empty/notes.txt", "1.mp4")
     with pytest.raises(InputError, match=f"{says} .*{name}"):
-        clip_files([tmp_path / "1.mp4", tmp_path / name])
+        clip_files([tmp_path / "1.mp4", tmp_path / name], pytest.fail)
+
+
+def test_what_is_no_clip_in_a_folder_of_clips_is_said(tmp_path: Path) -> None:
+    plant(tmp_path, "new/1.mp4", "new/notes.txt")
+    (tmp_path / "new" / "2.mp4").symlink_to("nobody.mp4")
+    notes = Notes()
+    (found,) = clip_files([tmp_path / "new"], notes.note)
+    assert Path(found.name) == tmp_path / "new" / "1.mp4"
+    assert notes.said == [f"warning: passed over: {tmp_path}/new/2.mp4 (a link that leads nowhere)"]
+    (tmp_path / "new" / "1.mp4").unlink()
+    plant(tmp_path, "new/1.jpg")
+    with pytest.raises(
+        InputError,
+        match=r"no video in .*new \(passed over: .*2.mp4 \(a link .*\); 1 file not taken for a video",
+    ):
+        clip_files([tmp_path / "new"], pytest.fail)

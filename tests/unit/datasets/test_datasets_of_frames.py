@@ -139,8 +139,11 @@ def test_other_counts_than_the_list_s_and_folders_without_frames_are_said(tmp_pa
 def test_what_a_user_points_at_may_be_a_folder_of_frames(tmp_path: Path) -> None:
     frames(tmp_path, "clip", "support/bow/1", "support/wave/2")
     plant(tmp_path, "support/wave/3.mp4", "clip/Thumbs.db")
-    assert [each.name for each in clip_files([tmp_path / "clip"])] == [f"{tmp_path}/clip"]
-    assert [Path(each.name).name for each in clip_files([tmp_path / "support/wave"])] == ["2", "3.mp4"]
+    assert [each.name for each in clip_files([tmp_path / "clip"], pytest.fail)] == [f"{tmp_path}/clip"]
+    assert [Path(each.name).name for each in clip_files([tmp_path / "support/wave"], pytest.fail)] == [
+        "2",
+        "3.mp4",
+    ]
     found = open_support_folder(tmp_path / "support")
     assert [(clip.name, clip.label) for clip in found.clips] == [
         ("bow/1", "bow"),
@@ -154,7 +157,7 @@ def test_what_a_user_points_at_may_be_a_folder_of_frames(tmp_path: Path) -> None
     assert caught.value.next_step.endswith(f"fsarctl init {tmp_path}/support")
     plant(tmp_path / "one", "cover.jpg")
     with pytest.raises(InputError, match="there is no video in"):
-        clip_files([tmp_path / "one"])
+        clip_files([tmp_path / "one"], pytest.fail)
 
 
 FILE = """

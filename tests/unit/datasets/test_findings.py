@@ -25,13 +25,13 @@ def test_all_of_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     drawn = Dataset({"test": {"b": 1}}, {"test": {"b": 1}}, sets={"test": {"b": "left and right"}})
     (tmp_path / "c.mp4").touch()
     findings = Findings({"mine": dataset, "drawn": drawn})
-    clips = findings.clip_files([tmp_path])
+    clips = findings.clip_files([tmp_path], pytest.fail)
     look = Look(3, 2**55, 2**60)
     files = Files({odd.name: odd.file, "gone": Path("gone.mp4")}, {odd.file: look, "gone.mp4": look})
     again = Findings.parse(findings.render([(files, {odd.name: "ab", "gone": "cd"})]))
     assert again.datasets == {"mine": dataset, "drawn": drawn}
     assert again.files == {odd.file: Known(look, "ab"), "gone.mp4": Known(look, "cd")}
     (tmp_path / "c.mp4").unlink()
-    assert again.clip_files([tmp_path]) == clips
+    assert again.clip_files([tmp_path], pytest.fail) == clips
     with pytest.raises(InputError, match="there is no clip"):
-        again.clip_files([tmp_path / "c.mp4"])
+        again.clip_files([tmp_path / "c.mp4"], pytest.fail)
