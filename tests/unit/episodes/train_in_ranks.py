@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # an optimiser imports it: once here, not in each process, whose longest part it is
 from safetensors.torch import save_file
 from test_optimisation import CONFIG, Linear, loader
 from torch import Tensor, nn
