@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Build, Files, Parts, Unit
-from fsarctl.artifacts.blocks import Blocks
 from fsarctl.artifacts.command import Command, Option
+from fsarctl.artifacts.unfinished.blocks import Blocks
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import EvalConfig
 from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.blocks import episode_blocks
 from fsarctl.episodes.tracking.told import UNTRACKED, Tracking
-from fsarctl.episodes.training_log import ADAPTERS
+from fsarctl.episodes.training.training_log import ADAPTERS
 from fsarctl.execution.device import Machine
 from fsarctl.models.strategies import FROZEN
 from fsarctl.results import RECORDED

@@ -15,7 +15,7 @@ from fsarctl import __version__
 from fsarctl.artifacts import Artifact, Store
 from fsarctl.artifacts.manifest import read_sources
 from fsarctl.config.methods import TASK_ADAPTER
-from fsarctl.episodes.training_log import ADAPTERS
+from fsarctl.episodes.training.training_log import ADAPTERS
 from fsarctl.errors import IntegrityError, UpstreamError
 from fsarctl.models.strategies import FROZEN
 from fsarctl.results.evaluated import called

@@ -11,7 +11,7 @@ from fsarctl.artifacts import Build, Unit
 from fsarctl.artifacts.command import Command
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.tables import ExtractConfig
-from fsarctl.episodes.training_log import ADAPTERS
+from fsarctl.episodes.training.training_log import ADAPTERS
 from fsarctl.execution.device import Machine
 from fsarctl.models.catalogue import stored_side
 from fsarctl.models.strategies import FROZEN

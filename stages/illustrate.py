@@ -15,7 +15,7 @@ from fsarctl.artifacts.command import Command
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import EvalConfig
 from fsarctl.datasets.groups import groups_key
-from fsarctl.episodes.training_log import ADAPTERS
+from fsarctl.episodes.training.training_log import ADAPTERS
 from fsarctl.execution.device import Machine
 from fsarctl.models.strategies import FROZEN
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Artifact, Build, Parts, Store, Unit
-from fsarctl.artifacts.blocks import Blocks
 from fsarctl.artifacts.command import Command, joined
+from fsarctl.artifacts.unfinished.blocks import Blocks
 from fsarctl.config.read_settings import Settings
 from fsarctl.datasets.clip_files import NEGATIVES, ClipFile, clip_files, open_support_folder
 from fsarctl.datasets.clips import Clip
@@ -16,7 +16,7 @@ from fsarctl.datasets.findings import Known
 from fsarctl.datasets.groups import grouped_by
 from fsarctl.datasets.labels.label_map import are_numbers
 from fsarctl.datasets.video_tree import passed_over_words
-from fsarctl.episodes.training_log import ADAPTERS
+from fsarctl.episodes.training.training_log import ADAPTERS
 from fsarctl.errors import FsarctlError, InputError, UpstreamError
 from fsarctl.execution.device import Machine
 from fsarctl.methods.build import text_use

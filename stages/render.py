@@ -19,7 +19,7 @@ def unit(name: str, dataset: DatasetConfig, split: str, *, workers: int) -> Unit
     """
 
     def build(run: Build) -> None:
-        from fsarctl.artifacts.journal import Journal
+        from fsarctl.artifacts.unfinished.journal import Journal
 
         finished = Journal(run.scratch, run.of)
         rest = (run.folder, split, dataset.clips_per_class, dataset.seed, workers, run.reporter, finished)

@@ -16,7 +16,7 @@ from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.sweep_table import Shortcut
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
 from fsarctl.datasets.groups import groups_key
-from fsarctl.episodes.training_log import ADAPTERS
+from fsarctl.episodes.training.training_log import ADAPTERS
 from fsarctl.errors import ConfigError
 from fsarctl.execution.device import Machine
 from fsarctl.results import RECORDED
@@ -150,7 +150,7 @@ def _measure(
     from fsarctl.episodes.evaluator import evaluate_episodes
     from fsarctl.episodes.loader import EpisodeLoader
     from fsarctl.episodes.split_loader import load_episodes
-    from fsarctl.episodes.trainer import train_adapters
+    from fsarctl.episodes.training.trainer import train_adapters
     from fsarctl.frames.frame_store import FrameStore
     from fsarctl.methods.build import build_model
     from fsarctl.results.result import write_result

@@ -16,9 +16,9 @@ from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.ranks import Ranks
-from fsarctl.episodes.tensorboard import run_name, watching
 from fsarctl.episodes.tracking.told import UNTRACKED, Tracking
-from fsarctl.episodes.training_log import ADAPTERS, Line, Watch, write_log
+from fsarctl.episodes.training.tensorboard import run_name, watching
+from fsarctl.episodes.training.training_log import ADAPTERS, Line, Watch, write_log
 from fsarctl.execution.device import Machine
 from fsarctl.execution.torchrun import answer, call, next_order
 from fsarctl.progress import SILENT
@@ -145,7 +145,7 @@ def _train(
 
     from fsarctl.episodes.kept_prefixes import kept_prefixes
     from fsarctl.episodes.split_loader import load_episodes
-    from fsarctl.episodes.trainer import train_adapters
+    from fsarctl.episodes.training.trainer import train_adapters
     from fsarctl.frames.frame_store import FrameStore
     from fsarctl.methods.build import build_model
 

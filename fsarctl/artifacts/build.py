@@ -27,9 +27,9 @@ from fsarctl.artifacts.manifest import (
 from fsarctl.artifacts.provenance import provenance
 from fsarctl.artifacts.publishing import publish, seal
 from fsarctl.artifacts.removal import require_there
-from fsarctl.artifacts.shared_parts import SharedParts
 from fsarctl.artifacts.sharing.leases import name_of
 from fsarctl.artifacts.snapshot import Snapshot
+from fsarctl.artifacts.unfinished.shared_parts import SharedParts
 from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
 from fsarctl.errors import InputError, IntegrityError
 from fsarctl.progress import Reporter, first_of

@@ -9,11 +9,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from fsarctl.artifacts.keys import digest_of, key_of
 from fsarctl.artifacts.refusals import content_of, is_refused
+from fsarctl.artifacts.unfinished.journal import is_within
 from fsarctl.artifacts.unit import JSON
 from fsarctl.errors import ConfigError
 
@@ -27,7 +28,6 @@ __all__ = [
     "Source",
     "Stored",
     "content_digest",
-    "is_within",
     "parse_manifest",
     "read_manifest",
     "read_sources",
@@ -195,12 +195,6 @@ def _require_sense(manifest: Manifest) -> None:
         raise ValueError("a field is of another type")
     if outside := [name for name in manifest.files if not is_within(name)]:
         raise ValueError(f"{outside[0]!r} is no file of its folder")
-
-
-def is_within(name: str) -> bool:
-    """Whether a name is that of a file of the folder that it stands for, or of one in it."""
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def content_digest(files: Mapping[str, Stored], aside: Sequence[str]) -> str:

@@ -17,9 +17,9 @@ from fsarctl.artifacts.cache_layout import KEY_DIGITS, Shelf
 from fsarctl.artifacts.manifest import Artifact
 from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.refusals import content_of
-from fsarctl.artifacts.shared_parts import SHARED
 from fsarctl.artifacts.sharing.leases import Leases, name_of
 from fsarctl.artifacts.sharing.projects import Projects
+from fsarctl.artifacts.unfinished.shared_parts import SHARED
 from fsarctl.errors import LockError, UpstreamError
 
 __all__ = [

@@ -9,7 +9,6 @@ from typing import Literal
 
 from fsarctl.artifacts.agenda import Agenda
 from fsarctl.artifacts.atomic_write import following, is_abandoned, storage_errors, write_whole
-from fsarctl.artifacts.blocks import Blocks
 from fsarctl.artifacts.build import divided, make, recover
 from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.command import joined
@@ -27,13 +26,14 @@ from fsarctl.artifacts.removal import (
     unfinished,
     upstream_of,
 )
-from fsarctl.artifacts.shared_parts import SHARED, SharedParts
 from fsarctl.artifacts.sharing.late import come_to_sight
 from fsarctl.artifacts.sharing.leases import Lease, Leases, name_of
 from fsarctl.artifacts.sharing.places import give_back, new_place, places_of, take_over
 from fsarctl.artifacts.sharing.projects import Projects
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.transfer.transfers import Transfers
+from fsarctl.artifacts.unfinished.blocks import Blocks
+from fsarctl.artifacts.unfinished.shared_parts import SHARED, SharedParts
 from fsarctl.artifacts.unit import Build, Unit
 from fsarctl.artifacts.unpublished import verify_records, verify_unfinished
 from fsarctl.artifacts.why_stale import Change, changes

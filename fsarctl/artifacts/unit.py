@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.look import Look
-from fsarctl.artifacts.shared_parts import SharedParts
+from fsarctl.artifacts.unfinished.shared_parts import SharedParts
 from fsarctl.progress import Reporter
 
 __all__ = ["JSON", "Build", "Earlier", "Files", "Parts", "Unit"]

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from fsarctl.artifacts.cache_layout import Shelf, Verdict, odd_in
-from fsarctl.artifacts.journal import Journal
 from fsarctl.artifacts.refusals import content_of, is_refused, unreadable
-from fsarctl.artifacts.sealed import (
+from fsarctl.artifacts.unfinished.journal import Journal
+from fsarctl.artifacts.unfinished.sealed import (
     SealError,
     is_before_seals,
     read_sealed_json,

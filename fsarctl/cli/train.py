@@ -130,7 +130,7 @@ def _train(
     """
     done: set[str] = set()
     if board is not None and not dry_run:
-        from fsarctl.episodes.tensorboard import require_board
+        from fsarctl.episodes.training.tensorboard import require_board
 
         require_board()
         done = set() if force else {unit.slot for unit in units if session.store.find(unit) is not None}
@@ -181,8 +181,8 @@ def _print_curves(session: Session, units: Sequence["Unit"]) -> None:
 
 def _fill_board(session: Session, units: Sequence["Unit"], folder: Path, done: Collection[str]) -> None:
     """Show TensorBoard the trainings of the slots ``done``, which nobody could watch any more."""
-    from fsarctl.episodes.tensorboard import run_name, watching
-    from fsarctl.episodes.training_log import read_log
+    from fsarctl.episodes.training.tensorboard import run_name, watching
+    from fsarctl.episodes.training.training_log import read_log
 
     for unit in units:
         artifact = session.store.find(unit) if unit.slot in done else None

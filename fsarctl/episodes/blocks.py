@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fsarctl.artifacts.blocks import Blocks
+from fsarctl.artifacts.unfinished.blocks import Blocks
 
 __all__ = ["episode_blocks"]
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file
 
-from fsarctl.artifacts.blocks import Blocks
-from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, seal_file
+from fsarctl.artifacts.unfinished.blocks import Blocks
+from fsarctl.artifacts.unfinished.sealed import EMPTY_SEAL, SEAL, seal_file
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.sampler import Episode

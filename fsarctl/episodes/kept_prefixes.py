@@ -18,8 +18,8 @@ from torch import Tensor
 from fsarctl.artifacts import JSON, Build, Unit
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.keys import canonical
-from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL
-from fsarctl.artifacts.shared_parts import SharedParts
+from fsarctl.artifacts.unfinished.sealed import EMPTY_SEAL, SEAL
+from fsarctl.artifacts.unfinished.shared_parts import SharedParts
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import EpisodeLoader

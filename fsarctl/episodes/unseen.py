@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from fsarctl.artifacts.atomic_write import replacing
-from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, is_there, seal_file
+from fsarctl.artifacts.unfinished.sealed import EMPTY_SEAL, SEAL, is_there, seal_file
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.left_out import left_out_logits
 from fsarctl.episodes.loader import EpisodeLoader

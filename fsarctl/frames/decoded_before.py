@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fsarctl.artifacts.journal import file_crc32c
+from fsarctl.artifacts.unfinished.journal import file_crc32c
 from fsarctl.artifacts.unit import Earlier
 from fsarctl.frames.frame_store import ARRAY, ClipRow, is_as_written
 from fsarctl.frames.journal import read_journal, row_from_json

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fsarctl.artifacts.journal import note_lost
+from fsarctl.artifacts.unfinished.journal import note_lost
 from fsarctl.artifacts.unit import Earlier
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError

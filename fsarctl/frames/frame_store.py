@@ -27,10 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsarctl.artifacts.atomic_write import write_synced
-from fsarctl.artifacts.journal import file_crc32c
 from fsarctl.artifacts.keys import file_sha256
 from fsarctl.artifacts.manifest import MANIFEST, read_manifest
 from fsarctl.artifacts.refusals import is_refused
+from fsarctl.artifacts.unfinished.journal import file_crc32c
 from fsarctl.errors import IntegrityError
 from fsarctl.frames.shards import CLIPS_PER_SHARD, ClipShards, layout, shard_path, write_shard, zarr_loaded
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fsarctl.artifacts import journal
-from fsarctl.artifacts.journal import Entry
+from fsarctl.artifacts.unfinished import journal
+from fsarctl.artifacts.unfinished.journal import Entry
 from fsarctl.datasets.clips import Clip
 from fsarctl.frames.frame_store import ARRAY, ClipRow, FrameWriter
 from fsarctl.frames.shards import shard_path

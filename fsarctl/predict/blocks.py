@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fsarctl.artifacts.blocks import Blocks
-from fsarctl.artifacts.sealed import sealed_json
+from fsarctl.artifacts.unfinished.blocks import Blocks
+from fsarctl.artifacts.unfinished.sealed import sealed_json
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.predict.predictor import ClassScore, Prediction, Predictor
 from fsarctl.predict.support_set import Support

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsarctl.artifacts.atomic_write import replacing
-from fsarctl.artifacts.journal import Entry, Journal, file_crc32c, note_lost
+from fsarctl.artifacts.unfinished.journal import Entry, Journal, file_crc32c, note_lost
 from fsarctl.predict.predictor import Predictor
 from fsarctl.predict.support_set import Support
 from fsarctl.predict.windows import Slot, Windows

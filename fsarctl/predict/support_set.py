@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fsarctl.artifacts import JSON
 from fsarctl.artifacts.atomic_write import write_whole
-from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, require_sealed, sealed
+from fsarctl.artifacts.unfinished.sealed import EMPTY_SEAL, SEAL, require_sealed, sealed
 from fsarctl.errors import InputError
 from fsarctl.progress import shortened
 from fsarctl.results.calibration import Known, Sigmoid

@@ -7,7 +7,7 @@ from typing import Any
 
 from fsarctl.artifacts import Artifact
 from fsarctl.datasets.dataset import Dataset
-from fsarctl.episodes.training_log import read_log
+from fsarctl.episodes.training.training_log import read_log
 from fsarctl.models.strategies import FROZEN
 from fsarctl.report.confusion import as_document, class_rows, confusion
 from fsarctl.results.evaluated import called

@@ -9,8 +9,8 @@ from made import VIT, flops_of, noise_loader, random_model
 from plain_path import plain_scores
 from timing import Options, Row, print_rows, side_by_side
 
-from fsarctl.artifacts.blocks import Blocks
-from fsarctl.artifacts.shared_parts import SharedParts
+from fsarctl.artifacts.unfinished.blocks import Blocks
+from fsarctl.artifacts.unfinished.shared_parts import SharedParts
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.kept_prefixes import KeptPrefixes
 from fsarctl.episodes.scoring import Scorer

@@ -21,12 +21,12 @@ from timing import NothingToMeasureError, Options, Row, print_rows
 from torch import Tensor, nn
 
 from fsarctl.config.training_tables import TrainConfig
-from fsarctl.episodes.checkpoint import Training as State
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import Batch, EpisodeLoader
-from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.episodes.scoring import Scorer
-from fsarctl.episodes.trainer import READ_AT_ONCE, _learn, _prepare, _read, _Teacher
+from fsarctl.episodes.training.checkpoint import Training as State
+from fsarctl.episodes.training.optimisation import Optimisation
+from fsarctl.episodes.training.trainer import READ_AT_ONCE, _learn, _prepare, _read, _Teacher
 from fsarctl.execution.device import Machine
 from fsarctl.methods import TaskAdapterPlusPlus
 from fsarctl.models.precision import Precision

@@ -13,7 +13,7 @@ from torch import Tensor
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.scoring import Scorer
-from fsarctl.episodes.trainer import train_adapters
+from fsarctl.episodes.training.trainer import train_adapters
 from fsarctl.execution.device import Machine, bf16_of_cpu
 from fsarctl.methods import TaskAdapterPlusPlus
 from fsarctl.models import attention

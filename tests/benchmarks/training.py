@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.loader import EpisodeLoader, score_batch
-from fsarctl.episodes.trainer import _prefixes, _prepare, _Teacher
+from fsarctl.episodes.training.trainer import _prefixes, _prepare, _Teacher
 from fsarctl.methods import TaskAdapterPlusPlus
 
 VARIANTS = ("plain", "ours", "kept")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typed import type_in
 
-from fsarctl.artifacts.sealed import read_sealed_json, sealed_json
+from fsarctl.artifacts.unfinished.sealed import read_sealed_json, sealed_json
 from fsarctl.errors import ConfigError
 from fsarctl.text.corpus import STAGES, sub_actions_from
 from fsarctl.text.llm.language_model import Described, describe

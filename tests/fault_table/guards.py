@@ -49,7 +49,7 @@ GUARDS = {
     ),
     "damage in unfinished work": Guard(
         "what is read back is compared with its checksum",
-        "artifacts/sealed.py",
+        "artifacts/unfinished/sealed.py",
         "    field = _FIELD.search(content)\n    if field is None:\n        raise SealError(",
         "    return\n    field = _FIELD.search(content)\n    if field is None:\n        raise SealError(",
         12,

@@ -10,8 +10,8 @@ from typed import type_in
 
 from fsarctl.artifacts import Artifact, Build, Store, Unit
 from fsarctl.artifacts.command import Command
-from fsarctl.artifacts.journal import Entry, Journal, file_crc32c
-from fsarctl.artifacts.sealed import sealed_json
+from fsarctl.artifacts.unfinished.journal import Entry, Journal, file_crc32c
+from fsarctl.artifacts.unfinished.sealed import sealed_json
 from fsarctl.progress import SILENT
 from fsarctl.text.llm.answer_forms import FormMemory
 from fsarctl.text.llm.answers import Answer

@@ -11,7 +11,7 @@ import pytest
 from describing_project import Project, make_project
 from loopback_server import AT_ONCE, Loopback, Reply, Request, completion, good, loopback, sentences
 
-from fsarctl.artifacts.sealed import sealed_json
+from fsarctl.artifacts.unfinished.sealed import sealed_json
 from fsarctl.errors import ConfigError, PartialError
 from fsarctl.text.llm.retries import Patience
 

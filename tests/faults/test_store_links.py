@@ -14,8 +14,8 @@ from typed import type_in
 
 from fsarctl.artifacts import Build, Store, Unit
 from fsarctl.artifacts.command import Command
-from fsarctl.artifacts.journal import Journal
-from fsarctl.artifacts.sealed import is_there
+from fsarctl.artifacts.unfinished.journal import Journal
+from fsarctl.artifacts.unfinished.sealed import is_there
 from fsarctl.errors import InputError
 from fsarctl.progress import SILENT
 from fsarctl.text.llm.records import CorruptRecordError, Records

@@ -168,7 +168,7 @@ def _hashes(path: Path) -> None:
 
 
 def _journal(path: Path) -> None:
-    from fsarctl.artifacts.journal import JOURNAL, Journal
+    from fsarctl.artifacts.unfinished.journal import JOURNAL, Journal
     from fsarctl.frames.frame_store import ARRAY
     from fsarctl.frames.journal import read_journal
 
@@ -236,7 +236,7 @@ def _result(path: Path) -> None:
 
 
 def _log(path: Path) -> None:
-    from fsarctl.episodes.training_log import LOG, read_log
+    from fsarctl.episodes.training.training_log import LOG, read_log
 
     (path.parent / LOG).write_bytes(path.read_bytes())
     read_log(path.parent)

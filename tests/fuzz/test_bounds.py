@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from fsarctl.artifacts.hashes import HashMemory
-from fsarctl.artifacts.journal import JOURNAL, Entry, Journal
 from fsarctl.artifacts.manifest import ManifestError, Source, Stored, parse_manifest
+from fsarctl.artifacts.unfinished.journal import JOURNAL, Entry, Journal
 from fsarctl.config import text_file
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.read_settings import load_settings

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsarctl.artifacts.journal import Journal
+from fsarctl.artifacts.unfinished.journal import Journal
 from fsarctl.datasets.class_sets import ClassSets
 from fsarctl.datasets.probes.classes import (
     FINE_SIZES,

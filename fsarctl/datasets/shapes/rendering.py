@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pebble import ProcessExpired
 
 from fsarctl.artifacts.atomic_write import replacing, write_whole
-from fsarctl.artifacts.journal import Entry, Journal, file_crc32c, note_lost
+from fsarctl.artifacts.unfinished.journal import Entry, Journal, file_crc32c, note_lost
 from fsarctl.datasets.shapes.classes import CLASSES, ShapeClass
 from fsarctl.datasets.shapes.drawing import BACKDROPS, COLOURS, KINDS, Backdrop, Sprite, draw, paint
 from fsarctl.datasets.shapes.motion import Pose

@@ -22,8 +22,8 @@ from typing import Any
 
 from fsarctl.artifacts import Build
 from fsarctl.config.tables import TrackingConfig
-from fsarctl.episodes.tensorboard import SCALARS
-from fsarctl.episodes.training_log import Line
+from fsarctl.episodes.training.tensorboard import SCALARS
+from fsarctl.episodes.training.training_log import Line
 from fsarctl.errors.addresses import hidden
 from fsarctl.errors.extras import require_extra
 from fsarctl.progress import SILENT, Reporter

@@ -16,7 +16,7 @@ from typing import Any
 
 from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.artifacts.refusals import content_of
-from fsarctl.artifacts.sealed import read_sealed_json, sealed_json
+from fsarctl.artifacts.unfinished.sealed import read_sealed_json, sealed_json
 from fsarctl.text.corpus import STAGES
 
 __all__ = ["FORMS", "FormMemory", "parameters", "refused_parameter", "refuses_form"]

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import sync_folder, write_whole
 from fsarctl.artifacts.refusals import content_of, is_refused
-from fsarctl.artifacts.sealed import SealError, read_sealed_json, sealed_json
 from fsarctl.artifacts.sharing.locks import hold
+from fsarctl.artifacts.unfinished.sealed import SealError, read_sealed_json, sealed_json
 from fsarctl.artifacts.unpublished import BEFORE_SEALS
 from fsarctl.errors import InputError
 from fsarctl.progress import Reporter

@@ -11,8 +11,8 @@ import pytest
 from notes import Notes
 from safetensors.numpy import load_file, save_file
 
-from fsarctl.artifacts.journal import Entry, Journal, file_crc32c
-from fsarctl.artifacts.sealed import (
+from fsarctl.artifacts.unfinished.journal import Entry, Journal, file_crc32c
+from fsarctl.artifacts.unfinished.sealed import (
     EMPTY_SEAL,
     SEAL,
     SealError,

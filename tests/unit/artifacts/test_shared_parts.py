@@ -15,8 +15,8 @@ from typed import type_in
 
 from fsarctl.artifacts import Build, Store, Unit
 from fsarctl.artifacts.command import Command
-from fsarctl.artifacts.sealed import EMPTY_SEAL
-from fsarctl.artifacts.shared_parts import SharedParts
+from fsarctl.artifacts.unfinished.sealed import EMPTY_SEAL
+from fsarctl.artifacts.unfinished.shared_parts import SharedParts
 
 BODY = '{{"seal": "{}", "part": "{}"}}'
 

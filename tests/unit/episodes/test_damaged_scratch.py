@@ -12,7 +12,7 @@ from test_training import HOW, StopAt, loaders
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.blocks import episode_blocks
 from fsarctl.episodes.evaluator import evaluate_episodes
-from fsarctl.episodes.trainer import train_adapters
+from fsarctl.episodes.training.trainer import train_adapters
 from fsarctl.progress import SILENT
 
 __all__ = ["loaders"]

@@ -18,9 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from typed import type_in
 
 from fsarctl.artifacts import Build, Store, Unit
-from fsarctl.artifacts.blocks import Blocks
 from fsarctl.artifacts.command import Command
-from fsarctl.artifacts.shared_parts import SharedParts
+from fsarctl.artifacts.unfinished.blocks import Blocks
+from fsarctl.artifacts.unfinished.shared_parts import SharedParts
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes import kept_prefixes as module
@@ -28,7 +28,7 @@ from fsarctl.episodes.feature_cache import Room
 from fsarctl.episodes.kept_prefixes import KeptPrefixes, is_worth_keeping, kept_prefixes
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.scoring import Scorer
-from fsarctl.episodes.trainer import train_adapters
+from fsarctl.episodes.training.trainer import train_adapters
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.methods.build import build_model, tokens_of
 from fsarctl.methods.protocol import FewShotMethod

@@ -17,8 +17,8 @@ from fsarctl.config.setting import keyed
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.crops import random_flips
 from fsarctl.episodes.loader import EpisodeLoader
-from fsarctl.episodes.optimisation import rate_factor
-from fsarctl.episodes.trainer import train_adapters
+from fsarctl.episodes.training.optimisation import rate_factor
+from fsarctl.episodes.training.trainer import train_adapters
 from fsarctl.errors import ConfigError
 from fsarctl.methods import FewShotMethod, Scores
 from fsarctl.progress import SILENT
@@ -173,7 +173,7 @@ def test_steps_are_those_by_hand(tmp_path: Path, changes: dict[str, Any], make: 
 def test_an_interrupted_training_ends_with_the_same_bits(
     tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsarctl.episodes.trainer.CHECKPOINT_EPISODES", 1)
+    monkeypatch.setattr("fsarctl.episodes.training.trainer.CHECKPOINT_EPISODES", 1)
     config = replace(
         CONFIG, episodes_per_step=3, optimiser="adam", schedule="cosine", warmup=0.5, clip_norm=0.5, flip=True
     )

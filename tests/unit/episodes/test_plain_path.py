@@ -15,7 +15,7 @@ from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.loader import EpisodeLoader
 from fsarctl.episodes.scoring import Scorer
-from fsarctl.episodes.trainer import train_adapters
+from fsarctl.episodes.training.trainer import train_adapters
 from fsarctl.errors import ConfigError
 from fsarctl.methods import TaskAdapterPlusPlus
 from fsarctl.methods.build import build_model, tokens_of
@@ -111,7 +111,7 @@ def test_training_on_kept_prefixes_is_training_on_those_crops(
             loader(model, "val", crop="centre"),
         )
         if name == "plain":
-            monkeypatch.setattr("fsarctl.episodes.trainer._prefixes", lambda *_: None)
+            monkeypatch.setattr("fsarctl.episodes.training.trainer._prefixes", lambda *_: None)
         (tmp_path / name).mkdir()
         how: Any = {"scratch": tmp_path / name, "reporter": SILENT, "title": "train"}
         train_adapters(model, base, validation, config, **how)

@@ -24,7 +24,7 @@ from typed import plain_environment, type_in
 from fsarctl.config.setting import keyed
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.ranks import Ranks, _buckets, require_shares
-from fsarctl.episodes.trainer import _require_shares
+from fsarctl.episodes.training.trainer import _require_shares
 from fsarctl.errors import ConfigError
 from fsarctl.execution import torchrun
 from fsarctl.stages import extract

@@ -13,7 +13,7 @@ from fsarctl.episodes.evaluator import evaluate_episodes, score_blocks
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, ahead, score_batch
 from fsarctl.episodes.scoring import Scorer
-from fsarctl.episodes.trainer import READ_AT_ONCE, train_adapters
+from fsarctl.episodes.training.trainer import READ_AT_ONCE, train_adapters
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.build import tokens_of
 from fsarctl.progress import SILENT
@@ -95,7 +95,7 @@ def test_neither_an_interruption_nor_reading_losses_late_changes_a_bit(
     steps: tuple[int, ...],
 ) -> None:
     """Losses are read many steps at once on a GPU: 7 divides neither an epoch's 10 nor a checkpoint's 25."""
-    monkeypatch.setattr("fsarctl.episodes.trainer.CHECKPOINT_EPISODES", 25)
+    monkeypatch.setattr("fsarctl.episodes.training.trainer.CHECKPOINT_EPISODES", 25)
     loaders = (make_model(formulation=formulation), *loaders[1:])
     model, *_ = loaders
     start = model.adapter_state()
@@ -196,7 +196,7 @@ def test_the_best_epoch_is_in_the_model_and_not_the_last(
         seen.append(loaders[0].adapter_state())
         return next(accuracies)
 
-    monkeypatch.setattr("fsarctl.episodes.trainer._validate", validate)
+    monkeypatch.setattr("fsarctl.episodes.training.trainer._validate", validate)
     training = train(loaders, tmp_path / "scratch", episodes=5)
     assert training.best_epoch == 2
     state = loaders[0].adapter_state()
@@ -268,7 +268,7 @@ def test_all_that_is_kept_is_within_one_room(
         assert other.room.held == held
     rooms = []
     monkeypatch.setattr(
-        "fsarctl.episodes.trainer.Scorer", lambda *given: rooms.append(given[-1]) or Scorer(*given)
+        "fsarctl.episodes.training.trainer.Scorer", lambda *given: rooms.append(given[-1]) or Scorer(*given)
     )
     train(loaders, tmp_path / "scratch", epochs=1, episodes=2, val_episodes=2)
     assert rooms == [base.room]

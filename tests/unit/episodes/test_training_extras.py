@@ -12,11 +12,11 @@ from test_optimisation import CONFIG, SIDE, Linear, T, loader
 from torch import Tensor, nn
 
 from fsarctl.config.training_tables import TrainConfig
-from fsarctl.episodes.base_loss import BaseLoss
-from fsarctl.episodes.checkpoint import Training
-from fsarctl.episodes.optimisation import Optimisation
-from fsarctl.episodes.trainer import train_adapters
-from fsarctl.episodes.training_memory import Need, measure, saved_bytes, videos_in_parts
+from fsarctl.episodes.training.base_loss import BaseLoss
+from fsarctl.episodes.training.checkpoint import Training
+from fsarctl.episodes.training.optimisation import Optimisation
+from fsarctl.episodes.training.trainer import train_adapters
+from fsarctl.episodes.training.training_memory import Need, measure, saved_bytes, videos_in_parts
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.protocol import BaseClasses, Lesson, Scores
 
@@ -84,7 +84,7 @@ def trained(
 def test_draws_statistics_and_heads_survive_an_interruption(
     tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsarctl.episodes.trainer.CHECKPOINT_EPISODES", 1)
+    monkeypatch.setattr("fsarctl.episodes.training.trainer.CHECKPOINT_EPISODES", 1)
     config = replace(CONFIG, base_head=0.5, optimiser="adam")
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
@@ -264,7 +264,7 @@ def test_little_memory_changes_no_result(
         return state, notes
 
     much, none = run("much")
-    monkeypatch.setattr("fsarctl.episodes.trainer.free_memory", lambda device: 1)
+    monkeypatch.setattr("fsarctl.episodes.training.trainer.free_memory", lambda device: 1)
     little, notes = run("little")
     assert none == []
     assert len(notes) == 1

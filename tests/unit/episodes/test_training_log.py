@@ -12,9 +12,9 @@ import pytest
 from fsarctl.cli.train import sparkline
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.loader import EpisodeLoader
-from fsarctl.episodes.tensorboard import require_board, run_name, watching
-from fsarctl.episodes.trainer import train_adapters
-from fsarctl.episodes.training_log import TrainingLog, read_log, write_log
+from fsarctl.episodes.training.tensorboard import require_board, run_name, watching
+from fsarctl.episodes.training.trainer import train_adapters
+from fsarctl.episodes.training.training_log import TrainingLog, read_log, write_log
 from fsarctl.errors import ConfigError
 from fsarctl.methods.build import tokens_of
 from fsarctl.progress import SILENT

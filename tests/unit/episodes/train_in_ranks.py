@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from test_optimisation import CONFIG, Linear, loader
 from torch import Tensor, nn
 
-from fsarctl.episodes import trainer
 from fsarctl.episodes.ranks import RankLostError, Ranks
+from fsarctl.episodes.training import trainer
 from fsarctl.execution.torchrun import joined
 from fsarctl.methods.protocol import Lesson
 from fsarctl.progress import SILENT

@@ -9,7 +9,7 @@ from test_every_method import SIDE, SMALL, T, backbone, built, episode
 from torch import Tensor
 
 from fsarctl.config.training_tables import TrainConfig
-from fsarctl.episodes.optimisation import Optimisation
+from fsarctl.episodes.training.optimisation import Optimisation
 from fsarctl.errors import ConfigError
 from fsarctl.methods.d2st_adapter.adapter import DeformableAttention
 from fsarctl.methods.d2st_adapter.method import D2STAdapterMethod

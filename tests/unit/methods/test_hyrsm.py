@@ -8,7 +8,7 @@ import torch
 from test_every_method import WAY, Episode, built, episode, lesson, scores, tokens_of
 
 from fsarctl.config.training_tables import TrainConfig
-from fsarctl.episodes.optimisation import Optimisation
+from fsarctl.episodes.training.optimisation import Optimisation
 from fsarctl.errors import ConfigError
 from fsarctl.methods.hyrsm.hybrid_relation import HybridRelation
 from fsarctl.methods.hyrsm_plus_plus.temporal_coherence import temporal_incoherence

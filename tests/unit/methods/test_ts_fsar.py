@@ -6,7 +6,7 @@ from test_every_method import backbone, built, episode
 from torch import Tensor
 
 from fsarctl.config.training_tables import TrainConfig
-from fsarctl.episodes.optimisation import Optimisation
+from fsarctl.episodes.training.optimisation import Optimisation
 from fsarctl.errors import ConfigError
 from fsarctl.methods.ts_fsar.distance_correlation import distance_correlation
 from fsarctl.methods.ts_fsar.ladder import LadderNetwork, SideBlock, _principal_rows, states, temporal_blocks

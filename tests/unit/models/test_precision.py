@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.scoring import Scorer
-from fsarctl.episodes.trainer import train_adapters
+from fsarctl.episodes.training.trainer import train_adapters
 from fsarctl.errors import ConfigError
 from fsarctl.execution.device import Machine
 from fsarctl.methods import TaskAdapterPlusPlus

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from small_model import small_backbone, small_model
 from torch import Tensor
 
-from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, seal_file
+from fsarctl.artifacts.unfinished.sealed import EMPTY_SEAL, SEAL, seal_file
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError

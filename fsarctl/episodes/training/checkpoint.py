@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fsarctl.artifacts.atomic_write import replacing
-from fsarctl.artifacts.sealed import EMPTY_SEAL, SEAL, is_there, seal_file
-from fsarctl.episodes.optimisation import Optimisation
+from fsarctl.artifacts.unfinished.sealed import EMPTY_SEAL, SEAL, is_there, seal_file
 from fsarctl.episodes.ranks import Ranks
-from fsarctl.episodes.training_log import TrainingLog
+from fsarctl.episodes.training.optimisation import Optimisation
+from fsarctl.episodes.training.training_log import TrainingLog
 from fsarctl.errors import InputError
 from fsarctl.methods.protocol import FewShotMethod
 from fsarctl.progress import Reporter

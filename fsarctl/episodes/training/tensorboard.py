@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fsarctl.episodes.training_log import Line, Watch
+from fsarctl.episodes.training.training_log import Line, Watch
 from fsarctl.errors import ConfigError
 from fsarctl.errors.extras import require_extra
 

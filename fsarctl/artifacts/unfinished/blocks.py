@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import replacing
-from fsarctl.artifacts.sealed import is_there, whole_content
+from fsarctl.artifacts.unfinished.sealed import is_there, whole_content
 from fsarctl.progress import SILENT, Reporter
 
 __all__ = ["Blocks"]

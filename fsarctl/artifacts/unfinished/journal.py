@@ -11,18 +11,17 @@ import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import google_crc32c
 
 from fsarctl.artifacts.atomic_write import replacing
-from fsarctl.artifacts.manifest import is_within
 from fsarctl.artifacts.refusals import content_of
-from fsarctl.artifacts.sealed import require_sealed, sealed_json
+from fsarctl.artifacts.unfinished.sealed import require_sealed, sealed_json
 from fsarctl.progress import Reporter, counted
 
-__all__ = ["JOURNAL", "Entry", "Journal", "file_crc32c", "note_lost"]
+__all__ = ["JOURNAL", "Entry", "Journal", "file_crc32c", "is_within", "note_lost"]
 
 JOURNAL = "journal.jsonl"
 APART = "journal-{}.jsonl"
@@ -146,3 +145,9 @@ def file_crc32c(path: Path) -> str:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return ""
     return f"{whole:08x}"
+
+
+def is_within(name: str) -> bool:
+    """Whether a name is that of a file of the folder that it stands for, or of one in it."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name

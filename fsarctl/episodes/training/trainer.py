@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from fsarctl.config.training_tables import TrainConfig
-from fsarctl.episodes.base_loss import BaseLoss
-from fsarctl.episodes.checkpoint import Checkpoint, Epoch, Training
 from fsarctl.episodes.feature_cache import Kept, Room
 from fsarctl.episodes.loader import EpisodeLoader, ahead, upload
-from fsarctl.episodes.optimisation import Optimisation
 from fsarctl.episodes.ranks import ALONE, Ranks, require_shares
 from fsarctl.episodes.sampler import Episode, random_words
 from fsarctl.episodes.scoring import Scorer, require_finite_scores, told
-from fsarctl.episodes.training_log import Line, Watch
-from fsarctl.episodes.training_memory import draws_for_clips, free_memory, measure, videos_in_parts
+from fsarctl.episodes.training.base_loss import BaseLoss
+from fsarctl.episodes.training.checkpoint import Checkpoint, Epoch, Training
+from fsarctl.episodes.training.optimisation import Optimisation
+from fsarctl.episodes.training.training_log import Line, Watch
+from fsarctl.episodes.training.training_memory import draws_for_clips, free_memory, measure, videos_in_parts
 from fsarctl.errors import ConfigError, IntegrityError
 from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, seeded, without_pixels
 from fsarctl.progress import Advance, Reporter

@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fsarctl.artifacts.blocks import Blocks
-from fsarctl.artifacts.sealed import sealed
+from fsarctl.artifacts.unfinished.blocks import Blocks
+from fsarctl.artifacts.unfinished.sealed import sealed
 from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
 
