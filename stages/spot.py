@@ -34,6 +34,7 @@ __all__ = [
     "Spotted",
     "Watched",
     "load_spotted",
+    "median_length",
     "unit",
     "watch",
     "window_sizes",
@@ -137,15 +138,25 @@ def window_sizes(support: Path, lengths: Sequence[float] | None, stride: float |
         InputError: there are no lengths, and the support is a saved one, or no folder of clips; or one is too
             short.
     """
-    from fsarctl.predict.windows import SHORTEST_S, STRIDES, WindowSize, exact_seconds
+    from fsarctl.predict.windows import QUARTILES, SHORTEST_S, STRIDES, WindowSize, exact_seconds
 
     own = sorted({exact_seconds(each, "a length", SHORTEST_S) for each in lengths or ()})
     step = None if stride is None else exact_seconds(stride, "the stride")
-    return [WindowSize(each, step or each / STRIDES) for each in own or _usual_lengths(support)]
+    return [WindowSize(each, step or each / STRIDES) for each in own or _usual_lengths(support, QUARTILES)]
 
 
-def _usual_lengths(support: Path) -> list[Fraction]:
-    """As the examples."""
+def median_length(support: Path) -> float:
+    """Seconds: that of the examples.
+
+    Raises:
+        InputError: as of ``window_sizes``.
+    """
+    (median,) = _usual_lengths(support, (0.5,))
+    return float(median)
+
+
+def _usual_lengths(support: Path, parts: Sequence[float]) -> list[Fraction]:
+    """Quantiles of the examples'."""
     from fsarctl.datasets.clip_files import open_support_folder
     from fsarctl.predict.windows import usual_lengths
 
@@ -153,7 +164,7 @@ def _usual_lengths(support: Path) -> list[Fraction]:
         raise InputError(
             f"{support} does not say how long its examples are", next_step="Give --length, in seconds."
         )
-    found = usual_lengths(clip.path for clip in open_support_folder(support).clips)
+    found = usual_lengths((clip.path for clip in open_support_folder(support).clips), parts)
     if not found:
         raise InputError(
             f"no clip of {support} can be read and says how long it is",

@@ -95,7 +95,7 @@ def watch(
     from fsarctl.serving.live_source import LiveSource
     from fsarctl.serving.preview import Preview
     from fsarctl.serving.watching import Watch
-    from fsarctl.stages.spot import window_sizes
+    from fsarctl.stages.spot import median_length
 
     shown = Preview()
     watching = Watch(LiveSource(source, give_up, say), lambda each: shown.show(each.frame))
@@ -107,8 +107,7 @@ def watch(
         from fsarctl.predict.recogniser import Recogniser
 
         if length is None:
-            sizes = window_sizes(support, None, None)
-            length = float(sizes[len(sizes) // 2].length_s)
+            length = median_length(support)
         ready = setup_of(session, Machine(device), 1).ready(support, shot=shots, frozen=frozen)
         recogniser = stack.enter_context(Recogniser(ready.predictor, ready.support))
         tell = stack.enter_context(_telling(as_json=as_json))

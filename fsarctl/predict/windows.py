@@ -17,8 +17,18 @@ import numpy as np
 
 from fsarctl.errors import InputError
 
-__all__ = ["SHORTEST_S", "STRIDES", "Slot", "WindowSize", "Windows", "exact_seconds", "usual_lengths"]
+__all__ = [
+    "QUARTILES",
+    "SHORTEST_S",
+    "STRIDES",
+    "Slot",
+    "WindowSize",
+    "Windows",
+    "exact_seconds",
+    "usual_lengths",
+]
 
+QUARTILES = (0.25, 0.5, 0.75)
 STRIDES = 8
 """Windows start this often within their length, unless a stride is given."""
 SHORTEST_S = 0.05
@@ -123,8 +133,8 @@ def exact_seconds(value: float | str | Fraction, what: str, least_s: float = 0.0
     return seconds
 
 
-def usual_lengths(videos: Iterable[Path]) -> list[Fraction]:
-    """Quartiles of the lengths of those that can be read, in tenths of a second, each once; none of none."""
+def usual_lengths(videos: Iterable[Path], parts: Sequence[float] = QUARTILES) -> list[Fraction]:
+    """Quantiles of the lengths of those that can be read, in tenths of a second, each once; none of none."""
     from fsarctl.video.read_through import course_of
     from fsarctl.video.survey import UnreadableVideoError
 
@@ -134,5 +144,5 @@ def usual_lengths(videos: Iterable[Path]) -> list[Fraction]:
             found.append(float(course_of(video).duration_s))
         except UnreadableVideoError:  # predict says so
             continue
-    quartiles = np.quantile(found, (0.25, 0.5, 0.75)) if found else ()
-    return sorted({Fraction(max(round(10 * each), 1), 10) for each in quartiles})
+    quantiles = np.quantile(found, parts) if found else ()
+    return sorted({Fraction(max(round(10 * each), 1), 10) for each in quantiles})

@@ -224,3 +224,15 @@ def test_a_stream_that_ends_before_a_window_is_spoken_of(project: Path) -> None:
     assert "it ended before there was a window of 5 s to be named" in done.stderr
     assert done.stdout == ""
     assert "Give 0.05 seconds or more" in type_in(project, f"{line} 0.001", expect=2).stderr
+
+
+def test_a_stream_is_watched_in_windows_as_long_as_the_examples(project: Path) -> None:
+    """The median of three, and four answers within it."""
+    _, middle, _ = sorted(len(render_clip(LABELS[0], number, 0)) / 15 for number in range(3))
+    line = "fsarctl watch long.mp4 --support examples --frozen --give-up 0 --preview 0 --json"
+    done = type_in(project, line)
+    told = [json.loads(each) for each in done.stdout.splitlines()]
+    length_s = round(middle, 1)
+    assert {round(each["end_s"] - each["start_s"], 3) for each in told} == {length_s}
+    assert told[1]["start_s"] - told[0]["start_s"] == pytest.approx(length_s / 4, abs=1e-3)
+    assert "preview: http://127.0.0.1:" in done.stderr

@@ -1,11 +1,13 @@
 """Watching streams: which frames a window reads, what is left out, what stops, and what is not there."""
 
 import io
+import json
 import queue
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +19,11 @@ import numpy as np
 import pytest
 from video_zoo import number_in, painted, write
 
+from fsarctl.cli.watch import _telling, _watch
 from fsarctl.errors import InputError
 from fsarctl.predict.windows import Windows, WindowSize
-from fsarctl.serving.live_source import LiveFrame, LiveSource
+from fsarctl.serving import live_source
+from fsarctl.serving.live_source import ANSWER_S, FIRST_S, LiveFrame, LiveSource
 from fsarctl.serving.preview import Preview
 from fsarctl.serving.rolling_window import RollingWindow
 from fsarctl.serving.watching import Sight, Watch
@@ -40,8 +44,10 @@ class Reader:
         return [[number_in(frame) for frame in clip.frames] for _, clip in clips]
 
 
-def watched(source: Any, length_s: float, every_s: float, reader: Any = None) -> Iterator[Sight]:
-    watch = Watch(source)
+def watched(
+    source: Any, length_s: float, every_s: float, reader: Any = None, shown: Any = lambda _: None
+) -> Iterator[Sight]:
+    watch = Watch(source, shown)
     watch.open()
     return watch.sights(reader or Reader(), length_s, every_s)
 
@@ -93,8 +99,10 @@ def test_a_file_is_read_as_it_grows(tmp_path: Path) -> None:
 
     writer = threading.Thread(target=grow)
     writer.start()
-    found = list(watched(LiveSource(str(growing), 1.0, pytest.fail), 1.0, 0.5))
+    shown: list[LiveFrame] = []
+    found = list(watched(LiveSource(str(growing), 1.0, pytest.fail), 1.0, 0.5, shown=shown.append))
     writer.join()
+    assert [number_in(each.frame.to_ndarray(format="rgb24")) for each in shown] == list(range(60))
     assert [each.start_s for each in found] == pytest.approx([n / 2 for n in range(len(found))], abs=0.01)
     assert len(found) == 8  # the last frame begins at 4.92 s
     middles = [(2 * i + 1) / (2 * T) for i in range(T)]
@@ -189,26 +197,55 @@ def test_windows_that_come_due_meanwhile_are_left_out_and_counted() -> None:
 
 def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "no.ts").write_text("no video")
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        port = silent.getsockname()[1]
-        for address, says in (
-            ("99", "there is no camera /dev/video99"),
-            ("/dev/video98", "there is no camera /dev/video98"),
-            (
-                "rtsp://me:secret@127.0.0.1:9/x",
-                r"rtsp://\*\*\*@127.0.0.1:9/x cannot be watched: connection refused",
-            ),
-            ("http://127.0.0.1:9/x", "cannot be watched: connection refused"),
-            (f"http://127.0.0.1:{port}/x", "cannot be watched: no (answer|picture) within"),
-            (str(tmp_path / "nowhere.ts"), "there is no such file"),
-            (str(tmp_path / "no.ts"), "cannot be watched"),
-            (str(tmp_path), "it is a folder"),
-            ("ftp://127.0.0.1/x", "cannot be watched"),
-        ):
-            with pytest.raises(InputError, match=says):
-                Watch(LiveSource(address, 0.0, pytest.fail)).open()
+    for address, says in (
+        ("99", "there is no camera /dev/video99"),
+        ("/dev/video98", "there is no camera /dev/video98"),
+        (
+            "rtsp://me:secret@127.0.0.1:9/x",
+            r"rtsp://\*\*\*@127.0.0.1:9/x cannot be watched: connection refused",
+        ),
+        ("http://127.0.0.1:9/x", "cannot be watched: connection refused"),
+        (str(tmp_path / "nowhere.ts"), "there is no such file"),
+        (str(tmp_path / "no.ts"), "cannot be watched"),
+        (str(tmp_path), "it is a folder"),
+        ("ftp://127.0.0.1/x", "cannot be watched"),
+    ):
+        with pytest.raises(InputError, match=says):
+            Watch(LiveSource(address, 0.0, pytest.fail)).open()
+
+
+@pytest.mark.parametrize("says", ["nothing", "bytes that are no video"])
+def test_a_server_that_shows_nothing_is_said_soon(says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert max(ANSWER_S, FIRST_S) < 5, "so soon, as the documents say"
+    waits = {"ANSWER_S": 0.3, "FIRST_S": 30.0} if says == "nothing" else {"ANSWER_S": 30.0, "FIRST_S": 0.5}
+    for name, seconds in waits.items():
+        monkeypatch.setattr(live_source, name, seconds)
+    monkeypatch.setattr("fsarctl.serving.watching.FIRST_S", waits["FIRST_S"])
+    over = threading.Event()
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            if says != "nothing":
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+            while not over.wait(0.02):
+                if says != "nothing":
+                    with suppress(OSError):
+                        connection.sendall(b"x")
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        talking = threading.Thread(target=answer, args=(server,))
+        talking.start()
+        try:
+            wanted = "no answer within 0.3 s" if says == "nothing" else "no picture within 0.5 s"
+            with pytest.raises(InputError, match=f"cannot be watched: {wanted}"):
+                Watch(LiveSource(f"http://127.0.0.1:{server.getsockname()[1]}/x", 0.0, pytest.fail)).open()
+        finally:
+            over.set()
+            talking.join()
 
 
 def test_a_file_that_is_no_video_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,9 +284,58 @@ def test_the_preview_shows_what_is_seen() -> None:
             (frame,) = shown.decode(video=0)
         assert (frame.width, frame.height) == (640, 349 + 36)
         assert number_in(frame.to_ndarray(format="rgb24")[:349]) == 7
+        assert frame.to_ndarray(format="gray")[349:].max() > 150, "what is said is written"
         assert httpx2.get(address, headers={"host": "elsewhere.example"}).status_code == 403
         with (
             pytest.raises(InputError, match=r"port \d+ for the preview cannot be had"),
             preview.served(int(address.rpartition(":")[2])),
         ):
             pass
+        with pytest.raises(
+            OSError, match=r"refused|unreachable|timed out"
+        ):  # it listens to this machine alone
+            socket.create_connection(("127.0.0.2", int(address.rpartition(":")[2])), timeout=5)
+
+
+def sight(label: str, confidence: float, *, none: bool = False) -> Any:
+    best = SimpleNamespace(label=label, score=0.25, confidence=confidence)
+    prediction: Any = SimpleNamespace(classes=[best], is_none=none, none=0.75 if none else 0.125)
+    return Sight(1.0, 2.0, prediction, 0.1234, 2, 3, 1)
+
+
+SIGHTS = [
+    *(sight("bow", 0.5), sight("bow", 0.75), sight("wave", 0.49)),
+    *(sight("wave", 0.5, none=True), sight("wave", 0.5)),
+]
+
+
+def told(*, as_json: bool) -> list[str]:
+    """Tell the sights; what the preview shows."""
+    shown: list[str] = []
+
+    def sights() -> Iterator[Sight]:
+        yield from SIGHTS
+
+    with _telling(as_json=as_json) as tell:
+        assert _watch(sights(), 0.5, tell, shown.append)  # type: ignore[arg-type]
+    return shown
+
+
+def test_what_is_not_certain_or_is_none_of_them_is_not_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(as_json=False) == ["bow  0.50", "bow  0.75", "-", "-", "wave  0.50"]
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["0:02.00  bow  0.50", "0:02.00  -", "0:02.00  wave  0.50"]
+    assert said.err == (
+        "watched 2.0 s; latency 0.12 s, 95 % within 0.12 s; 2 windows left out; 3 frames dropped; 1 gap\n"
+    )
+
+
+def test_each_window_is_a_document(capsys: pytest.CaptureFixture[str]) -> None:
+    told(as_json=True)
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["class"] for each in documents] == ["bow", "bow", None, None, "wave"]
+    assert documents[3] == {
+        **{"schema": "fsarctl.watch/1", "start_s": 1.0, "end_s": 2.0, "class": None},
+        "top": [{"class": "wave", "score": 0.25, "confidence": 0.5}],
+        **{"none": 0.75, "latency_s": 0.123, "dropped_windows": 2, "dropped_frames": 3, "gaps": 1},
+    }
