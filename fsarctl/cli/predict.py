@@ -209,7 +209,7 @@ def _predict(
         _print_table(session, ready, predictions, top)
     if check:
         print_check(ready.check, as_data=layout == "table")
-    _say_longer(predictions, place)
+    _say_longer(predictions, [*words[1:], *session.flags])
     failed = [each for each in predictions if each.failure]
     if failed:
         first = first_of([f"{each.clip} ({each.failure})" for each in failed], 1)
@@ -340,8 +340,9 @@ def _warn_of_twins(predictions: "Sequence[Prediction]") -> None:
         say(f"warning: {first_of(twins, 1)}. What is said of a support clip is no test")
 
 
-def _say_longer(predictions: "Sequence[Prediction]", place: Path) -> None:
-    """A long clip is likely to show several actions; what names them one by one is another command."""
+def _say_longer(predictions: "Sequence[Prediction]", words: "Sequence[Option]") -> None:
+    """A long clip is likely to show several actions; what names them one by one is another command, of the
+    same ``words``."""
     from fsarctl.predict.predictor import LONGER
 
     long = [each for each in predictions if any(LONGER in remark for remark in each.remarks)]
@@ -350,7 +351,7 @@ def _say_longer(predictions: "Sequence[Prediction]", place: Path) -> None:
         named = first_of([each.clip for each in long], 1)
         from fsarctl.artifacts.command import Command, Option
 
-        command = Command("spot", (Option("", (long[0].clip,)), Option("--support", (str(place),))))
+        command = Command("spot", (Option("", (long[0].clip,)), *words))
         say(f"{named}: {remark}; where it shows several actions: {command}")
 
 

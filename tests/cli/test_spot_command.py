@@ -218,6 +218,13 @@ def test_what_is_odd_about_the_examples_or_the_windows_is_said(project: Path) ->
     assert "warning: 'a/0.mp4', 'a/1.mp4' are among the negatives, too" in said
 
 
+def test_predict_says_the_command_for_a_clip_that_is_long(project: Path) -> None:
+    said = type_in(project, "fsarctl predict long.mp4 --support examples --frozen --always").stderr
+    (command,) = re.findall(r"where it shows several actions: (.+)", said)
+    assert command == "fsarctl spot long.mp4 --support examples --frozen --always"
+    type_in(project, command)
+
+
 def test_a_stream_that_ends_before_a_window_is_spoken_of(project: Path) -> None:
     line = "fsarctl watch short.mp4 --support examples --frozen --give-up 0 --length"
     done = type_in(project, f"{line} 5")
