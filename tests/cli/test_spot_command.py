@@ -219,9 +219,10 @@ def test_what_is_odd_about_the_examples_or_the_windows_is_said(project: Path) ->
 
 
 def test_predict_says_the_command_for_a_clip_that_is_long(project: Path) -> None:
-    said = type_in(project, "fsarctl predict long.mp4 --support examples --frozen --always").stderr
+    write(project / "longer.mp4", count=240, rate=15)
+    said = type_in(project, "fsarctl predict longer.mp4 --support examples --frozen --always").stderr
     (command,) = re.findall(r"where it shows several actions: (.+)", said)
-    assert command == "fsarctl spot long.mp4 --support examples --frozen --always"
+    assert command == "fsarctl spot longer.mp4 --support examples --frozen --always"
     type_in(project, command)
 
 
