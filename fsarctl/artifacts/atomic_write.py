@@ -3,6 +3,7 @@
 import errno
 import os
 import shlex
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,9 @@ from fsarctl.errors import FsarctlError, InputError
 
 __all__ = [
     "following",
+    "in_the_way",
     "is_abandoned",
+    "remove",
     "replacing",
     "storage_errors",
     "sync_file",
@@ -75,6 +78,14 @@ def is_abandoned(partial: Path) -> bool:
         return False
 
 
+def remove(path: Path) -> None:
+    """Removes a file, or a folder with all that is in it; nothing, if neither is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file that is there whole or as it was before, whoever else writes it meanwhile."""
     with replacing(path, alone=False) as partial:
@@ -119,7 +130,7 @@ def storage_errors(root: Path) -> Iterator[None]:
             ) from error
         if isinstance(error, OSError) and (error.errno in _BROKEN or _is_hidden(error, root)):
             raise unreadable(f"A file of the cache {root} or of its inputs", error) from error
-        if isinstance(error, OSError) and (found := _in_the_way(error, root)):
+        if isinstance(error, OSError) and (found := in_the_way(error, root)):
             path, sort = found
             move = shlex.join(["mv", str(path), f"{root}-{path.name}"])
             raise InputError(
@@ -165,7 +176,7 @@ def _is_hidden(error: OSError, root: Path) -> bool:
     )
 
 
-def _in_the_way(error: OSError, root: Path) -> tuple[Path, str] | None:
+def in_the_way(error: OSError, root: Path) -> tuple[Path, str] | None:
     """What stands in the cache where a folder should, and is none, or where a file should; and what it is."""
     for name in (error.filename2, error.filename):
         if not _is_within(name, root):

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
-from fsarctl.artifacts.atomic_write import write_synced
+from fsarctl.artifacts.atomic_write import in_the_way, remove, write_synced
 from fsarctl.artifacts.cache_layout import Shelf, odd_in
 from fsarctl.artifacts.hashes import HashMemory
 from fsarctl.artifacts.keys import canonical, file_sha256
@@ -34,7 +35,9 @@ from fsarctl.artifacts.unit import JSON, Build, Earlier, Files, Unit
 from fsarctl.errors import InputError, IntegrityError
 from fsarctl.progress import Reporter, first_of
 
-__all__ = ["divided", "make", "recover"]
+__all__ = ["clearing_the_way", "divided", "make", "recover"]
+
+T = TypeVar("T")
 
 NAMED = 5  # changed inputs named in an error
 DIVIDED = "divided"
@@ -70,7 +73,9 @@ def make(
     folder = work / "folder"
     if force and not reuse:
         shelf.discard(work)  # from nothing
-    resumed = _open_work(shelf, work)
+    is_begun = _open_work(shelf, work)
+    # What is there of a divided unit, others have made for this build.
+    resumed = is_begun and not (work / "scratch" / DIVIDED).exists()
     if resumed:
         shelf.reporter.note(f"Resuming {unit.slot}, which was interrupted.")
 
@@ -85,13 +90,13 @@ def make(
     _require(upstream, unit, shelf)
     started = time.monotonic()
     given = _given(unit, look, shelf, work, record, shared, reuse=reuse)
-    for is_resumed in (resumed, False):
+    for begun_before in (is_begun, False):
         try:
             unit.build(given)
             break
         except Exception as error:
             _require(upstream, unit, shelf)  # which says more
-            if not (is_resumed and _stands_in_the_way(error, work, shelf.reporter)):
+            if not (begun_before and _stands_in_the_way(error, work, shelf.reporter)):
                 raise
             shelf.discard(work)
             resumed = _open_work(shelf, work)
@@ -171,6 +176,25 @@ def divided(
     return replace(given, require_unchanged=require_unchanged)
 
 
+def clearing_the_way(build: Build, act: Callable[[], T]) -> T:
+    """What ``act``, which makes parts of a build beside others, gives: a folder in the place of a file of the
+    unfinished work, or a file in that of a folder, is removed, and it is said."""
+    work = build.folder.parent
+    cleared = {work, build.folder, build.scratch}
+    while True:
+        try:
+            return act()
+        except OSError as error:
+            path, sort = in_the_way(error, work) or (work, "")
+            if path in cleared:
+                raise
+            cleared.add(path)
+            build.reporter.note(
+                f"DAMAGED: {path.relative_to(work)} of the unfinished work is {sort}. It is made again."
+            )
+            remove(path)
+
+
 def _given(
     unit: Unit,
     look: Snapshot,
@@ -214,13 +238,11 @@ def recover(shelf: Shelf, stage: str, key: str) -> None:
 
 
 def _open_work(shelf: Shelf, work: Path) -> bool:
-    """Readies the work folder; True when an interrupted build left something in it."""
+    """Readies the work folder; True when an interrupted build, or parts of this one, left something in it."""
     folder, scratch = work / "folder", work / "scratch"
     _begin_folders(shelf, work)
     for name in RESERVED:
         shelf.discard(folder / name)
-    if (scratch / DIVIDED).exists():  # what is there, others have made for this build
-        return False
     return any(folder.iterdir()) or any(scratch.iterdir())
 
 

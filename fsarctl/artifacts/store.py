@@ -5,11 +5,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from fsarctl.artifacts.agenda import Agenda
 from fsarctl.artifacts.atomic_write import following, is_abandoned, storage_errors, write_whole
-from fsarctl.artifacts.build import divided, make, recover
+from fsarctl.artifacts.build import clearing_the_way, divided, make, recover
 from fsarctl.artifacts.cache_layout import Shelf, Verdict
 from fsarctl.artifacts.command import joined
 from fsarctl.artifacts.hashes import HashMemory
@@ -49,6 +49,7 @@ CACHE_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
 NAMED = 3  # undone units named in an error
 
 StateName = Literal["done", "stale", "missing", "waiting"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,17 @@ class Store:
                 lambda: self._leases.in_hand(but=lease),
                 lambda other: self._shared(other, others),
             )
+
+    def at_parts(self, build: Build, act: Callable[[], T]) -> T:
+        """What ``act`` gives, which does something for the parts that ``build`` was given for.
+
+        A folder in the place of a file of theirs, or a file in that of a folder, is removed with a note.
+
+        Raises:
+            InputError: the cache's disk is full or read-only.
+        """
+        with storage_errors(self.root):
+            return clearing_the_way(build, act)
 
     def _shared(self, unit: Unit, lasting: ExitStack) -> SharedParts:
         """The parts of a unit that is never finished, which `gc` leaves as long as the stack lasts."""

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from fsarctl.artifacts import Store, Unit
@@ -54,7 +55,7 @@ class Worker:
             if fault := fault_of_part(error):
                 return Ended(fault.exit_code, _said_here(task, fault.message), fault.next_step)
             said = _said_here(task, f"{type(error).__name__}: {error}")
-            return Ended(1, said, "Run it without --engine for more about it.")
+            return Ended(1, said, "Run it without --engine and --jobs for more about it.")
         return Ended()
 
     def _perform(self, task: Task) -> None:
@@ -117,7 +118,8 @@ class _OpenParts:
     def open(self, store: Store, unit: Unit, key: str) -> None:
         assert unit.parts is not None
         build = self._stack.enter_context(store.parts(unit))
-        self.make = unit.parts.begin(build)
+        begun = store.at_parts(build, partial(unit.parts.begin, build))
+        self.make = lambda part: store.at_parts(build, partial(begun, part))
         self.key = key
 
     def close(self) -> None:

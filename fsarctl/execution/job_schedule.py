@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import zip_longest
 
 from fsarctl.artifacts import Agenda, Due, Outcome, Store, Unit
@@ -332,9 +333,10 @@ class _Run:
         """What makes a unit: the whole, or at first its parts, where more can work at it than one."""
         state = self._under_way[due.key]
         parts: Sequence[int] = ()
-        if due.unit.parts and spare > 1 and (due.unit.cores == 1 or self._engine.is_elsewhere):
+        divide = due.unit.parts
+        if divide and spare > 1 and (due.unit.cores == 1 or self._engine.is_elsewhere):
             with self._store.parts(due.unit) as build:
-                parts = due.unit.parts.left(build)
+                parts = self._store.at_parts(build, partial(divide.left, build))
         if len(parts) < 2:
             return [state.whole]
         of_parts = replace(state.whole, need=replace(state.whole.need, cores=1))

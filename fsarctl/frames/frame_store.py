@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fsarctl.artifacts.atomic_write import write_synced
+from fsarctl.artifacts.atomic_write import remove, write_synced
 from fsarctl.artifacts.keys import file_sha256
 from fsarctl.artifacts.manifest import MANIFEST, read_manifest
 from fsarctl.artifacts.refusals import is_refused
@@ -234,7 +234,7 @@ class FrameWriter:
         kept = {shard_path(self._path, shard).name for shard in keep} | {HEAD}
         for entry in list(self._path.iterdir()):
             if entry.name not in kept:
-                entry.unlink()
+                remove(entry)
 
 
 def write_rows(folder: Path, rows: Sequence[ClipRow], settings: Mapping[str, object] | None = None) -> None:

@@ -1,11 +1,13 @@
 """No link within a cache is followed: nothing that it leads to is moved, removed or written."""
 
+import errno
 import os
 import re
 import shutil
 import stat
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,9 @@ from built import copied
 from typed import type_in
 
 from fsarctl.artifacts import Build, Store, Unit
+from fsarctl.artifacts.atomic_write import remove, write_whole
 from fsarctl.artifacts.command import Command
-from fsarctl.artifacts.unfinished.journal import Journal
+from fsarctl.artifacts.unfinished.journal import Entry, Journal
 from fsarctl.artifacts.unfinished.sealed import is_there
 from fsarctl.errors import InputError
 from fsarctl.progress import SILENT
@@ -317,6 +320,53 @@ def test_what_is_no_file_or_folder_of_unfinished_work_is_moved_away_by_verify(
     if spoil is not other_sort or place != "scratch/half":  # which nobody but the build knows to be a file
         assert re.search(ODD[spoil], verdict.faults[0])
         assert not os.path.lexists(work / place)
+
+
+def in_parts(given: Build) -> None:
+    """Into a folder of theirs, and with a note of each, as others may be making theirs."""
+    (given.folder / "parts").mkdir(exist_ok=True)
+    write_whole(given.folder / "parts" / "0", b"whole")
+    Journal(given.scratch, given.of).add_apart("0", [Entry(facts={"part": 0})])
+
+
+@pytest.mark.parametrize("place", ["folder/parts", "folder/parts/0", "scratch/journal-0.jsonl"])
+def test_what_stands_in_the_way_of_a_part_is_removed_and_the_part_is_made(tmp_path: Path, place: str) -> None:
+    """By who makes the part, by who makes the whole of parts, and by verify."""
+    notes: list[str] = []
+    reporter = type("Notes", (type(SILENT),), {"note": lambda _, message: notes.append(message)})()
+    store, parted = Store(tmp_path / "cache", reporter=reporter), unit(in_parts)
+
+    def spoil(given: Build) -> None:
+        path = given.folder.parent / place
+        remove(path)
+        if place == "folder/parts":
+            path.write_text("a file")
+        else:
+            (path / "within").mkdir(parents=True)
+
+    with store.parts(parted) as given:
+        in_parts(given)
+        for act in (in_parts, lambda given: Journal(given.scratch, given.of).read_apart("0"), in_parts):
+            spoil(given)
+            store.at_parts(given, partial(act, given))
+        spoil(given)
+    assert notes[0].startswith(f"DAMAGED: {place} of the unfinished work is ")
+    for verdict in store.verify():
+        assert not verdict.unread
+        assert bool(verdict.faults) == (place.startswith("scratch"))
+    with store.parts(parted) as given:
+        store.at_parts(given, partial(in_parts, given))
+        spoil(given)
+    assert (store.realise(parted).path / "parts" / "0").read_bytes() == b"whole"
+
+
+def test_a_part_for_which_the_disk_has_no_room_says_so(tmp_path: Path) -> None:
+    def fill() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = Store(tmp_path / "cache")
+    with store.parts(unit(in_parts)) as given, pytest.raises(InputError, match="The disk is full"):
+        store.at_parts(given, fill)
 
 
 def test_a_link_among_unfinished_work_is_removed_and_what_it_leads_to_stays(

@@ -7,7 +7,6 @@ Several processes at one build have a file each for what they finish, which is r
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 
 import google_crc32c
 
-from fsarctl.artifacts.atomic_write import replacing
+from fsarctl.artifacts.atomic_write import remove, replacing
 from fsarctl.artifacts.refusals import content_of
 from fsarctl.artifacts.unfinished.sealed import require_sealed, sealed_json
 from fsarctl.progress import Reporter, counted
@@ -69,11 +68,10 @@ class Journal:
         fresh = self.path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         self._append(fresh, entries)
-        if self.path.is_dir():
-            shutil.rmtree(self.path)
+        remove(self.path)
         fresh.replace(self.path)
         for path in self._apart():
-            path.unlink(missing_ok=True)
+            remove(path)
 
     def add(self, entry: Entry) -> None:
         """One line more; its files are on the disk already."""

@@ -10,12 +10,12 @@ SHA-256 of all bytes with these others as zeros:
 import hashlib
 import json
 import re
-import shutil
 import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from fsarctl.artifacts.atomic_write import remove
 from fsarctl.progress import Reporter
 
 __all__ = [
@@ -136,10 +136,7 @@ def whole_content(path: Path, of: str, reporter: Reporter, then: str) -> bytes |
     except FileNotFoundError:
         return None
     except (IsADirectoryError, SealError) as error:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)  # another may have found it, too
+        remove(path)  # unless another has found it, too
         reporter.note(f"DAMAGED: {path.name} of the unfinished work: {error}. {then}")
         return None
     return content
