@@ -1,7 +1,7 @@
 """``make fuzz``: thousands of damaged inputs for everything that reads files, and a table of what they did.
 
     python tests/fuzz/run.py [--inputs 2500] [--seed 0] [READER ...]
-    python tests/fuzz/run.py READER --only 17      one input, with its traceback; it is left in ./input
+    python tests/fuzz/run.py READER --only 17      one input, with its traceback; where it is left, is said
 
 A reader runs in a process of its own, whose memory is bounded and whose files are watched; one that computes
 for ``HANG_S`` in silence is ended, and the next input is tried in another. The same seed, the same inputs.
@@ -276,8 +276,7 @@ def main() -> int:
 
 def _only(reader: Reader, seed: int) -> int:
     name, content = inputs(reader, seed)
-    left = Path("input") / name
-    left.parent.mkdir(exist_ok=True)
+    left = Path(tempfile.mkdtemp(prefix="fsarctl-fuzz-")) / name
     left.write_bytes(content)
     with tempfile.TemporaryDirectory() as folder:
         fault, how = attempt(reader, name, content, Path(folder), Watch())
