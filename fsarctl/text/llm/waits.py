@@ -120,7 +120,7 @@ def _delays(body: Any) -> Iterator[float]:
             value = value.get("seconds")
         try:
             yield float(value) * (0.001 if name.endswith("ms") else 1.0)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             yield seconds_in(str(value)) or 0.0
 
 
@@ -153,7 +153,7 @@ def _date(text: str) -> datetime | None:
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             date = read(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
         return date if date.tzinfo else date.replace(tzinfo=UTC)
     return None

@@ -24,6 +24,7 @@ NOON = "Wed, 21 Oct 2015 12:00:00 GMT"
         ({"retry-after": "0"}, None),
         ({"retry-after": "-3"}, None),
         ({"retry-after": "nan"}, None),
+        ({"retry-after": "Mon, 99999999999999999999 Jan 2020 00:00:00"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "1e999"}, None),
         ({"retry-after": "in a minute"}, None),
@@ -68,6 +69,7 @@ def test_what_a_server_asks_for(headers: dict[str, str], seconds: float | None) 
         ),
         ("no object", "", None),
         ({"retryDelay": "soon", "retry_after": None, "retryAfter": [1]}, "", None),
+        ({"retryDelay": 10**400}, "", None),
     ],
 )
 def test_what_an_error_asks_for(body: Any, words: str, seconds: float | None) -> None:
