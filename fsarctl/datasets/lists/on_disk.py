@@ -22,6 +22,8 @@ __all__ = ["Located", "locate"]
 
 FAILURES = 200
 """Paths of which every ending is tried in vain, before the others are taken to be missing."""
+LONGEST, DEEPEST = 2**12, 64
+"""Characters, and folders, of a path of which endings are tried: what is longer is the path of nothing."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def _without_beginnings(rows: Sequence[Row], disk: _Disk) -> tuple[list[str], st
     for row in rows:
         parts = tuple(_plain_parts(row))
         known = [len(each) for each in beginnings if parts[: len(each)] == each]
-        lengths = known or (range(1, len(parts)) if failures < FAILURES else ())
+        is_path = len(row.path) <= LONGEST and len(parts) <= DEEPEST
+        lengths = known or (range(1, len(parts)) if is_path and failures < FAILURES else ())
         ends = ((length, disk.find("/".join((disk.base, *parts[length:])))) for length in lengths)
         length, found = next(((length, path) for length, path in ends if path), (0, ""))
         failures += not found

@@ -16,11 +16,11 @@ from fsarctl.datasets.dataset import Dataset, set_root
 from fsarctl.datasets.labels.label_map import are_numbers, named_labels, number_remarks
 from fsarctl.datasets.lists.on_disk import locate
 from fsarctl.datasets.lists.read_list import SPLIT, read_list
-from fsarctl.datasets.lists.rows import Row
+from fsarctl.datasets.lists.rows import LONGEST_SHOWN, Row
 from fsarctl.datasets.lists.text_lines import class_folders
 from fsarctl.datasets.video_tree import PassedOver
 from fsarctl.errors import InputError
-from fsarctl.progress import counted, first_of
+from fsarctl.progress import counted, first_of, shortened
 from fsarctl.video.frame_folders.images import NO_FRAMES, images_in
 
 __all__ = ["open_list"]
@@ -70,7 +70,7 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
             )
         raise InputError(
             f"dataset {name!r}: none of the {len(rows):,} videos of {file} is there; the first: "
-            f"{found.paths[0]}",
+            f"{shortened(found.paths[0], LONGEST_SHOWN)}",
             next_step=f"{set_root(name)} to the directory that its paths are relative to.",
         )
     remarks += _counted_otherwise(rows, found.paths, images)

@@ -4,14 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.errors import InputError
+from fsarctl.progress import shortened
 
-__all__ = ["SHAPE", "Listed", "Row", "refused"]
+__all__ = ["LONGEST_SHOWN", "SHAPE", "Listed", "Row", "refused"]
 
 SHAPE = (
     "A list file has a path and a label on each line: clips/7.mp4,waving one hand (with .csv, and perhaps a"
     " third column for the split), or: clips/7.mp4 waving one hand (without quotes and comments). Of frames"
     " it has: FOLDER COUNT LABEL"
 )
+
+LONGEST_SHOWN = 300
+"""Characters of a line, or of a path, in an error."""
 
 
 @dataclass(frozen=True)
@@ -45,4 +49,4 @@ class Listed:
 
 def refused(file: Path, line: int, text: str, why: str, *, entry: str = "line") -> InputError:
     """The error of a line that is not as it should be."""
-    return InputError(f"{file}, {entry} {line}: {text!r} {why}", next_step=SHAPE)
+    return InputError(f"{file}, {entry} {line}: {shortened(text, LONGEST_SHOWN)!r} {why}", next_step=SHAPE)

@@ -6,6 +6,7 @@ HMDB51; the clips are empty files.
 
 import gzip
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -330,3 +331,19 @@ def test_what_is_not_understood_is_refused_with_its_line(
         look(tmp_path, text, file)
     assert message in caught.value.message
     assert caught.value.next_step
+
+
+def test_a_path_of_a_thousand_folders_is_missing_and_costs_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every ending of it would be looked for, and kept: all memory for a line of 300 kB."""
+    plant(tmp_path / "videos", *TWO)
+    looks: list[object] = []
+    monkeypatch.setattr(os, "scandir", lambda path, look=os.scandir: looks.append(path) or look(path))
+    with pytest.raises(InputError, match="none of the 1 videos") as caught:
+        look(tmp_path, f"wave{'/a' * 5000}/none.avi\n", "long.txt")
+    assert len(looks) < 20
+    assert len(str(caught.value)) < 600
+    with pytest.raises(InputError, match="is not the path of a video and a label") as caught:
+        look(tmp_path, f"{'a' * 5000}\n", "long.txt")
+    assert len(str(caught.value)) < 600
