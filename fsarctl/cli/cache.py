@@ -30,6 +30,7 @@ __all__ = [
 
 KEPT_STAGES = ("ablate",)
 """Whose artifacts, and all that went into them, `cache gc` keeps if not told otherwise."""
+UNFINISHED = "unfinished build"
 
 
 Keys = Annotated[
@@ -71,8 +72,12 @@ def verify(session: Session, as_json: Json = False) -> None:
     unread = _shares(verdicts, lambda each: bool(each.unread))
     untold = f"{unread} cannot be read"
     if corrupt:
+        # Of unfinished work a damaged file is moved, or a line of its journal left out: never all of it.
+        moved = _shares(verdicts, lambda each: each.sort != UNFINISHED and each.quarantined is not None)
+        of_them = "were moved to quarantine" if moved == corrupt else "what is damaged of them is not used"
+        others = f"; {moved} were moved to quarantine" if moved not in ("", corrupt) else ""
         raise IntegrityError(
-            f"{corrupt} are corrupt and were moved to quarantine" + (f"; {untold}" if unread else ""),
+            f"{corrupt} are corrupt and {of_them}{others}" + (f"; {untold}" if unread else ""),
             next_step="Run `fsarctl run` to make them again; then check this disk.",
         )
     if unread:

@@ -125,8 +125,13 @@ def test_verify_reads_unfinished_work(project: Path, name: str, left: list[str])
     content[len(content) // 3] ^= 1
     path.write_bytes(content)
     said = type_in(project, "fsarctl cache verify", expect=5)
-    assert "1 of 1 unfinished build are corrupt" in said.stderr
+    assert "1 of 1 unfinished build are corrupt and what is damaged of them is not used" in said.stderr
     assert "DAMAGED" in said.stderr
+    assert ("moved to" in said.stderr) == name.endswith(".safetensors")
+    path = project / "cache" / "records" / "stray.json"
+    path.write_text("no JSON")
+    said_of_both = type_in(project, "fsarctl cache verify", expect=5).stderr
+    assert "1 of 2 records are corrupt and were moved to quarantine" in said_of_both
     assert "train" in said.stdout
     rows = json.loads(type_in(project, "fsarctl cache verify --json").stdout)
     assert [row["faults"] for row in rows["unfinished"]] == [[]], "what is damaged was taken out"
