@@ -8,14 +8,16 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCE = re.compile(r"(?m)^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL)
-_MARK = re.compile(r"(in|not run|dry run|not a project): (.+)")
+_PROGRESS = re.compile(r"about [\d.]+ (s|min|h) left$| in [\d.]+ s \([\d.]+/s\)$")
+_MARK = re.compile(r"(in|prints|not run|dry run|not a project): (.+)")
 
 
 @dataclass(frozen=True)
 class Block:
     """A code block, and the remark above it: ``<!-- WORD: MORE -->``.
 
-    in: the world (see ``test_documents``) that it is run in. not run: why it is not. dry run: why its
+    in: the world (see ``test_documents``) that it is run in. prints: that, where it prints what is shown, but
+    for digits. not run: why it is not. dry run: why its
     commands are run with --dry-run alone. not a project: why a TOML block is no fsarctl.toml.
     """
 
@@ -36,6 +38,18 @@ class Block:
         if self.language == "console":
             lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
         return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+    @property
+    def sessions(self) -> list[tuple[str, str]]:
+        """The commands of a console, each with what is shown below it."""
+        parts = re.split(r"(?m)^\$ ", self.text)[1:]
+        return [(command, shown) for command, _, shown in (part.partition("\n") for part in parts)]
+
+
+def lines_of(text: str) -> list[str]:
+    """What is printed, without progress and with a 0 for each number."""
+    lines = (line.rstrip() for line in text.splitlines())
+    return [re.sub(r"\d+([.e-]+\d+)*", "0", line) for line in lines if line and not _PROGRESS.search(line)]
 
 
 def blocks(*languages: str) -> list[Block]:

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 from built import copied
+from documents import blocks, lines_of
 from typed import plain_environment, type_in
+
+from fsarctl.cli.export import _lines
+from fsarctl.predict.export.comparison import Difference
+from fsarctl.predict.export.write import Exported
 
 ALONE = """
 import runpy, sys
@@ -47,6 +52,12 @@ def test_the_script_says_what_predict_says(shapes: Path, tmp_path: Path) -> None
     assert document["compared"]["clips"] == 6
     assert document["compared"]["onnx"]["score"] < 1e-4
     assert set(document["files"]) == {each.name for each in (project / "model").iterdir()}
+    # What the documents show of this command is what is printed without --json.
+    (block,) = (each for each in blocks("console") if each.document == "docs/export.md")
+    differences = {kind: Difference(**each) for kind, each in document["compared"].items() if kind != "clips"}
+    printed = _lines(Path("model"), Exported(document["files"], document["compared"]["clips"], differences))
+    (shown,) = (shown for command, shown in block.sessions if "fsarctl export" in command)
+    assert lines_of("\n".join(printed)) == lines_of(shown)
     predict = ("predict", *clips, "--support", "examples", "--frozen", "--workers", "1", "--json")
     expected = json.loads(type_in(project, *predict).stdout)["clips"]
     moved = project / "model"
@@ -64,4 +75,6 @@ def test_the_script_says_what_predict_says(shapes: Path, tmp_path: Path) -> None
         for row, clip in zip(rows, expected, strict=True):
             if not kind:
                 assert row[1] == (clip["answer"] or "none of these")
+                sure = clip["top"][0]["confidence"] if clip["answer"] else clip["none"]
+                assert float(row[3]) == pytest.approx(sure, abs=1e-3)
             assert float(row[2]) == pytest.approx(clip["top"][0]["score"], abs=close)

@@ -3,13 +3,15 @@
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from built import copied
-from documents import DOCUMENTS, ROOT, Block, anchors, blocks, links
+from documents import DOCUMENTS, ROOT, Block, anchors, blocks, lines_of, links
+from imageio_ffmpeg import get_ffmpeg_exe
 from typed import type_in
 from video_kinds import KINDS
 
@@ -48,7 +50,8 @@ def worlds(tmp_path_factory: pytest.TempPathFactory, shapes: Path, tiny_video: P
     def world(name: str) -> Path:
         folder = base / name
         if not folder.exists():
-            {"demo": _demo, "own clips": _own_clips}[name](folder, shapes if name == "demo" else tiny_video)
+            make = {"demo": _demo, "own clips": _own_clips, "film": _film}[name]
+            make(folder, shapes if name == "demo" else tiny_video)
         return folder
 
     return world
@@ -75,6 +78,25 @@ def _own_clips(folder: Path, video: Path) -> None:
         shutil.copy(video, folder / name)
 
 
+def _film(folder: Path, _: Path) -> None:
+    """A film of shapes, as a camera's recorder writes one, and a project with the tiny CLIP."""
+    folder.mkdir()
+    (folder / "fsarctl.toml").write_text(
+        '[datasets.shapes]\nkind = "shapes"\n[model]\nbackbone = "tiny"\nweights = "shipped"\n'
+    )
+    type_in(folder, "fsarctl data film film --seconds 30 --shots 2")
+    words = ("-v", "error", "-i", "film/film.mp4", "-c", "copy", "film.ts")
+    subprocess.run([get_ffmpeg_exe(), *words], cwd=folder, stdin=subprocess.DEVNULL, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [each for each in blocks("console") if each.word == "prints"], ids=str)
+def test_commands_print_what_is_shown(block: Block, worlds: Callable[[str], Path]) -> None:
+    for command, shown in block.sessions:
+        done = type_in(worlds(block.more), command)
+        assert lines_of(done.stdout + done.stderr) == lines_of(shown)
+
+
 @pytest.mark.parametrize("block", [each for each in blocks(*SHELL) if each.word == "in"], ids=str)
 def test_commands_run(block: Block, worlds: Callable[[str], Path]) -> None:
     folder = worlds(block.more)
@@ -95,7 +117,9 @@ def test_commands_that_take_long_are_planned(block: Block, worlds: Callable[[str
 def test_every_other_block_says_why_it_is_not_run() -> None:
     for block in blocks(*SHELL):
         assert block.commands, block
-        assert block.word in ("in", "dry run") or (block.word == "not run" and len(block.more) > 10), block
+        assert block.word in ("in", "prints", "dry run") or (
+            block.word == "not run" and len(block.more) > 10
+        ), block
 
 
 def test_every_block_says_its_language() -> None:

@@ -44,8 +44,10 @@ def main(words: list[str]) -> None:
         features = encoder.run(None, {"pixels": frames(path)})[0]
         score, confidence, *none = head.run(None, {"features": features})
         best = score.argmax()
-        name = "none of these" if none and none[0] > 0.5 else FACTS["classes"][best]
-        print(path, name, f"{score[best]:.6f}", f"{confidence[best]:.4f}", sep="\t")
+        name, sure = FACTS["classes"][best], confidence[best]
+        if none and none[0] > 0.5:
+            name, sure = "none of these", none[0]
+        print(path, name, f"{score[best]:.6f}", f"{sure:.4f}", sep="\t")
 
 
 if __name__ == "__main__":
