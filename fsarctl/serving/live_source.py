@@ -19,6 +19,7 @@ from av.container import InputContainer
 
 from fsarctl.errors import InputError
 from fsarctl.video.content import HEAD_BYTES, Content, content_of
+from fsarctl.video.file_ending import boxes
 
 __all__ = ["LiveFrame", "LiveSource"]
 
@@ -164,7 +165,12 @@ class LiveSource:
         limits = (ANSWER_S, ANSWER_S)
         if self.is_file:
             file = stack.enter_context(_opened(Path(self.address)))
-            return stack.enter_context(av.open(_Growing(file, self._give_up_s, self._closed), "r"))
+            if _ends_with_its_index(Path(self.address)):
+                return stack.enter_context(av.open(file, "r"))
+            try:
+                return stack.enter_context(av.open(_Growing(file, self._give_up_s, self._closed), "r"))
+            except av.InvalidDataError:
+                raise ValueError("it is damaged, or not whole and cannot be read while it grows") from None
         if self.address.startswith("/dev/"):
             if not Path(self.address).exists():
                 raise FileNotFoundError(2, "no such device")
@@ -232,6 +238,12 @@ class _Growing:
             if self._closed.is_set() or time.monotonic() - self._waits_since > self._patience_s:
                 return data
             self._closed.wait(POLLED_S)
+
+
+def _ends_with_its_index(path: Path) -> bool:
+    """Whether it is an MP4 that is whole, and can only be read from its end on."""
+    places = boxes(path)
+    return b"mdat" in places and places.get(b"moov", 0) > places[b"mdat"]
 
 
 def _opened(path: Path) -> BinaryIO:

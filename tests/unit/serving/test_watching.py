@@ -111,6 +111,20 @@ def test_a_file_is_read_as_it_grows(tmp_path: Path) -> None:
         assert (each.latency_s, each.dropped_windows, each.dropped_frames) == (None, 0, 0)
 
 
+def test_a_file_is_read_whose_index_is_at_its_end(tmp_path: Path) -> None:
+    path = write(tmp_path / "film.mov", "mjpeg", 60, pixels="yuvj420p", rate=RATE)
+    whole = path.read_bytes()
+    assert whole.rfind(b"moov") > 40_000, "so much is not held in memory"
+    numbers = [
+        number_in(each.frame.to_ndarray(format="rgb24"))
+        for each in LiveSource(str(path), 0.0, pytest.fail).frames()
+    ]
+    assert numbers == list(range(60))
+    path.write_bytes(whole[:40_000])
+    with pytest.raises(InputError, match="it is damaged, or not whole and cannot be read while it grows"):
+        list(LiveSource(str(path), 0.0, pytest.fail).frames())
+
+
 def test_the_end_of_a_file_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds of a clock that moves with each look at the file."""
     path = write(tmp_path / "film.ts", count=20, rate=RATE, g="12", bf="0")
