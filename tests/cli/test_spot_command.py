@@ -13,6 +13,7 @@ from typed import type_in
 from video_zoo import number_in, write
 
 from fsarctl.datasets.shapes.rendering import render_clip, write_video
+from fsarctl.stages.spot import window_sizes
 
 FILE = """
 [datasets.shapes]
@@ -198,6 +199,11 @@ def test_lengths_are_quartiles_of_the_examples(project: Path) -> None:
         {round((a + b) / 2, 1), round(b, 1), round((b + c) / 2, 1)}
     )
     assert told["windows"][0]["stride_s"] == 1
+
+
+def test_windows_start_every_eighth_of_their_length() -> None:
+    sizes = window_sizes(Path(), [4, 2, 2], None)
+    assert [(float(each.length_s), float(each.stride_s)) for each in sizes] == [(2, 0.25), (4, 0.5)]
 
 
 def test_what_is_odd_about_the_examples_or_the_windows_is_said(project: Path) -> None:
