@@ -1,6 +1,7 @@
 """The server over loopback: right answers, and one sentence for whatever is wrong."""
 
 import io
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 import psutil
 import pytest
+from documents import blocks
 from PIL import Image
 from typed import type_in
 
@@ -65,6 +67,11 @@ def wrong(answer: Any, status: int, says: str) -> None:
     assert "Traceback" not in answer.text
 
 
+def _fields(told: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Of a prediction, and of a class in it."""
+    return list(told), list(told["classes"][0])
+
+
 def test_predict_and_spot_say_what_a_recogniser_says(ask: Any, place: Path) -> None:
     video = place / "videos" / "deep" / "new.mp4"
     recogniser = served(place / "supports").supports.recogniser("mine")
@@ -79,6 +86,8 @@ def test_predict_and_spot_say_what_a_recogniser_says(ask: Any, place: Path) -> N
             assert each["score"] == pytest.approx(ours.score, abs=1e-5)
     assert uploads[0]["look"].startswith("data:image/webp;base64,")
     assert "look" not in by_path
+    (block,) = (each for each in blocks("console") if each.document == "docs/serve.md")
+    assert _fields(json.loads(block.sessions[0][1])) == _fields(by_path)
 
     told = ask.post(
         "/spot", params={"support": "mine", "length": [1, 2], "threshold": 0.2}, content=video.read_bytes()
