@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.video_tree import (
+    DEAD_LINK,
     PassedOver,
     find_videos,
     is_video,
@@ -98,7 +99,10 @@ def clip_files(paths: Sequence[Path], note: Callable[[str], None]) -> list[ClipF
     found: dict[Path, ClipFile] = {}
     for path in paths:
         if not path.exists():
-            raise InputError(f"there is no clip {path}", next_step="Name video files, or folders of them.")
+            raise InputError(
+                f"there is no clip {path}" + (f": it is {DEAD_LINK}" if path.is_symlink() else ""),
+                next_step="Name video files, or folders of them.",
+            )
         clips, other = [ClipFile(str(path), path)], ""
         if path.is_dir() and not _is_clip(path):
             clips, other = _in_folder(path)

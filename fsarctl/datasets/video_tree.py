@@ -19,6 +19,7 @@ from fsarctl.video.frame_folders.images import IMAGE_EXTENSIONS, NO_FRAMES, fram
 
 __all__ = [
     "CACHE_TAG",
+    "DEAD_LINK",
     "VIDEO_EXTENSIONS",
     "LeftOut",
     "PassedOver",
@@ -70,6 +71,7 @@ COPIES = frozenset((
 SYSTEM = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini"))
 """What Windows leaves in directories that someone looked at."""
 
+DEAD_LINK = "a link that leads nowhere"
 NAMED = 3
 
 FEWEST_IMAGES = 2
@@ -275,7 +277,7 @@ class _Walk:
         if entry.is_dir():
             self._links.append(where)
         elif not os.path.exists(entry.path):  # noqa: PTH110
-            self._pass_over(where, "a link that leads nowhere")
+            self._pass_over(where, DEAD_LINK)
         else:
             self._file(entry, where)
 

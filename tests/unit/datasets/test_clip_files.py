@@ -92,6 +92,8 @@ def test_clips_that_are_not_there_are_refused(tmp_path: Path, name: str, says: s
 def test_what_is_no_clip_in_a_folder_of_clips_is_said(tmp_path: Path) -> None:
     plant(tmp_path, "new/1.mp4", "new/notes.txt")
     (tmp_path / "new" / "2.mp4").symlink_to("nobody.mp4")
+    with pytest.raises(InputError, match=r"no clip .*2.mp4: it is a link that leads nowhere"):
+        clip_files([tmp_path / "new" / "2.mp4"], pytest.fail)
     notes = Notes()
     (found,) = clip_files([tmp_path / "new"], notes.note)
     assert Path(found.name) == tmp_path / "new" / "1.mp4"
