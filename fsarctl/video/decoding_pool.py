@@ -27,7 +27,7 @@ from pebble import ProcessExpired, ProcessPool
 from fsarctl.errors import FsarctlError
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.survey import UnreadableVideoError
-from fsarctl.video.worker_process import await_own_signal, worker_pool
+from fsarctl.video.worker_process import await_own_signal, not_kept_alive, worker_pool
 
 __all__ = ["Decode", "Decoders", "Failure", "decode_all"]
 
@@ -92,7 +92,7 @@ def decode_all(
                 answer = _answer(future)
             except RuntimeError as error:  # a broken pool; workers that die idle break it
                 await_own_signal()
-                raise _not_kept_alive(error) from error
+                raise not_kept_alive(error) from error
             yield row, answer if isinstance(answer, Failure) else replace(answer, frames=places[place])
 
 
@@ -130,7 +130,7 @@ class Decoders:
                     return _answer(future)
             except RuntimeError as error:  # workers that die idle break a pool
                 trouble = error
-        raise _not_kept_alive(trouble)
+        raise not_kept_alive(trouble)
 
     def close(self) -> None:
         """End the worker processes; another clip starts others."""
@@ -144,14 +144,6 @@ class Decoders:
                 self._running.close()
                 self._pool = self._running.enter_context(worker_pool(self._workers))
             return self._pool
-
-
-def _not_kept_alive(error: RuntimeError | None) -> FsarctlError:
-    return FsarctlError(
-        f"the decoding processes could not be kept alive ({error}); a script must call this under"
-        ' `if __name__ == "__main__":`, since they import it',
-        next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
-    )
 
 
 def _shared_memory(size: int) -> "ctypes.Array[ctypes.c_ubyte]":

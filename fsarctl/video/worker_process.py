@@ -17,9 +17,17 @@ from pathlib import Path
 
 from pebble import ProcessPool
 
+from fsarctl.errors import FsarctlError
 from fsarctl.video.lifetime import LEFT_BEHIND, end_with_parent, named_parent
 
-__all__ = ["await_own_signal", "environment", "sweep", "temporary_folder", "worker_pool"]
+__all__ = [
+    "await_own_signal",
+    "environment",
+    "not_kept_alive",
+    "sweep",
+    "temporary_folder",
+    "worker_pool",
+]
 
 SILENCE = "fsarctl.video.silence"
 DECODING = "fsarctl.video.decoding_pool"
@@ -102,6 +110,15 @@ def worker_pool(
         raise
     finally:
         pool.join()
+
+
+def not_kept_alive(error: RuntimeError | None) -> FsarctlError:
+    """What is said where workers cannot be had, or end whenever they begin, by which a pool is broken."""
+    return FsarctlError(
+        f"the worker processes could not be kept alive ({error}); a script must call this under"
+        ' `if __name__ == "__main__":`, since they import it',
+        next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
+    )
 
 
 def await_own_signal(exit_code: int | None = None) -> None:

@@ -6,9 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+
+from fsarctl.datasets.shapes import rendering as rendering_module
+from fsarctl.errors import FsarctlError
+from fsarctl.progress import SILENT
 
 CODE = """
 import sys
@@ -66,3 +72,16 @@ def test_a_killed_worker_is_said_plainly(rendering: subprocess.Popen[str]) -> No
         os.kill(worker, signal.SIGKILL)
     _, said = rendering.communicate(timeout=60)
     assert said.strip() == "a process that renders videos was killed"
+
+
+def test_workers_that_cannot_begin_are_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a script that does not guard what it does when it is imported."""
+
+    class Broken:
+        def schedule(self, *_: object, **__: object) -> None:
+            raise BrokenProcessPool("All workers expired")
+
+    monkeypatch.setattr(rendering_module, "worker_pool", lambda workers: nullcontext(Broken()))
+    with pytest.raises(FsarctlError, match='if __name__ == "__main__":') as caught:
+        rendering_module.render_split(tmp_path, "test", 9, 0, 2, SILENT)
+    assert "goes on where it stopped" in caught.value.next_step

@@ -28,7 +28,7 @@ from fsarctl.datasets.shapes.drawing import BACKDROPS, COLOURS, KINDS, Backdrop,
 from fsarctl.datasets.shapes.motion import Pose
 from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
-from fsarctl.video.worker_process import await_own_signal, worker_pool
+from fsarctl.video.worker_process import await_own_signal, not_kept_alive, worker_pool
 
 __all__ = [
     "CLASSES",
@@ -247,6 +247,8 @@ def _run(
             "a process that renders videos was killed",
             next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
         ) from error
+    except RuntimeError as error:  # a broken pool
+        raise not_kept_alive(error) from error
 
 
 def _write_clips(
