@@ -14,6 +14,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from fsarctl.cli.app import app
+from fsarctl.cli.command.variadic import usage_of
 from fsarctl.config.json_schema import known_parts
 from fsarctl.config.methods import method_names
 from fsarctl.config.read_settings import NAMED_TABLES, TABLES
@@ -104,7 +105,7 @@ def commands() -> Iterator[str]:
         yield f"## {path}\n"
         yield f"{_prose(command.help)}\n"
         arguments = [each for each in command.params if each.param_type_name == "argument"]
-        words = [f" {_argument(each)}" for each in arguments]
+        words = [f" {usage_of(each)}" for each in arguments]
         yield f"```text\n{path} [OPTIONS]{''.join(words)}\n```\n"
         rows = [_option(each) for each in command.params if not getattr(each, "hidden", False)]
         shared |= {name: row for name, row in rows if name in SHARED_OPTIONS}
@@ -175,18 +176,11 @@ def _leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield from _leaves(inner, f"{path} {name}")
 
 
-def _argument(parameter: Any) -> str:
-    """An argument as the usage line has it: in brackets if it may be left out."""
-    name = (parameter.metavar or parameter.name.upper()).strip("[]. ").removesuffix("]")
-    name += "..." if parameter.nargs == -1 else ""
-    return name if parameter.required else f"[{name}]"
-
-
 def _option(parameter: Any) -> tuple[str, str]:
     """A row of the table, with what it begins with."""
     names = [*parameter.opts, *parameter.secondary_opts]
     if parameter.param_type_name == "argument":
-        names = [_argument(parameter)]
+        names = [usage_of(parameter)]
     value = "" if getattr(parameter, "is_flag", False) or parameter.param_type_name == "argument" else " "
     if value:
         value += parameter.metavar or parameter.name.upper().strip("_")

@@ -130,6 +130,14 @@ def test_help_answers_everywhere_with_an_example(project: Path, command: str) ->
         assert f"Example: fsarctl {command}" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "usage", ["spot [OPTIONS] VIDEO...", "predict [OPTIONS] [CLIP...]", "watch [OPTIONS] SOURCE"]
+)
+def test_usage_has_one_pair_of_brackets(project: Path, usage: str) -> None:
+    said = type_in(project, f"fsarctl {usage.split()[0]} --help").stdout
+    assert f"Usage: fsarctl {usage}" in [line.strip() for line in said.splitlines()]
+
+
 def test_dry_run_lists_everything_and_makes_nothing(project: Path) -> None:
     done = type_in(project, "fsarctl run --dry-run --json --shots 1")
     units = json.loads(done.stdout)["units"]

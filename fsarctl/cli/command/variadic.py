@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from fsarctl.errors import UsageError
 
-__all__ = ["VARIADIC", "VariadicCommand", "spread"]
+__all__ = ["VARIADIC", "VariadicCommand", "spread", "usage_of"]
 
 VARIADIC = {
     "--shots": "numbers, e.g. 1 3 5",
@@ -65,3 +65,15 @@ class VariadicCommand(TyperCommand):
         """Spread the variadic options, then parse as usual."""
         repeated = {word for each in self.params if getattr(each, "multiple", False) for word in each.opts}
         return super().parse_args(ctx, spread(args, repeated & VARIADIC.keys()))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002 - as Typer has it
+        """What follows the command's name in its usage line, whatever brackets Typer would add of its own."""
+        arguments = [each for each in self.params if each.param_type_name == "argument"]
+        return ["[OPTIONS]", *map(usage_of, arguments)]
+
+
+def usage_of(argument: Any) -> str:
+    """An argument as the usage line has it: in brackets if it may be left out."""
+    name: str = (argument.metavar or argument.name.upper()).strip("[]. ").removesuffix("]")
+    name += "..." if argument.nargs == -1 else ""
+    return name if argument.required else f"[{name}]"
