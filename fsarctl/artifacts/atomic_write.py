@@ -79,8 +79,8 @@ def is_abandoned(partial: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Removes a file, or a folder with all that is in it; nothing, if neither is there."""
-    if path.is_dir():
+    """Removes a file, a link, or a folder with all that is in it; nothing, if none is there."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

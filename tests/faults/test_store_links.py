@@ -329,8 +329,11 @@ def in_parts(given: Build) -> None:
     Journal(given.scratch, given.of).add_apart("0", [Entry(facts={"part": 0})])
 
 
+@pytest.mark.parametrize("is_link", [False, True])
 @pytest.mark.parametrize("place", ["folder/parts", "folder/parts/0", "scratch/journal-0.jsonl"])
-def test_what_stands_in_the_way_of_a_part_is_removed_and_the_part_is_made(tmp_path: Path, place: str) -> None:
+def test_what_stands_in_the_way_of_a_part_is_removed_and_the_part_is_made(
+    tmp_path: Path, elsewhere: Path, place: str, is_link: bool
+) -> None:
     """By who makes the part, by who makes the whole of parts, and by verify."""
     notes: list[str] = []
     reporter = type("Notes", (type(SILENT),), {"note": lambda _, message: notes.append(message)})()
@@ -341,9 +344,12 @@ def test_what_stands_in_the_way_of_a_part_is_removed_and_the_part_is_made(tmp_pa
         remove(path)
         if place == "folder/parts":
             path.write_text("a file")
+        elif is_link:
+            path.symlink_to(elsewhere)
         else:
             (path / "within").mkdir(parents=True)
 
+    before = tree(elsewhere)
     with store.parts(parted) as given:
         in_parts(given)
         for act in (in_parts, lambda given: Journal(given.scratch, given.of).read_apart("0"), in_parts):
@@ -358,6 +364,7 @@ def test_what_stands_in_the_way_of_a_part_is_removed_and_the_part_is_made(tmp_pa
         store.at_parts(given, partial(in_parts, given))
         spoil(given)
     assert (store.realise(parted).path / "parts" / "0").read_bytes() == b"whole"
+    assert tree(elsewhere) == before
 
 
 def test_a_part_for_which_the_disk_has_no_room_says_so(tmp_path: Path) -> None:
