@@ -16,6 +16,7 @@ from fsarctl.cli.cache import (
     verify,
 )
 from fsarctl.cli.calibrate import calibrate
+from fsarctl.cli.command.usage import EscapingGroup
 from fsarctl.cli.compare import compare
 from fsarctl.cli.config import print_schema, show_settings
 from fsarctl.cli.data import check, ls
@@ -44,6 +45,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="fsarctl",
+    cls=EscapingGroup,
     help="Few-shot action recognition: describe, extract, train, eval. Finished work is never done twice.",
     epilog="Start with: fsarctl demo\n\nFSARCTL_CACHE, FSARCTL_PROJECT and FSARCTL_DEVICE stand for --cache, "
     "--project and --device; FSARCTL_TRAIN_LR=0.01, and so on for every setting, for --set train.lr=0.01.",

@@ -184,3 +184,11 @@ def test_bugs_alone_are_called_bugs(
     assert said in written
     assert "\x1b" not in written
     assert ("bug in fsarctl" in written) == (code == 1)
+
+
+@pytest.mark.parametrize("words", [(), ("status",), ("cache",), ("run", "--engine"), ("train", "--shots")])
+def test_words_that_no_command_takes_are_harmless(tmp_path: Path, words: tuple[str, ...]) -> None:
+    for word in (ESCAPE, TURNED, f"--{TURNED}", "y" * 5000):
+        done = type_in(tmp_path, *words, word, expect=2)
+        assert_harmless(done)
+        assert "y" * 80 not in done.stderr
