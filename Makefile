@@ -36,7 +36,7 @@ test: setup
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 test-slow: setup
-	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
+	$(BIN)/python -m pytest -m "$(or $(SLOW),slow)" -n auto --dist worksteal
 
 test-lowest test-newest:
 	$(PYTHON) -m venv --clear $(VENV)-$@

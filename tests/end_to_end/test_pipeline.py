@@ -257,7 +257,7 @@ def test_a_folder_with_a_truncated_video_is_evaluated_without_it(project: Path, 
 def test_a_training_that_is_interrupted_and_then_killed_ends_with_the_same_bytes(
     project: Path, tmp_path: Path
 ) -> None:
-    flags = "--shots 1 --set train.episodes=160 --set train.way=2 --set train.seed=5"
+    flags = "--shots 1 --set train.episodes=110 --set train.way=2 --set train.seed=5"
     files = {}
     for name in ("whole", "broken"):
         copy = copied(project, tmp_path / name)

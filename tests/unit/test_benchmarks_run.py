@@ -37,6 +37,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -62,8 +63,12 @@ def test_a_benchmark_of_processes_runs(run: Run, name: str, said: str) -> None:
     [
         ("evaluation", "tiny L = 2: GFLOP an episode"),
         ("spotting", "tiny L = 2: GFLOP a window"),
-        pytest.param("gpu", "training steps, bf16: GFLOP each", marks=pytest.mark.slow),
-        pytest.param("training", "kept prefixes: GFLOP a step", marks=pytest.mark.slow),
+        pytest.param(
+            "gpu", "training steps, bf16: GFLOP each", marks=[pytest.mark.slow, pytest.mark.benchmark]
+        ),
+        pytest.param(
+            "training", "kept prefixes: GFLOP a step", marks=[pytest.mark.slow, pytest.mark.benchmark]
+        ),
     ],
 )
 def test_a_benchmark_runs(run: Run, name: str, said: str) -> None:

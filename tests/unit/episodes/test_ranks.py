@@ -255,7 +255,8 @@ def test_its_processes_end_with_the_command(
 ) -> None:
     project = copied(shapes, tmp_path / "project")
     type_in(project, "fsarctl describe")
-    words = [*COMMAND.split(), *MORE.split(), "--gpus", "2", "--set", "train.episodes=4000"]
+    words = [*COMMAND.split(), *MORE.split(), "--gpus", "2"]
+    words += ["--set", "train.episodes=4000", "--set", "train.way=2"]
     with subprocess.Popen(
         [sys.executable, "-m", "fsarctl", *words],
         cwd=project,

@@ -46,23 +46,23 @@ class Episode:
     tokens: Tensor
 
 
-def backbone() -> Backbone:
+def backbone(layers: int = 3) -> Backbone:
     torch.manual_seed(0)
-    made = build_backbone("small", SMALL, None)
+    made = build_backbone("small", {**SMALL, "vision_cfg": {**SMALL["vision_cfg"], "layers": layers}}, None)
     with torch.no_grad():
         for parameter in made.clip.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))
     return made
 
 
-def built(name: str, *, started: bool = True, **options: Any) -> FewShotMethod:
-    """The method, small; ``started``: nothing of it is zero, as much of it may be at first."""
+def built(name: str, *, started: bool = True, layers: int = 3, **options: Any) -> FewShotMethod:
+    """The method, small, of so many blocks; ``started``: nothing of it is zero, as much may be at first."""
     part = ModelConfig(method=name).other_method
     assert part is not None
     own = method_class(part)
     generator = torch.Generator().manual_seed(1)
     model = own(
-        backbone(),
+        backbone(layers),
         frames=T,
         options=method_options(part, own, {**NARROW.get(name, {}), **options}),
         precision="float32",
@@ -330,7 +330,9 @@ def test_it_can_be_exported(name: str, tmp_path: Path) -> None:
     """What scores a clip as ONNX, with the scores of a prediction; whole models are in test_export.py."""
     import onnxruntime
 
-    made = Predictor(built(name), size=SIDE + 2, decode=read_seed)
+    made = Predictor(
+        built(name, layers=1), size=SIDE + 2, decode=read_seed
+    )  # a graph repeats what a block does
     clips = []
     for number in range(WAY * SHOT):
         (tmp_path / str(number)).write_text(str(number))
