@@ -78,10 +78,11 @@ class FakeSlurm:
     """``fate`` is asked of each step that runs, again and again: "" (let it run), or what happens to it.
 
     timeout, preempt: it is warned by SIGUSR2 and killed after ``grace_s``; node_fail, oom, fail: killed.
+    ``slots``: how many steps run beside each other; it may change.
     """
 
     def __init__(self, folder: Path, fate: Callable[[Step], str], slots: int, grace_s: float) -> None:
-        self.folder, self._fate, self._slots, self._grace_s = folder, fate, slots, grace_s
+        self.folder, self._fate, self.slots, self._grace_s = folder, fate, slots, grace_s
         self.states: dict[str, str] = {}
         self.steps: dict[str, Step] = {}
         self.flags: dict[str, dict[str, str]] = {}
@@ -108,7 +109,7 @@ class FakeSlurm:
             for step in running:
                 self._watch(step)
             for step in self.steps.values():
-                if len([each for each in self.steps.values() if each.process]) < self._slots:
+                if len([each for each in self.steps.values() if each.process]) < self.slots:
                     self._begin(step)
             self._write()
         for step in self.steps.values():

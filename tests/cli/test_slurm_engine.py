@@ -153,13 +153,14 @@ def test_submitits_local_executor_makes_the_same(
 
 @pytest.mark.slow
 def test_a_detached_command_is_a_job_that_submits_the_others(project: Path, tmp_path: Path) -> None:
-    with slurm_of_one_machine(tmp_path / "slurm", slots=3) as fake:
+    with slurm_of_one_machine(tmp_path / "slurm", slots=0) as fake:
         said = typed_on(fake, project, "fsarctl extract --engine slurm --detach")
         assert said.stdout == "100\n"
         shown = json.loads(typed_on(fake, project, "fsarctl status --json").stdout)
         assert [each["job"] for each in shown["jobs"]][:1] == ["100"]
         assert shown["jobs"][0]["what"] == "fsarctl extract --engine slurm"
         assert "job 100: fsarctl extract" in typed_on(fake, project, "fsarctl status").stdout
+        fake.slots = 3
         end = time.monotonic() + 120
         while fake.states.get("100") != "COMPLETED" and time.monotonic() < end:
             time.sleep(0.05)
