@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.episodes.crops import centre_offsets, crop_frames, random_offsets
-from fsarctl.episodes.sampler import random_words, sample_episode
+from fsarctl.episodes.sampler import _of_one_set, random_words, sample_episode
 from fsarctl.errors import InputError
 
 
@@ -130,3 +130,9 @@ def test_crops_are_drawn_per_clip_or_per_frame() -> None:
     assert (clip == clip[:, :1]).all()
     assert not (frame == frame[:, :1]).all()
     assert set(np.unique(clip)) == set(range(10))
+
+
+def test_a_set_is_drawn_by_its_name_in_whatever_order_classes_come() -> None:
+    for sets in (["b", "b", "a", "a"], ["a", "b", "a", "b"], ["c", "a", "a", "c"]):
+        drawn = _of_one_set(np.arange(4), sets, 2, 0)
+        assert [sets[index] for index in drawn] == ["a", "a"]

@@ -394,3 +394,29 @@ def test_the_commands(tmp_path: Path) -> None:
     assert read_manifest(here / made.path.relative_to(there)) == made.manifest
     said = type_in(there, "fsarctl cache push --remote s3://me:secret@host/x", expect=3).stderr
     assert "secret" not in said
+
+
+class NoCredentialsError(Exception):
+    """As botocore calls it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (PermissionError("403"), "refuses these credentials"),
+        (NoCredentialsError("none"), "there are no credentials for"),
+        (ConnectionResetError("gone"), "cannot be reached: ConnectionResetError"),
+    ],
+)
+def test_what_a_remote_folder_answers_is_said_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    remote = Remote(str(tmp_path / "shared"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(remote._files, "glob", refuse)
+    with pytest.raises(RemoteError, match=says) as caught:
+        remote.listing()
+    assert caught.value.next_step

@@ -203,3 +203,9 @@ def test_sizes():
     backbone = small_backbone()
     assert (backbone.image_size, backbone.context, backbone.embed_dim) == (16, 40, 16)
     assert (backbone.visual_blocks, backbone.text_blocks) == (3, 3)
+
+
+def test_the_known_weights_are_those_of_both_activations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsarctl.models.weights.hub.published", lambda name: {f"of {name}": True})
+    assert module._published("ViT-B-16") == {"of ViT-B-16": True, "of ViT-B-16-quickgelu": True}
+    assert module._published("tiny") == {"of tiny": True}, "which has no other"

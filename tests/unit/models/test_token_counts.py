@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fsarctl.errors import ConfigError
 from fsarctl.models import tiny_clip
-from fsarctl.models.token_counts import context_length, count_tokens
+from fsarctl.models.token_counts import _letters, context_length, count_tokens
 from fsarctl.text.caption_limit import CaptionLimit
 
 CAPTIONS = [
@@ -87,3 +87,9 @@ def test_a_limit_counts_what_the_text_encoder_is_given() -> None:
     assert CaptionLimit("ViT-B-16-quickgelu", "none").problem("x", (" ".join("a" * 99),) * 3) == ""
     assert "the prompt makes" in CaptionLimit("ViT-B-16-quickgelu", "none").problem("7" * 80, sentences)
     assert CaptionLimit("ViT-B-16-SigLIP").problem("7" * 80, sentences) == ""
+
+
+def test_bytes_are_spelled_as_in_gpt_2_s_file_of_merges() -> None:
+    spelled = {0: "Ā", 10: "Ċ", 32: "Ġ", 33: "!", 126: "~", 127: "ġ", 160: "ł", 161: "¡", 173: "Ń", 255: "ÿ"}
+    assert {byte: _letters()[byte] for byte in spelled} == spelled
+    assert len({*_letters()}) == 256

@@ -8,7 +8,7 @@ import pytest
 from simulations.interval_coverage import WORLDS, cover
 
 from fsarctl.results.clip_intervals import CLIPS_A_QUERY, PRIOR_DEGREES, intervals_of, intervals_of_classes
-from fsarctl.results.interval_text import brackets, interval_words, legend
+from fsarctl.results.interval_text import brackets, ends, interval_words, legend
 from fsarctl.results.intervals import Interval, headline, paired_estimate
 from fsarctl.results.predictions import Predictions
 from fsarctl.results.result import intervals_as_json
@@ -207,3 +207,13 @@ def test_nineteen_of_twenty_intervals_hold_the_truth(name: str, classes: int, cl
     for what in ("clips", "classes", "difference: clips"):
         assert found[what][0] >= 0.95 - error, what
     assert found["episodes, of these classes"][0] < 0.8
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"), [(None, None, (0.6, 0.6)), (0.5, 0.8, (0.5, 0.8)), (0.7, 0.9, (0.6, 0.9))]
+)
+def test_an_interval_holds_its_accuracy(
+    low: float | None, high: float | None, told: tuple[float, float]
+) -> None:
+    numbers = {"accuracy": 0.6, "headline": "clips", "intervals": {"clips": {"low": low, "high": high}}}
+    assert ends(numbers) == told

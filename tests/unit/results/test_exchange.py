@@ -12,8 +12,9 @@ from simulations.shared_clips_coverage import WAY, World, compared, coverage, ex
 from fsarctl.errors import InputError
 from fsarctl.results.exchange.appendix import appendix
 from fsarctl.results.exchange.comparison import compare_exported
+from fsarctl.results.exchange.document import _lines
 from fsarctl.results.exchange.matching import match
-from fsarctl.results.exchange.over_clips import OverClips
+from fsarctl.results.exchange.over_clips import OverClips, _degrees
 from fsarctl.results.exchange.reading import ExportedClip, ExportedResult
 from fsarctl.results.predictions import Predictions
 from fsarctl.results.result import Comparison, compare_predictions
@@ -331,3 +332,40 @@ def test_an_appendix_shows_what_would_be_markup(markup: Any) -> None:
 def test_a_world_can_be_compared() -> None:
     found, truth = compared(np.random.default_rng(5), classes=6, each=6, shot=1, episodes=60)
     assert abs(found.found.difference - truth) < 0.3 if isinstance(found.found, OverClips) else False
+
+
+@pytest.mark.parametrize(
+    ("squares", "most", "degrees"),
+    [
+        ([0.0, 0.0], 5, 5),
+        ([0.0], -1, 0),
+        ([2.0, 2.0, 2.0], 7, 7),  # all alike: as many as there are
+        ([1.0, 3.0], 100, 16),  # 2 / (10/16 - 1/2)
+        ([1.0, 3.0], 9, 9),
+        ([1.0, 1e9], 100, 4),  # one alone tells: 2 / (1 - 1/2)
+    ],
+)
+def test_degrees_of_freedom_are_as_few_as_the_spread_of_the_squares_says(
+    squares: list[float], most: int, degrees: int
+) -> None:
+    assert _degrees(np.array(squares), most) == degrees
+
+
+def test_an_exported_document_has_an_entry_a_line_each_a_space_deeper() -> None:
+    rows = {"b": [{"x": [1, 2]}, {"x": [[3], [4]]}], "a": {}}
+    assert _lines(rows) == (
+        """{
+ "a": {},
+ "b": [
+  {
+   "x": [1,2]
+  },
+  {
+   "x": [
+    [3],
+    [4]
+   ]
+  }
+ ]
+}"""
+    )

@@ -247,3 +247,16 @@ def test_a_folder_without_frames_and_one_that_has_no_times_are_refused(tmp_path:
         [get_ffmpeg_exe(), *shlex.split(command[1])], cwd=folder, check=True, capture_output=True, timeout=60
     )
     assert decode_clip(folder / "clip.mp4", 1, 48).frame_count == 13
+
+
+def test_a_picture_whose_camera_says_nothing_of_its_turn_is_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "the maker"
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
+    shown = []
+    for name, more in (("plain", {}), ("camera", {"exif": exif})):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.jpg", **more)
+        shown.append(decode_image(tmp_path / f"{name}.jpg"))
+    assert b"Exif" in (tmp_path / "camera.jpg").read_bytes()
+    assert shown[0].orientation == shown[1].orientation
+    assert np.array_equal(shown[0].pixels, shown[1].pixels)
