@@ -21,7 +21,7 @@ CHILD = textwrap.dedent(
     from fsarctl.artifacts import Files, Store, Unit
     from fsarctl.artifacts.command import Command
     from fsarctl.artifacts.provenance import provenance
-    import filelock  # a lock imports it, and each fork would again
+    from filelock import FileLock, SoftFileLock  # a lock imports them, and each fork would again
 
     def scenario(root, mode, deadly):
         moments = 0
