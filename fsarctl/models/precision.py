@@ -42,12 +42,18 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Shapes: (..., in), (out, in), (out) -> (..., out).
     """
     read = rounded(weight)
-    if read is weight or torch.is_grad_enabled() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if read is weight or torch.is_grad_enabled() or not _fuses():
         return F.linear(x, read, bias)
     fused: Tensor = torch.ops.mkldnn._linear_pointwise(
         x.to(read.dtype), read, bias.to(read.dtype), "none", [], ""
     )
     return fused
+
+
+def _fuses() -> bool:
+    """Whether this PyTorch has oneDNN's products, which that for macOS lacks, and this CPU their bfloat16."""
+    asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return asked is not None and bool(asked())
 
 
 def rounded(weight: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from fsarctl.errors import ConfigError
 from fsarctl.execution.device import Machine
 from fsarctl.methods import TaskAdapterPlusPlus
 from fsarctl.models.backbone import load_backbone
-from fsarctl.models.precision import Precision, computing, linear, rounded
+from fsarctl.models.precision import Precision, _fuses, computing, linear, rounded
 from fsarctl.progress import SILENT
 
 
@@ -111,12 +111,20 @@ def test_a_frozen_product_is_of_the_same_bits_with_its_bias_within_it(shape: tup
             product = linear(x, weight, bias)
     assert product.dtype is torch.bfloat16
     assert torch.equal(product, expected)
-    assert ("mkldnn::_linear_pointwise" in names) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert ("mkldnn::_linear_pointwise" in names) == _fuses()
     assert torch.equal(linear(x, weight, bias), F.linear(x, weight, bias)), "float32 is as it was"
     weight.requires_grad_(False), x.requires_grad_(True)
     with computing("bf16", torch.device("cpu")):
         linear(x, weight, bias).sum().backward()
     assert x.grad is not None, "a gradient goes through it"
+
+
+def test_a_pytorch_without_onednn_multiplies_in_bf16_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight, bias = torch.randn(5, 24), torch.randn(50, 24), torch.randn(50)
+    with computing("bf16", torch.device("cpu")), torch.no_grad():
+        expected = F.linear(x, weight, bias)
+        monkeypatch.setattr(torch.ops, "mkldnn", torch.ops.nothing, raising=False)
+        assert torch.equal(linear(x, weight, bias), expected)
 
 
 def test_bf16_rounds_no_matrix_of_the_encoders_again() -> None:
