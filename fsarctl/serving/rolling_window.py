@@ -52,7 +52,8 @@ class RollingWindow:
 
     def ends_within(self, time_s: float) -> bool:
         """Whether all of the window that ends then has been shown."""
-        return self.begin_s is not None and time_s - self._length_s >= self.begin_s and self.end_s >= time_s
+        # Not `time_s - length_s >= begin_s`: a last bit makes that false of some beginnings' first window.
+        return self.begin_s is not None and self.begin_s + self._length_s <= time_s <= self.end_s
 
     def window(self, time_s: float) -> Picture:
         """(frames, S, S, 3): what the window that ends at this time reads."""

@@ -76,6 +76,20 @@ def test_a_window_reads_what_is_shown_in_the_middle_of_its_segments() -> None:
     assert not rolling.ends_within(times[-1])
 
 
+def test_a_window_is_due_wherever_its_stream_begins() -> None:
+    """Also where (begin + length) - length is not begin: after a gap ``watch`` waited for ever for some."""
+    beginnings = np.random.default_rng(0).uniform(0, 10_000, 1000)
+    lengths = np.random.default_rng(1).uniform(0.1, 20, 1000)
+    assert np.any(beginnings + lengths - lengths < beginnings), "some are such"
+    for begin_s, length_s in zip(beginnings.tolist(), lengths.tolist(), strict=True):
+        rolling = RollingWindow(length_s, T, 2 * length_s)
+        rolling.add(begin_s, None)
+        assert not rolling.ends_within(begin_s + length_s)
+        rolling.add(begin_s + length_s, None)
+        assert rolling.ends_within(begin_s + length_s)
+        assert not rolling.ends_within(begin_s + length_s * 0.999)
+
+
 def test_a_stream_of_many_frames_is_thinned_out() -> None:
     rolling = RollingWindow(8.0, 8, 9.0)
     for index in range(10_000):
@@ -171,38 +185,43 @@ class Played:
 
 def test_windows_that_come_due_meanwhile_are_left_out_and_counted() -> None:
     source = Played()
-    answering = threading.Event()
+    watch = Watch(source)  # type: ignore[arg-type]
+    named: list[int] = []
 
-    def play_on() -> None:
-        while not answering.is_set():
-            source.play(1)
-
-    player = threading.Thread(target=play_on)
+    def play_from_the_question_on() -> None:
+        while watch._asked is None:
+            time.sleep(0.001)
+        source.play(11)
 
     def while_it_is_named() -> None:
-        if not answering.is_set():
-            answering.set()
-            player.join()
+        if not named:
             source.play(13)
+        named.append(source._number)
 
+    source._wanted.put(0)
+    source._number = 1
+    watch.open()  # the first frame is let go by: nothing has been asked
+    player = threading.Thread(target=play_from_the_question_on)
     player.start()
-    sights = watched(source, 1.0, 0.2, Reader(while_it_is_named))
+    sights = watch.sights(Reader(while_it_is_named), 1.0, 0.2)  # type: ignore[arg-type]
     first = next(sights)
+    player.join()
+    assert (first.start_s, first.dropped_windows) == (pytest.approx(0.1), 0)
+    assert first.prediction == [2, 4, 7, 9]
+    # 1.3 seconds had come, and with them six windows: the latest is named, the five before it are not.
     second = next(sights)
-    # 1.3 seconds had come: the latest window is named, the ones before it are not.
-    assert second.dropped_windows == round((second.end_s - first.end_s) / 0.2) - 1 > 3
+    assert (second.start_s, second.dropped_windows) == (pytest.approx(1.3), 5)
+    assert second.prediction == [14, 16, 19, 21]
     assert second.latency_s is not None
     assert second.latency_s >= 0
-    assert second.prediction == [
-        *(int(round(10 * (second.start_s + (2 * i + 1) / (2 * T)), 6)) for i in range(T)),
-    ]
 
-    # After a gap no window holds frames of both sides.
+    # After a gap no window holds frames of both sides; the first of them is due wherever it begins.
     source.gaps = 1
-    begun = source._number
+    source._number = 31
+    assert 3.1 + 1.0 - 1.0 < 3.1
     source.play(11)
     third = next(sights)
-    assert third.prediction == [begun + int(10 * (2 * i + 1) / (2 * T)) for i in range(T)]
+    assert third.prediction == [32, 34, 37, 39]
     assert third.gaps == 1
     source.close()
     with pytest.raises(InputError, match="it stopped"):
