@@ -16,6 +16,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/installed
+# Hundreds of processes import the same modules: compiled once, whatever the surroundings say.
+unexport PYTHONDONTWRITEBYTECODE
 # uv takes a quarter of the time; pip knows of mirrors that nobody has told uv of.
 LOCKED = pip install --quiet --constraint constraints.txt
 install = $(BIN)/uv $(LOCKED) --python $(BIN)/python --editable "$(1)" || $(BIN)/python -m $(LOCKED) --editable "$(1)"
