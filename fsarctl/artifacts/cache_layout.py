@@ -201,6 +201,7 @@ class Shelf:
                 if verdict is not None:
                     yield verdict
                 advance(1)
+        yield from self._no_folders()
         if uses.asked:
             uses.read_new()  # what others have finished meanwhile
             for stage, key, since in uses.asked:
@@ -305,6 +306,23 @@ class Shelf:
         with reading_of("the list of artifacts"):
             stages = [each for each in listed(self.root / "artifacts") if stage in ("*", each.name)]
             return [home for each in stages for home in listed(each) if not home.name.startswith(".")]
+
+    def unlisted(self) -> list[Path]:
+        """What stands where an artifact would and is not in ``all``: damaged, or not to be read."""
+        named = {each.path for each in self.all()}
+        return [home for home in self.homes("*") if home not in named and os.path.lexists(home)]
+
+    def _no_folders(self) -> Iterator[Verdict]:
+        """What stands where a folder of artifacts would: others may have put it there, and it stays."""
+        artifacts = self.root / "artifacts"
+        for each in (artifacts, *listed(artifacts)):
+            try:
+                if each.name not in _FOREIGN:
+                    require_folder(each)
+            except FileNotFoundError:
+                continue
+            except NotADirectoryError as error:
+                yield Verdict(each, each.name, "", (), None, str(error.strerror))
 
     def _verify(self, home: Path, uses: "_Uses") -> Verdict | None:
         for last_look in (False, True):

@@ -12,7 +12,7 @@ from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, print_data, print_json, say
 from fsarctl.errors import InputError, IntegrityError, UsageError
 from fsarctl.execution.device import Machine
-from fsarctl.progress import counted, sized
+from fsarctl.progress import counted, first_of, sized
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Kept, Removal, Unfinished, Verdict
@@ -46,7 +46,8 @@ Address = Annotated[
 @command("ls", example="fsarctl cache ls")
 def list_artifacts(session: Session, as_json: Json = False) -> None:
     """Every artifact: what it answers, its size and its age; and what lies beside them."""
-    _print_artifacts(session.store.artifacts(), session.store.unfinished(), as_json=as_json)
+    store = session.store
+    _print_artifacts(store.artifacts(), store.unlisted(), store.unfinished(), as_json=as_json)
 
 
 @command("show", example="fsarctl cache show 3f9c21")
@@ -240,7 +241,11 @@ def _asked_for(session: Session) -> list[tuple[str, str]]:
 
 
 def _print_artifacts(
-    artifacts: Sequence["Artifact"], beside: Sequence["Unfinished"], *, as_json: bool
+    artifacts: Sequence["Artifact"],
+    unlisted: Sequence[Path],
+    beside: Sequence["Unfinished"],
+    *,
+    as_json: bool,
 ) -> None:
     """Every artifact: what it answers, its key, size and age; and how much lies ``beside`` them."""
     if as_json:
@@ -257,7 +262,8 @@ def _print_artifacts(
             for each in artifacts
         ]
         others = [{"what": each.what, "path": str(each.path), "bytes": each.bytes} for each in beside]
-        print_json({"schema": "fsarctl.cache/1", "artifacts": rows, "unfinished": others})
+        names = [str(each) for each in unlisted]
+        print_json({"schema": "fsarctl.cache/1", "artifacts": rows, "unlisted": names, "unfinished": others})
         return
     from rich.filesize import decimal
 
@@ -265,7 +271,10 @@ def _print_artifacts(
         made = each.manifest.created[:16].replace("T", " ")
         echo(f"{each.key[:12]}  {made}  {decimal(each.manifest.bytes):>9}  {each.manifest.slot}")
     total = sum(each.manifest.bytes for each in artifacts)
-    say(f"{len(artifacts)} artifacts, {decimal(total)}; keys are shortened, times are UTC")
+    say(f"{counted(len(artifacts), 'artifact')}, {decimal(total)}; keys are shortened, times are UTC")
+    if unlisted:
+        first = first_of([str(each) for each in unlisted], 2)
+        say(f"not among them: {first}; `fsarctl cache verify` says why")
     for what in dict.fromkeys(each.what for each in beside):
         such = [each for each in beside if each.what == what]
         say(f"beside them: {what}, {_extent(such)}; `fsarctl cache gc` removes what nobody needs")

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -356,7 +357,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path} is not valid TOML: a value is nested too deeply",
             next_step=f"Nest it {DEEPEST} deep at most.",
         ) from None
-    except ValueError as error:  # of TOML, or a number of thousands of digits
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}", next_step="Correct that line.") from None
 
 
@@ -369,7 +370,12 @@ def _toml(text: str) -> dict[str, Any]:
     """
     if max((line.count(".") for line in text.splitlines()), default=0) > MOST_DOTS:
         raise ValueError(f"a line has more than {MOST_DOTS:,} dots")
-    return tomllib.loads(text)
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # Python's, with advice for who writes Python
+        raise ValueError(f"a whole number has more than {sys.get_int_max_str_digits():,} digits") from None
 
 
 def _flatten(file: Mapping[str, Any]) -> list[tuple[str, Any]]:

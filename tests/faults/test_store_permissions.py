@@ -58,11 +58,28 @@ def test_what_cannot_be_read_stays_where_it_is(
     assert "1 of 2 artifacts cannot be read" in said.stderr
     assert "1 of 2 artifacts are whole" in said.stderr
     assert os.strerror(number) in said.stdout
+    if name == "read_manifest":
+        said = type_in(project, "fsarctl cache ls")
+        assert "1 artifact, " in said.stderr
+        assert f"not among them: {project / 'cache' / 'artifacts' / 'extract'}{os.sep}" in said.stderr
+        (home,) = json.loads(type_in(project, "fsarctl cache ls --json").stdout)["unlisted"]
+        assert Path(home).parent == project / "cache" / "artifacts" / "extract"
+
     rows = json.loads(type_in(project, "fsarctl cache verify --json", expect=3).stdout)["artifacts"]
     assert [(bool(row["unread"]), row["faults"]) for row in rows] == [(True, []), (False, [])]
     monkeypatch.undo()
     assert not (project / "cache" / "quarantine").exists()
     assert "2 of 2 artifacts are whole" in type_in(project, "fsarctl cache verify").stderr
+
+
+@pytest.mark.parametrize("folder", [".", "extract"])
+def test_a_file_where_artifacts_would_be_is_not_a_cache_without_any(project: Path, folder: str) -> None:
+    place = project / "cache" / "artifacts" / folder
+    shutil.rmtree(place)
+    place.write_text("a file")
+    said = type_in(project, "fsarctl cache verify", expect=3)
+    assert f"{place}: it is a file, and no folder" in said.stdout
+    assert place.read_text() == "a file"
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])

@@ -39,7 +39,7 @@ LAUGHS = FOLDER / "descriptions" / "laughs.yaml"
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (f"seed = {'9' * 5000}", "not valid TOML"),
+        (f"seed = {'9' * 5000}", r"not valid TOML: a whole number has more than 4,300 digits$"),
         (f"seed = 0x{'f' * 5000}", "whole number of 20000 bits"),
         (f"seed = {2**63}", "whole number of 64 bits"),
         (f"seed = {'[' * 400}{']' * 400}", "nested too deeply"),
