@@ -9,8 +9,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE fsarctl.toml ./
 COPY fsarctl fsarctl
 COPY stages stages
 COPY prompts prompts
-RUN pip install --no-cache-dir --constraint constraints.txt build \
-    && python -m build --wheel --outdir /wheel \
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
     && cp constraints.txt /wheel/
 
 FROM python:${PYTHON}-slim-bookworm AS base

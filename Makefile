@@ -74,7 +74,7 @@ docs: $(STAMP)-docs
 
 package: $(STAMP)-release
 	rm -rf dist
-	$(BIN)/python -m build --outdir dist . > /dev/null
+	$(BIN)/uv build --quiet --sdist --wheel --out-dir dist
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python .ci/check_package.py dist
 

@@ -1,18 +1,25 @@
-"""Whether what `python -m build` made is what a user should get: `python .ci/check_package.py dist`."""
+"""Whether what `uv build` made is what a user should get: `python .ci/check_package.py dist`."""
 
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LINKED = ("stages", "prompts")
 """Folders of the repository that are packaged as fsarctl.NAME, through a link."""
 MACHINES = (("aarch64-apple-darwin", "macOS 14 on ARM"), ("aarch64-unknown-linux-gnu", "Linux on ARM"))
-PYTHONS = ("3.11", "3.14")
+RESOLVED = [
+    (*machine, *choice)
+    for machine in MACHINES
+    for choice in (("3.11", "highest"), ("3.14", "highest"), ("3.11", "lowest-direct"))
+]
+UV = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
 
 
 def main(dist: Path) -> None:
@@ -36,16 +43,13 @@ def main(dist: Path) -> None:
         again = [each for each in inside if each.startswith(f"{name}/")]
         require(not again, f"the sdist holds {name}/ twice: {', '.join(again[:3])}")
     with tempfile.TemporaryDirectory() as folder:
-        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(sdist))
+        run(UV, "build", "--quiet", "--wheel", "--out-dir", folder, str(sdist))
         (again,) = Path(folder).glob("*.whl")
         other = {n for n in files | contents(again) if files.get(n) != contents(again).get(n)}
     require(not other, f"a wheel of the sdist differs in {', '.join(sorted(other))}")
-    for machine, called in MACHINES:
-        for python in PYTHONS:
-            resolve(machine, python)
-            print(f"resolves on {called}, Python {python}")
-        resolve(machine, PYTHONS[0], "--resolution", "lowest-direct")
-        print(f"and with the lowest that is declared of each, Python {PYTHONS[0]}")
+    with ThreadPoolExecutor() as beside:  # they wait for the registry
+        for said in beside.map(resolve, *zip(*RESOLVED, strict=True)):
+            print(said)
     print(f"{wheel.name}: {len(got)} files, the repository's; {sdist.name} makes the same")
 
 
@@ -57,22 +61,12 @@ def contents(wheel: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in names}
 
 
-def resolve(machine: str, python: str, *more: str) -> None:
-    """Whether wheels of everything that is required are to be had for a machine."""
-    uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
-    words = ("--python-platform", machine, "--python-version", python, "--only-binary", ":all:", "--quiet")
-    run(
-        "env",
-        "MACOSX_DEPLOYMENT_TARGET=14.0",
-        uv,
-        "pip",
-        "compile",
-        *words,
-        *more,
-        "--output-file",
-        "/dev/null",
-        "pyproject.toml",
-    )
+def resolve(machine: str, called: str, python: str, resolution: str) -> str:
+    """Whether wheels of everything that is required are to be had for a machine; in words."""
+    words = ("--python-platform", machine, "--python-version", python, "--resolution", resolution, "--quiet")
+    place = ("--only-binary", ":all:", "--output-file", os.devnull, "pyproject.toml")
+    run("env", "MACOSX_DEPLOYMENT_TARGET=14.0", UV, "pip", "compile", *words, *place)
+    return f"resolves on {called}, Python {python}, {resolution} versions"
 
 
 def run(*words: str) -> None:
