@@ -222,7 +222,7 @@ class Setup:
             if artifact is not None:
                 if each != possible[0]:
                     self.reporter.note(
-                        f"the adapters for {each} shots are used; those for {possible[0]} would be nearer to"
+                        f"the {each}-shot adapters are used; {possible[0]}-shot ones would be nearer to"
                         f" these classes: {self._commands(possible[0])}"
                     )
                 return Adapters(each, artifact)

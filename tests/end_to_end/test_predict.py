@@ -263,7 +263,10 @@ def test_adapters_are_the_nearest_that_are_trained(support: Path, labels: list[s
     assert shot(shot=1) == 1
     # 2 would be nearer, but is not trained.
     assert shot("train.shots=[2]", "eval.shots=[2]") == 3
-    assert "those for 2 would be nearer to these classes: fsarctl train --shots 2" in opened.said
+    assert (
+        "the 3-shot adapters are used; 2-shot ones would be nearer to these classes: fsarctl train --shots 2"
+        in opened.said
+    )
     with pytest.raises(UpstreamError, match="train shapes 2-shot is not done") as refused:
         shot(shot=2)
     assert refused.value.next_step.startswith("Run: fsarctl train --shots 2;")
