@@ -37,15 +37,14 @@ from fsarctl.artifacts.unfinished.shared_parts import SHARED, SharedParts
 from fsarctl.artifacts.unit import Build, Unit
 from fsarctl.artifacts.unpublished import verify_records, verify_unfinished
 from fsarctl.artifacts.why_stale import Change, changes
-from fsarctl.config.paths import located
+from fsarctl.config.paths import CACHE_TAG, located
 from fsarctl.errors import FsarctlError, IntegrityError, LockError, UpstreamError
 from fsarctl.progress import SILENT, Reporter, first_of
 
 __all__ = ["Outcome", "State", "Store"]
 
-# By convention, what marks a folder whose contents can be made again: backups pass it over.
-CACHE_TAG = "CACHEDIR.TAG"
 CACHE_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
+"""By convention, what ``CACHE_TAG`` holds: backups pass such a folder over."""
 NAMED = 3  # undone units named in an error
 
 StateName = Literal["done", "stale", "missing", "waiting"]

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from fsarctl.errors import ConfigError
 
-__all__ = ["located"]
+__all__ = ["CACHE_TAG", "located"]
+
+CACHE_TAG = "CACHEDIR.TAG"
+"""The file that marks a directory of things that can be made again, such as our own cache."""
 
 
 def located(text: str, base: Path) -> Path:

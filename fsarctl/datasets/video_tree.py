@@ -13,12 +13,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsarctl.config.paths import CACHE_TAG
 from fsarctl.progress import counted, first_of
 from fsarctl.video.content import HEAD_BYTES, TEXT, UNKNOWN, Content, content_of
 from fsarctl.video.frame_folders.images import IMAGE_EXTENSIONS, NO_FRAMES, frames_among, is_aside
 
 __all__ = [
-    "CACHE_TAG",
     "DEAD_LINK",
     "VIDEO_EXTENSIONS",
     "LeftOut",
@@ -76,8 +76,6 @@ NAMED = 3
 
 FEWEST_IMAGES = 2
 """One alone is a picture beside something else as a rule."""
-
-CACHE_TAG = "CACHEDIR.TAG"  # marks a directory of things that can be made again, such as our own cache
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsarctl.artifacts.atomic_write import write_whole
-from fsarctl.datasets.video_tree import CACHE_TAG, find_videos, is_video, plain_text
+from fsarctl.config.paths import CACHE_TAG
+from fsarctl.datasets.video_tree import find_videos, is_video, plain_text
 from fsarctl.errors import InputError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.errors.shown import brief, escaped

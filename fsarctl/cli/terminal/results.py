@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["print_comparison", "print_results", "print_shared_comparison"]
 
 INTERVAL_FIELDS = ("half_width", "intervals", "headline")
-STYLES = {"done": "green", "stale": "yellow", "missing": "red", "waiting": "dim"}
 
 
 def print_results(

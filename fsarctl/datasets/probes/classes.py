@@ -29,7 +29,17 @@ import numpy as np
 
 from fsarctl.config.dataset_table import PROBES
 
-__all__ = ["CELLS", "MOMENTS", "SAID", "Moments", "ProbeClass", "State", "class_of", "classes_of"]
+__all__ = [
+    "ATTRIBUTES",
+    "CELLS",
+    "MOMENTS",
+    "SAID",
+    "Moments",
+    "ProbeClass",
+    "State",
+    "class_of",
+    "classes_of",
+]
 
 MOMENTS = 8
 SCENES = 3

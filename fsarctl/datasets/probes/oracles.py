@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby, pairwise
 
-from fsarctl.datasets.probes.classes import MOMENTS, SAID, Moments, State
+from fsarctl.datasets.probes.classes import ATTRIBUTES, MOMENTS, SAID, Moments, State
 
 __all__ = ["ORACLES", "Facts"]
 
@@ -23,7 +23,6 @@ class Facts:
     said: Sequence[Sequence[str]]
 
 
-ATTRIBUTES = ("place", "colour", "size")
 PARTS = (range(0, 3), range(3, 5), range(5, MOMENTS))
 """The moments of beginning, process and end, as ``models.segments`` cuts eight frames."""
 

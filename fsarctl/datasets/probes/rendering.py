@@ -24,12 +24,11 @@ from fsarctl.datasets.probes.classes import (
     classes_of,
 )
 from fsarctl.datasets.shapes.drawing import COLOURS, KINDS, Backdrop, Picture, Sprite, draw, paint
-from fsarctl.datasets.shapes.rendering import render_videos
+from fsarctl.datasets.shapes.rendering import SIDE, render_videos
 from fsarctl.progress import Reporter
 
 __all__ = ["Nuisance", "clip_name", "draw_clip", "render_probe", "render_probe_clip", "sets_of", "shown"]
 
-SIDE = 112
 FRAMES = 3  # of each moment; the middle one is sampled
 RADII = dict(zip((*SIZES, *FINE_SIZES), (0.085, 0.12, 0.165, 0.045, 0.07, 0.1, 0.14, 0.19), strict=True))
 PALETTE = {

@@ -32,6 +32,7 @@ from fsarctl.video.worker_process import await_own_signal, not_kept_alive, worke
 
 __all__ = [
     "CLASSES",
+    "SIDE",
     "Nuisance",
     "ShapeClass",
     "draw_nuisance",

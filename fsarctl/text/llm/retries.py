@@ -5,8 +5,6 @@ from dataclasses import dataclass
 __all__ = ["Patience", "pause"]
 
 FIRST_PAUSE_S = 0.5
-FIRST_LIMITED_PAUSE_S = 5.0
-"""After a rate limit that does not say for how long: most are by the minute."""
 LONGEST_PAUSE_S = 60.0
 
 
