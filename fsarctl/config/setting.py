@@ -3,13 +3,15 @@
 import math
 from dataclasses import MISSING, Field, field, fields
 from operator import index
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fsarctl.errors import ConfigError
 
 __all__ = [
     "SPLITS",
+    "EngineName",
     "Resize",
+    "Split",
     "check_episode_shape",
     "check_seed",
     "check_shots",
@@ -21,7 +23,10 @@ __all__ = [
     "whole_number",
 ]
 
-SPLITS = ("train", "val", "test")
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+EngineName = Literal["local", "ray", "slurm"]
+"""Who does the work: what [execution] and --engine name, and the command line loads no tables to know."""
 Resize = Literal["squash", "aspect"]
 """How a frame becomes a square: read by what decodes in processes of its own, which load no tables."""
 

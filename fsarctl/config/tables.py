@@ -15,7 +15,7 @@ from unicodedata import normalize
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.model_table import ModelConfig
-from fsarctl.config.setting import Resize, require, setting
+from fsarctl.config.setting import EngineName, Resize, require, setting
 from fsarctl.config.sweep_table import AblateConfig
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
 
@@ -163,7 +163,7 @@ def _require_sizes(table: str, memory_gib: float, cores: int) -> None:
 class ExecutionConfig:
     """[execution]: who does the work; none of it is in a key."""
 
-    engine: Literal["local", "ray", "slurm"] = setting(
+    engine: EngineName = setting(
         "local", "local: this machine; ray, slurm: the machines of a cluster (docs/cluster.md)"
     )
     jobs: int = setting(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fsarctl.config.setting import EngineName
 from fsarctl.errors import UsageError
 
 __all__ = [
@@ -15,7 +16,6 @@ __all__ = [
     "Device",
     "DryRun",
     "Engine",
-    "EngineName",
     "Force",
     "Frozen",
     "Jobs",
@@ -57,14 +57,6 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", min=1, help="Processes beside each other; default: what the engine lends."),
 ]
-
-
-class EngineName(StrEnum):
-    """The values of --engine."""
-
-    local = "local"
-    ray = "ray"
-    slurm = "slurm"
 
 
 Detach = Annotated[bool, typer.Option("--detach", help="Slurm: submit this as a job, and return.")]

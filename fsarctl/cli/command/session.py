@@ -22,8 +22,8 @@ from fsarctl.errors import InputError, UsageError
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Outcome, Store, Unit
     from fsarctl.artifacts.command import Option
-    from fsarctl.cli.command.options import EngineName
     from fsarctl.config.read_settings import Settings
+    from fsarctl.config.setting import EngineName
     from fsarctl.datasets.findings import Findings
     from fsarctl.execution.device import Machine
     from fsarctl.execution.job_schedule import Scheduler
