@@ -5,7 +5,6 @@ from functools import wraps
 from types import FunctionType
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from fsarctl.config.plugins import Part
@@ -51,11 +50,6 @@ def _checked(part: Part, name: str, own: Callable[..., Any]) -> Callable[..., An
             raise ConfigError(
                 f"{part.called}: {name} gave a {type(gave).__name__}, not {wanted}",
                 next_step="fsarctl.methods.FewShotMethod says what each function has to give.",
-            )
-        if name == "training_loss" and torch.is_grad_enabled() and not gave.requires_grad:
-            raise ConfigError(
-                f"{part.called}: the loss depends on nothing that is trained",
-                next_step="Let scores come from its parameters, or say in `trains` that it trains nothing.",
             )
         if name == "prefix":
             _require_shape(part, name, gave, (*given[0].shape[:-4], ...), "one for each clip")

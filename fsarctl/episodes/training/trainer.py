@@ -274,10 +274,19 @@ def _drawing(model: FewShotMethod, seed: int, number: int, device: torch.device)
 def _learn(
     model: FewShotMethod, optimisation: Optimisation, lesson: Lesson, extra: BaseLoss | None
 ) -> Tensor:
-    """Learn from an episode; its loss and how many queries were right, (2,), where the model is."""
+    """Learn from an episode; its loss and how many queries were right, (2,), where the model is.
+
+    Raises:
+        ConfigError: nothing that is trained has a part in the loss.
+    """
     loss = model.training_loss(lesson)
     if extra is not None:
         loss = loss + extra(lesson)
+    if not loss.requires_grad:
+        raise ConfigError(
+            f"{model.scored_by}: the loss depends on nothing that is trained",
+            next_step="Let scores come from what is trained, or say in a method's `trains` that nothing is.",
+        )
     optimisation.add(loss)
     right = (lesson.scores.score.argmax(1) == lesson.targets).sum()
     return torch.stack([loss.detach(), right.to(loss.dtype)])

@@ -379,6 +379,31 @@ def test_training_with_scores_that_are_no_numbers(
     assert "ook into metric 'theirs.metrics:own'" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("part", "setting"),
+    [
+        ("metric 'theirs.metrics:own'", METRIC),
+        ("method 'theirs.methods:Own'", '--set=model.method="theirs.methods:Own"'),
+    ],
+)
+def test_training_by_scores_that_depend_on_nothing_trained(
+    write: Write, shapes: Path, tmp_path: Path, part: str, setting: str
+) -> None:
+    write(
+        metrics=NAN.format(when="False").replace("else scores", "else scores.detach()"),
+        methods=PARAMETERLESS.replace(
+            "        super().__init__(backbone, frames)\n",
+            "        super().__init__(backbone, frames)\n"
+            "        self.unread = torch.nn.Parameter(torch.ones(1))\n",
+        ),
+    )
+    mine = copied(shapes, tmp_path / "mine")
+    score = ["--set=model.score=video"] if "metric" in part else []
+    refused = type_in(mine, "train", setting, *score, "--set=train.episodes=2", "--shots", "1", expect=3)
+    assert f"{part}: the loss depends on nothing that is trained" in refused.stderr
+    assert "this is a bug" not in refused.stderr
+
+
 def test_predicting_with_scores_that_are_no_numbers(write: Write, project: Path) -> None:
     write(metrics=NAN.format(when="True"))
     clip = next((project / VIDEOS).rglob("0.mp4"))
