@@ -68,8 +68,9 @@ class Journal:
         fresh = self.path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         self._append(fresh, entries)
-        remove(self.path)
-        fresh.replace(self.path)
+        if self.path.is_dir() and not self.path.is_symlink():  # whose place no file can take
+            remove(self.path)
+        fresh.replace(self.path)  # a kill leaves the one or the other
         for path in self._apart():
             remove(path)
 

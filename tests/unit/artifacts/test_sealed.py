@@ -99,6 +99,30 @@ def journal(tmp_path: Path) -> Journal:
     return journal
 
 
+def test_a_journal_that_is_begun_anew_is_there_at_every_moment(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between two steps would lose what is finished."""
+    entries, _ = journal.read()
+    moments = []
+
+    def looked_at(name: str) -> Callable[..., object]:
+        real: Callable[..., object] = getattr(os, name)
+
+        def look(*given: object, **options: object) -> object:
+            moments.append(name)
+            assert journal.read() == (entries, 0)
+            return real(*given, **options)
+
+        return look
+
+    for name in ("unlink", "remove", "replace", "rename", "fsync"):
+        monkeypatch.setattr(os, name, looked_at(name))
+    journal.begin(entries)
+    assert "replace" in moments
+    assert journal.read() == (entries, 0)
+
+
 def test_a_journal_gives_back_what_it_was_told(journal: Journal) -> None:
     entries, lost = journal.read()
     assert [each.facts for each in entries] == [{"rows": [0]}, {"rows": [1]}, {"rows": [2]}]
