@@ -1,6 +1,7 @@
 """Weights that are missing, spoiled or ambiguous: every command says it at once, before it decodes."""
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -207,13 +208,16 @@ def test_a_tag_that_was_fetched_before_asks_nobody(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_silent_network_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given_up = threading.Event()
+
     class Session:
         def head(self, url: str, timeout: float) -> None:
-            time.sleep(0.5)
+            given_up.wait(300)
             raise OSError
 
     monkeypatch.setattr(hub, "get_session", Session)
     monkeypatch.setattr(hub, "PATIENCE_S", 0.05)
     hub._unreachable.cache_clear()
     assert hub._unreachable("a/b", "c") == "it does not answer"
+    given_up.set()
     hub._unreachable.cache_clear()

@@ -18,7 +18,7 @@ from fsarctl.text.corpus import load_descriptions
 from fsarctl.text.llm.retries import Patience
 
 KEY = "sk-secret-0123456789abcdef"
-QUICK = Patience(timeout=5, retries=2, attempts=2, deadline=10)
+QUICK = Patience(timeout=60, retries=2, attempts=2, deadline=300)
 
 
 @dataclass

@@ -5,6 +5,7 @@ import html
 import json
 import os
 import re
+import socket
 import threading
 import traceback
 from collections.abc import Callable
@@ -123,8 +124,9 @@ def test_another_question_is_another_answer(project: Project, setting: dict[str,
     ],
 )
 def test_trouble_is_retried(project: Project, reply: Callable[[], Reply]) -> None:
+    limit_s = 1 if reply().delay else 60  # the second answer has to come within it, too
     with loopback(once(reply)) as server:
-        found = project.describe(server, ["a"], patience=Patience(0.3, retries=1, attempts=2))
+        found = project.describe(server, ["a"], patience=Patience(limit_s, retries=1, attempts=2))
     assert found["a"] == tuple(sentences("a").values())
     assert server.prompts == ["a", "a"]
 
@@ -299,9 +301,9 @@ def test_time_out_is_listed(project: Project) -> None:
         loopback(
             lambda asked: Reply(b"{}", delay=30) if asked.prompt == "a" else good(asked.prompt)
         ) as server,
-        pytest.raises(PartialError, match=r"'a' \(no answer within 0.2 s\)"),
+        pytest.raises(PartialError, match=r"'a' \(no answer within 0.5 s\)"),
     ):
-        project.describe(server, ["a", "b"], patience=Patience(timeout=0.2, retries=1))
+        project.describe(server, ["a", "b"], patience=Patience(timeout=0.5, retries=1))
 
 
 def test_a_server_that_trickles_for_ever_meets_the_deadline(project: Project) -> None:
@@ -349,10 +351,11 @@ def test_answers_before_a_refusal_are_kept(project: Project) -> None:
 
 
 def test_no_server_at_all(project: Project) -> None:
-    with loopback() as server:
-        url = server.url
-    with pytest.raises(ConfigError, match=f"cannot reach {url}: the connection is refused") as caught:
-        project.describe(url, ["a", "b"], patience=Patience(retries=0))
+    with socket.socket() as bound:  # and nobody listens
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
+        with pytest.raises(ConfigError, match=f"cannot reach {url}: the connection is refused") as caught:
+            project.describe(url, ["a", "b"], patience=Patience(retries=0))
     assert caught.value.next_step == "Start the server, or correct describe.base_url."
 
 
@@ -378,10 +381,11 @@ def test_no_server_at_all(project: Project) -> None:
 def test_a_server_that_takes_the_connection_is_there(
     project: Project, reply: Reply, secure: bool, says: str, step: str
 ) -> None:
+    patience = Patience(timeout=0.5 if reply.delay else 60, retries=0)
     with loopback(lambda _: reply) as server:
         url = server.url.replace("http", "https") if secure else server.url
         with pytest.raises(ConfigError, match=f"^{url} takes the connection, {says}") as caught:
-            project.describe(url, ["a", "b"], patience=Patience(timeout=0.5, retries=0))
+            project.describe(url, ["a", "b"], patience=patience)
     assert step in caught.value.next_step
     assert "Start the server" not in caught.value.next_step
 

@@ -221,16 +221,18 @@ from fsarctl.cli.terminal import signals
 signals.GRACE_S = 0.1
 signals.LAST_WORDS.append("interrupted")
 with signals.ending_by_signals():
-    threading.Timer(0.2, lambda: signals.os.kill(signals.os.getpid(), signals.signal.SIGTERM)).start()
     lock = threading.Lock()
     lock.acquire()
+    kill = threading.Timer(0.2, lambda: signals.os.kill(signals.os.getpid(), signals.signal.SIGTERM))
     while True:
         try:
+            if not kill.ident:
+                kill.start()
             lock.acquire(timeout=60)
         except KeyboardInterrupt:
             pass
 """
-    done = subprocess.run([sys.executable, "-c", busy], check=False, timeout=60, stderr=subprocess.PIPE)
+    done = subprocess.run([sys.executable, "-c", busy], check=False, timeout=300, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (143, b"interrupted\n")
 
 

@@ -183,14 +183,14 @@ def test_credentials_that_are_refused_or_missing_are_said_and_never_shown(
 
 
 def test_nobody_there_is_said_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        use(monkeypatch, f"http://127.0.0.1:{free.getsockname()[1]}")
     notes = Notes()
-    here = store(tmp_path / "here", "s3://bucket/cache", notes)
-    started = time.monotonic()
-    assert here.realise(unit("a")).manifest.slot == "extract a"
-    assert time.monotonic() - started < 20
+    with socket.socket() as bound:  # and nobody listens
+        bound.bind(("127.0.0.1", 0))
+        use(monkeypatch, f"http://127.0.0.1:{bound.getsockname()[1]}")
+        here = store(tmp_path / "here", "s3://bucket/cache", notes)
+        started = time.monotonic()
+        assert here.realise(unit("a")).manifest.slot == "extract a"
+        assert time.monotonic() - started < 20
     assert any("cannot be reached" in note and "made here" in note for note in notes.said)
     with pytest.raises(ConfigError):
         here.transfers.push(here.artifacts(), "nosuch://x")

@@ -93,21 +93,22 @@ def train(folder: Path, how: str, ranks: Ranks, dies_at: int | None) -> None:
 def together(folder: Path, how: str, world: int, dies: tuple[int, int] | None = None) -> list[str]:
     """Train in ``world`` processes, of which ``dies`` (rank, episode) kills itself; how each ended."""
     folder.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+    with socket.socket() as kept:  # bound to the end: nobody else is given this port meanwhile
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # and rank 0 may still listen there
+        kept.bind(("127.0.0.1", 0))
         place = {
             "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(free.getsockname()[1]),
+            "MASTER_PORT": str(kept.getsockname()[1]),
             "WORLD_SIZE": str(world),
         }
-    children = []
-    for rank in range(world):
-        child = os.fork()
-        if not child:
-            os.environ.update(place, RANK=str(rank))
-            os._exit(_in_rank(folder, how, dies))
-        children.append(child)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        children = []
+        for rank in range(world):
+            child = os.fork()
+            if not child:
+                os.environ.update(place, RANK=str(rank))
+                os._exit(_in_rank(folder, how, dies))
+            children.append(child)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     return [
         {0: "done", 7: "lost", -9: "killed", THREADS_LEFT: "threads"}.get(code, f"exit code {code}")
         for code in codes

@@ -34,7 +34,7 @@ class Played:
         with Played.changed:
             Played.begun.append((task.key, self.more))
             Played.changed.notify_all()
-        Played.goes.setdefault(task.key, threading.Event()).wait(20)
+        Played.goes.setdefault(task.key, threading.Event()).wait(300)
         return (Played.ends.get(task.key) or [Ended()]).pop(0)
 
     def stop(self) -> list[Any]:
@@ -60,7 +60,7 @@ def tasks(*keys: str, **need: Any) -> list[Task]:
 def running(count: int) -> list[str]:
     """The keys that were begun, once there are so many."""
     with Played.changed:
-        assert Played.changed.wait_for(lambda: len(Played.begun) >= count, 20)
+        assert Played.changed.wait_for(lambda: len(Played.begun) >= count, 300)
         return sorted(key for key, _ in Played.begun)
 
 

@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-import signal
 import socket
 import sys
 import threading
@@ -11,6 +9,7 @@ import time
 import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -140,8 +139,9 @@ def test_truncated_uploads_and_killed_workers_harm_nobody_else(ask: Any, url: st
     assert ask.post("/predict", params={"support": "mine"}, content=video).status_code == 200
     if sys.platform != "win32":
         for each in psutil.Process().children(recursive=True):
-            if "forkserver" in " ".join(each.cmdline()) and not each.children():
-                os.kill(each.pid, signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):  # what an earlier test left may just be ending
+                if "forkserver" in " ".join(each.cmdline()) and not each.children():
+                    each.kill()
     assert ask.post("/predict", params={"support": "mine"}, content=video).status_code == 200
     told = ask.get("/health").json()
     assert (told["status"], told["working"], told["waiting"]) == ("ok", 0, 0)
@@ -287,7 +287,7 @@ def test_a_server_that_ends_waits_for_no_long_video(place: Path, monkeypatch: py
 
     monkeypatch.setattr("fsarctl.predict.recogniser.Recogniser.spot", find)
     with ThreadPoolExecutor(1) as threads:
-        with running(served(place / "supports", limits=Limits(seconds=30))) as url:
+        with running(served(place / "supports", limits=Limits(seconds=300))) as url:
             video = (place / "videos" / "deep" / "new.mp4").read_bytes()
             asked = threads.submit(
                 lambda: httpx2.post(f"{url}/spot", params={"support": "mine"}, content=video, timeout=120)
@@ -295,7 +295,7 @@ def test_a_server_that_ends_waits_for_no_long_video(place: Path, monkeypatch: py
             assert begun.wait(60)
             begin = time.monotonic()
         assert ended.is_set()
-        assert time.monotonic() - begin < 20
+        assert time.monotonic() - begin < 120
         asked.exception()
 
 
