@@ -307,9 +307,9 @@ class Shelf:
             stages = [each for each in listed(self.root / "artifacts") if stage in ("*", each.name)]
             return [home for each in stages for home in listed(each) if not home.name.startswith(".")]
 
-    def unlisted(self) -> list[Path]:
-        """What stands where an artifact would and is not in ``all``: damaged, or not to be read."""
-        named = {each.path for each in self.all()}
+    def unlisted(self, artifacts: Iterable[Artifact]) -> list[Path]:
+        """What stands where an artifact would and is none of ``all``: damaged, or not to be read."""
+        named = {each.path for each in artifacts}
         return [home for home in self.homes("*") if home not in named and os.path.lexists(home)]
 
     def _no_folders(self) -> Iterator[Verdict]:
@@ -317,7 +317,7 @@ class Shelf:
         artifacts = self.root / "artifacts"
         for each in (artifacts, *listed(artifacts)):
             try:
-                if each.name not in _FOREIGN:
+                if not each.name.startswith("."):
                     require_folder(each)
             except FileNotFoundError:
                 continue

@@ -193,6 +193,8 @@ def _require_sense(manifest: Manifest) -> None:
         and all(isinstance(table, dict) for table in tables)
     ):
         raise ValueError("a field is of another type")
+    if not all(0 <= size < 2**63 for size in sizes):
+        raise ValueError("a file has a size that none has")
     if outside := [name for name in manifest.files if not is_within(name)]:
         raise ValueError(f"{outside[0]!r} is no file of its folder")
 

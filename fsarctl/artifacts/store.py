@@ -314,9 +314,9 @@ class Store:
         """Every artifact, by stage, slot and age."""
         return self._shelf.all()
 
-    def unlisted(self) -> list[Path]:
-        """What stands where an artifact would and is not in ``artifacts``: `verify` says why."""
-        return self._shelf.unlisted()
+    def unlisted(self, artifacts: Iterable[Artifact]) -> list[Path]:
+        """What stands where an artifact would and is none of ``artifacts()``: `verify` says why."""
+        return self._shelf.unlisted(artifacts)
 
     def unfinished(self) -> list[Unfinished]:
         """What lies beside the artifacts: shared parts, and what builds that are not through have made."""

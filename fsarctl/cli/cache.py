@@ -47,7 +47,8 @@ Address = Annotated[
 def list_artifacts(session: Session, as_json: Json = False) -> None:
     """Every artifact: what it answers, its size and its age; and what lies beside them."""
     store = session.store
-    _print_artifacts(store.artifacts(), store.unlisted(), store.unfinished(), as_json=as_json)
+    artifacts = store.artifacts()
+    _print_artifacts(artifacts, store.unlisted(artifacts), store.unfinished(), as_json=as_json)
 
 
 @command("show", example="fsarctl cache show 3f9c21")

@@ -170,7 +170,11 @@ def plain_text(name: str) -> str:
     """A file's name as text that is the same on every file system: NFC, and printable if not UTF-8."""
     if name.isascii():
         return name
-    return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
+    try:
+        encoded = os.fsencode(name)
+    except UnicodeEncodeError:  # half of a character, as JSON can spell it: no file is called so
+        encoded = name.encode("utf-8", "surrogatepass")
+    return unicodedata.normalize("NFC", encoded.decode("utf-8", "backslashreplace"))
 
 
 class _Walk:

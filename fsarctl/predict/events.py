@@ -63,15 +63,14 @@ def events_of(
 ) -> list[Event]:
     """Events by their start; of those that overlap, the most confident. Shapes: (all windows, way)."""
     found: list[Event] = []
-    for (centres, curve), size in zip(
-        curves_of(confidences, windows, rules.smooth), windows.sizes, strict=True
-    ):
-        half = float(size.length_s) / 2, float(size.stride_s) / 2
+    for (_, curve), size in zip(curves_of(confidences, windows, rules.smooth), windows.sizes, strict=True):
         stretches = _peaks if rules.join == "peak" else _runs
         for column, label in enumerate(labels):
             for first, last, best in stretches(curve[:, column], rules.threshold):
-                reach = half[0] if rules.join == "peak" else half[1]
-                start, end = float(centres[first]) - reach, float(centres[last]) + reach
+                # Fractions: of events that touch, one ends where the other begins, to the last bit.
+                reach = (size.length_s if rules.join == "peak" else size.stride_s) / 2
+                start = float(first * size.stride_s + size.length_s / 2 - reach)
+                end = float(last * size.stride_s + size.length_s / 2 + reach)
                 found.append(Event(max(start, 0.0), min(end, duration_s), label, float(curve[best, column])))
     return sorted(_apart(found, rules.overlap), key=lambda each: (each.start_s, each.end_s, each.label))
 

@@ -108,7 +108,8 @@ def sub_actions_from(sentences: Sequence[object]) -> SubActions:
 def _words(sentence: str) -> str:
     """What is said, without punctuation around it and without letters that nobody sees."""
     seen = re.sub("[\u115f\u1160\u3164\uffa0_]", " ", sentence)
-    return re.sub(r"\A\W+|\W+\Z", "", seen.casefold())
+    found = re.search(r"\w(?:.*\w)?", seen.casefold(), re.DOTALL)
+    return found[0] if found else ""
 
 
 def action_prompts(label: str, sub_actions: SubActions) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import shutil
+import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -102,7 +103,7 @@ def _pack(manifest: bytes, path: Path) -> None:
             "manifest.json": manifest,
             **{n: bytes(max(s, 0)) for n, s in sizes.items()},
         }.items():
-            with suppress(ValueError, UnicodeEncodeError):
+            with suppress(ValueError, struct.error):  # a name that no archive can hold
                 out.writestr(zipfile.ZipInfo(f"{folder}/{name}"), content)
 
 

@@ -3,8 +3,12 @@
 import hashlib
 import io
 import json
+import os
 import pickle
+import time
 import zipfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +24,15 @@ from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.read_settings import load_settings
 from fsarctl.datasets.labels.label_list import read_labels
 from fsarctl.datasets.labels.label_map import read_label_map
-from fsarctl.datasets.labels.table import table_in
+from fsarctl.datasets.labels.table import _is_words, table_in
+from fsarctl.datasets.video_tree import plain_text
 from fsarctl.datasets.yaml_text import LARGEST, read_yaml
 from fsarctl.errors import ConfigError, InputError, IntegrityError
 from fsarctl.methods.vectors import read_arrays
 from fsarctl.models.weights.weight_file import read_weights
 from fsarctl.progress import SILENT
 from fsarctl.results.result import load_result
-from fsarctl.text.corpus import load_corpus
+from fsarctl.text.corpus import load_corpus, sub_actions_from
 
 FOLDER = Path(__file__).parent / "corpus"
 LAUGHS = FOLDER / "descriptions" / "laughs.yaml"
@@ -239,6 +244,37 @@ def test_vectors_that_would_fill_the_memory_are_refused(
         read_arrays(tmp_path / "y.npz")
 
 
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (lambda text: sub_actions_from([text, "Leap.", "Land."]), "Lean f" + "- " * 40_000 + "x"),
+        (_is_words, "<think></think>" * 20_000),
+        (_is_words, f"a/{'1' * 200_000} b"),
+    ],
+)
+def test_a_text_of_one_thing_over_and_over_is_read_at_once(read: Callable[[str], object], text: str) -> None:
+    begun = time.process_time()
+    with suppress(ValueError):
+        read(text)
+    assert time.process_time() - begun < 5, "a time that grows with the square would take minutes"
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_words"),
+    [
+        *(("high jump", True), ("on/off switch", True), ("pick up / put down 2 cups", True), ("a/b", True)),
+        *(("a/b1", False), ("a1/b", True), ("a/b/3", False), ("a/b 3", True), ("/a b", False)),
+    ],
+)
+def test_a_path_with_a_number_is_no_label(cell: str, is_words: bool) -> None:
+    assert _is_words(cell) == is_words
+
+
+def test_half_a_character_is_in_no_file_s_name() -> None:
+    assert plain_text("\ud800a") == r"\xed\xa0\x80a"
+    assert plain_text(os.fsdecode(b"caf\xe9")) == r"caf\xe9"
+
+
 # ------------------------------------------------------------------------------------ what it wrote itself
 
 
@@ -257,6 +293,8 @@ def test_a_sealed_manifest_is_read_as_far_as_it_makes_sense() -> None:
         {"slot": ["x"]},
         {"provenance": []},
         {"sources": {"bytes": "x", "sha256": "a"}},
+        {"files": {"a": {"bytes": -1, "sha256": "a"}}},
+        {"files": {"a": {"bytes": 10**400, "sha256": "a"}}},
     ):
         with pytest.raises(ManifestError, match="makes no sense"):
             parse_manifest(consistent(**changed))

@@ -25,6 +25,8 @@ LABEL_COLUMNS = (
 )
 """Headers under which labels stand, the surest first."""
 NUMBER_COLUMNS = ("id", "idx", "index", "label_id", "class_id", "number", "num", "no")
+_NUMBERED_PATH = re.compile(r"[^\s/]*+/(?=\S*+\Z)\S*\d")
+"""No white space, and a digit after a slash; in a time that grows as the cell does."""
 NUMBER = re.compile(r"\D{0,9}\d+")
 HEADINGS = HEADERS | {"taxonomy", "database", "annotations", "data", "items", "vocabulary", "label_map"}
 """Keys whose only value is what the file is about."""
@@ -255,13 +257,15 @@ def _is_words(cell: str) -> bool:
     bare = cell.strip()
     if len(re.findall(r"[^\W\d_]", bare)) < 2 or bare.casefold() in _SPLITS:
         return not bare.isascii() and not DATA.fullmatch(bare)
-    if re.search(r"://|^(/|\./|\.\./|[A-Za-z]:\\)|\.\w{2,4}$|^\S*/\S*\d\S*$", bare):
+    if re.search(r"://|^(/|\./|\.\./|[A-Za-z]:\\)|\.\w{2,4}$", bare):
+        return False
+    if _NUMBERED_PATH.match(bare):
         return False
     return not DATA.fullmatch(bare) and not re.fullmatch(r"\w+\s*:\s*\d+", bare)
 
 
 def _is_video(cell: str) -> bool:
-    return bool(re.fullmatch(rf".*\.({ENDINGS})|\S*/\S*\d\S*", cell, re.IGNORECASE))
+    return bool(re.fullmatch(rf".*\.({ENDINGS})", cell, re.IGNORECASE) or _NUMBERED_PATH.match(cell))
 
 
 def _share(values: Sequence[str], holds: Callable[[str], bool]) -> float:

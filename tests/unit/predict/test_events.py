@@ -1,6 +1,7 @@
 """Events against loops over windows, and by hand."""
 
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -108,3 +109,21 @@ def test_events_end_with_the_video() -> None:
 def test_no_score_no_event() -> None:
     windows = Windows.over([WindowSize(Fraction(2), Fraction(1))], 8, Fraction(4), Fraction(1, 25))
     assert events_of(np.full((3, 1), np.nan), windows, ["a"], EventRules(), 4.0) == []
+
+
+@pytest.mark.parametrize("join", ["peak", "run"])
+@pytest.mark.parametrize("tenths", [1, 3, 7, 11, 23])
+def test_events_that_touch_are_two(join: Literal["peak", "run"], tenths: int) -> None:
+    """Wherever they meet: they share no time, though centres and halves of floats may say so."""
+    length = Fraction(tenths, 10)
+    apart = 8 if join == "peak" else 1
+    for first in range(60):
+        count = first + apart + 1
+        windows = Windows.over(
+            [WindowSize(length, length / 8)], 4, length * (count + 7) / 8, Fraction(1, 1000)
+        )
+        confidences = np.zeros((len(windows), 2))
+        confidences[first, 0] = confidences[first + apart, 1] = 0.9
+        found = events_of(confidences, windows, ["a", "b"], EventRules(join=join), 1e9)
+        assert [each.label for each in found] == ["a", "b"]
+        assert found[0].end_s == found[1].start_s
