@@ -29,6 +29,8 @@ FIRST_S = 4.0
 """How long a source may take for its first frame until it is said not to be there."""
 GROWS_S = 2.0
 """How long a file may take to begin as a video does."""
+CLOCKLESS = {"mpjpeg"}
+"""JPEG pictures over HTTP have no times, and libav counts 25 a second: each is shown when it comes."""
 LAG_S = 1.0
 """A stream that is as far behind drops frames."""
 DRIFT = 1e-3
@@ -205,6 +207,8 @@ class LiveSource:
             for frame in decoded:
                 now = time.monotonic()
                 own = latest + 1 / rate if frame.time is None else float(frame.time)
+                if container.format.name in CLOCKLESS:
+                    own = now
                 if first is None or not 0 <= own - latest <= JUMP_S:
                     if first is not None:
                         base = time_s + 1 / rate if self.finite else now - started

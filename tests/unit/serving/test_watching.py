@@ -17,6 +17,7 @@ import av
 import httpx2
 import numpy as np
 import pytest
+from PIL import Image
 from video_zoo import number_in, painted, write
 
 from fsarctl.cli.watch import _telling, _watch
@@ -279,6 +280,39 @@ def test_a_server_that_shows_nothing_is_said_soon(says: str, monkeypatch: pytest
         finally:
             over.set()
             talking.join()
+
+
+def test_pictures_without_times_are_shown_when_they_come() -> None:
+    """A camera's JPEGs over HTTP, of which libav says that they are 25 a second."""
+    picture = io.BytesIO()
+    Image.fromarray(painted(7)).save(picture, "JPEG")
+    part = b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n"
+    over = threading.Event()
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.recv(4096)
+            connection.sendall(
+                b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n"
+            )
+            connection.sendall(60 * (part % (len(picture.getvalue()), picture.getvalue())))
+            over.wait(300)
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        talking = threading.Thread(target=answer, args=(server,))
+        talking.start()
+        source = LiveSource(f"http://127.0.0.1:{server.getsockname()[1]}/x", 1.0, pytest.fail)
+        begun = time.monotonic()
+        times = [each.time_s for each, _ in zip(source.frames(), range(50), strict=False)]
+        passed = time.monotonic() - begun
+        over.set()
+        source.close()
+        talking.join()
+    assert times == sorted(times)
+    assert times[-1] - times[0] <= passed
 
 
 def test_a_file_that_is_no_video_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
