@@ -254,6 +254,7 @@ def test_a_folder_with_a_truncated_video_is_evaluated_without_it(project: Path, 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_training_that_is_interrupted_and_then_killed_ends_with_the_same_bytes(
     project: Path, tmp_path: Path
 ) -> None:

@@ -212,6 +212,7 @@ def test_the_second_report_draws_nothing_and_is_the_same_file(project: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_more_in_the_store_is_more_in_the_report(copy: Path) -> None:
     before = numbers(copy)
     assert before["query_modes"]["commands"] == ["fsarctl run --shots 1 2 --set eval.query_mode=independent"]
