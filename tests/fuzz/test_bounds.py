@@ -33,6 +33,7 @@ from fsarctl.models.weights.weight_file import read_weights
 from fsarctl.progress import SILENT
 from fsarctl.results.result import load_result
 from fsarctl.text.corpus import load_corpus, sub_actions_from
+from fsarctl.text.llm.wrappings import unwrapped
 
 FOLDER = Path(__file__).parent / "corpus"
 LAUGHS = FOLDER / "descriptions" / "laughs.yaml"
@@ -249,6 +250,7 @@ def test_vectors_that_would_fill_the_memory_are_refused(
     [
         (lambda text: sub_actions_from([text, "Leap.", "Land."]), "Lean f" + "- " * 40_000 + "x"),
         (_is_words, "<think></think>" * 20_000),
+        (unwrapped, "`" * 4_000 + " " * 3_999 + "x"),
         (_is_words, f"a/{'1' * 200_000} b"),
     ],
 )

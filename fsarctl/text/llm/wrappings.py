@@ -27,7 +27,7 @@ _MARK = (
 )
 """Of turns, and of a text's beginning and end."""
 _MARKS = re.compile(rf"\A(?:(?:{_MARK})\s*(?:assistant\b|model\b)?\s*)+")
-_FENCE = re.compile(r"(`{3,}|~{3,}|'{3}|\"{3})[ \t]*[^\n`~{\[]{0,80}\s*([\[{].*?)\s*\1", re.S)
+_FENCE = re.compile(r"(`{3,}+|~{3,}+|'{3}|\"{3})[ \t]*+[^\n`~{\[]{0,80}+\s*+([\[{].*?)\1", re.S)
 _HALF_FENCE = re.compile(
     r"\A(?:(?:`{3,}|~{3,})\s*\w*\s*|json5?\b\s*:?\s*|`)(?=[{\[])|(?<=[}\]])\s*(?:`|`{3,}|~{3,})\Z", re.I
 )
