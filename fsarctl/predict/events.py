@@ -82,9 +82,10 @@ def _smoothed(values: Curve, smooth: int) -> Curve:
     for offset in range(-min(smooth // 2, len(values)), min((smooth - 1) // 2, len(values)) + 1):
         here = slice(max(-offset, 0), len(values) - max(offset, 0))
         beside = slice(max(offset, 0), len(values) - max(-offset, 0))
-        sums[here] += np.where(there, values, 0.0)[beside]
+        # Of differences: (a + a + a) / 3 is not always a, and a curve that stays the same would have peaks.
+        sums[here] += np.where(there[beside], values[beside] - values[here], 0.0)
         counts[here] += there[beside]
-    return np.where(there, sums / np.maximum(counts, 1), np.nan)
+    return values + sums / np.maximum(counts, 1)
 
 
 def _peaks(curve: Curve, threshold: float) -> list[tuple[int, int, int]]:

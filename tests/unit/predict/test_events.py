@@ -41,6 +41,18 @@ def test_curves_are_means_of_the_windows_around(smooth: int) -> None:
             np.testing.assert_allclose(curve[row], expected)
 
 
+@pytest.mark.parametrize("smooth", range(2, 9))
+def test_a_curve_that_stays_the_same_has_one_peak(smooth: int) -> None:
+    """To the last bit: (0.1 + 0.1 + 0.1) / 3 is more than 0.1, the mean of two at the ends."""
+    windows = Windows.over([WindowSize(Fraction(2), Fraction(1))], 8, Fraction(20), Fraction(1, 25))
+    for value in [0.1, *np.random.default_rng(0).uniform(0, 1, 50).tolist()]:
+        confidences = np.full((len(windows), 1), value)
+        ((_, curve),) = curves_of(confidences, windows, smooth)
+        assert np.array_equal(curve, confidences)
+        rules = EventRules(smooth=smooth, threshold=value)
+        assert [each.score for each in events_of(confidences, windows, ["a"], rules, 20.0)] == [value]
+
+
 def best_of(
     found: list[tuple[float, float, str, float]], overlap: float
 ) -> set[tuple[float, float, str, float]]:
