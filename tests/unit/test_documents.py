@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from built import copied
+from built import BuiltOnce, copied
 from documents import DOCUMENTS, ROOT, Block, anchors, blocks, lines_of, links
 from imageio_ffmpeg import get_ffmpeg_exe
 from typed import type_in
@@ -39,20 +39,20 @@ GENERATED = {
     *("contributing.md", "changelog.md", "index.md"),
 }
 SHELL = ("sh", "console")
+TO_RUN = [each for each in blocks(*SHELL) if each.word == "in"]
 LANGUAGES = (*SHELL, "toml", "python", "text", "yaml", "bibtex")
 
 
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory, shapes: Path, tiny_video: Path) -> Callable[[str], Path]:
-    """The folders that blocks are run in, by the names that their remarks give them."""
-    base = tmp_path_factory.mktemp("worlds")
+@pytest.fixture
+def worlds(tmp_path: Path, built_once: BuiltOnce, shapes: Path, tiny_video: Path) -> Callable[[str], Path]:
+    """The folders that blocks are run in, by the names that their remarks give them; new for each test."""
 
     def world(name: str) -> Path:
-        folder = base / name
-        if not folder.exists():
+        if not (tmp_path / name).exists():
             make = {"demo": _demo, "own clips": _own_clips, "film": _film}[name]
-            make(folder, shapes if name == "demo" else tiny_video)
-        return folder
+            given = shapes if name == "demo" else tiny_video
+            copied(built_once(f"documents-{name}", lambda folder: make(folder, given)), tmp_path / name)
+        return tmp_path / name
 
     return world
 
@@ -80,7 +80,6 @@ def _own_clips(folder: Path, video: Path) -> None:
 
 def _film(folder: Path, _: Path) -> None:
     """A film of shapes, as a camera's recorder writes one, and a project with the tiny CLIP."""
-    folder.mkdir()
     (folder / "fsarctl.toml").write_text(
         '[datasets.shapes]\nkind = "shapes"\n[model]\nbackbone = "tiny"\nweights = "shipped"\n'
     )
@@ -97,14 +96,14 @@ def test_commands_print_what_is_shown(block: Block, worlds: Callable[[str], Path
         assert lines_of(done.stdout + done.stderr) == lines_of(shown)
 
 
-@pytest.mark.parametrize("block", [each for each in blocks(*SHELL) if each.word == "in"], ids=str)
-def test_commands_run(block: Block, worlds: Callable[[str], Path]) -> None:
-    folder = worlds(block.more)
-    for line in block.commands:
-        if line.startswith("fsarctl init"):
-            (folder / "fsarctl.toml").unlink(missing_ok=True)
-        frozen = " --frozen" * (line.startswith("fsarctl predict") and "--frozen" not in line)
-        type_in(folder, line.partition("  #")[0].strip() + frozen, **QUICK)
+@pytest.mark.parametrize("document", dict.fromkeys(each.document for each in TO_RUN), ids=str)
+def test_commands_run(document: str, worlds: Callable[[str], Path]) -> None:
+    for block in TO_RUN:  # a later one may need what an earlier one makes
+        for line in block.commands if block.document == document else []:
+            if line.startswith("fsarctl init"):
+                (worlds(block.more) / "fsarctl.toml").unlink(missing_ok=True)
+            frozen = " --frozen" * (line.startswith("fsarctl predict") and "--frozen" not in line)
+            type_in(worlds(block.more), line.partition("  #")[0].strip() + frozen, **QUICK)
 
 
 @pytest.mark.parametrize("block", [each for each in blocks(*SHELL) if each.word == "dry run"], ids=str)
