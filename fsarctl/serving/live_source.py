@@ -74,6 +74,7 @@ class LiveSource:
         """Frames that were not decoded, since the stream was behind."""
         self.gaps = 0
         """How often it stopped."""
+        self._came = 0.0
 
     def close(self) -> None:
         """End reading, soon."""
@@ -85,10 +86,9 @@ class LiveSource:
         Raises:
             InputError: it is not there, or was away for too long.
         """
-        started = time.monotonic()
-        last = started
+        started = self._came = time.monotonic()
         pauses = iter(PAUSES_S)
-        trouble, seen = "", False
+        seen = away = False
         while not self._closed.is_set():
             try:
                 with ExitStack() as stack:
@@ -96,16 +96,19 @@ class LiveSource:
                     if self.address.startswith("http"):
                         self.finite = bool(container.duration and container.duration > 0)
                     for frame in self._decoded(container, started):
-                        if seen and self.gaps and last != frame.shown_at and trouble:
-                            self._note(f"{self.address} is back after {time.monotonic() - last:.0f} s")
-                        trouble, seen, pauses = "", True, iter(PAUSES_S)
-                        last = time.monotonic()
-                        yield frame
+                        if frame is not None:
+                            if away:
+                                self._note(f"{self.address} is back after {self._silent_s:.0f} s")
+                            away, seen, pauses = False, True, iter(PAUSES_S)
+                            self._came = time.monotonic()
+                            yield frame
+                        elif not self.finite and self._silent_s > max(self._give_up_s, ANSWER_S):
+                            raise ValueError("no picture can be read")
                         if self._closed.is_set():
                             return
                 if self.finite:
                     return
-                trouble = trouble or "it ended"
+                trouble = "it ended"
             except (OSError, ValueError, av.FFmpegError) as error:
                 trouble = _words(error)
             if self._closed.is_set():
@@ -114,15 +117,21 @@ class LiveSource:
                 raise self._absent(trouble)
             if self.finite:
                 return
-            if time.monotonic() - last > self._give_up_s:
+            if self._silent_s > self._give_up_s:
                 raise InputError(
                     f"{self.address} stopped ({trouble}) and did not come back within {self._give_up_s:g} s",
                     next_step="Check the camera and the network; --give-up waits longer.",
                 )
-            self.gaps += 1
-            if self.gaps == 1 or time.monotonic() - last < ANSWER_S:
+            if not away:
+                away = True
+                self.gaps += 1
                 self._note(f"{self.address} stopped ({trouble}); trying again")
             self._closed.wait(next(pauses, PAUSES_S[-1]))
+
+    @property
+    def _silent_s(self) -> float:
+        """Since its latest picture came, or was dropped."""
+        return time.monotonic() - self._came
 
     @property
     def may_come(self) -> bool:
@@ -182,7 +191,8 @@ class LiveSource:
             options |= {"rtsp_transport": "tcp"}
         return stack.enter_context(av.open(self.address, "r", options=options, timeout=limits))
 
-    def _decoded(self, container: InputContainer, started: float) -> Generator[LiveFrame, None, None]:
+    def _decoded(self, container: InputContainer, started: float) -> Generator[LiveFrame | None, None, None]:
+        """Its pictures; None for what comes and shows none."""
         if not container.streams.video:
             raise ValueError("it holds no video")
         stream = container.streams.video[0]
@@ -195,15 +205,21 @@ class LiveSource:
         latest = 0.0
         earliest = float("inf")  # of arrival less time: what the least delayed frame had
         waiting_for_key = False
-        for packet in container.demux(stream):
+        for packet in container.demux():
+            if packet.stream is not stream:  # sound may come, and no picture
+                yield None
+                continue
             if waiting_for_key and packet.size and not packet.is_keyframe:
                 self.dropped += 1
+                self._came = time.monotonic()
                 continue
             waiting_for_key = False
             try:
-                decoded = packet.decode()
+                decoded = stream.decode(packet)
             except av.InvalidDataError:  # a damaged packet; the next key frame mends it
-                continue
+                decoded = []
+            if not decoded:
+                yield None
             for frame in decoded:
                 now = time.monotonic()
                 own = latest + 1 / rate if frame.time is None else float(frame.time)

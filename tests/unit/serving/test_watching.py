@@ -1,12 +1,13 @@
 """Watching streams: which frames a window reads, what is left out, what stops, and what is not there."""
 
 import io
+import itertools
 import json
 import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -227,6 +228,97 @@ def test_windows_that_come_due_meanwhile_are_left_out_and_counted() -> None:
     source.close()
     with pytest.raises(InputError, match="it stopped"):
         next(sights)
+
+
+class Scripted(LiveSource):
+    """A source of connections as written: of each what comes at which second of a clock that they move.
+
+    What comes is a frame's own time, None for a frame without one, "sound", "junk" or an error.
+    """
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        *connections: Iterable[tuple[float, Any]],
+        give_up_s: float = 10.0,
+        finite: bool = False,
+    ) -> None:
+        self.said: list[str] = []
+        super().__init__("film.ts" if finite else "rtsp://camera/x", give_up_s, self.said.append)
+        self._connections, self._now = iter(connections), 0.0
+        self._closed = SimpleNamespace(is_set=lambda: False, wait=self._pause)  # type: ignore[assignment]
+        monkeypatch.setattr(live_source, "time", SimpleNamespace(monotonic=lambda: self._now))
+
+    def _pause(self, seconds: float) -> None:
+        self._now += seconds
+
+    def _open(self, _: Any) -> Any:
+        connection = next(self._connections, None)
+        if connection is None:
+            raise ConnectionRefusedError(111, "Connection refused")
+        stream = SimpleNamespace(average_rate=10, thread_type="", decode=lambda packet: packet.frames)
+
+        def packets(*_: Any) -> Iterator[Any]:
+            for self._now, what in connection:
+                if isinstance(what, Exception):
+                    raise what
+                frames = [] if isinstance(what, str) else [SimpleNamespace(time=what)]
+                yield SimpleNamespace(
+                    stream=None if what == "sound" else stream,
+                    size=1,
+                    is_keyframe=True,
+                    frames=frames,
+                )
+
+        return SimpleNamespace(
+            duration=None,
+            format=SimpleNamespace(name="mpegts"),
+            streams=SimpleNamespace(video=[stream]),
+            demux=packets,
+        )
+
+
+def steadily(begin_s: float, what: Any, own_s: float = 0.0) -> Iterator[tuple[float, Any]]:
+    """Ten a second, for longer than is waited: what is said, or frames whose times go on from there."""
+    for number in range(10_000):
+        yield begin_s + number / 10, own_s + number / 10 if what == "frames" else what
+
+
+@pytest.mark.parametrize("what", ["junk", "sound"])
+@pytest.mark.parametrize("give_up_s", [0.0, 10.0])
+def test_a_stream_that_comes_and_shows_nothing_is_given_up(
+    what: str, give_up_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within one connection, and after another: what comes is no picture, and yet the connection stays."""
+    film = list(itertools.islice(steadily(0.0, "frames"), 20))
+    connections: list[Any] = [itertools.chain(film, steadily(2.0, what))]
+    if give_up_s:
+        connections = [film, steadily(2.5, what)]
+    source = Scripted(monkeypatch, *connections, give_up_s=give_up_s)
+    frames = source.frames()
+    assert len(list(itertools.islice(frames, 20))) == 20
+    with pytest.raises(InputError, match=rf"\(no picture can be read\) and .* within {give_up_s:g} s"):
+        next(frames)
+    patience_s = max(give_up_s, ANSWER_S)
+    assert patience_s < source._now - 1.9 < patience_s + 0.2
+
+
+def test_a_gap_is_one_however_often_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = [(2.5, ConnectionRefusedError(111, "Connection refused"))]
+    film = list(itertools.islice(steadily(0.0, "frames"), 20))
+    source = Scripted(
+        monkeypatch,
+        *(film, refused, refused, itertools.islice(steadily(6.0, "frames"), 20), refused),
+        give_up_s=5.0,
+    )
+    with pytest.raises(InputError, match=r"stopped \(connection refused\) and did not come back within 5 s"):
+        list(source.frames())
+    assert source.said == [
+        "rtsp://camera/x stopped (it ended); trying again",
+        "rtsp://camera/x is back after 4 s",
+        "rtsp://camera/x stopped (it ended); trying again",
+    ]
+    assert source.gaps == 2
 
 
 def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
