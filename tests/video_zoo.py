@@ -172,11 +172,25 @@ def without_index(path: Path) -> Path:
     return path
 
 
-def with_repeats(path: Path, count: int = 40) -> Path:
-    """Theora, of which every tenth frame but the first is the one before it: an empty packet says so."""
-    numbers = [number - number // 10 for number in range(count)]
+def with_repeats(path: Path, numbers: Sequence[int] = (), gop: int = 12) -> Path:
+    """Theora, of which a frame that is the one before it is an empty packet: every tenth but the first, or
+    where ``numbers`` do not go on."""
+    numbers = numbers or [number - number // 10 for number in range(40)]
     source = write(path.with_name("source.mkv"), "ffv1", numbers=numbers)
-    words = ["-v", "error", "-y", "-i", str(source), "-c:v", "libtheora", "-q:v", "8", str(path)]
+    words = [
+        "-v",
+        "error",
+        "-y",
+        "-i",
+        str(source),
+        "-c:v",
+        "libtheora",
+        "-g",
+        str(gop),
+        "-q:v",
+        "8",
+        str(path),
+    ]
     subprocess.run([get_ffmpeg_exe(), *words], check=True)
     return path
 
@@ -198,8 +212,11 @@ def without_sync_table(path: Path) -> Path:
     return path
 
 
-def with_frames_not_coded(path: Path) -> Path:
-    """MPEG-4 in which a packet that codes nothing follows every tenth: no frame comes of it."""
+def with_frames_not_coded(path: Path, say_more_from: int = 50) -> Path:
+    """MPEG-4 in which a packet that codes nothing follows every tenth: no frame comes of it.
+
+    Those after frame ``say_more_from`` say who made them before that.
+    """
     source = write(path.with_name("source.avi"), "mpeg4", g="12")
     with av.open(str(source)) as given, av.open(str(path), "w") as output:
         copy = output.add_stream_from_template(given.streams.video[0])
@@ -207,7 +224,7 @@ def with_frames_not_coded(path: Path) -> Path:
         for number, packet in enumerate(given.demux(given.streams.video[0])):
             if packet.size:
                 contents.append((bytes(packet), packet.is_keyframe))
-                contents += [(USER_DATA * (number > 50) + NOT_CODED, False)] * (number % 10 == 5)
+                contents += [(USER_DATA * (number > say_more_from) + NOT_CODED, False)] * (number % 10 == 5)
         for number, (content, is_key) in enumerate(contents):
             packet = av.Packet(content)
             packet.stream, packet.time_base, packet.is_keyframe = copy, Fraction(1, 25), is_key
@@ -239,6 +256,34 @@ def with_times_of_decoding(source: Path, target: Path) -> Path:
             packet.stream, packet.pts, packet.dts = copy, packet.dts - early, packet.dts - early
             output.mux(packet)
     return target
+
+
+def with_noise(path: Path, packets: Iterable[int], after: int = 0) -> Path:
+    """Overwrite these packets of pictures, but for the first bytes of each."""
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for begin, size in (places[number] for number in packets):
+        content[begin + after : begin + size] = b"\xff" * (size - after)
+    path.write_bytes(content)
+    return path
+
+
+def with_b_frames_marked(path: Path) -> Path:
+    """An MP4 that ends with its index says which frames no other refers to (ISO/IEC 14496-12, 8.6.4)."""
+    with av.open(str(path)) as container:
+        times = [packet.pts for packet in container.demux(video=0) if packet.size]
+    marks = [0x18 if time < max(times[: place + 1]) else 0x10 for place, time in enumerate(times)]
+    box = (12 + len(marks)).to_bytes(4) + b"sdtp" + bytes([0, 0, 0, 0, *marks])
+    content = bytearray(path.read_bytes())
+    end = 0
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        place = content.rindex(name) - 4
+        length = int.from_bytes(content[place : place + 4])
+        content[place : place + 4] = (length + len(box)).to_bytes(4)
+        end = place + length
+    path.write_bytes(content[:end] + box + content[end:])
+    return path
 
 
 def spliced(path: Path) -> Path:

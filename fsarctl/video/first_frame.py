@@ -50,7 +50,7 @@ def _first_picture(path: Path, size: int, most_lost: float) -> NDArray[np.uint8]
             try:
                 decoded = packet.decode()
             except Exception:
-                lost, broken = lost + 1, broken or not packet.is_disposable
+                lost, broken = lost + 1, True
                 decoded = []
             for frame in decoded:
                 # What refers to a lost frame is grey or smeared, and libav does not say so.

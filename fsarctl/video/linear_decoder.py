@@ -99,7 +99,7 @@ class _Pass:
                         decoded = packet.decode()
                     except Exception:
                         self.lost += 1
-                        broken = not packet.is_disposable
+                        broken = broken or not packet.is_disposable
                         continue
                     if aspects_change:
                         self._note_aspect(packet, stream)

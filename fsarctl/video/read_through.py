@@ -55,9 +55,9 @@ class Course:
     last_s: Fraction
     frame_s: Fraction
     tick_s: Fraction
-    problems: tuple[str, ...] = ()
-    first: int = 0
-    entries: tuple[KeyPacket, ...] = ()
+    problems: tuple[str, ...]
+    first: int
+    entries: tuple[KeyPacket, ...]
 
     @property
     def duration_s(self) -> Fraction:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from small_model import small_model
-from video_zoo import HEIGHT, WIDTH, number_in, write
+from video_zoo import HEIGHT, WIDTH, number_in, with_noise, write
 
 from fsarctl.predict import spotting
 from fsarctl.predict.predictor import Predictor
@@ -20,7 +20,7 @@ from fsarctl.predict.support_set import Support
 from fsarctl.predict.windows import Windows, WindowSize
 from fsarctl.video import read_through
 from fsarctl.video.decode_clip import decode_clip
-from fsarctl.video.read_through import course_of, pictures_at
+from fsarctl.video.read_through import Moment, course_of, pictures_at
 from fsarctl.video.sampling import segment_centres
 
 RATE = 15
@@ -58,6 +58,11 @@ def support_of(made: Predictor) -> Support:
         pictures=("0", "1"),
         made_by={},
     )
+
+
+def number_at(moment: Moment[Any]) -> int:
+    assert moment.picture is not None
+    return number_in(moment.picture)
 
 
 def cut_out(source: Path, target: Path, first: int, count: int) -> Path:
@@ -158,6 +163,24 @@ def test_times_rounded_to_milliseconds_choose_the_frames_of_exact_ones(tmp_path:
         assert number_in(moment.picture) == moment.asked
 
 
+def test_the_last_frame_is_shown_to_the_end_and_after_it(video: Path) -> None:
+    course = course_of(video)
+    times = [Fraction(149, RATE), Fraction(10), Fraction(11)]
+    assert course.duration_s == 10
+    assert [number_at(each) for each in pictures_at(video, course, zip(times, times, strict=True), 96)] == [
+        149
+    ] * 3
+
+
+def test_times_are_from_the_first_frame_on(tmp_path: Path) -> None:
+    """Which an hour of a recording before it, or an offset, does not change."""
+    path = write(tmp_path / "late.mkv", count=60, rate=25, times=range(50, 110))
+    course = course_of(path)
+    assert (course.last_s, course.duration_s) == (Fraction(59, 25), Fraction(60, 25))
+    times = [(Fraction(2 * number + 1, 50), number) for number in range(60)]
+    assert [number_at(each) for each in pictures_at(path, course, times, 96)] == list(range(60))
+
+
 def test_each_frame_is_read_once(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = predictor()
     support = support_of(made)
@@ -220,15 +243,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 
 def test_what_cannot_be_read_in_the_middle_has_no_score(tmp_path: Path) -> None:
     """Packets of seconds 4 to 5 are noise; frames come back with the key frame after them."""
-    sound = write(tmp_path / "sound.mp4", count=150, rate=RATE, g="15", bf="0")
-    content = bytearray(sound.read_bytes())
-    with av.open(str(sound)) as given:
-        for number, packet in enumerate(given.demux(video=0)):
-            if packet.size and 60 <= number < 75:
-                assert packet.pos is not None
-                content[packet.pos + 4 : packet.pos + packet.size] = b"\xff" * (packet.size - 4)
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(content)
+    broken = write(tmp_path / "broken.mp4", count=150, rate=RATE, g="15", bf="0")
+    with_noise(broken, range(60, 75), after=4)
     course = course_of(broken)
     asked = [(Fraction(2 * number + 1, 2 * RATE), number) for number in range(150)]
     for moment in pictures_at(broken, course, asked, 96):

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from video_zoo import number_in, write
+from video_zoo import number_in, with_noise, write
 
 from fsarctl.video.cutting import cut_out
 from fsarctl.video.survey import UnreadableVideoError
@@ -60,6 +60,22 @@ def test_other_containers_and_rates(tmp_path: Path) -> None:
     video = write(tmp_path / "video.mkv", count=60, rate=25, times=[2 * n + n % 2 for n in range(60)], g="30")
     cut_out(video, 1.0, 2.0, tmp_path / "cut.mp4")
     assert numbers(tmp_path / "cut.mp4") == [n for n in range(60) if 25 <= 2 * n + n % 2 < 50]
+
+
+def test_sides_of_odd_lengths_lose_a_pixel(tmp_path: Path) -> None:
+    """H.264 in 4:2:0 has none."""
+    video = write(tmp_path / "video.mkv", "ffv1", 20, width=177, height=97)
+    assert cut_out(video, 0.2, 0.4, tmp_path / "cut.mp4") == "encoded"
+    assert numbers(tmp_path / "cut.mp4") == list(range(5, 10))
+    with av.open(str(tmp_path / "cut.mp4")) as cut:
+        assert (cut.streams.video[0].width, cut.streams.video[0].height) == (176, 96)
+
+
+def test_damage_long_before_a_stretch_does_not_matter(tmp_path: Path) -> None:
+    video = write(tmp_path / "video.mp4", g="10", bf="0")
+    with_noise(video, range(20, 30), after=4)
+    assert cut_out(video, 43 / 25, 60 / 25, tmp_path / "cut.mp4") == "encoded"
+    assert numbers(tmp_path / "cut.mp4") == list(range(43, 60))
 
 
 def test_nothing_is_left_of_a_cut_that_fails(tmp_path: Path) -> None:

@@ -226,3 +226,20 @@ def test_fragments_that_the_index_at_the_begin_lists_are_missed(tmp_path: Path) 
     assert 0.5 < share < 0.9
     with pytest.raises(UnreadableVideoError, match=r"truncated: 24 frames, .*% of its bytes"):
         decode_clip(path, 8, 96)
+
+
+def test_an_index_that_counts_more_than_it_holds_is_read_no_further_than_it_goes(tmp_path: Path) -> None:
+    """By hand: it lists all 200 bytes that follow it, and counts one entry more (ISO/IEC 14496-12, 8.16)."""
+
+    def box(name: bytes, content: bytes) -> bytes:
+        return (8 + len(content)).to_bytes(4) + name + content
+
+    entries = 2 * ((100).to_bytes(4) + bytes(8))
+    index = box(b"sidx", bytes(20) + (3).to_bytes(4) + entries)
+    path = tmp_path / "v.mp4"
+    path.write_bytes(box(b"ftyp", b"isom") + index + box(b"moof", b"m" * 92) + box(b"mdat", b"m" * 92))
+    assert ending_of(path, MOV) == (True, 0)
+    path.write_bytes(path.read_bytes()[:-100])
+    whole, share = ending_of(path, MOV)
+    assert not whole
+    assert share == (12 + 56 + 100) / (12 + 56 + 200)

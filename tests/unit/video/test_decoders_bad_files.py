@@ -8,8 +8,10 @@ import av
 import numpy as np
 import pytest
 from declared_videos import ffmpeg
+from video_zoo import number_in, with_b_frames_marked, with_noise, with_repeats, write
 
 from fsarctl.video.decode_clip import decode_clip
+from fsarctl.video.first_frame import decode_first_frame
 from fsarctl.video.sampling import segment_centres
 from fsarctl.video.survey import UnreadableVideoError
 
@@ -272,6 +274,55 @@ def test_a_little_damage_is_recorded_and_survived(tmp_path: Path) -> None:
     clip = decode_clip(path, 8, 64)
     assert clip.decoder == "pyav-linear"
     assert any("damaged" in problem for problem in clip.problems)
+
+
+def test_what_refers_to_a_lost_frame_is_damaged_whatever_else_is_lost(tmp_path: Path) -> None:
+    """Frames 84 to 95 lean on one another but for the B-frames, on which none does: I P B P B P B ..."""
+    path = write(tmp_path / "v.mp4", "mpeg4", FRAMES, g="12", bf="1", b_strategy="0")
+    content = with_b_frames_marked(path).read_bytes()
+    damaged = {}
+    for lost in ((90,), (89,), (89, 90)):
+        path.write_bytes(content)
+        problems = decode_clip(with_noise(path, lost), FRAMES, 64).problems
+        damaged[lost] = next(int(each.split()[0]) for each in problems if "damaged" in each)
+    assert damaged[90,] == 1
+    assert damaged[89, 90] > damaged[89,] > 5
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_the_first_frame_is_the_first_that_is_whole(tmp_path: Path, codec: str) -> None:
+    """The first key frame is noise, and what refers to it grey, up to the second one."""
+    path = write(tmp_path / "v.mp4", codec, FRAMES, g="6", bf="0")
+    assert number_in(decode_first_frame(path, 1, 96).frames[0]) == 0
+    clip = decode_first_frame(with_noise(path, [0], after=4), 1, 96)
+    assert number_in(clip.frames[0]) == 6
+
+
+def ogg_checksum(page: bytes) -> bytes:
+    """RFC 3533, 6: a CRC of the page, whose own place for it is zero."""
+    value = 0
+    for byte in page:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x04C11DB7 if value >> 31 else 0)) & 0xFFFFFFFF
+    return value.to_bytes(4, "little")
+
+
+def test_a_repeat_before_the_first_whole_frame_is_passed_over(tmp_path: Path) -> None:
+    """Theora: a key frame every fourth packet, of which the first is noise and the second empty."""
+    path = with_repeats(tmp_path / "v.ogv", [0, 0, *range(1, 60)], gop=4)
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = list(container.demux(video=0))
+    assert [packet.size > 0 for packet in packets[:5]] == [True, False, True, True, True]
+    place = content.index(bytes(packets[0]))
+    content[place + 1 : place + packets[0].size] = b"\xff" * (packets[0].size - 1)
+    begin = content.rindex(b"OggS", 0, place)
+    end = content.index(b"OggS", place)
+    content[begin + 22 : begin + 26] = bytes(4)
+    content[begin + 22 : begin + 26] = ogg_checksum(content[begin:end])
+    path.write_bytes(content)
+    assert number_in(decode_first_frame(path, 1, 96).frames[0]) == 3
 
 
 def test_losing_the_very_end_is_survived(tmp_path: Path) -> None:

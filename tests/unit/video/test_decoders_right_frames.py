@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
@@ -12,7 +13,18 @@ import pytest
 from built import BuiltOnce
 from imageio_ffmpeg import get_ffmpeg_exe
 from video_kinds import KINDS, Kind
-from video_zoo import HEIGHT, WIDTH, Picture, ffmpeg_shows, number_in, painted, shown_frames, spliced, write
+from video_zoo import (
+    HEIGHT,
+    WIDTH,
+    Picture,
+    ffmpeg_shows,
+    number_in,
+    painted,
+    shown_frames,
+    spliced,
+    with_frames_not_coded,
+    write,
+)
 
 from fsarctl.video import read_through
 from fsarctl.video.against_decord import compare_with_decord
@@ -226,3 +238,25 @@ def test_a_splice_of_h265_is_minded(tmp_path: Path) -> None:
         clip = decode_clip(path, frames, 128)
         assert clip.frame_count == len(shown)
         assert [number_in(picture) for picture in clip.frames] == [shown[index] for index in clip.indices]
+
+
+def test_what_codes_nothing_is_known_behind_other_words_too(tmp_path: Path) -> None:
+    clip = decode_clip(with_frames_not_coded(tmp_path / "v.mkv", say_more_from=0), 8, 128)
+    assert [number_in(picture) for picture in clip.frames] == list(segment_centres(100, 8))
+    assert any("packets without a picture" in problem for problem in clip.problems)
+
+
+def test_a_packet_without_a_time_among_others_is_survived(tmp_path: Path) -> None:
+    """A transport stream need not say when each picture is shown (ISO/IEC 13818-1, 2.4.3.7)."""
+    path = write(tmp_path / "v.ts", count=40, g="10", bf="2")
+    content = bytearray(path.read_bytes())
+    place = -1
+    for _ in range(25):
+        place = content.index(b"\x00\x00\x01\xe0", place + 1)
+    content[place + 7] &= 0x3F
+    path.write_bytes(content)
+    with av.open(str(path)) as container:
+        assert sum(packet.pts is None for packet in container.demux(video=0) if packet.size) == 1
+    clip = decode_clip(path, 8, 96)
+    assert [number_in(picture) for picture in clip.frames] == list(segment_centres(40, 8))
+    assert course_of(path).duration_s == Fraction(40, 25)
