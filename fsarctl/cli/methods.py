@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.cli.command.options import Json
-from fsarctl.cli.terminal.console import echo, print_json, print_table, styled
+from fsarctl.cli.command.options import Json, Project, start_of
+from fsarctl.cli.terminal.console import echo, print_json, print_table, say, styled
 from fsarctl.config.plugins import GROUPS
+from fsarctl.errors import ConfigError
 
 if TYPE_CHECKING:
+    from fsarctl.config.read_settings import NamedPart
     from fsarctl.methods.catalogue import Described
 
 __all__ = ["methods"]
@@ -21,6 +24,7 @@ def methods(
         str | None,
         typer.Argument(metavar="[METHOD]", help="What this one is, its options, its published settings."),
     ] = None,
+    project: Project = None,
     as_json: Json = False,
 ) -> None:
     """Methods, metrics, backbones and dataset kinds that settings may name; or one method in full."""
@@ -29,7 +33,7 @@ def methods(
     if name is not None:
         _print_method(describe(name), as_json=as_json)
         return
-    found = parts()
+    found = parts(_of_project(project))
     if as_json:
         print_json({"schema": "fsarctl.methods/1", "parts": [asdict(each) for each in found]})
         return
@@ -40,13 +44,25 @@ def methods(
         table.add_column(heading, overflow="fold")
     alike: dict[tuple[str, str, str], list[str]] = {}
     for each in found:
-        alike.setdefault((each.kind, each.setting, each.source), []).append(each.name)
+        source = f"{each.source}: {each.fault}" if each.fault else each.source
+        alike.setdefault((each.kind, each.setting, source), []).append(each.name)
     for (kind, setting, source), names in alike.items():
         table.add_row(*(styled(text) for text in (kind, ", ".join(names), setting, source)))
     print_table(table)
     groups = ", ".join(entry_points for _, entry_points in GROUPS.values())
     echo("", "One method, its options and its published settings: fsarctl methods NAME")
     echo(f'Your own: "package.module:name" in place of a name, or an entry point of {groups}.')
+
+
+def _of_project(project: Path | None) -> "list[NamedPart]":
+    """What the project names; where there is none, or it cannot be read, that is said, and no error."""
+    from fsarctl.config.read_settings import parts_named
+
+    try:
+        return parts_named(start_of(project))
+    except (ConfigError, OSError) as error:
+        say(f"parts that a project names are not listed: {error}")
+        return []
 
 
 def _print_method(method: "Described", *, as_json: bool) -> None:

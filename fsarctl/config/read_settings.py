@@ -11,7 +11,7 @@ import re
 import shlex
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.methods import Preset, method_file, method_names
 from fsarctl.config.model_table import ModelConfig
+from fsarctl.config.plugins import is_own
 from fsarctl.config.sweep_table import AblateConfig
 from fsarctl.config.tables import (
     CacheConfig,
@@ -43,9 +44,11 @@ if TYPE_CHECKING:
 __all__ = [
     "FILE_NAME",
     "OPTIONS",
+    "NamedPart",
     "Settings",
     "load_settings",
     "override",
+    "parts_named",
     "require_project",
     "rows",
     "table_of",
@@ -80,6 +83,32 @@ NOT_SETTINGS = {
     *("FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE", "FSARCTL_ENGINE"),
     "FSARCTL_TOKEN",
 }
+
+
+PART_OF: Mapping[str, str] = {
+    each.name: each.metadata["part"]
+    for cls in (ModelConfig, DatasetConfig)
+    for each in fields(cls)
+    if each.metadata["part"]
+}
+"""Setting that names a part -> the group of parts."""
+PART_SETTING = re.compile(
+    r"(?:ablate\..+\.)?(?:model\.(\w+)|datasets\.(?!.*\.(?:options|names)\.).+\.(kind))"
+)
+"""The key of one, in the file or in a sweep of it; what a kind is given or a label called is no setting."""
+
+
+@dataclass(frozen=True)
+class NamedPart:
+    """A part of somebody's own, and where it is named."""
+
+    group: str
+    name: str
+    """``package.module:name``."""
+    setting: str
+    """The dotted key, in a sweep with what is before it: ``ablate.mine.set.model.metric``."""
+    origin: str
+    """``fsarctl.toml``, or a variable of the environment."""
 
 
 @dataclass(frozen=True)
@@ -206,21 +235,34 @@ def load_settings(
         ConfigError: no fsarctl.toml here or above, broken TOML, an unknown key, a value of the wrong
             type or out of range.
     """
-    start = Path(os.path.expanduser(start))  # noqa: PTH111 - a home that is unknown stays
-    path = _find(start)
+    start = _expanded(start)
+    path, values, origins = _said(start, overrides, environment)
     if path is None and required:
         raise _no_project(start)
-    file = _read(path) if path else {}
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    sources = [
-        (FILE_NAME, _flatten(file)),
-        *((variable, [item]) for variable, item in _from_environment(environment, file)),
-        *_overriding(overrides),
-    ]
-    _merge(values, origins, sources)
     root = path.parent if path else start.resolve()
     return _settled(root, values, origins, has_file=path is not None)
+
+
+def parts_named(start: Path, environment: Mapping[str, str] = os.environ) -> list[NamedPart]:
+    """The parts of somebody's own that the project of ``start`` names as ``package.module:name``.
+
+    None of them is looked for: settings that name one that is not there are no settings otherwise.
+
+    Raises:
+        ConfigError: there is no project, or what it says is not known or no TOML.
+    """
+    start = _expanded(start)
+    path, values, origins = _said(start, (), environment)
+    if path is None:
+        raise _no_project(start)
+    found = []
+    for key, value in values.items():
+        for setting, text in _texts(key, value):
+            named = PART_SETTING.fullmatch(setting)
+            group = PART_OF.get(named[1] or named[2]) if named else None
+            if group and is_own(text):
+                found.append(NamedPart(group, text, setting, origins[key]))
+    return list(dict.fromkeys(found))
 
 
 def require_project(settings: Settings) -> None:
@@ -267,6 +309,39 @@ def table_of(cls: type[Any], name: str, content: Mapping[str, Any], origin: str)
     for key in content:
         _check_field(cls, name, key, origin)
     return _table(cls, name, content, {f"{name}.{key}": origin for key in content})
+
+
+def _expanded(start: Path) -> Path:
+    return Path(os.path.expanduser(start))  # noqa: PTH111 - a home that is unknown stays
+
+
+def _said(
+    start: Path, overrides: Sequence[str], environment: Mapping[str, str]
+) -> tuple[Path | None, dict[str, Any], dict[str, str]]:
+    """The project's file, and what all sources say, with where each value is from."""
+    path = _find(start)
+    file = _read(path) if path else {}
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    sources = [
+        (FILE_NAME, _flatten(file)),
+        *((variable, [item]) for variable, item in _from_environment(environment, file)),
+        *_overriding(overrides),
+    ]
+    _merge(values, origins, sources)
+    return path, values, origins
+
+
+def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The texts of a setting, or of a sweep's settings within it, each by its dotted key."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _texts(f"{key}.{name}", each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(key, each)
 
 
 def _merge(

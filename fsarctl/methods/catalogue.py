@@ -1,13 +1,15 @@
 """All parts that a setting may name, fsarctl's own and those of installed packages; one method in full."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_args, get_type_hints
 
 from fsarctl.config.json_schema import known_parts
 from fsarctl.config.methods import TASK_ADAPTER, Preset, find_method, method_file, method_names
-from fsarctl.config.plugins import GROUPS, installed_parts
+from fsarctl.config.plugins import GROUPS, find_part, installed_parts
+from fsarctl.config.read_settings import NamedPart
 from fsarctl.config.setting import default_of
+from fsarctl.errors import FsarctlError
 from fsarctl.models.catalogue import known_backbones
 from fsarctl.models.strategies import STRATEGIES
 from fsarctl.progress import first_of
@@ -23,6 +25,8 @@ class Named:
     name: str
     setting: str
     source: str
+    fault: str = ""
+    """Why it cannot be used, of one that a project names."""
 
 
 SETTINGS = {
@@ -33,8 +37,8 @@ SETTINGS = {
 }
 
 
-def parts() -> list[Named]:
-    """Every part, by kind; of one kind fsarctl's first."""
+def parts(named: Iterable[NamedPart] = ()) -> list[Named]:
+    """Every part, by kind; of one kind fsarctl's first, and the ``named`` last, which are imported."""
     own = {**known_parts(), "backbones": known_backbones()}
     found = []
     for group, (kind, entry_points) in GROUPS.items():
@@ -43,9 +47,23 @@ def parts() -> list[Named]:
             Named(kind, name, SETTINGS[group], f"{target} ({entry_points})")
             for name, target in installed_parts(group)
         ]
+        found += [
+            Named(kind, each.name, each.setting, each.origin, _fault(each))
+            for each in named
+            if each.group == group
+        ]
         if group == "methods":
             found += [Named("strategy", name, "model.strategy", "fsarctl") for name in STRATEGIES]
     return found
+
+
+def _fault(named: NamedPart) -> str:
+    try:
+        if part := find_part(named.group, named.name, ()):
+            part.load()
+    except FsarctlError as error:
+        return error.message
+    return ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import os
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,12 +23,14 @@ __all__ = [
     "Json",
     "Layout",
     "Memory",
+    "Project",
     "TrainedFor",
     "Shots",
     "Spill",
     "TimeLimit",
     "Workers",
     "one_layout",
+    "start_of",
 ]
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -68,6 +71,9 @@ RayAddress = Annotated[
     str | None,
     typer.Option("--ray-address", metavar="HOST:PORT", help="Ray: a cluster's.", envvar="RAY_ADDRESS"),
 ]
+Project = Annotated[
+    Path | None, typer.Option("--project", help="Where to look for fsarctl.toml; default: here and above.")
+]
 TimeLimit = Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Decoding processes; default: one a core.")]
 
@@ -79,6 +85,11 @@ class Layout(StrEnum):
     csv = "csv"
     markdown = "markdown"
     latex = "latex"
+
+
+def start_of(project: Path | None) -> Path:
+    """Where to look for fsarctl.toml: --project, $FSARCTL_PROJECT, or the working directory."""
+    return project or Path(os.environ.get("FSARCTL_PROJECT") or ".")
 
 
 def one_layout(layout: StrEnum, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fsarctl.cli.command.options import Project, start_of
 from fsarctl.cli.command.variadic import VariadicCommand
 from fsarctl.cli.terminal.console import echo, make_reporter, print_json, say
 from fsarctl.cli.terminal.signals import LAST_WORDS
@@ -59,10 +60,7 @@ def command(
     """
 
     def common(
-        project: Annotated[
-            Path | None,
-            typer.Option("--project", help="Where to look for fsarctl.toml; default: here and above."),
-        ] = None,
+        project: Project = None,
         cache: Annotated[
             Path | None, typer.Option("--cache", help="The artifact store; default: cache/ in the project.")
         ] = None,
@@ -133,8 +131,7 @@ class Session:
         from fsarctl.execution.job_schedule import planning_findings, planning_reporter
 
         overrides, options = options_apart(overrides) if of_methods else (overrides, {})
-        start = project or Path(os.environ.get("FSARCTL_PROJECT") or ".")
-        settings = load_settings(start, overrides, required=needs_project)
+        settings = load_settings(start_of(project), overrides, required=needs_project)
         place = cache or Path(os.environ.get("FSARCTL_CACHE") or settings.root / "cache")
         reporter = planning_reporter() or make_reporter()
         places = {"--project": project, "--cache": cache}

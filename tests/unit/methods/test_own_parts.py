@@ -333,6 +333,61 @@ def test_what_there_is_is_listed(installed: Path, tmp_path: Path) -> None:
     }
 
 
+OF_A_PROJECT = """
+[model]
+method = "theirs.methods:Projected"
+metric = "theirs.metrics:absent"
+backbone = "theirs.backbones:SMALL"
+weights = "C:clip.pt"
+options = { metric = "theirs.metrics:number" }
+[datasets.mine]
+kind = "theirs.datasets:by_listing"
+options = { kind = "theirs.datasets:given" }
+[datasets.listed]
+kind = "listing"
+[ablate.kinds]
+values = { "model.metric" = ["otam", "theirs.metrics:Weighted"] }
+[ablate.rows]
+rows = [{ name = "a", set = { "model.metric" = "broken\\u001b[31m.part:Metric" } }, { name = "b" }]
+datasets = { other = { kind = "theirs.datasets:broken", options = { kind = "theirs.datasets:given" } } }
+"""
+
+
+def test_what_a_project_names_is_listed(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "fsarctl.toml").write_text(OF_A_PROJECT)
+    (package / "late.py").write_text("import theirs.nothing\n")
+    late = {"FSARCTL_MODEL_METRIC": "theirs.late:Metric"}
+    listed = {
+        (each["kind"], each["name"], each["setting"], each["source"]): each["fault"]
+        for each in json.loads(type_in(tmp_path, "fsarctl methods --json", **late).stdout)["parts"]
+        if ":" in each["name"]
+    }
+    broken = ("metric", "broken\x1b[31m.part:Metric", "ablate.rows.rows.set.model.metric", "fsarctl.toml")
+    imported = ("metric", "theirs.late:Metric", "model.metric", "FSARCTL_MODEL_METRIC")
+    assert "is not of the form package.module:name" in listed.pop(broken)
+    assert "cannot be imported: ModuleNotFoundError: No module named" in listed.pop(imported)
+    assert listed == {
+        ("method", "theirs.methods:Projected", "model.method", "fsarctl.toml"): "",
+        ("backbone", "theirs.backbones:SMALL", "model.backbone", "fsarctl.toml"): "",
+        ("dataset kind", "theirs.datasets:by_listing", "datasets.mine.kind", "fsarctl.toml"): "",
+        ("dataset kind", "theirs.datasets:broken", "ablate.rows.datasets.other.kind", "fsarctl.toml"): "",
+        ("metric", "theirs.metrics:Weighted", "ablate.kinds.values.model.metric", "fsarctl.toml"): "",
+    }
+    table = type_in(tmp_path, "methods", "--project", str(tmp_path)).stdout
+    assert r"broken\x1b[31m.part:Metric" in table
+    assert "holds no absent" in " ".join(table.split())
+    assert "\x1b" not in table
+
+
+@pytest.mark.parametrize("file", [None, "[model\n", "[model]\nmethhod = 1\n"])
+def test_a_project_that_says_nothing_hides_no_part_of_others(tmp_path: Path, file: str | None) -> None:
+    if file is not None:
+        (tmp_path / "fsarctl.toml").write_text(file)
+    typed = type_in(tmp_path, "fsarctl methods --json")
+    assert "parts that a project names are not listed: " in typed.stderr
+    assert "otam" in {each["name"] for each in json.loads(typed.stdout)["parts"]}
+
+
 def test_a_data_loader_takes_the_sampler() -> None:
     labels = [f"class {place % 7}" for place in range(70)]
     sampler = EpisodeSampler(labels, way=3, shot=2, query=4, episodes=5, seed=9)
