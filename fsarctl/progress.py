@@ -8,7 +8,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-__all__ = ["SILENT", "Advance", "Reporter", "counted", "duration", "first_of", "shortened", "sized"]
+__all__ = [
+    "SILENT",
+    "Advance",
+    "Reporter",
+    "counted",
+    "duration",
+    "first_of",
+    "further",
+    "shortened",
+    "sized",
+]
 
 
 def counted(number: int, thing: str, ending: str = "s") -> str:
@@ -48,6 +58,15 @@ def first_of(items: Sequence[str], most: int, hint: str = "", *, between: str = 
     """
     more = f" and {len(items) - most} more{hint}" if len(items) > most else ""
     return between.join(items[:most]) + more
+
+
+def further(items: Sequence[object], most: int, thing: str, ending: str = "s") -> str:
+    """How many there are beyond the first of many; empty where there are none.
+
+    >>> further("abcd", 2, "pair"), further("abc", 2, "class", "es"), further("ab", 2, "pair")
+    ('2 more pairs', '1 more class', '')
+    """
+    return counted(len(items) - most, f"more {thing}", ending) if len(items) > most else ""
 
 
 def shortened(text: str, longest: int) -> str:

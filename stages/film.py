@@ -92,7 +92,8 @@ def _find(
     from fsarctl.datasets.clips import Clip
     from fsarctl.datasets.shapes.film import EVENTS, FILM
     from fsarctl.methods.build import build_model
-    from fsarctl.predict.events import EventRules, events_of
+    from fsarctl.predict.event_rules import EventRules
+    from fsarctl.predict.events import events_of
     from fsarctl.predict.predictor import Predictor
     from fsarctl.predict.spotting import score_windows, window_confidences
     from fsarctl.predict.windows import STRIDES, Windows, WindowSize, usual_lengths

@@ -22,7 +22,7 @@ from fsarctl.execution.device import Machine
 from fsarctl.methods.build import text_use
 from fsarctl.models.catalogue import stored_side
 from fsarctl.models.strategies import FROZEN
-from fsarctl.progress import SILENT, Reporter, first_of
+from fsarctl.progress import SILENT, Reporter, first_of, further
 from fsarctl.stages.extract import Videos
 from fsarctl.stages.plan import Pipeline
 from fsarctl.text.corpus import alone_text, needs_descriptions
@@ -153,8 +153,8 @@ class Setup:
         same = support.contradictions
         for first, second in same[:SHOWN]:
             self.reporter.note(f"warning: {first!r} and {second!r} are the same video in two classes")
-        if len(same) > SHOWN:
-            self.reporter.note(f"warning: so are {len(same) - SHOWN:,} more pairs")
+        if others := further(same, SHOWN, "pair"):
+            self.reporter.note(f"warning: and {others}")
         if both := support.examples_among_negatives:
             named, them = first_of([*map(repr, both)], SHOWN), "is" if len(both) == 1 else "are"
             self.reporter.note(

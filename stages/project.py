@@ -23,7 +23,7 @@ from fsarctl.stages.describe import labels_asked
 from fsarctl.stages.plan import Pipeline, RunOptions
 
 if TYPE_CHECKING:
-    from fsarctl.predict.events import EventRules
+    from fsarctl.predict.event_rules import EventRules
     from fsarctl.predict.predictor import Prediction
     from fsarctl.predict.recogniser import Recogniser
     from fsarctl.results.result import Result
@@ -230,7 +230,7 @@ class Project:
             videos: files or folders of them.
             lengths: of windows, seconds; by default the quartiles of the examples' lengths.
             stride: from one window to the next, seconds; by default an eighth of each length.
-            rules: how scores become events, see :class:`~fsarctl.predict.events.EventRules`.
+            rules: how scores become events, see :class:`~fsarctl.predict.event_rules.EventRules`.
             shot: chooses the adapters.
             frozen: none.
             always: a class is always named; else none of them may be the answer.
@@ -240,7 +240,7 @@ class Project:
             InputError: the support is none, or there are no lengths and it is a saved one.
         """
         from fsarctl.datasets.clip_files import clip_files
-        from fsarctl.predict.events import EventRules
+        from fsarctl.predict.event_rules import EventRules
         from fsarctl.stages.spot import watch, window_sizes
 
         files = clip_files([Path(each) for each in videos], self.reporter.note)

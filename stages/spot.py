@@ -23,7 +23,8 @@ from fsarctl.progress import counted
 
 if TYPE_CHECKING:
     from fsarctl.datasets.clip_files import ClipFile
-    from fsarctl.predict.events import Event, EventRules
+    from fsarctl.predict.event_rules import EventRules
+    from fsarctl.predict.events import Event
     from fsarctl.predict.predictor import Predictor
     from fsarctl.predict.support_set import Support
     from fsarctl.predict.windows import Windows, WindowSize

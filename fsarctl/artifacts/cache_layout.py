@@ -340,8 +340,7 @@ class Shelf:
             if not faults:
                 return Verdict(home, home.parent.name, slot, (), None)
             if last_look:
-                more = f", and {len(faults) - 1} more faults" if len(faults) > 1 else ""
-                place = self.quarantine(home, faults[0] + more, uses)
+                place = self.quarantine(home, first_of(faults, 1), uses)
                 if place == home:
                     return Verdict(home, home.parent.name, slot, (), None)
                 return Verdict(home, home.parent.name, slot, faults, place)

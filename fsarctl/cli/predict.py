@@ -26,7 +26,7 @@ from fsarctl.cli.terminal.check import check_document, print_check
 from fsarctl.cli.terminal.confidence import confidence_document, confidence_words
 from fsarctl.cli.terminal.console import echo, print_data, print_json, print_table, say, styled
 from fsarctl.config.methods import TASK_ADAPTER
-from fsarctl.errors import PartialError, UsageError
+from fsarctl.errors import InputError, PartialError, UsageError
 from fsarctl.errors.shown import brief
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted, first_of
@@ -290,10 +290,14 @@ def require_seconds(given: Sequence[tuple[str, float | None]], least_s: float = 
     Raises:
         UsageError: there is such a flag.
     """
+    from fsarctl.predict.windows import exact_seconds
+
     for name, value in given:
-        if value is not None and not (0 < value < float("inf") and least_s <= value):
-            more = f"{least_s:g} seconds or more" if least_s else "seconds above 0"
-            raise UsageError(f"{name} is {value:g}", next_step=f"Give {more}, such as 2.5.")
+        try:
+            if value is not None:
+                exact_seconds(value, name, least_s)
+        except InputError as error:
+            raise UsageError(error.message, next_step=error.next_step) from None
 
 
 def _require_sense(

@@ -13,6 +13,7 @@ from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.predict import require_one_model, setup_of
 from fsarctl.cli.terminal.console import make_reporter, say
 from fsarctl.errors import UsageError
+from fsarctl.errors.addresses import LOOPBACK, LOOPBACK_HOSTS
 from fsarctl.errors.extras import require_extra
 from fsarctl.execution.device import Machine
 
@@ -58,7 +59,7 @@ def serve(
     """
     require_one_model(frozen, shots)
     require_extra("serve", "serve", "fastapi", "fastapi_offline", "uvicorn")
-    from fsarctl.serving.listening import LOOPBACK, bound
+    from fsarctl.serving.listening import bound
 
     token = os.environ.get(TOKEN, "")
     if host not in LOOPBACK and not token:
@@ -96,7 +97,7 @@ def serve(
             videos,
             Limits(megabytes, time_limit, at_once, waiting),
             token,
-            ("127.0.0.1", "localhost", "[::1]") if host in LOOPBACK else (),
+            LOOPBACK_HOSTS if host in LOOPBACK else (),
             say,
         )
         said = f"serving {supports}: {place} (API: {place}/docs). Ctrl-C ends it"

@@ -25,11 +25,11 @@ from fsarctl.cli.terminal.console import print_data, print_json, say
 from fsarctl.cli.terminal.events import as_csv, as_subtitles, print_events, print_precision, row
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.execution.device import Machine
+from fsarctl.predict.event_rules import EventRules, Join
 from fsarctl.progress import counted, first_of
 
 if TYPE_CHECKING:
     from fsarctl.datasets.clip_files import ClipFile
-    from fsarctl.predict.events import EventRules
     from fsarctl.predict.windows import WindowSize
     from fsarctl.results.average_precision import Measured, TimedLabel
     from fsarctl.stages.predict import Ready
@@ -45,13 +45,6 @@ class EventLayout(StrEnum):
     csv = "csv"
     vtt = "vtt"
     srt = "srt"
-
-
-class Join(StrEnum):
-    """The values of --join."""
-
-    peak = "peak"
-    run = "run"
 
 
 PAGES = (".html", ".htm")
@@ -107,7 +100,7 @@ def spot(
         typer.Option(
             "--join", help="An event is a window at a peak, or a run of windows, for what goes on long."
         ),
-    ] = Join.peak,
+    ] = "peak",
     overlap: Overlap = 0.0,
     html: Annotated[
         Path | None,
@@ -141,8 +134,6 @@ def spot(
     Every window of the video is scored as `predict` scores it cut out. What is finished is kept, so that the
     same command goes on after Ctrl-C, and other thresholds cost nothing.
     """
-    from fsarctl.predict.events import EventRules
-
     one_layout(layout, as_json)
     require_one_model(frozen, shots)
     require_negatives(support, negatives)
@@ -164,7 +155,7 @@ def spot(
     )
     if not ready.predictor.model.shares_frames:
         say("this model reads no frame by itself, so what windows share is computed for each of them")
-    rules = EventRules(smooth=smooth, threshold=threshold, join=join.value, overlap=overlap)
+    rules = EventRules(smooth=smooth, threshold=threshold, join=join, overlap=overlap)
     true = _true_events(truth, ready, files) if truth is not None else None
     watched = [_watch(session, ready, each, sizes, rules) for each in files]
     about = heading(session, ready, "each window alone")
@@ -249,7 +240,7 @@ def _measured(watched: "Sequence[Watched]", true: "dict[str, list[TimedLabel]]")
 
 
 def _write_page(
-    html: Path, watched: "Sequence[Watched]", ready: "Ready", rules: "EventRules", about: str, note: str
+    html: Path, watched: "Sequence[Watched]", ready: "Ready", rules: EventRules, about: str, note: str
 ) -> None:
     from fsarctl.stages.spot import write_timeline
 
@@ -268,7 +259,7 @@ def _cut(session: Session, watched: "Sequence[Watched]", folder: Path) -> list[d
 
 
 def _watch(
-    session: Session, ready: "Ready", video: "ClipFile", sizes: "Sequence[WindowSize]", rules: "EventRules"
+    session: Session, ready: "Ready", video: "ClipFile", sizes: "Sequence[WindowSize]", rules: EventRules
 ) -> "Watched":
     from fsarctl.artifacts.command import Command, Option
     from fsarctl.stages.spot import watch
@@ -285,7 +276,7 @@ def _document(
     ready: "Ready",
     watched: "Sequence[Watched]",
     sizes: "Sequence[WindowSize]",
-    rules: "EventRules",
+    rules: EventRules,
     measured: "Sequence[Measured] | None",
 ) -> dict[str, Any]:
     return {

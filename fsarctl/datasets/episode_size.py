@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fsarctl.datasets.group_sizes import can_part
 from fsarctl.errors import InputError
-from fsarctl.progress import counted
+from fsarctl.progress import counted, further
 
 __all__ = ["EpisodeSize", "SmallClass"]
 
@@ -84,7 +84,8 @@ class EpisodeSize:
         small = self.small_classes(counts, groups)
         if small:
             first = small[0]
-            others = f" ({len(small) - 1} more classes are too small)" if len(small) > 1 else ""
+            rest = further(small, 1, "class", "es")
+            others = f" (too small, too: {rest})" if rest else ""
             if first.what == "groups":
                 sizes = ", ".join(map(str, (groups or {})[first.label]))
                 raise InputError(

@@ -10,7 +10,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-__all__ = ["hidden", "hidden_within", "public_address", "public_text", "secrets_in"]
+__all__ = [
+    "LOOPBACK",
+    "LOOPBACK_HOSTS",
+    "hidden",
+    "hidden_within",
+    "public_address",
+    "public_text",
+    "secrets_in",
+]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""What a machine is called by its own programs."""
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+"""The same, as browsers write it before the port of an address."""
 
 _MARK = "***"
 _RUN = re.compile(r"://[^\s?#]*")

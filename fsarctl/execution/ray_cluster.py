@@ -19,7 +19,7 @@ from typing import Any
 
 from fsarctl.config.tables import RayConfig
 from fsarctl.errors import FsarctlError, InputError
-from fsarctl.errors.addresses import hidden
+from fsarctl.errors.addresses import LOOPBACK, hidden
 from fsarctl.execution.engine import Ended, Heard, Need, Task
 from fsarctl.execution.line import Line
 from fsarctl.execution.worker_process import WorkerProcess
@@ -37,7 +37,6 @@ PATIENCE_S = 15.0
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 """What a client of HTTP/2 begins with; a server, and so every Ray, answers with its own frame of settings."""
 SETTINGS = 0x04
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 BATCH_S = 0.2
 """Messages of a worker travel together for so long."""
 GIB = 2**30

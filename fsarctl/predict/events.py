@@ -5,33 +5,16 @@ Every step is a function of the scores and the rules alone: the same ones give t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsarctl.predict.event_rules import EventRules
 from fsarctl.predict.windows import Windows
 
-__all__ = ["Event", "EventRules", "curves_of", "events_of"]
+__all__ = ["Event", "curves_of", "events_of"]
 
 Curve = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class EventRules:
-    """How events are made of scores.
-
-    ``smooth``: each window's confidences become the mean over so many windows of its size, around it.
-    ``threshold``: what a confidence has to reach. ``join``: "peak": an event is a window whose confidence is
-    the highest around it, and as long as that window; "run": all windows in a row that reach the threshold
-    are one event, however long. ``overlap``: of two events, of whatever classes and sizes, the less confident
-    one goes where they share more than this part of the time that both cover (intersection over union).
-    """
-
-    smooth: int = 1
-    threshold: float = 0.5
-    join: Literal["peak", "run"] = "peak"
-    overlap: float = 0.0
 
 
 @dataclass(frozen=True)

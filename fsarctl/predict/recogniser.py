@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from fsarctl.errors import InputError
-from fsarctl.predict.events import Event, EventRules, events_of
+from fsarctl.predict.event_rules import EventRules
+from fsarctl.predict.events import Event, events_of
 from fsarctl.predict.predictor import Prediction, Predictor
 from fsarctl.predict.spotting import score_windows, window_confidences
 from fsarctl.predict.support_set import Support

@@ -25,7 +25,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from fsarctl.errors import FsarctlError, InputError, UpstreamError
 from fsarctl.errors.shown import escaped
-from fsarctl.predict.events import EventRules
+from fsarctl.predict.event_rules import EventRules
 from fsarctl.predict.predictor import Prediction
 from fsarctl.predict.recogniser import Look
 from fsarctl.predict.windows import SHORTEST_S

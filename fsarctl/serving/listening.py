@@ -5,9 +5,8 @@ import socket
 
 from fsarctl.errors import InputError
 
-__all__ = ["LOOPBACK", "bound"]
+__all__ = ["bound"]
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 BACKLOG = 128
 
 

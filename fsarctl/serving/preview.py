@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import av
 
 from fsarctl.errors import InputError
+from fsarctl.errors.addresses import LOOPBACK_HOSTS
 
 __all__ = ["Preview"]
 
@@ -55,10 +56,7 @@ class Preview:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 host = (self.headers.get("Host") or "").rpartition(":")[0]
-                if host not in (
-                    "127.0.0.1",
-                    "localhost",
-                ):  # a page of elsewhere that calls itself this machine
+                if host not in LOOPBACK_HOSTS:  # a page of elsewhere that calls itself this machine
                     self.send_error(403)
                     return
                 self.send_response(200)

@@ -12,7 +12,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request
 
-from fsarctl.predict.events import Event, EventRules
+from fsarctl.predict.event_rules import EventRules
+from fsarctl.predict.events import Event
 from fsarctl.predict.recogniser import Recogniser
 from fsarctl.progress import Advance
 from fsarctl.serving.batches import Batches

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsarctl.cli.terminal.console import echo, say
 from fsarctl.errors.shown import brief
-from fsarctl.progress import counted, first_of
+from fsarctl.progress import counted, first_of, further
 
 if TYPE_CHECKING:
     from fsarctl.predict.leave_one_out import Check
@@ -58,8 +58,8 @@ def print_check(check: "Check | None", *, as_data: bool) -> None:
             f"  {brief(each.label)} is taken for {brief(each.answer)}: {each.count} of"
             f" {counted(each.of, 'clip')}"
         )
-    if len(check.mixed_up) > SHOWN:
-        tell(f"  and {len(check.mixed_up) - SHOWN} more pairs (--json has all)")
+    if others := further(check.mixed_up, SHOWN, "pair"):
+        tell(f"  and {others} (--json has all)")
     for odd in check.odd[:SHOWN]:
         tell(
             f"  the odd one out: {brief(odd.clip)} is taken for {brief(odd.answer)}, most others of its class"

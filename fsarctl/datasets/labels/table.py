@@ -17,12 +17,13 @@ import yaml
 from fsarctl.datasets.labels.lines import DATA, ENDINGS, HEADERS, Line, Rows, lined_table, numbered_columns
 from fsarctl.datasets.yaml_text import read_yaml
 
-__all__ = ["Table", "table_in"]
+__all__ = ["NAMES_OF_LABELS", "Table", "table_in"]
 
-LABEL_COLUMNS = (
+NAMES_OF_LABELS = (
     *("template", "label", "label_name", "class_name", "classname", "class", "action", "action_name"),
-    *("name", "category", "activity", "title", "text"),
 )
+"""Headers that can be of nothing else than labels, the surest first."""
+LABEL_COLUMNS = (*NAMES_OF_LABELS, "name", "category", "activity", "title", "text")
 """Headers under which labels stand, the surest first."""
 NUMBER_COLUMNS = ("id", "idx", "index", "label_id", "class_id", "number", "num", "no")
 _NUMBERED_PATH = re.compile(r"[^\s/]*+/(?=\S*+\Z)\S*\d")

@@ -9,7 +9,7 @@ from unicodedata import normalize
 from fsarctl.config.setting import SPLITS
 from fsarctl.datasets.class_splits import split_name
 from fsarctl.datasets.labels.label_map import are_numbers
-from fsarctl.datasets.labels.table import Table
+from fsarctl.datasets.labels.table import NAMES_OF_LABELS, Table
 from fsarctl.datasets.lists.rows import SHAPE, Listed, Row, refused
 from fsarctl.datasets.video_tree import is_video
 from fsarctl.errors import InputError
@@ -23,10 +23,7 @@ PATHS = (
     *("name", "folder", "frame_dir", "frames_dir", "directory", "key"),
 )
 """Columns that say which video it is, the surest first."""
-LABELS = (
-    *("template", "label", "label_name", "class_name", "classname", "class", "action", "action_name"),
-    *("category", "activity", "tag"),
-)
+LABELS = (*NAMES_OF_LABELS, "category", "activity", "tag")
 COUNTS = ("total_frames", "num_frames", "n_frames", "nframes", "frames", "frame_count", "images", "count")
 SPLIT_COLUMNS = ("split", "subset", "set")
 WITHOUT_HEADING: Mapping[int, tuple[str, ...]] = {2: ("path", "label"), 3: ("path", "label", "split")}

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsarctl.predict.events import EventRules, curves_of, events_of
+from fsarctl.predict.event_rules import EventRules
+from fsarctl.predict.events import curves_of, events_of
 from fsarctl.predict.windows import Windows, WindowSize
 
 LABELS = ("jump", "-run", "a --> b")

@@ -17,7 +17,7 @@ from video_zoo import number_in, painted, write
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
-from fsarctl.predict.events import EventRules
+from fsarctl.predict.event_rules import EventRules
 from fsarctl.predict.predictor import Prediction, Predictor
 from fsarctl.predict.recogniser import Recogniser
 from fsarctl.predict.windows import WindowSize

@@ -91,7 +91,7 @@ def test_predict_and_spot_say_what_a_recogniser_says(ask: Any, place: Path) -> N
     told = ask.post(
         "/spot", params={"support": "mine", "length": [1, 2], "threshold": 0.2}, content=video.read_bytes()
     ).json()
-    from fsarctl.predict.events import EventRules
+    from fsarctl.predict.event_rules import EventRules
 
     events = recogniser.spot(video, lengths=[1, 2], rules=EventRules(threshold=0.2))
     assert told["events"] == [pytest.approx(vars(each)) for each in events]
