@@ -36,7 +36,9 @@ LAG_S = 1.0
 DRIFT = 1e-3
 """Seconds a second by which clocks differ at most: so fast is forgotten how early a frame once came."""
 JUMP_S = 5.0
-"""Times that leap further begin anew."""
+"""A stream's times that leap further begin anew."""
+HOLE_S, BACK_S = 60.0, 1.0
+"""A file whose times leap further on, or further back, is another recording from there."""
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 POLLED_S = 0.05
 
@@ -73,8 +75,9 @@ class LiveSource:
         self.dropped = 0
         """Frames that were not decoded, since the stream was behind."""
         self.gaps = 0
-        """How often it stopped."""
+        """How often it stopped, or the times of a file leapt."""
         self._came = 0.0
+        self._time_s = 0.0
 
     def close(self) -> None:
         """End reading, soon."""
@@ -198,9 +201,9 @@ class LiveSource:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         rate = float(stream.average_rate or 25)
-        # When this connection began: of a stream by the clock, of a file at its beginning.
-        base = 0.0 if self.finite else time.monotonic() - started
-        time_s = base
+        # When this connection began: of a stream by the clock, of a file at its beginning. A stream that has a
+        # fast clock, or begins with what it had kept, is ahead of ours: after a gap it goes on from there.
+        base = 0.0 if self.finite else max(time.monotonic() - started, self._time_s)
         first: float | None = None
         latest = 0.0
         earliest = float("inf")  # of arrival less time: what the least delayed frame had
@@ -225,17 +228,21 @@ class LiveSource:
                 own = latest + 1 / rate if frame.time is None else float(frame.time)
                 if container.format.name in CLOCKLESS:
                     own = now
-                if first is None or not 0 <= own - latest <= JUMP_S:
-                    if first is not None:
-                        base = time_s + 1 / rate if self.finite else now - started
+                step = own - latest
+                if first is None or not 0 <= step <= (HOLE_S if self.finite else JUMP_S):
+                    if first is not None and self.finite:
+                        base = self._time_s + 1 / rate
+                        self.gaps += not -BACK_S <= step <= HOLE_S
+                    elif first is not None:
+                        base = max(now - started, self._time_s)
                     first, earliest = own, float("inf")
                 earliest += DRIFT * max(own - latest, 0.0)
                 latest = own
-                time_s = base + own - first
-                earliest = min(earliest, now - time_s)
-                yield LiveFrame(time_s, time_s + earliest, frame)
+                self._time_s = base + own - first
+                earliest = min(earliest, now - self._time_s)
+                yield LiveFrame(self._time_s, self._time_s + earliest, frame)
             if not self.finite and first is not None:
-                lag = time.monotonic() - (base + latest - first) - earliest
+                lag = time.monotonic() - self._time_s - earliest
                 waiting_for_key = lag > LAG_S
 
 

@@ -321,6 +321,38 @@ def test_a_gap_is_one_however_often_it_is_tried(monkeypatch: pytest.MonkeyPatch)
     assert source.gaps == 2
 
 
+def test_the_times_of_a_stream_never_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins with seconds that it had kept: it is ahead of the clock when it stops, and when it leaps."""
+    kept = [(0.0, number / 10) for number in range(80)]
+    later = [(0.5, number / 10) for number in range(20)]
+    again = [(1.0, 500 + number / 10) for number in range(20)]
+    source = Scripted(monkeypatch, kept, later + again)
+    times = [each.time_s for each in itertools.islice(source.frames(), 120)]
+    assert times == sorted(times)
+    assert times[79] == pytest.approx(7.9)
+    assert times[-1] == pytest.approx(7.9 + 1.9 + 1.9)
+
+
+@pytest.mark.parametrize("leap", ["on", "back"])
+def test_a_file_whose_times_leap_has_a_gap(leap: str, tmp_path: Path) -> None:
+    """No window holds frames of both sides, as none does of a stream that stopped."""
+    if leap == "on":
+        times = [*range(30), *range(30 + 70 * RATE, 60 + 70 * RATE)]
+        write(tmp_path / "film.ts", count=60, rate=RATE, times=times, g="12", bf="0")
+    else:
+        halves = [
+            write(tmp_path / f"{begin}.ts", numbers=range(begin, begin + 30), rate=RATE, g="12", bf="0")
+            for begin in (0, 30)
+        ]
+        (tmp_path / "film.ts").write_bytes(b"".join(each.read_bytes() for each in halves))
+    found = list(watched(LiveSource(str(tmp_path / "film.ts"), 0.0, pytest.fail), 1.0, 0.5))
+    sides = [{number >= 30 for number in each.prediction} for each in found]
+    assert sides == 3 * [{False}] + 3 * [{True}]
+    starts = [each.start_s for each in found]
+    assert starts == pytest.approx([0.0, 0.5, 1.0, 2.5, 3.0, 3.5], abs=0.01)
+    assert [each.gaps for each in found] == [0, 0, 0, 1, 1, 1]
+
+
 def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "no.ts").write_text("no video")
     for address, says in (
