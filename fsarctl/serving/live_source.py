@@ -201,8 +201,8 @@ class LiveSource:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         rate = float(stream.average_rate or 25)
-        # When this connection began: of a stream by the clock, of a file at its beginning. A stream that has a
-        # fast clock, or begins with what it had kept, is ahead of ours: after a gap it goes on from there.
+        # When this connection began: of a stream by the clock, of a file at its beginning. A stream with a
+        # fast clock, or that begins with what it kept, is ahead of ours: after a gap it goes on from there.
         base = 0.0 if self.finite else max(time.monotonic() - started, self._time_s)
         first: float | None = None
         latest = 0.0
