@@ -1,6 +1,7 @@
 """The picture of a stream with what is seen in it, for a browser on this machine: MJPEG over HTTP."""
 
 import io
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,7 +56,7 @@ class Preview:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                host = (self.headers.get("Host") or "").rpartition(":")[0]
+                host = re.sub(r":\d+$", "", self.headers.get("Host") or "")  # no browser says port 80
                 if host not in LOOPBACK_HOSTS:  # a page of elsewhere that calls itself this machine
                     self.send_error(403)
                     return

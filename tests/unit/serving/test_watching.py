@@ -476,7 +476,11 @@ def test_the_preview_shows_what_is_seen() -> None:
         assert (frame.width, frame.height) == (640, 349 + 36)
         assert number_in(frame.to_ndarray(format="rgb24")[:349]) == 7
         assert frame.to_ndarray(format="gray")[349:].max() > 150, "what is said is written"
-        assert httpx2.get(address, headers={"host": "elsewhere.example"}).status_code == 403
+        for host in ("127.0.0.1", "localhost:80", "[::1]", "[::1]:8001"):  # of port 80 browsers say none
+            with httpx2.stream("GET", address, headers={"host": host}, timeout=60) as answer:
+                assert answer.status_code == 200
+        for host in ("elsewhere.example", "elsewhere.example:80", "localhost.elsewhere.example", ""):
+            assert httpx2.get(address, headers={"host": host}, timeout=60).status_code == 403
         with (
             pytest.raises(InputError, match=r"port \d+ for the preview cannot be had"),
             preview.served(int(address.rpartition(":")[2])),
