@@ -114,8 +114,8 @@ def watch(
 ) -> Watched:
     """The events of a video, whose scores are found in the store or made; ``note`` hears its remarks."""
     from fsarctl.predict.events import events_of
+    from fsarctl.video.container.survey import UnreadableVideoError
     from fsarctl.video.frame_folders.images import no_times
-    from fsarctl.video.survey import UnreadableVideoError
 
     if video.path.is_dir():
         return Watched(video.name, video.path, failure=no_times(video.path))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fsarctl.video.container.survey import UnreadableVideoError
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.survey import UnreadableVideoError
 
 T, S = 4, 18
 

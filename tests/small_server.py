@@ -17,7 +17,7 @@ from fsarctl.serving.listening import bound
 from fsarctl.serving.run import server_of
 from fsarctl.serving.support_sets import SupportSets
 from fsarctl.video.decode_clip import decode_clip
-from fsarctl.video.decoding_pool import Decoders
+from fsarctl.video.processes.decoding_pool import Decoders
 
 __all__ = ["running", "served", "write_examples"]
 

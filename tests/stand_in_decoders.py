@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fsarctl.video.container.survey import UnreadableVideoError
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.survey import UnreadableVideoError
 
 if TYPE_CHECKING:
     from fsarctl.datasets.clips import Clip
     from fsarctl.frames.frame_store import ClipRow
-    from fsarctl.video.decoding_pool import Decode
+    from fsarctl.video.processes.decoding_pool import Decode
 
 FRAMES, SIZE = 2, 64
 

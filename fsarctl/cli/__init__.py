@@ -34,7 +34,7 @@ def main() -> None:
     """
     leave_out_working_directory()
     from fsarctl.cli.terminal.signals import ending_by_signals
-    from fsarctl.video.lifetime import end_with_whoever_started
+    from fsarctl.video.processes.lifetime import end_with_whoever_started
 
     end_with_whoever_started()
     try:

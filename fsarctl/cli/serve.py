@@ -81,7 +81,7 @@ def serve(
         from fsarctl.serving.uploads import Limits
         from fsarctl.stages.spot import window_sizes
         from fsarctl.video.decode_clip import decode_clip
-        from fsarctl.video.decoding_pool import Decoders
+        from fsarctl.video.processes.decoding_pool import Decoders
 
         session = replace(session, reporter=make_reporter(bars=False))
         setup = setup_of(session, Machine(device), workers, time_limit)

@@ -188,7 +188,7 @@ def serve() -> None:
     """Make the tasks on stdin until it ends."""
     from fsarctl import leave_out_working_directory
     from fsarctl.cli.terminal.signals import ending_by_signals
-    from fsarctl.video.lifetime import end_with_whoever_started
+    from fsarctl.video.processes.lifetime import end_with_whoever_started
 
     leave_out_working_directory()
     end_with_whoever_started(listens=False)

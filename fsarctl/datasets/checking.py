@@ -155,7 +155,7 @@ def open_all(
     Raises:
         InputError: there is no decord to compare with.
     """
-    from fsarctl.video.decoding_pool import Failure, decode_all
+    from fsarctl.video.processes.decoding_pool import Failure, decode_all
 
     if against_decord:
         from fsarctl.video.against_decord import compare_with_decord as decode

@@ -16,7 +16,7 @@ import psutil
 from fsarctl.execution.engine import Ended, Heard, Need, Task
 from fsarctl.execution.line import Line
 from fsarctl.execution.worker_process import WorkerProcess
-from fsarctl.video.worker_process import sweep
+from fsarctl.video.processes.worker_pool import sweep
 
 __all__ = ["LocalEngine", "end_all", "gpus_here"]
 

@@ -25,8 +25,8 @@ from fsarctl.config.tables import SlurmConfig
 from fsarctl.execution.engine import Ended, Heard, Need, Place, Task
 from fsarctl.execution.slurm_commands import Slurm
 from fsarctl.execution.worker_process import WorkerProcess
-from fsarctl.video.lifetime import STDIN
-from fsarctl.video.worker_process import environment
+from fsarctl.video.processes.lifetime import STDIN
+from fsarctl.video.processes.worker_pool import environment
 
 __all__ = ["LOGS", "Call", "Record", "SlurmEngine", "detach", "jobs_under_way", "name_of_log", "records"]
 

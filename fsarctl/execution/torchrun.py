@@ -24,8 +24,8 @@ from fsarctl.episodes.ranks import ALONE, RankLostError, Ranks
 from fsarctl.errors import ConfigError, FsarctlError, InputError, UsageError
 from fsarctl.execution.engine import Place
 from fsarctl.execution.local import end_all
-from fsarctl.video.lifetime import STDIN, named_parent
-from fsarctl.video.worker_process import environment
+from fsarctl.video.processes.lifetime import STDIN, named_parent
+from fsarctl.video.processes.worker_pool import environment
 
 __all__ = ["LAUNCHED", "answer", "call", "dismiss", "joined", "next_order", "run_ranks", "telling", "told"]
 

@@ -16,8 +16,8 @@ from threading import Lock
 from typing import Any
 
 from fsarctl.execution.engine import WORKER, Ended, Task
-from fsarctl.video.lifetime import named_parent
-from fsarctl.video.worker_process import environment
+from fsarctl.video.processes.lifetime import named_parent
+from fsarctl.video.processes.worker_pool import environment
 
 __all__ = ["MARK", "WorkerProcess", "message_line"]
 

@@ -94,8 +94,8 @@ def view_file(path: Path, frames: int, size: int, resize: "Resize") -> ClipView:
     Raises:
         InputError: it cannot be decoded; the reason is named.
     """
+    from fsarctl.video.container.survey import UnreadableVideoError
     from fsarctl.video.decode_clip import decode_clip
-    from fsarctl.video.survey import UnreadableVideoError
 
     try:
         clip = decode_clip(path, frames, size, resize)

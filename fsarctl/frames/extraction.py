@@ -29,7 +29,7 @@ from fsarctl.frames.shards import CLIPS_PER_SHARD
 from fsarctl.progress import Advance, Reporter
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.decoding_pool import Decode, Failure, decode_all
+from fsarctl.video.processes.decoding_pool import Decode, Failure, decode_all
 from fsarctl.video.rotate_and_resize import Resize
 
 __all__ = ["Extraction", "Extractor", "Sources"]

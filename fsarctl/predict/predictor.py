@@ -35,7 +35,7 @@ from fsarctl.results.calibration import Calibration, Known
 from fsarctl.text.corpus import SubActions, needs_descriptions
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.decoding_pool import Decode, Decoders, Failure, decode_all
+from fsarctl.video.processes.decoding_pool import Decode, Decoders, Failure, decode_all
 from fsarctl.video.rotate_and_resize import Resize
 
 __all__ = ["ClassScore", "Examples", "Prediction", "Predictor", "shots_of"]

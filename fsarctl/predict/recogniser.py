@@ -25,12 +25,12 @@ from fsarctl.predict.spotting import score_windows, window_confidences
 from fsarctl.predict.support_set import Support
 from fsarctl.predict.windows import SHORTEST_S, STRIDES, Windows, WindowSize, exact_seconds
 from fsarctl.progress import SILENT, Reporter
+from fsarctl.video.container.survey import UnreadableVideoError
 from fsarctl.video.decode_clip import clip_of_pictures
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.decoding_pool import Failure
+from fsarctl.video.processes.decoding_pool import Failure
+from fsarctl.video.processes.worker_pool import temporary_folder
 from fsarctl.video.read_through import course_of
-from fsarctl.video.survey import UnreadableVideoError
-from fsarctl.video.worker_process import temporary_folder
 
 __all__ = ["Clip", "Look", "Recogniser"]
 

@@ -32,7 +32,7 @@ from fsarctl.predict.windows import SHORTEST_S
 from fsarctl.serving.support_sets import Example, SupportSets
 from fsarctl.serving.uploads import Limits, Refused
 from fsarctl.serving.work import Work
-from fsarctl.video.decoding_pool import Decoders, Failure
+from fsarctl.video.processes.decoding_pool import Decoders, Failure
 
 __all__ = ["Served", "make_app"]
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from fsarctl.predict.predictor import Prediction
 from fsarctl.predict.recogniser import Recogniser
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.decoding_pool import Failure
+from fsarctl.video.processes.decoding_pool import Failure
 
 __all__ = ["Batches"]
 

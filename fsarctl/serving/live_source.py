@@ -18,8 +18,8 @@ import av
 from av.container import InputContainer
 
 from fsarctl.errors import InputError
-from fsarctl.video.content import HEAD_BYTES, Content, content_of
-from fsarctl.video.file_ending import boxes
+from fsarctl.video.container.content import HEAD_BYTES, Content, content_of
+from fsarctl.video.container.file_ending import boxes
 
 __all__ = ["LiveFrame", "LiveSource"]
 

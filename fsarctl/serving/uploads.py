@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from fsarctl.datasets.video_tree import plain_text
 from fsarctl.errors import InputError
-from fsarctl.video.worker_process import temporary_folder
+from fsarctl.video.processes.worker_pool import temporary_folder
 
 __all__ = ["Limits", "Refused", "below", "uploaded"]
 

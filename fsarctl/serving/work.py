@@ -19,7 +19,7 @@ from fsarctl.progress import Advance
 from fsarctl.serving.batches import Batches
 from fsarctl.serving.support_sets import SupportSets
 from fsarctl.serving.uploads import Limits, Refused, below, uploaded
-from fsarctl.video.decoding_pool import Decoders
+from fsarctl.video.processes.decoding_pool import Decoders
 
 __all__ = ["Work"]
 

@@ -10,8 +10,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from fsarctl.artifacts.atomic_write import replacing
+from fsarctl.video.container.survey import UnreadableVideoError, open_video, text_of, video_stream
 from fsarctl.video.rotate_and_resize import UPRIGHT, orientation_of
-from fsarctl.video.survey import UnreadableVideoError, open_video, text_of, video_stream
 
 __all__ = ["Cut", "cut_out"]
 

@@ -1,8 +1,8 @@
 """From a video file to T frames: the right ones, or a reason why not.
 
-``decode_clip`` surveys the file (``survey.py``), then decodes only what the wanted frames need; where
-that cannot be relied on, PyAV reads from the first frame to the last and counts what comes out, so that
-its answer needs no trust. Both give the same bytes.
+``decode_clip`` surveys the file (``container/survey.py``), then decodes only what the wanted frames need;
+where that cannot be relied on, PyAV reads from the first frame to the last and counts what comes out, so
+that its answer needs no trust. Both give the same bytes.
 """
 
 from dataclasses import replace
@@ -14,13 +14,13 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from fsarctl.video.container.described import cropping
+from fsarctl.video.container.survey import UnreadableVideoError, open_video, survey, video_stream
 from fsarctl.video.decoder_protocol import DecodedClip, Decoder, UntrustedError, Video
-from fsarctl.video.described import cropping
 from fsarctl.video.linear_decoder import LinearPyAV
 from fsarctl.video.rotate_and_resize import UPRIGHT, Resize, Scale, square_of
 from fsarctl.video.sampling import segment_centres
 from fsarctl.video.seeking_decoder import SeekingPyAV
-from fsarctl.video.survey import UnreadableVideoError, open_video, survey, video_stream
 
 __all__ = ["DECODERS", "clip_of_pictures", "decode_clip", "scale_of"]
 

@@ -9,8 +9,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from fsarctl.video.container.survey import Survey
 from fsarctl.video.rotate_and_resize import Scale
-from fsarctl.video.survey import Survey
 
 __all__ = ["DecodedClip", "Decoder", "UntrustedError", "Video"]
 

@@ -8,10 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fsarctl.video.container.packet_heads import is_repeat
+from fsarctl.video.container.survey import (
+    TOLERATED_LOSS,
+    UnreadableVideoError,
+    open_video,
+    survey,
+    video_stream,
+)
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.packet_heads import is_repeat
 from fsarctl.video.rotate_and_resize import Scale, square_of
-from fsarctl.video.survey import TOLERATED_LOSS, UnreadableVideoError, open_video, survey, video_stream
 
 __all__ = ["decode_first_frame"]
 

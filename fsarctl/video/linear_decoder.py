@@ -10,11 +10,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from fsarctl.video.decoder_protocol import DecodedClip, UntrustedError, Video
-from fsarctl.video.packet_heads import is_repeat
-from fsarctl.video.rotate_and_resize import UPRIGHT, Scale, orientation_of, square_of
-from fsarctl.video.sampling import segment_centres
-from fsarctl.video.survey import (
+from fsarctl.video.container.packet_heads import is_repeat
+from fsarctl.video.container.survey import (
     RAW,
     TOLERATED_LOSS,
     UnreadableVideoError,
@@ -22,6 +19,9 @@ from fsarctl.video.survey import (
     text_of,
     video_stream,
 )
+from fsarctl.video.decoder_protocol import DecodedClip, UntrustedError, Video
+from fsarctl.video.rotate_and_resize import UPRIGHT, Scale, orientation_of, square_of
+from fsarctl.video.sampling import segment_centres
 
 __all__ = ["LinearPyAV"]
 

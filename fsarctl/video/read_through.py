@@ -20,9 +20,10 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from fsarctl.video.container.packet_heads import is_repeat
+from fsarctl.video.container.survey import KeyPacket, UnreadableVideoError, open_video, survey, video_stream
 from fsarctl.video.decode_clip import scale_of
 from fsarctl.video.frame_folders.images import no_times
-from fsarctl.video.packet_heads import is_repeat
 from fsarctl.video.rotate_and_resize import (
     UPRIGHT,
     Orientation,
@@ -31,7 +32,6 @@ from fsarctl.video.rotate_and_resize import (
     orientation_of,
     square_of,
 )
-from fsarctl.video.survey import KeyPacket, UnreadableVideoError, open_video, survey, video_stream
 
 __all__ = ["Course", "Moment", "course_of", "pictures_at"]
 

@@ -15,8 +15,8 @@ from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from fsarctl.config.setting import Resize
-from fsarctl.video.described import Crop
-from fsarctl.video.survey import UnreadableVideoError
+from fsarctl.video.container.described import Crop
+from fsarctl.video.container.survey import UnreadableVideoError
 
 __all__ = [
     "UPRIGHT",

@@ -12,10 +12,10 @@ import numpy as np
 from av import VideoFrame
 from numpy.typing import NDArray
 
+from fsarctl.video.container.survey import TIMES_OF_DECODING, KeyPacket, UnreadableVideoError, text_of
 from fsarctl.video.decoder_protocol import DecodedClip, UntrustedError, Video
 from fsarctl.video.rotate_and_resize import Scale, square_of
 from fsarctl.video.sampling import segment_centres
-from fsarctl.video.survey import TIMES_OF_DECODING, KeyPacket, UnreadableVideoError, text_of
 
 __all__ = ["SeekingPyAV"]
 

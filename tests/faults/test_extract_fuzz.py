@@ -10,7 +10,7 @@ from video_kinds import KINDS
 
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.decoding_pool import Failure, decode_all
+from fsarctl.video.processes.decoding_pool import Failure, decode_all
 
 TIME_LIMIT_S = 20.0
 

@@ -16,9 +16,9 @@ from stand_in_decoders import clips_in, extract, obey
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import FsarctlError
 from fsarctl.frames.frame_store import FrameStore
-from fsarctl.video import decoding_pool as decoding
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.decoding_pool import decode_all
+from fsarctl.video.processes import decoding_pool as decoding
+from fsarctl.video.processes.decoding_pool import decode_all
 
 EXTRACTING = [sys.executable, stand_in_decoders.__file__, "obey"]
 

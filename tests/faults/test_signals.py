@@ -17,7 +17,7 @@ from typed import plain_environment
 
 from fsarctl.artifacts.process import Process
 from fsarctl.cli.terminal.signals import ending_by_signals
-from fsarctl.video.worker_process import sweep
+from fsarctl.video.processes.worker_pool import sweep
 
 PROJECT = """
 [datasets.a]

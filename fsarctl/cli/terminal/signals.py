@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 from fsarctl.cli.terminal.console import say
-from fsarctl.video.lifetime import LEFT_BEHIND
+from fsarctl.video.processes.lifetime import LEFT_BEHIND
 
 __all__ = ["LAST_WORDS", "EndedBySignal", "end", "ending_by_signals"]
 

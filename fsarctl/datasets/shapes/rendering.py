@@ -28,7 +28,7 @@ from fsarctl.datasets.shapes.drawing import BACKDROPS, COLOURS, KINDS, Backdrop,
 from fsarctl.datasets.shapes.motion import Pose
 from fsarctl.errors import FsarctlError
 from fsarctl.progress import Reporter
-from fsarctl.video.worker_process import await_own_signal, not_kept_alive, worker_pool
+from fsarctl.video.processes.worker_pool import await_own_signal, not_kept_alive, worker_pool
 
 __all__ = [
     "CLASSES",

@@ -28,7 +28,7 @@ from fsarctl.errors.addresses import hidden
 from fsarctl.errors.extras import require_extra
 from fsarctl.progress import SILENT, Reporter
 from fsarctl.text.llm.redaction import Redaction
-from fsarctl.video.worker_process import environment
+from fsarctl.video.processes.worker_pool import environment
 
 __all__ = ["UNTRACKED", "Tracked", "Tracking"]
 

@@ -14,7 +14,7 @@ from fsarctl.errors import InputError
 from fsarctl.predict.predictor import Predictor
 from fsarctl.predict.support_set import Support
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.decoding_pool import Failure
+from fsarctl.video.processes.decoding_pool import Failure
 
 __all__ = [
     "Answer",

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsarctl.progress import counted, first_of
+from fsarctl.video.container.survey import TOLERATED_LOSS, UnreadableVideoError
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.frame_folders.decode_image import Decoded, decode_image
 from fsarctl.video.frame_folders.images import Images, images_in
 from fsarctl.video.rotate_and_resize import Resize, Scale, square_of
 from fsarctl.video.sampling import segment_centres
-from fsarctl.video.survey import TOLERATED_LOSS, UnreadableVideoError
 
 __all__ = ["decode_first_image", "decode_folder", "images_of"]
 

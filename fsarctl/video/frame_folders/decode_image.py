@@ -12,8 +12,8 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from fsarctl.video.container.survey import MOST_PIXELS, UnreadableVideoError, text_of
 from fsarctl.video.rotate_and_resize import UPRIGHT, Orientation
-from fsarctl.video.survey import MOST_PIXELS, UnreadableVideoError, text_of
 
 __all__ = ["Decoded", "decode_image"]
 

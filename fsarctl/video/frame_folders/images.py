@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 from fsarctl.artifacts.look import Look
 from fsarctl.progress import counted, first_of
-from fsarctl.video.file_access import looked_at
+from fsarctl.video.container.file_access import looked_at
 
 __all__ = [
     "IMAGE_EXTENSIONS",

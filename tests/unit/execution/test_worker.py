@@ -20,7 +20,7 @@ from fsarctl.execution import engines
 from fsarctl.execution.engine import Ended, Task
 from fsarctl.frames import extraction
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.decoding_pool import Failure
+from fsarctl.video.processes.decoding_pool import Failure
 
 FILE = """
 [datasets.mine]

@@ -19,10 +19,10 @@ from fsarctl.config.tables import ExtractConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.stages import extract
+from fsarctl.video.container.survey import UnreadableVideoError
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.decoding_pool import Decode, Failure
-from fsarctl.video.decoding_pool import _attempt as attempt
-from fsarctl.video.survey import UnreadableVideoError
+from fsarctl.video.processes.decoding_pool import Decode, Failure
+from fsarctl.video.processes.decoding_pool import _attempt as attempt
 
 T, S = 2, 24
 

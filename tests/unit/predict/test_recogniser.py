@@ -22,7 +22,7 @@ from fsarctl.predict.predictor import Prediction, Predictor
 from fsarctl.predict.recogniser import Recogniser
 from fsarctl.predict.windows import WindowSize
 from fsarctl.video.decode_clip import clip_of_pictures, decode_clip
-from fsarctl.video.worker_process import temporary_folder
+from fsarctl.video.processes.worker_pool import temporary_folder
 
 CLASSES = {"jump": [1, 2], "run": [3], "wave": [4, 5]}
 

@@ -10,7 +10,7 @@ pytest.importorskip("fastapi", reason="pip install 'fsarctl[serve]'")
 
 from fsarctl.predict.predictor import Prediction
 from fsarctl.serving.batches import Batches
-from fsarctl.video.decoding_pool import Failure
+from fsarctl.video.processes.decoding_pool import Failure
 
 
 class Slow:

@@ -28,7 +28,7 @@ from small_server import running, served, write_examples
 from video_zoo import write
 
 from fsarctl.serving.uploads import Limits
-from fsarctl.video.worker_process import temporary_folder
+from fsarctl.video.processes.worker_pool import temporary_folder
 
 
 @pytest.fixture(scope="module")

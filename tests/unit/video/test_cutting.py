@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from video_zoo import number_in, with_noise, write
 
+from fsarctl.video.container.survey import UnreadableVideoError
 from fsarctl.video.cutting import cut_out
-from fsarctl.video.survey import UnreadableVideoError
 from fsarctl.video.thumbnails import thumbnails
 
 

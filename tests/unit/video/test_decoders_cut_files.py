@@ -13,9 +13,9 @@ import av
 import pytest
 from video_zoo import number_in, write
 
+from fsarctl.video.container.survey import UnreadableVideoError
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.sampling import segment_centres
-from fsarctl.video.survey import UnreadableVideoError
 
 COUNT, SIDE = 30, 96
 PLACES = 60

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fsarctl.video.container.survey import UnreadableVideoError
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.rotate_and_resize import scaled_size
-from fsarctl.video.survey import UnreadableVideoError
 
 SIZE = 64
 

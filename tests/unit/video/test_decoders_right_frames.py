@@ -28,14 +28,14 @@ from video_zoo import (
 
 from fsarctl.video import read_through
 from fsarctl.video.against_decord import compare_with_decord
-from fsarctl.video.content import HEAD_BYTES, content_of
+from fsarctl.video.container.content import HEAD_BYTES, content_of
+from fsarctl.video.container.survey import BY_ENDING, open_video, survey, video_stream
 from fsarctl.video.decode_clip import decode_clip, scale_of
 from fsarctl.video.decoder_protocol import Video
 from fsarctl.video.linear_decoder import LinearPyAV
 from fsarctl.video.read_through import course_of, pictures_at
 from fsarctl.video.rotate_and_resize import Resize
 from fsarctl.video.sampling import segment_centres
-from fsarctl.video.survey import BY_ENDING, open_video, survey, video_stream
 
 
 @pytest.fixture(scope="module", params=KINDS)

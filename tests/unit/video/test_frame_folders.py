@@ -16,12 +16,12 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 from PIL import Image
 
+from fsarctl.video.container.survey import UnreadableVideoError
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.first_frame import decode_first_frame
 from fsarctl.video.frame_folders.decode_image import decode_image
 from fsarctl.video.frame_folders.images import _alike, _series, frames_among
 from fsarctl.video.read_through import course_of
-from fsarctl.video.survey import UnreadableVideoError
 
 Save = Callable[..., bytes]
 

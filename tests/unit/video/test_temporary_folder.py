@@ -5,31 +5,31 @@ import threading
 
 import pytest
 
-from fsarctl.video import worker_process
-from fsarctl.video.worker_process import temporary_folder
+from fsarctl.video.processes import worker_pool
+from fsarctl.video.processes.worker_pool import temporary_folder
 
 
 def test_what_others_left_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     swept: list[int] = []
-    monkeypatch.setattr(worker_process, "LEFT_BEHIND", set())
-    monkeypatch.setattr(worker_process, "sweep", lambda: swept.append(1))
+    monkeypatch.setattr(worker_pool, "LEFT_BEHIND", set())
+    monkeypatch.setattr(worker_pool, "sweep", lambda: swept.append(1))
     assert temporary_folder() == temporary_folder()
     assert len(swept) == 1
 
 
 def test_two_threads_leave_the_temporary_folder_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second asks while the first is at it, and goes last."""
-    monkeypatch.setattr(worker_process, "LONGEST_FOLDER_OF_A_SOCKET", 0)
+    monkeypatch.setattr(worker_pool, "LONGEST_FOLDER_OF_A_SOCKET", 0)
     monkeypatch.setattr(tempfile, "tempdir", "/elsewhere")
     entered, leave = threading.Event(), threading.Event()
 
     def second() -> None:
-        with worker_process._short_temporary_folder():
+        with worker_pool._short_temporary_folder():
             entered.set()
             leave.wait(60)
 
     thread = threading.Thread(target=second)
-    with worker_process._short_temporary_folder():
+    with worker_pool._short_temporary_folder():
         thread.start()
         entered.wait(0.1)
     leave.set()

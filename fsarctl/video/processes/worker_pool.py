@@ -18,7 +18,7 @@ from pathlib import Path
 from pebble import ProcessPool
 
 from fsarctl.errors import FsarctlError
-from fsarctl.video.lifetime import LEFT_BEHIND, end_with_parent, named_parent
+from fsarctl.video.processes.lifetime import LEFT_BEHIND, end_with_parent, named_parent
 
 __all__ = [
     "await_own_signal",
@@ -29,8 +29,8 @@ __all__ = [
     "worker_pool",
 ]
 
-SILENCE = "fsarctl.video.silence"
-DECODING = "fsarctl.video.decoding_pool"
+SILENCE = "fsarctl.video.processes.silence"
+DECODING = "fsarctl.video.processes.decoding_pool"
 
 LONGEST_FOLDER_OF_A_SOCKET = 103 - len("/pymp-12345678/listener-12345678")
 """Bytes: the fork server's socket lies among temporary files, and its address has at most 103 (on macOS)."""

@@ -6,7 +6,7 @@ a traceback. What went wrong with a clip comes back as a value. The server ends 
 
 import os
 
-from fsarctl.video.lifetime import end_with_whoever_started
+from fsarctl.video.processes.lifetime import end_with_whoever_started
 
 with open(os.devnull, "wb") as _nobody:  # noqa: PTH123
     os.dup2(_nobody.fileno(), 2)

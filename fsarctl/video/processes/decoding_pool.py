@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from pebble import ProcessExpired, ProcessPool
 
 from fsarctl.errors import FsarctlError
+from fsarctl.video.container.survey import UnreadableVideoError
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.survey import UnreadableVideoError
-from fsarctl.video.worker_process import await_own_signal, not_kept_alive, worker_pool
+from fsarctl.video.processes.worker_pool import await_own_signal, not_kept_alive, worker_pool
 
 __all__ = ["Decode", "Decoders", "Failure", "decode_all"]
 
