@@ -15,14 +15,15 @@ Picture = NDArray[np.uint8]
 
 
 class RollingWindow:
-    """Pictures of the last ``kept_s`` seconds, by the time that they are shown from on.
+    """Pictures of the last seconds, by the time that they are shown from on.
 
     A window of ``length_s`` that ends at time t reads the pictures that are shown in the middle of its
-    ``frames`` equal segments, as a window of a long video does.
+    ``frames`` equal segments, as a window of a long video does. One begins every ``every_s``, and what none
+    of them reads is not kept.
     """
 
-    def __init__(self, length_s: float, frames: int, kept_s: float) -> None:
-        self._length_s, self._frames, self._kept_s = length_s, frames, kept_s
+    def __init__(self, length_s: float, frames: int, every_s: float) -> None:
+        self._length_s, self._frames, self._every_s = length_s, frames, every_s
         self._gap_s = length_s / (SPARE * frames)
         self._shown: deque[tuple[float, Picture]] = deque()
         self.begin_s: float | None = None
@@ -37,13 +38,17 @@ class RollingWindow:
     def add(self, time_s: float, picture: Picture | None) -> None:
         """The next picture, later than those before; None where it is not wanted."""
         if self.begin_s is None:
-            self.begin_s = time_s
-        self.end_s = time_s
-        if picture is not None:
-            self._shown.append((time_s, picture))
-        # The one that is shown when the window begins is older than it.
-        while len(self._shown) > 1 and self._shown[1][0] <= time_s - self._kept_s:
+            self.begin_s = self.end_s = time_s
+        # The one that is shown when a window begins is older than it. By when the picture before this one
+        # began: the windows that end between the two are yet to be read.
+        while len(self._shown) > 1 and self._shown[1][0] <= self.end_s - self._length_s - self._every_s:
             self._shown.popleft()
+        if picture is not None:
+            begun = self.begin_s + (time_s - self.begin_s) // self._every_s * self._every_s
+            if self._shown and self._shown[-1][0] >= begun + self._length_s:
+                self._shown.pop()  # it was shown between two windows
+            self._shown.append((time_s, picture))
+        self.end_s = time_s
 
     def clear(self) -> None:
         """After a gap: no window holds pictures of before and after it."""

@@ -95,7 +95,7 @@ class Watch:
         with self._news:
             self._asked = _Asked(
                 *(length_s, every_s, frames),
-                RollingWindow(length_s, frames, length_s + every_s),
+                RollingWindow(length_s, frames, every_s),
                 Scale(recogniser.predictor.size, recogniser.predictor.resize),
             )
             self._news.notify_all()

@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -58,7 +59,7 @@ def test_a_window_reads_what_is_shown_in_the_middle_of_its_segments() -> None:
     """Against the windows of a whole video, at a rate that varies."""
     random = np.random.default_rng(0)
     times = np.cumsum(random.uniform(0.07, 0.15, 200)).tolist()
-    rolling = RollingWindow(2.0, T, 2.5)
+    rolling = RollingWindow(2.0, T, 0.5)
     windows = Windows.over([WindowSize(Fraction(2), Fraction(1, 2))], T, Fraction(15), Fraction(1, 10))
     expected: dict[int, list[int]] = {}
     for slot in windows.slots():
@@ -84,7 +85,7 @@ def test_a_window_is_due_wherever_its_stream_begins() -> None:
     lengths = np.random.default_rng(1).uniform(0.1, 20, 1000)
     assert np.any(beginnings + lengths - lengths < beginnings), "some are such"
     for begin_s, length_s in zip(beginnings.tolist(), lengths.tolist(), strict=True):
-        rolling = RollingWindow(length_s, T, 2 * length_s)
+        rolling = RollingWindow(length_s, T, length_s)
         rolling.add(begin_s, None)
         assert not rolling.ends_within(begin_s + length_s)
         rolling.add(begin_s + length_s, None)
@@ -93,13 +94,37 @@ def test_a_window_is_due_wherever_its_stream_begins() -> None:
 
 
 def test_a_stream_of_many_frames_is_thinned_out() -> None:
-    rolling = RollingWindow(8.0, 8, 9.0)
+    rolling = RollingWindow(8.0, 8, 1.0)
     for index in range(10_000):
         wanted = rolling.wants(index / 1000)
         rolling.add(index / 1000, np.full((1, 1, 3), index // 50, np.uint8) if wanted else None)
     assert len(rolling._shown) <= 8 * 9 + 2
     read = rolling.window(9.0)[:, 0, 0, 0].tolist()
     assert read == pytest.approx([(1.5 + i) * 20 for i in range(8)], abs=3)
+
+
+@pytest.mark.parametrize("every_s", [0.3, 1.0, 7.0, 1000.0])
+@pytest.mark.parametrize("gap_s", [0.04, 0.5, 5.0, 40.0])
+@pytest.mark.parametrize("live", [False, True])
+def test_no_more_is_kept_than_windows_read(every_s: float, gap_s: float, live: bool) -> None:
+    """Against all pictures, also where they are further apart than windows, or windows than they last."""
+    random = np.random.default_rng(0)
+    count = int(max(400, 2500 / gap_s if every_s == 1000 else 0))
+    times = (100 + np.cumsum(random.uniform(0.8 * gap_s, 1.2 * gap_s, count))).tolist()
+    rolling = RollingWindow(1.0, T, every_s)
+    due_s, read = times[0] + 1.0, 0
+    for index, time_s in enumerate(times):
+        assert rolling.wants(time_s)
+        rolling.add(time_s, np.array([index]))
+        assert len(rolling._shown) <= 4 + (1.0 + min(every_s, 1.0)) / (0.8 * gap_s)
+        if live and rolling.ends_within(due_s):
+            due_s += (time_s - due_s) // every_s * every_s  # those before it are left out
+        while rolling.ends_within(due_s):
+            middles = [due_s - 1.0 + (2 * i + 1) / (2 * T) for i in range(T)]
+            assert rolling.window(due_s)[:, 0].tolist() == [bisect_right(times, each) - 1 for each in middles]
+            due_s += every_s
+            read += 1
+    assert read >= 2
 
 
 def test_a_file_is_read_as_it_grows(tmp_path: Path) -> None:
@@ -125,6 +150,16 @@ def test_a_file_is_read_as_it_grows(tmp_path: Path) -> None:
     for number, each in enumerate(found):
         assert each.prediction == [int((number / 2 + middle) * RATE) for middle in middles]
         assert (each.latency_s, each.dropped_windows, each.dropped_frames) == (None, 0, 0)
+
+
+def test_a_file_of_a_picture_every_ten_seconds(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "slow.ts", count=5, rate=RATE, times=range(0, 50 * RATE, 10 * RATE), g="1", bf="0"
+    )
+    found = list(watched(LiveSource(str(path), 0.0, pytest.fail), 2.0, 1.0))
+    assert [each.start_s for each in found] == pytest.approx(range(39))
+    for each in found:
+        assert each.prediction == [int((each.start_s + middle) / 10) for middle in (0.25, 0.75, 1.25, 1.75)]
 
 
 def test_a_file_is_read_whose_index_is_at_its_end(tmp_path: Path) -> None:
