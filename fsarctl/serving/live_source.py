@@ -31,6 +31,8 @@ GROWS_S = 2.0
 """How long a file may take to begin as a video does."""
 CLOCKLESS = {"mpjpeg"}
 """JPEG pictures over HTTP have no times, and libav counts 25 a second: each is shown when it comes."""
+STILL = 5
+"""After so many pictures of one time the clock of a source stands still, and they are taken to have none."""
 LAG_S = 1.0
 """A stream that is as far behind drops frames."""
 DRIFT = 1e-3
@@ -208,6 +210,8 @@ class LiveSource:
         latest = 0.0
         earliest = float("inf")  # of arrival less time: what the least delayed frame had
         waiting_for_key = False
+        told: float | None = None
+        still = 0
         for packet in container.demux():
             if packet.stream is not stream:  # sound may come, and no picture
                 yield None
@@ -225,9 +229,12 @@ class LiveSource:
                 yield None
             for frame in decoded:
                 now = time.monotonic()
-                own = latest + 1 / rate if frame.time is None else float(frame.time)
-                if container.format.name in CLOCKLESS:
-                    own = now
+                still = still + 1 if frame.time == told else 0
+                told = frame.time
+                if told is None or still >= STILL or container.format.name in CLOCKLESS:
+                    own = latest + 1 / rate if self.finite else now
+                else:
+                    own = float(told)
                 step = own - latest
                 if first is None or not 0 <= step <= (HOLE_S if self.finite else JUMP_S):
                     if first is not None and self.finite:

@@ -26,7 +26,7 @@ from fsarctl.cli.watch import _telling, _watch
 from fsarctl.errors import InputError
 from fsarctl.predict.windows import Windows, WindowSize
 from fsarctl.serving import live_source
-from fsarctl.serving.live_source import ANSWER_S, FIRST_S, LiveFrame, LiveSource
+from fsarctl.serving.live_source import ANSWER_S, FIRST_S, STILL, LiveFrame, LiveSource
 from fsarctl.serving.preview import Preview
 from fsarctl.serving.rolling_window import RollingWindow
 from fsarctl.serving.watching import Sight, Watch
@@ -366,6 +366,21 @@ def test_the_times_of_a_stream_never_go_back(monkeypatch: pytest.MonkeyPatch) ->
     assert times == sorted(times)
     assert times[79] == pytest.approx(7.9)
     assert times[-1] == pytest.approx(7.9 + 1.9 + 1.9)
+
+
+@pytest.mark.parametrize("own_s", [None, 7.0])
+@pytest.mark.parametrize("finite", [False, True])
+def test_pictures_without_times_or_all_of_one_go_on(
+    own_s: float | None, finite: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a stream are shown when they come, four a second; of a file at its rate, ten a second."""
+    come = [(number / 4, own_s) for number in range(40)]
+    source = Scripted(monkeypatch, come, finite=finite)
+    times = np.array([each.time_s for each in itertools.islice(source.frames(), 40)])
+    begun = 0 if own_s is None else STILL
+    assert np.all(np.diff(times) >= 0)
+    np.testing.assert_allclose(np.diff(times[begun:]), 0.1 if finite else 0.25, atol=1e-9)
+    assert source.gaps == 0
 
 
 @pytest.mark.parametrize("leap", ["on", "back"])
