@@ -27,6 +27,8 @@ __all__ = ["watch"]
 
 EVERY = 4
 """Windows are named so often within their length, unless --every says otherwise."""
+OFTENEST_S = 0.001
+"""Between answers: their times are told in thousandths of a second."""
 NOTHING = "-"
 LATENCIES = 100_000
 """Of so many windows, the last ones, is said how late they were."""
@@ -89,7 +91,13 @@ def watch(
     from fsarctl.predict.windows import SHORTEST_S
 
     require_seconds([("--length", length)], SHORTEST_S)
-    require_seconds([("--every", every), ("--seconds", seconds)])
+    require_seconds([("--every", every)], OFTENEST_S)
+    require_seconds([("--seconds", seconds)])
+    if seconds is not None and seconds > threading.TIMEOUT_MAX:
+        raise UsageError(
+            f"--seconds is {seconds:g}, more than this machine waits",
+            next_step=f"Leave it out to watch until Ctrl-C, or give {threading.TIMEOUT_MAX:.0f} at most.",
+        )
     if not source:
         raise UsageError("SOURCE is empty", next_step="Give a camera's number, an address or a file.")
     from fsarctl.serving.live_source import LiveSource

@@ -240,6 +240,20 @@ def test_a_stream_that_ends_before_a_window_is_spoken_of(project: Path) -> None:
     assert "Give 0.05 seconds or more" in type_in(project, f"{line} 0.001", expect=2).stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--every 1e-17", "Give 0.001 seconds or more"),
+        ("--every nan", "--every is nan"),
+        ("--seconds 0", "--seconds is 0"),
+        ("--seconds 1e11", "--seconds is 1e+11, more than this machine waits"),
+        ("--give-up nan", "Invalid value for '--give-up'"),
+    ],
+)
+def test_times_that_cannot_be_kept_are_refused(project: Path, words: str, says: str) -> None:
+    assert says in type_in(project, f"fsarctl watch long.mp4 --support examples {words}", expect=2).stderr
+
+
 def test_a_stream_is_watched_in_windows_as_long_as_the_examples(project: Path) -> None:
     """The median of three, and four answers within it."""
     _, middle, _ = sorted(len(render_clip(LABELS[0], number, 0)) / 15 for number in range(3))
