@@ -4,7 +4,6 @@ A stream that stops is tried again, with longer and longer pauses, until it was 
 comes faster than it is decoded loses frames up to the next key frame, which are counted.
 """
 
-import re
 import sys
 import threading
 import time
@@ -89,7 +88,7 @@ class LiveSource:
         """Every frame, until the source ends.
 
         Raises:
-            InputError: it is not there, or was away for too long.
+            InputError: it is not there, was away for too long, or is a file that breaks off.
         """
         started = self._came = time.monotonic()
         pauses = iter(PAUSES_S)
@@ -121,7 +120,10 @@ class LiveSource:
             if not seen:
                 raise self._absent(trouble)
             if self.finite:
-                return
+                raise InputError(
+                    f"{self.address} broke off after {self._time_s:.1f} s: {trouble}",
+                    next_step="Fetch all of it, and watch that.",
+                )
             if self._silent_s > self._give_up_s:
                 raise InputError(
                     f"{self.address} stopped ({trouble}) and did not come back within {self._give_up_s:g} s",
@@ -301,6 +303,6 @@ def _words(error: Exception) -> str:
     """Why it cannot be read, without the address that libav repeats."""
     if isinstance(error, (av.ExitError, TimeoutError)):
         return f"no answer within {ANSWER_S:g} s"
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, (OSError, av.FFmpegError)) and error.strerror:
         return error.strerror[:1].lower() + error.strerror[1:]
-    return re.sub(r"^\[Errno \d+\] |: '<none>'$", "", str(error))
+    return str(error)

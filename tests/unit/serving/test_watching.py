@@ -489,6 +489,31 @@ def test_pictures_without_times_are_shown_when_they_come() -> None:
     assert times[-1] - times[0] <= passed
 
 
+def test_a_file_on_a_server_that_breaks_off_is_said(tmp_path: Path) -> None:
+    """After its windows are named; it ended as though it were whole."""
+    whole = write(tmp_path / "film.mkv", count=60, rate=RATE, g="12", bf="0").read_bytes()
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(whole))
+            connection.sendall(whole[: 4 * len(whole) // 5])
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        talking = threading.Thread(target=answer, args=(server,))
+        talking.start()
+        sights = watched(
+            LiveSource(f"http://127.0.0.1:{server.getsockname()[1]}/film.mkv", 1.0, pytest.fail), 1.0, 0.5
+        )
+        assert [next(sights).start_s for _ in range(2)] == pytest.approx([0.0, 0.5])
+        with pytest.raises(InputError, match=r"film\.mkv broke off after [234]\.\d s: input/output error"):
+            list(sights)
+        talking.join()
+
+
 def test_a_file_that_is_no_video_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is one that begins as a video, or is empty, given up before it has grown."""
     monkeypatch.setattr("fsarctl.serving.watching.GROWS_S", 0.1)
