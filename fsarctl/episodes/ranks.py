@@ -78,7 +78,7 @@ class Ranks:
 
         text = torch.tensor(list(said.encode()), dtype=torch.uint8)
         lengths = self.gather(torch.tensor([len(text)])).tolist()
-        padded = torch.zeros(max(1, *lengths) if lengths else 1, dtype=torch.uint8)
+        padded = torch.zeros(max(1, *lengths), dtype=torch.uint8)
         padded[: len(text)] = text
         rows = self.gather(padded[None]).tolist()
         return [bytes(row[:length]).decode() for row, length in zip(rows, lengths, strict=True)]

@@ -138,6 +138,22 @@ def test_damage_that_cannot_be_moved_is_still_not_used(store, unit, notes, monke
     assert artifact.path.is_dir()
 
 
+def test_a_damaged_record_that_cannot_be_moved_is_said(store, notes, monkeypatch):
+    record = store.root / "records" / "answers" / "0123456789abcdef.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{")
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    (verdict,) = store.verify()
+    assert (verdict.slot, verdict.quarantined) == ("record 0123456789ab", None)
+    assert notes.said == [
+        f"DAMAGED: {record}: {verdict.faults[0]}. It could not be moved away: Read-only file system."
+    ]
+
+
 def test_manifests_are_read_once_however_much_is_stale_or_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from built import copied
+from notes import Notes
 from typed import type_in
 
 from fsarctl.artifacts import Build, Store, Unit
@@ -327,6 +328,24 @@ def in_parts(given: Build) -> None:
     (given.folder / "parts").mkdir(exist_ok=True)
     write_whole(given.folder / "parts" / "0", b"whole")
     Journal(given.scratch, given.of).add_apart("0", [Entry(facts={"part": 0})])
+
+
+def test_what_comes_back_into_the_way_is_removed_once_and_then_said(tmp_path: Path) -> None:
+    notes, tries = Notes(), []
+
+    def thwarted(given: Build) -> None:
+        tries.append(given)
+        assert len(tries) < 5
+        (given.folder / "parts").write_text("somebody else's file")
+        write_whole(given.folder / "parts" / "0", b"whole")
+
+    store = Store(tmp_path / "cache", reporter=notes)
+    with store.parts(unit(thwarted)) as given, pytest.raises(InputError, match="parts is no folder"):
+        store.at_parts(given, partial(thwarted, given))
+    assert len(tries) == 2
+    assert (
+        len([note for note in notes.said if note.startswith("DAMAGED: folder/parts of the unfinished")]) == 1
+    )
 
 
 @pytest.mark.parametrize("is_link", [False, True])

@@ -137,7 +137,7 @@ def _supporting(
         moved = np.repeat(moved * (1 if number else -1), unit.size // max(1, len(moved)))
         label = np.zeros(size, np.int64)
         label[side.support] = side.classes[..., None]
-        asked = np.bincount(side.classes.reshape(-1), minlength=int(label.max()) + 1)
+        asked = np.bincount(side.classes.reshape(-1))
         share = np.bincount(unit, minlength=size) / np.maximum(1, asked[label])
         without = np.maximum(1 - share, LEAST_WITHOUT)
         this = np.bincount(unit, moved, size) / without

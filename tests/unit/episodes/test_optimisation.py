@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from notes import Notes
 from torch import Tensor
 
 from fsarctl.config.setting import keyed
@@ -21,7 +22,7 @@ from fsarctl.episodes.training.optimisation import rate_factor
 from fsarctl.episodes.training.trainer import train_adapters
 from fsarctl.errors import ConfigError
 from fsarctl.methods import FewShotMethod, Scores
-from fsarctl.progress import SILENT
+from fsarctl.progress import SILENT, Reporter
 
 T, SIDE, STORED = 2, 4, 6
 CONFIG = TrainConfig(way=2, epochs=2, episodes=6, val_episodes=2, lr=0.05, shots=(1,))
@@ -100,7 +101,9 @@ def loader(crop: str = "clip", **options: Any) -> EpisodeLoader:
     )
 
 
-def trained(config: TrainConfig, scratch: Path, stop: int | None = None) -> Tensor:
+def trained(
+    config: TrainConfig, scratch: Path, stop: int | None = None, reporter: Reporter = SILENT
+) -> Tensor:
     """The weights of the last epoch; ``stop`` interrupts once so many episodes are learnt from."""
     model, base = Linear(), loader()
     if stop is not None:
@@ -113,7 +116,7 @@ def trained(config: TrainConfig, scratch: Path, stop: int | None = None) -> Tens
 
         base.load = until  # type: ignore[method-assign]
     state = train_adapters(
-        model, base, loader("centre"), config, scratch=scratch, reporter=SILENT, title="train"
+        model, base, loader("centre"), config, scratch=scratch, reporter=reporter, title="train"
     )
     assert state.step == config.epochs * config.episodes
     return model.project.weight.detach()
@@ -183,6 +186,20 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     with pytest.raises(KeyboardInterrupt):
         trained(config, tmp_path / "cut", stop)
     assert torch.equal(trained(config, tmp_path / "cut"), whole)
+
+
+def test_a_checkpoint_is_written_every_so_many_episodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only after an epoch: of an hour's epoch an interruption costs a hundred episodes."""
+    monkeypatch.setattr("fsarctl.episodes.training.trainer.CHECKPOINT_EPISODES", 5)
+    long = replace(CONFIG, epochs=1, episodes=20, episodes_per_step=2)
+    with pytest.raises(KeyboardInterrupt):
+        trained(long, tmp_path, stop=15)
+    notes = Notes()
+    trained(long, tmp_path, reporter=notes)
+    # Whole steps of at most 5 episodes are 4, of which three are before the episode that was not loaded.
+    assert notes.said == ["train: going on from episode 12 of 20"]
 
 
 def test_the_rate_follows_its_schedule() -> None:

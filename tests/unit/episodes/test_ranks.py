@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+import torch.distributed as dist
 from built import BuiltOnce, copied
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -94,6 +96,25 @@ def test_shares_make_the_step_and_numbers_that_do_not_divide_it_are_refused() ->
     with pytest.raises(ConfigError) as refused:
         require_shares(1, 2)
     assert refused.value.next_step.startswith("Set train.episodes_per_step to a multiple of 2")
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[None]:
+    """A group of torch.distributed with this process in it."""
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_sums_of_one_process_are_what_it_gave(group: None) -> None:
+    gradients = [torch.arange(6.0).view(2, 3), None, torch.tensor(2.5)]
+    parameters = [torch.ones(2, 3), torch.ones(4), torch.ones(())]
+    ranks = Ranks()
+    for sums in (ranks.add_fast(gradients, parameters), ranks.add_in_order([gradients], parameters)):
+        for found, given in zip(sums, gradients, strict=True):
+            assert found is given is None or torch.equal(found, given)
+    assert [ranks.words(said) for said in ("", "grün", "x" * 300)] == [[""], ["grün"], ["x" * 300]]
+    assert ranks.total(7) == 7
 
 
 def test_running_statistics_are_for_one_process() -> None:

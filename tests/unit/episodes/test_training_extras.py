@@ -273,6 +273,28 @@ def test_little_memory_changes_no_result(
         torch.testing.assert_close(little[name], each, rtol=1e-4, atol=1e-5)
 
 
+class ByText(Linear):
+    """Compares queries with their classes' tokens, and looks at no support clip."""
+
+    needs_support = False
+
+    def score_features(
+        self, support: Tensor | None, query: Tensor, text: Tensor | None, **how: Any
+    ) -> Scores:
+        assert support is None
+        return Scores(query[..., : how["way"]])
+
+
+@pytest.mark.parametrize(("kind", "clips"), [(Linear, 4), (ByText, 2)])
+def test_clips_that_are_not_looked_at_need_no_memory(
+    kind: type[Linear], clips: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2-way 1-shot episodes with a query of each class."""
+    monkeypatch.setattr("fsarctl.episodes.training.trainer.free_memory", lambda device: 1)
+    _, _, notes = trained(kind(), tmp_path)
+    assert f"for {clips} clips at once" in notes[0]
+
+
 def test_what_a_method_leaves_undecayed_is_not_decayed() -> None:
     class Mixed(Linear):
         undecayed = ("norm",)

@@ -137,6 +137,12 @@ def test_a_frozen_tower_is_the_backbones_own(backbone):
     assert not any(each.requires_grad for each in encoder.parameters())
 
 
+def test_train_without_a_word_is_for_training(backbone):
+    """As of any torch.nn.Module."""
+    assert FrameEncoder(backbone, trained=True).train().tower.training
+    assert not FrameEncoder(backbone).train().tower.training
+
+
 def statistics(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: each.clone() for name, each in module.named_buffers()}
 

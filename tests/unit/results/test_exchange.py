@@ -14,7 +14,7 @@ from fsarctl.results.exchange.appendix import appendix
 from fsarctl.results.exchange.comparison import compare_exported
 from fsarctl.results.exchange.document import _lines
 from fsarctl.results.exchange.matching import match
-from fsarctl.results.exchange.over_clips import OverClips, _degrees
+from fsarctl.results.exchange.over_clips import OverClips, Side, _degrees, difference_over_clips
 from fsarctl.results.exchange.reading import ExportedClip, ExportedResult
 from fsarctl.results.predictions import Predictions
 from fsarctl.results.result import Comparison, compare_predictions
@@ -75,6 +75,28 @@ def test_the_other_way_round_is_the_negative() -> None:
     assert there["difference"] == pytest.approx(-back["difference"])
     assert there["intervals"]["clips"]["low"] == pytest.approx(-back["intervals"]["clips"]["high"])
     assert there["shared"]["episodes_of_shared_clips"] == back["shared"]["episodes_of_shared_clips"][::-1]
+
+
+def test_the_interval_is_that_by_hand() -> None:
+    """Whether a query is right depends on it alone, so what varies is which clips are asked about.
+
+    Of 2 and 4 clips every other one is gained: variances of 1/2 and 1/3 (n - 1) make one of the mean of
+    (1/2 / 2 + 1/3 / 4) / 2^2 = 1/12, as 1/4 / (1/12) = 3 independent pairs have, of which 3/2 are gained. With
+    half a pair in each cell: (2 - 1/2) / 5 +- t sqrt(5/2 - (3/2)^2 / 5) / 5, where t has 4 degrees of freedom.
+    """
+    query = np.array([(0, 2), (1, 3), (0, 4), (1, 5)])
+    classes = np.tile([0, 1], (4, 1))
+    support = np.array([(1, 3), (0, 2), (1, 5), (0, 4)])[..., None]
+    gained = np.array([1, 0, 1, 0, 1, 0])
+    first, second = (
+        Side(classes, support, query, classes, right[query].astype(float), np.ones(6, bool))
+        for right in (0 * gained, gained)
+    )
+    found = difference_over_clips([first, second])
+    assert (found.difference, found.accuracies, found.clips, found.classes) == (0.5, (0, 0.5), 6, 2)
+    interval = found.intervals["clips"]
+    assert interval.low == pytest.approx(0.3 - 2.776 * np.sqrt(2.5 - 1.5**2 / 5) / 5, abs=1e-3)
+    assert (interval.high, interval.count) == (1, 6)
 
 
 def test_the_interval_covers() -> None:

@@ -1,12 +1,19 @@
 """What scores of known and unseen queries come to, on scores that are drawn from what is known."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from small_model import episode as noise
+from small_model import small_model
 
-from fsarctl.episodes.unseen import ways_of
+from fsarctl.episodes.loader import EpisodeLoader
+from fsarctl.episodes.unseen import score_unseen, ways_of
 from fsarctl.errors import InputError
+from fsarctl.progress import SILENT
 from fsarctl.results.unseen import Unseen, load_unseen, measured, write_unseen
 
 FACTS = {"logit_scale": 2.0, "model": "frozen", "shot": 2}
@@ -76,3 +83,29 @@ def test_up_to_half_of_the_classes_are_answers(classes: int, way: int, expected:
 def test_two_classes_are_too_few() -> None:
     with pytest.raises(InputError, match="mine/val has 2 classes"):
         ways_of(2, 5, "mine/val")
+
+
+def test_queries_are_scored_as_by_the_plain_model_and_those_of_other_classes_have_no_target(
+    make_store: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Two answers, and a third class that gives queries alone."""
+    model, store = small_model().eval(), make_store(4, 6)
+    tokens = dict(zip(store.classes, noise(way=4)[2], strict=True))
+    loader = EpisodeLoader(
+        store, tokens, "val/unseen", seed=0, way=3, shot=2, query=2, side=16, crop="centre"
+    )
+    found = score_unseen(
+        model, loader, way=2, episodes=3, scratch=tmp_path, reporter=SILENT, title="", of="calibrate 0"
+    )
+    label = {row: name for name in store.classes for row in store.rows_of(name)}
+    for number in range(3):
+        episode, batch = loader.episode(number), loader.load(number)
+        answers = list(episode.classes[:2])
+        targets = [answers.index(label[row]) if label[row] in answers else -1 for row in episode.query]
+        assert targets.count(-1) == 2
+        assert found["targets"][number].tolist() == targets
+        support, query = model.normalise(batch.support[:4]), model.normalise(batch.query)
+        with torch.inference_mode():
+            plain = model(support, query, batch.tokens[:2], way=2, query_mode="independent")
+        for kind, expected in (("text", plain.score), ("video", plain.video)):
+            np.testing.assert_allclose(found[f"{kind}.scores"][number], expected, rtol=1e-4, atol=1e-5)
