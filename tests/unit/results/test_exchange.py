@@ -81,8 +81,8 @@ def test_the_interval_is_that_by_hand() -> None:
     """Whether a query is right depends on it alone, so what varies is which clips are asked about.
 
     Of 2 and 4 clips every other one is gained: variances of 1/2 and 1/3 (n - 1) make one of the mean of
-    (1/2 / 2 + 1/3 / 4) / 2^2 = 1/12, as 1/4 / (1/12) = 3 independent pairs have, of which 3/2 are gained. With
-    half a pair in each cell: (2 - 1/2) / 5 +- t sqrt(5/2 - (3/2)^2 / 5) / 5, where t has 4 degrees of freedom.
+    (1/2 / 2 + 1/3 / 4) / 2^2 = 1/12, as 1/4 / (1/12) = 3 independent pairs have, 3/2 of them gained.
+    With half a pair in each cell: (2 - 1/2) / 5 +- t sqrt(5/2 - (3/2)^2 / 5) / 5, t of 4 degrees of freedom.
     """
     query = np.array([(0, 2), (1, 3), (0, 4), (1, 5)])
     classes = np.tile([0, 1], (4, 1))
