@@ -1,19 +1,25 @@
 """[tracking]: what trackers are told, and that nothing they do ends a run."""
 
 import json
+import os
+import shutil
 import sqlite3
+import sys
 import textwrap
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from built import copied
 from notes import Notes
-from typed import type_in
+from typed import plain_environment, type_in
 
 from fsarctl.config.tables import TrackingConfig
 from fsarctl.episodes.tracking import told
 from fsarctl.episodes.tracking.told import UNTRACKED, Tracking
+from fsarctl.episodes.tracking.tool import Mlflow, Wandb
 from fsarctl.errors import ConfigError
 
 SECRET = "k3y-that-nobody-may-see"
@@ -82,6 +88,33 @@ def test_a_tracker_is_told_settings_keys_curve_result_and_file(
     with pytest.raises(ZeroDivisionError), tracking.telling("train/0123", "t", FACTS, notes):
         raise ZeroDivisionError
     assert json.loads((tmp_path / "logs" / "said.json").read_text())[-1] == ["finish", 1]
+
+
+def test_a_tracker_s_folder_is_there_when_it_begins_and_may_be_there_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "logs" / "of mine"
+    hello = {"project": "mine", "folder": str(folder), "key": "train/0123", "title": "train", **FACTS}
+    began: list[tuple[object, ...]] = []
+
+    class Client(Mock):
+        def create_experiment(self, name: str, place: str) -> str:
+            began.append((name, place, folder.is_dir()))
+            return "1"
+
+        get_experiment_by_name = search_runs = Mock(return_value=None)
+
+    def init(**told: Any) -> None:
+        began.append((told["project"], told["dir"], folder.is_dir()))
+
+    monkeypatch.setitem(sys.modules, "wandb", Mock(init=init, errors=Mock(UsageError=OSError)))
+    monkeypatch.setitem(sys.modules, "mlflow", Mock(MlflowClient=Client))
+    monkeypatch.setattr(os, "environ", plain_environment())
+    for tool, place in ((Wandb, str(folder)), (Mlflow, (folder / "mlflow").as_uri())):
+        for _ in range(2):
+            tool(hello)
+            assert began.pop() == ("mine", place, True)
+        shutil.rmtree(folder.parent)
 
 
 def test_no_tracker_ends_a_run_or_tells_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

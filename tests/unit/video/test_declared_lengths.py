@@ -199,6 +199,20 @@ def test_an_mp4_cut_anywhere_in_its_index_is_never_taken_for_whole(tmp_path: Pat
     assert max(frames) == 100
 
 
+def test_a_tenth_may_be_missing_and_no_more(tmp_path: Path) -> None:
+    """Of 100 frames that its index lists."""
+    path = write(tmp_path / "v.mp4", muxer={"movflags": "faststart"}, **PLAIN)
+    content = path.read_bytes()
+    with av.open(str(path)) as container:
+        ends = [(packet.pos or 0) + packet.size for packet in container.demux(video=0) if packet.size]
+    path.write_bytes(content[: ends[89]])
+    clip = decode_clip(path, 8, 96)
+    assert (clip.frame_count, clip.problems[0].split(",")[0]) == (90, "its end is missing: 90 of 100 frames")
+    path.write_bytes(content[: ends[88]])
+    with pytest.raises(UnreadableVideoError, match="truncated: 89 of 100 frames"):
+        decode_clip(path, 8, 96)
+
+
 def test_a_file_cut_before_its_first_frame_says_so(tmp_path: Path) -> None:
     path = write(tmp_path / "v.mkv", count=COUNT, **PLAIN)
     content = path.read_bytes()
