@@ -30,6 +30,8 @@ GROWS_S = 2.0
 """How long a file may take to begin as a video does."""
 CLOCKLESS = {"mpjpeg"}
 """JPEG pictures over HTTP have no times, and libav counts 25 a second: each is shown when it comes."""
+LISTS = {"hls", "dash"}
+"""Their size is that of the list, and a stream's list has one, too; a file's says how long it is."""
 STILL = 5
 """After so many pictures of one time the clock of a source stands still, and they are taken to have none."""
 LAG_S = 1.0
@@ -98,7 +100,8 @@ class LiveSource:
                 with ExitStack() as stack:
                     container = self._open(stack)
                     if self.address.startswith("http"):
-                        self.finite = bool(container.duration and container.duration > 0)
+                        sized = container.size > 0 and container.format.name not in LISTS
+                        self.finite = sized or (container.duration or 0) > 0
                     for frame in self._decoded(container, started):
                         if frame is not None:
                             if away:
