@@ -29,7 +29,8 @@ FIRST_S = 4.0
 GROWS_S = 2.0
 """How long a file may take to begin as a video does."""
 CLOCKLESS = {"mpjpeg"}
-"""JPEG pictures over HTTP have no times, and libav counts 25 a second: each is shown when it comes."""
+"""JPEG pictures over HTTP have no times, and libav counts 25 a second: each is shown when it comes. Some
+cameras say a size of what never ends."""
 LISTS = {"hls", "dash"}
 """Their size is that of the list, and a stream's list has one, too; a file's says how long it is."""
 STILL = 5
@@ -100,7 +101,7 @@ class LiveSource:
                 with ExitStack() as stack:
                     container = self._open(stack)
                     if self.address.startswith("http"):
-                        sized = container.size > 0 and container.format.name not in LISTS
+                        sized = container.size > 0 and container.format.name not in LISTS | CLOCKLESS
                         self.finite = sized or (container.duration or 0) > 0
                     for frame in self._decoded(container, started):
                         if frame is not None:
@@ -215,6 +216,7 @@ class LiveSource:
         latest = 0.0
         earliest = float("inf")  # of arrival less time: what the least delayed frame had
         waiting_for_key = False
+        keys = 0
         told: float | None = None
         still = 0
         for packet in container.demux():
@@ -225,6 +227,7 @@ class LiveSource:
                 self.dropped += 1
                 self._came = time.monotonic()
                 continue
+            keys += packet.is_keyframe
             waiting_for_key = False
             try:
                 decoded = stream.decode(packet)
@@ -255,7 +258,7 @@ class LiveSource:
                 yield LiveFrame(self._time_s, self._time_s + earliest, frame)
             if not self.finite and first is not None:
                 lag = time.monotonic() - self._time_s - earliest
-                waiting_for_key = lag > LAG_S
+                waiting_for_key = lag > LAG_S and keys > 1  # of some streams the first is the only one
 
 
 class _Growing:

@@ -277,8 +277,10 @@ class Scripted(LiveSource):
         *connections: Iterable[tuple[float, Any]],
         give_up_s: float = 10.0,
         finite: bool = False,
+        keys: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self.said: list[str] = []
+        self._keys = keys
         super().__init__("film.ts" if finite else "rtsp://camera/x", give_up_s, self.said.append)
         self._connections, self._now = iter(connections), 0.0
         self._closed = SimpleNamespace(is_set=lambda: False, wait=self._pause)  # type: ignore[assignment]
@@ -294,14 +296,14 @@ class Scripted(LiveSource):
         stream = SimpleNamespace(average_rate=10, thread_type="", decode=lambda packet: packet.frames)
 
         def packets(*_: Any) -> Iterator[Any]:
-            for self._now, what in connection:
+            for number, (self._now, what) in enumerate(connection):
                 if isinstance(what, Exception):
                     raise what
                 frames = [] if isinstance(what, str) else [SimpleNamespace(time=what)]
                 yield SimpleNamespace(
                     stream=None if what == "sound" else stream,
                     size=1,
-                    is_keyframe=True,
+                    is_keyframe=self._keys(number),
                     frames=frames,
                 )
 
@@ -366,6 +368,22 @@ def test_the_times_of_a_stream_never_go_back(monkeypatch: pytest.MonkeyPatch) ->
     assert times == sorted(times)
     assert times[79] == pytest.approx(7.9)
     assert times[-1] == pytest.approx(7.9 + 1.9 + 1.9)
+
+
+@pytest.mark.parametrize("group", [10, 1000])
+def test_a_stream_that_is_behind_waits_for_key_frames_if_any_come(
+    group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read half as fast as it comes, up to the middle. Without another key frame no more would be seen."""
+    late = [(number / 5, number / 10) for number in range(100)]
+    then = [(20 + number / 10, 10 + number / 10) for number in range(100)]
+    source = Scripted(monkeypatch, late + then, keys=lambda number: number % group == 0)
+    times: list[float] = []
+    with pytest.raises(InputError, match="did not come back"):
+        times.extend(each.time_s for each in source.frames())
+    assert times == sorted(times)
+    assert len(times) + source.dropped == 200
+    assert (source.dropped > 0) == (group == 10)
 
 
 @pytest.mark.parametrize("own_s", [None, 7.0])
@@ -524,6 +542,7 @@ def test_a_file_on_a_server_ends_or_is_said_to_break_off(suffix: str, fifths: in
         ("mpegts", -38, None, False),
         ("mpegts", 98_324, None, True),
         ("matroska", -38, 20_000_000, True),
+        ("mpjpeg", 999_999_999, None, False),  # as some cameras say
         ("hls", 333, None, False),  # a list that goes on
         ("hls", 348, 20_000_000, True),
     ],
