@@ -253,7 +253,7 @@ class LiveSource:
                     first, earliest = own, float("inf")
                 earliest += DRIFT * max(own - latest, 0.0)
                 latest = own
-                self._time_s = base + own - first
+                self._time_s = base + (own - first)  # in this order it never goes back, by no last bit either
                 earliest = min(earliest, now - self._time_s)
                 yield LiveFrame(self._time_s, self._time_s + earliest, frame)
             if not self.finite and first is not None:

@@ -362,7 +362,7 @@ def test_the_times_of_a_stream_never_go_back(monkeypatch: pytest.MonkeyPatch) ->
     """It begins with seconds that it had kept: it is ahead of the clock when it stops, and when it leaps."""
     kept = [(0.0, number / 10) for number in range(80)]
     later = [(0.5, number / 10) for number in range(20)]
-    again = [(1.0, 500 + number / 10) for number in range(20)]
+    again = [(1.0, 1e7 / 3 + number / 10) for number in range(20)]
     source = Scripted(monkeypatch, kept, later + again)
     times = [each.time_s for each in itertools.islice(source.frames(), 120)]
     assert times == sorted(times)
