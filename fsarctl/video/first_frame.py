@@ -17,6 +17,7 @@ from fsarctl.video.container.survey import (
     video_stream,
 )
 from fsarctl.video.decoder_protocol import DecodedClip
+from fsarctl.video.lost_packets import LostPackets
 from fsarctl.video.rotate_and_resize import Scale, square_of
 
 __all__ = ["decode_first_frame"]
@@ -46,7 +47,7 @@ def decode_first_frame(path: Path, frames: int, size: int) -> DecodedClip:
 
 
 def _first_picture(path: Path, size: int, most_lost: float) -> NDArray[np.uint8]:
-    lost, broken = 0, False
+    count, lost = 0, LostPackets()
     with open_video(path) as container:
         stream = video_stream(container)
         stream.thread_type = "NONE"
@@ -56,14 +57,12 @@ def _first_picture(path: Path, size: int, most_lost: float) -> NDArray[np.uint8]
             try:
                 decoded = packet.decode()
             except Exception:
-                lost, broken = lost + 1, True
-                decoded = []
+                lost.add(packet)
+                count, decoded = count + 1, []
             for frame in decoded:
-                # What refers to a lost frame is grey or smeared, and libav does not say so.
-                broken = broken and not frame.key_frame
-                if not (broken or frame.is_corrupt):
+                if not lost.spoil(frame):
                     return square_of(frame, Scale(size))
-                lost += 1
-            if lost > most_lost:
-                raise UnreadableVideoError(f"no frame could be decoded: the first {lost} are damaged")
+                count += 1
+            if count > most_lost:
+                raise UnreadableVideoError(f"no frame could be decoded: the first {count} are damaged")
     raise UnreadableVideoError("no frame could be decoded")

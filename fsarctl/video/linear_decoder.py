@@ -20,6 +20,7 @@ from fsarctl.video.container.survey import (
     video_stream,
 )
 from fsarctl.video.decoder_protocol import DecodedClip, UntrustedError, Video
+from fsarctl.video.lost_packets import LostPackets
 from fsarctl.video.rotate_and_resize import UPRIGHT, Scale, orientation_of, square_of
 from fsarctl.video.sampling import segment_centres
 
@@ -86,7 +87,7 @@ class _Pass:
             stream = video_stream(container)
             stream.thread_type = "NONE"
             aspects_change = container.format.name in WITHOUT_ASPECT
-            broken = False
+            lost = LostPackets()
             try:
                 for number, packet in enumerate(container.demux(stream)):
                     if is_repeat(packet):
@@ -98,15 +99,13 @@ class _Pass:
                     try:
                         decoded = packet.decode()
                     except Exception:
+                        lost.add(packet)
                         self.lost += 1
-                        broken = broken or not packet.is_disposable
                         continue
                     if aspects_change:
                         self._note_aspect(packet, stream)
                     for frame in decoded:
-                        # What refers to a lost frame is grey or smeared, and libav does not say so.
-                        broken = broken and not frame.key_frame
-                        self.lost += frame.is_corrupt or broken
+                        self.lost += lost.spoil(frame)
                         self._repeat(frame.pts)
                         self._show(frame)
                 self._repeat(None)

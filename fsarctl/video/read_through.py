@@ -24,6 +24,7 @@ from fsarctl.video.container.packet_heads import is_repeat
 from fsarctl.video.container.survey import KeyPacket, UnreadableVideoError, open_video, survey, video_stream
 from fsarctl.video.decode_clip import scale_of
 from fsarctl.video.frame_folders.images import no_times
+from fsarctl.video.lost_packets import LostPackets
 from fsarctl.video.rotate_and_resize import (
     UPRIGHT,
     Orientation,
@@ -211,7 +212,8 @@ def _frames(
     latest: Fraction | None = None
     index = 0
     orientation = UPRIGHT
-    broken = after_damage = False
+    lost = LostPackets()
+    missing: list[int] = []  # when what is lost would have been shown, ticks
     packets = _packets(container, stream, entry)
     while True:
         try:
@@ -225,20 +227,19 @@ def _frames(
         try:
             decoded = packet.decode()
         except Exception:
-            broken = broken or not packet.is_disposable
-            after_damage = True
+            lost.add(packet)
+            missing.append(packet.pts or 0)
             continue
         for frame in decoded:
             if entry is not None and frame.pts is not None and frame.pts < entry.pts:
                 continue  # what an open GOP left behind
-            # What refers to a lost frame is grey or smeared, and libav does not say so.
-            broken = broken and not frame.key_frame
             first = frame.pts if first is None else first
             own = None if frame.pts is None or first is None else course.tick_s * (frame.pts - first)
             time_s = Fraction(0) if latest is None else latest + course.frame_s
             if own is not None and (latest is None or own > latest):
                 time_s = own
             orientation = orientation_of(frame, orientation)
-            yield _Shown(index, time_s, frame, orientation, not (broken or frame.is_corrupt), after_damage)
-            latest, after_damage = time_s, False
+            ahead = [each for each in missing if frame.pts is not None and each > frame.pts]
+            yield _Shown(index, time_s, frame, orientation, not lost.spoil(frame), len(ahead) < len(missing))
+            latest, missing = time_s, ahead
             index += 1

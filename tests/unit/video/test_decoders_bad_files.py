@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,6 +14,7 @@ from video_zoo import number_in, with_b_frames_marked, with_noise, with_repeats,
 from fsarctl.video.container.survey import UnreadableVideoError
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.first_frame import decode_first_frame
+from fsarctl.video.read_through import course_of, pictures_at
 from fsarctl.video.sampling import segment_centres
 
 FRAMES = 120
@@ -276,17 +278,25 @@ def test_a_little_damage_is_recorded_and_survived(tmp_path: Path) -> None:
     assert any("damaged" in problem for problem in clip.problems)
 
 
-def test_what_refers_to_a_lost_frame_is_damaged_whatever_else_is_lost(tmp_path: Path) -> None:
-    """Frames 84 to 95 lean on one another but for the B-frames, on which none does: I P B P B P B ..."""
+def test_what_refers_to_a_lost_frame_is_damaged_up_to_the_next_key_frame(tmp_path: Path) -> None:
+    """Frames 84 to 95 lean on one another but for the B-frames, on which none does.
+
+    They are stored as 84 86 85 88 87 90 89 ..., and a decoder gives 84, the key frame, only once 86 is there.
+    """
     path = write(tmp_path / "v.mp4", "mpeg4", FRAMES, g="12", bf="1", b_strategy="0")
     content = with_b_frames_marked(path).read_bytes()
-    damaged = {}
-    for lost in ((90,), (89,), (89, 90)):
+    damaged, seen = {}, {}
+    for lost in ((90,), (89,), (89, 90), (85,)):
         path.write_bytes(content)
         problems = decode_clip(with_noise(path, lost), FRAMES, 64).problems
         damaged[lost] = next(int(each.split()[0]) for each in problems if "damaged" in each)
+        times = [(Fraction(2 * number + 1, 50), number) for number in range(FRAMES)]
+        moments = pictures_at(path, course_of(path), times, 96)
+        seen[lost] = [each.asked for each in moments if each.picture is not None]
     assert damaged[90,] == 1
-    assert damaged[89, 90] > damaged[89,] > 5
+    assert damaged[85,] > damaged[89, 90] > damaged[89,] > 5
+    assert seen[90,] == [*range(89), *range(90, FRAMES)]
+    assert seen[85,] == [*range(85), *range(96, FRAMES)]
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
