@@ -7,14 +7,15 @@ comes faster than it is decoded loses frames up to the next key frame, which are
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 
 from fsarctl.errors import InputError
 from fsarctl.video.container.content import HEAD_BYTES, Content, content_of
@@ -216,10 +217,12 @@ class LiveSource:
         latest = 0.0
         earliest = float("inf")  # of arrival less time: what the least delayed frame had
         waiting_for_key = False
+        idle_s = 0.0  # how long packets were waited for while the lag grew
         keys = 0
         told: float | None = None
         still = 0
-        for packet in container.demux():
+        for packet, waited_s in _waited_for(container.demux()):
+            idle_s += waited_s
             if packet.stream is not stream:  # sound may come, and no picture
                 yield None
                 continue
@@ -258,7 +261,21 @@ class LiveSource:
                 yield LiveFrame(self._time_s, self._time_s + earliest, frame)
             if not self.finite and first is not None:
                 lag = time.monotonic() - self._time_s - earliest
+                if idle_s > lag > LAG_S:  # who waits is not behind: the stream's own clock is slow
+                    earliest, lag = earliest + lag, 0.0
+                if lag < LAG_S / 2:
+                    idle_s = 0.0
                 waiting_for_key = lag > LAG_S and keys > 1  # of some streams the first is the only one
+
+
+def _waited_for(packets: "Iterator[Packet[Any]]") -> "Iterator[tuple[Packet[Any], float]]":
+    """Each, and for how many seconds it was waited."""
+    while True:
+        asked = time.monotonic()
+        packet = next(packets, None)
+        if packet is None:
+            return
+        yield packet, time.monotonic() - asked
 
 
 class _Growing:

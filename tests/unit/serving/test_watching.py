@@ -278,9 +278,10 @@ class Scripted(LiveSource):
         give_up_s: float = 10.0,
         finite: bool = False,
         keys: Callable[[int], bool] = lambda _: True,
+        decoded_in: Callable[[int], float] = lambda _: 0.0,
     ) -> None:
         self.said: list[str] = []
-        self._keys = keys
+        self._keys, self._decoded_in = keys, decoded_in
         super().__init__("film.ts" if finite else "rtsp://camera/x", give_up_s, self.said.append)
         self._connections, self._now = iter(connections), 0.0
         self._closed = SimpleNamespace(is_set=lambda: False, wait=self._pause)  # type: ignore[assignment]
@@ -289,14 +290,19 @@ class Scripted(LiveSource):
     def _pause(self, seconds: float) -> None:
         self._now += seconds
 
+    def _decoded_after(self, packet: Any) -> Any:
+        self._now += self._decoded_in(packet.number)
+        return packet.frames
+
     def _open(self, _: Any) -> Any:
         connection = next(self._connections, None)
         if connection is None:
             raise ConnectionRefusedError(111, "Connection refused")
-        stream = SimpleNamespace(average_rate=10, thread_type="", decode=lambda packet: packet.frames)
+        stream = SimpleNamespace(average_rate=10, thread_type="", decode=self._decoded_after)
 
         def packets(*_: Any) -> Iterator[Any]:
-            for number, (self._now, what) in enumerate(connection):
+            for number, (come_s, what) in enumerate(connection):
+                self._now = max(self._now, come_s)
                 if isinstance(what, Exception):
                     raise what
                 frames = [] if isinstance(what, str) else [SimpleNamespace(time=what)]
@@ -305,6 +311,7 @@ class Scripted(LiveSource):
                     size=1,
                     is_keyframe=self._keys(number),
                     frames=frames,
+                    number=number,
                 )
 
         return SimpleNamespace(
@@ -374,16 +381,30 @@ def test_the_times_of_a_stream_never_go_back(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_stream_that_is_behind_waits_for_key_frames_if_any_come(
     group: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Read half as fast as it comes, up to the middle. Without another key frame no more would be seen."""
-    late = [(number / 5, number / 10) for number in range(100)]
-    then = [(20 + number / 10, 10 + number / 10) for number in range(100)]
-    source = Scripted(monkeypatch, late + then, keys=lambda number: number % group == 0)
-    times: list[float] = []
+    """Decoded half as fast as it comes, in the middle. Without another key frame no more would be seen."""
+    source = Scripted(
+        monkeypatch,
+        [(number / 10, number / 10) for number in range(200)],
+        keys=lambda number: number % group == 0,
+        decoded_in=lambda number: 0.2 if 50 <= number < 150 else 0.0,
+    )
+    late: list[float] = []
     with pytest.raises(InputError, match="did not come back"):
-        times.extend(each.time_s for each in source.frames())
-    assert times == sorted(times)
-    assert len(times) + source.dropped == 200
+        late.extend(source._now - each.time_s for each in source.frames())
+    assert len(late) + source.dropped == 200
     assert (source.dropped > 0) == (group == 10)
+    assert (max(late) < live_source.LAG_S + 0.5) == (group == 10)
+
+
+@pytest.mark.parametrize("slow", [1.0, 1.008, 1.5])
+def test_a_stream_whose_clock_is_slow_is_not_behind(slow: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for. Of one whose clock lost a hundredth key frames alone were shown after two minutes."""
+    come = [(slow * number / 10, number / 10) for number in range(3000)]
+    source = Scripted(monkeypatch, come, keys=lambda number: number % 20 == 0, decoded_in=lambda _: 0.02)
+    frames = source.frames()
+    for _ in range(3000):
+        assert source._now - next(frames).shown_at < live_source.LAG_S + 0.2
+    assert source.dropped == 0
 
 
 @pytest.mark.parametrize("own_s", [None, 7.0])
