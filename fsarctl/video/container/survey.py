@@ -332,17 +332,15 @@ class _Found:
     listed: int = 0
     end_s: float = 0.0
     last_s: float = 0.0
-    longest_s: float = 0.0
     broken: str = ""
 
 
 def _demux(container: InputContainer, stream: VideoStream) -> _Found:
     found = _Found()
     stream.thread_type = "NONE"
-    tick_s = float(stream.time_base or 0)
     ends: dict[int, int] = {}  # of each stream, in its own ticks
     keys: list[KeyPacket] = []
-    shown, longest, later_keys_with_sets = stream.index, 0, 0
+    shown, later_keys_with_sets = stream.index, 0
     heads = PacketHeads(stream)
     try:
         for packet in container.demux():
@@ -368,12 +366,10 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Found:
             if not packet.is_discard and not (packet.size and heads.is_hidden(packet)):
                 found.shown.append(_Packet(pts, key))
                 found.lacks_picture = found.lacks_picture or packet.size == 0 or heads.lacks_picture(packet)
-                longest = max(longest, duration)
     except Exception as error:
         found.broken = f"reading stopped early ({text_of(error)})"
     # If all key packets bring parameters, or none but the first does, it matters not at which one begins.
     found.changes |= 0 < later_keys_with_sets < len(keys) - 1
-    found.longest_s = longest * tick_s
     for each in container.streams:
         end_s = float(ends.get(each.index, 0) * (each.time_base or 0))
         found.last_s = max(found.last_s, end_s)
@@ -392,7 +388,7 @@ def _ending(path: Path, header: _Header, found: _Found, widest_gap_s: float) -> 
         UnreadableVideoError: it was cut off, and too much is missing.
     """
     # How long the last frame stays is often not said; another frame's time may stand for it.
-    slack_s = max(found.longest_s, header.usual_s, widest_gap_s) + ROUNDING_S
+    slack_s = max(header.usual_s, widest_gap_s) + ROUNDING_S
     lacks_s = header.lasts_s - found.end_s
     fragmented = header.kind == MOV and b"moof" in boxes(path)  # whose index is read bit by bit
     if header.lasts_s and lacks_s <= slack_s and found.listed >= header.indexed and not fragmented:

@@ -260,3 +260,13 @@ def test_a_picture_whose_camera_says_nothing_of_its_turn_is_upright(tmp_path: Pa
     assert b"Exif" in (tmp_path / "camera.jpg").read_bytes()
     assert shown[0].orientation == shown[1].orientation
     assert np.array_equal(shown[0].pixels, shown[1].pixels)
+
+
+@pytest.mark.parametrize(("width", "height"), [(96, 48), (48, 72)])
+def test_images_keep_their_shape_when_asked_to(tmp_path: Path, width: int, height: int) -> None:
+    """Their pixels are square, so that where one side fits already the middle is left as it is."""
+    image = picture(7, width, height)
+    (tmp_path / "1.png").write_bytes(encoded(image, "PNG"))
+    left, top = (width - 48) // 2, (height - 48) // 2
+    (found,) = decode_clip(tmp_path, 1, 48, "aspect").frames
+    assert np.array_equal(found, np.asarray(image)[top : top + 48, left : left + 48])
