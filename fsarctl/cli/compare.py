@@ -56,7 +56,7 @@ def _of_store(session: Session, words: tuple[str, str], *, as_json: bool) -> Non
     from fsarctl.results.result import compare as paired
     from fsarctl.results.result import load_result
 
-    session.require_project()
+    session.settings.require_file()
     artifacts = [session.result(name) for name in words]
     results = [load_result(artifact.path) for artifact in artifacts]
     found = paired(*results)
@@ -68,7 +68,7 @@ def _own(session: Session, name: str) -> "ExportedResult":
     from fsarctl.results.exchange.reading import parse_results
     from fsarctl.stages.export import collect
 
-    session.require_project()
+    session.settings.require_file()
     return parse_results(collect(session.store, [session.result(name)]))[0]
 
 

@@ -13,7 +13,7 @@ from fsarctl.config.plugins import GROUPS
 from fsarctl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from fsarctl.config.read_settings import NamedPart
+    from fsarctl.config.named_parts import NamedPart
     from fsarctl.methods.catalogue import Described
 
 __all__ = ["methods"]
@@ -56,7 +56,7 @@ def methods(
 
 def _of_project(project: Path | None) -> "list[NamedPart]":
     """What the project names; where there is none, or it cannot be read, that is said, and no error."""
-    from fsarctl.config.read_settings import parts_named
+    from fsarctl.config.named_parts import parts_named
 
     try:
         return parts_named(start_of(project))

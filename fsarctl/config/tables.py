@@ -2,7 +2,7 @@
 
 The rule that keeps caching honest: a table holds what changes a result; what does not (workers,
 device, verbosity, where the cache is) is a flag. Reading the file, the environment and ``--set`` is
-``fsarctl.config.read_settings``; the tables know only what is valid.
+``fsarctl.config.sources``; the tables know only what is valid.
 """
 
 import math

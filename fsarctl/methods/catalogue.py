@@ -6,8 +6,8 @@ from typing import Any, get_args, get_type_hints
 
 from fsarctl.config.json_schema import known_parts
 from fsarctl.config.methods import TASK_ADAPTER, Preset, find_method, method_file, method_names
+from fsarctl.config.named_parts import NamedPart
 from fsarctl.config.plugins import GROUPS, find_part, installed_parts
-from fsarctl.config.read_settings import NamedPart
 from fsarctl.config.setting import default_of
 from fsarctl.errors import FsarctlError
 from fsarctl.models.catalogue import known_backbones

@@ -386,13 +386,13 @@ HERE = {
     "new_project.py": {"init --demo", "init FOLDER", "init clips"},
     "predictor.py": {"describe --help"},
     "project.py": {"data check"},
-    "read_settings.py": {
-        *("init FOLDER --dry-run", "describe --labels FILE", "init --demo", "init FOLDER", "config show")
-    },
+    "read_settings.py": {"init FOLDER --dry-run", "describe --labels FILE"},
     "reading.py": {"results export"},
     "refusals.py": {"cache verify"},
     "remote.py": {"cache push --again"},
     "server.py": {"config show --origin"},
+    "sources.py": {"init --demo", "init FOLDER", "config show"},
+    "validation.py": {"config show"},
     "session.py": {"cache ls"},
     "store.py": {"ablate", "run"},
     "sweeps.py": {"ablate NAME"},

@@ -127,7 +127,8 @@ class Session:
         """
         from fsarctl.artifacts import Store
         from fsarctl.artifacts.command import Option
-        from fsarctl.config.read_settings import load_settings, options_apart
+        from fsarctl.config.read_settings import load_settings
+        from fsarctl.config.sources import options_apart
         from fsarctl.execution.job_schedule import planning_findings, planning_reporter
 
         overrides, options = options_apart(overrides) if of_methods else (overrides, {})
@@ -147,7 +148,7 @@ class Session:
         Raises:
             ConfigError: a value is none of that setting.
         """
-        from fsarctl.config.read_settings import override
+        from fsarctl.config.sources import override
 
         overrides = [override(key, value) for key, value in values.items()]
         flags = (*self.flags, *_overrides(overrides))
@@ -291,16 +292,6 @@ class Session:
                 next_step="`fsarctl cache ls` lists the keys; those of `eval` artifacts can be compared.",
             )
         return self.store.checked(artifact)
-
-    def require_project(self) -> None:
-        """Refuse to look into the store of a project where there is none.
-
-        Raises:
-            ConfigError: no fsarctl.toml is here or above.
-        """
-        from fsarctl.config.read_settings import require_project
-
-        require_project(self.settings)
 
     def _say_states(self, units: Sequence["Unit"], *, as_json: bool) -> None:
         from fsarctl.cli.terminal.states import print_states
