@@ -115,6 +115,7 @@ def test_sums_of_one_process_are_what_it_gave(group: None) -> None:
             assert found is given is None or torch.equal(found, given)
     assert [ranks.words(said) for said in ("", "grün", "x" * 300)] == [[""], ["grün"], ["x" * 300]]
     assert ranks.total(7) == 7
+    assert (ranks.share(6), ranks.beside) == (range(6), 1)
 
 
 def test_running_statistics_are_for_one_process() -> None:
