@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["STAGE", "VERSION", "failure_note", "require_no_failures", "retry_hint", "Videos", "unit"]
 
 STAGE = "extract"
-VERSION = 4
+VERSION = 5
 
 NAMED_FAILURES = 3
 STRICT_STEP = "Repair or remove them, or leave out --strict: they are then skipped and listed."
