@@ -13,8 +13,8 @@ from typing import Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Store, Unit
 from fsarctl.artifacts.command import Command, Option
-from fsarctl.config.read_settings import Settings
-from fsarctl.config.sources import OPTIONS
+from fsarctl.config.read_settings import OPTIONS
+from fsarctl.config.settings import Settings
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.errors.nearest import did_you_mean

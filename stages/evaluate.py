@@ -12,7 +12,7 @@ from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import EvalConfig
 from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.blocks import episode_blocks
-from fsarctl.episodes.tracking.told import UNTRACKED, Tracking
+from fsarctl.episodes.tracking.trackers import UNTRACKED, Tracking
 from fsarctl.episodes.training.training_log import ADAPTERS
 from fsarctl.execution.device import Machine
 from fsarctl.models.strategies import FROZEN

@@ -13,7 +13,7 @@ from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.tables import ExtractConfig
 from fsarctl.episodes.training.training_log import ADAPTERS
 from fsarctl.execution.device import Machine
-from fsarctl.models.catalogue import stored_side
+from fsarctl.models.backbone_catalogue import stored_side
 from fsarctl.models.strategies import FROZEN
 
 __all__ = ["STAGE", "VERSION", "unit"]

@@ -15,19 +15,19 @@ from fsarctl.artifacts import Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.methods import TASK_ADAPTER
-from fsarctl.config.read_settings import Settings
-from fsarctl.config.setting import SPLITS
+from fsarctl.config.setting_field import SPLITS
+from fsarctl.config.settings import Settings
 from fsarctl.config.sweep_table import Ability, Shortcut
 from fsarctl.config.tables import Config
 from fsarctl.config.training_tables import EvalConfig
 from fsarctl.datasets.findings import Findings
 from fsarctl.datasets.project import ProjectData
-from fsarctl.episodes.tracking.told import Tracking
+from fsarctl.episodes.tracking.trackers import Tracking
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.execution.device import Machine
 from fsarctl.methods.build import require_backbone, require_frames, require_options, text_use, trains
 from fsarctl.methods.weights import check_weights, look_for_weights
-from fsarctl.models.catalogue import stored_side
+from fsarctl.models.backbone_catalogue import stored_side
 from fsarctl.models.strategies import FROZEN, title_of
 from fsarctl.progress import Reporter
 from fsarctl.results.texts_read import TextKind, TextsRead

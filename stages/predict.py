@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fsarctl.artifacts import JSON, Artifact, Build, Parts, Store, Unit
 from fsarctl.artifacts.command import Command, joined
 from fsarctl.artifacts.unfinished.blocks import Blocks
-from fsarctl.config.read_settings import Settings
+from fsarctl.config.settings import Settings
 from fsarctl.datasets.clip_files import NEGATIVES, ClipFile, clip_files, open_support_folder
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.findings import Known
@@ -20,7 +20,7 @@ from fsarctl.episodes.training.training_log import ADAPTERS
 from fsarctl.errors import FsarctlError, InputError, UpstreamError
 from fsarctl.execution.device import Machine
 from fsarctl.methods.build import text_use
-from fsarctl.models.catalogue import stored_side
+from fsarctl.models.backbone_catalogue import stored_side
 from fsarctl.models.strategies import FROZEN
 from fsarctl.progress import SILENT, Reporter, first_of, further
 from fsarctl.stages.extract import Videos

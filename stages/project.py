@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fsarctl.artifacts import Artifact, Outcome, Store, Unit
 from fsarctl.artifacts.command import Command, Option
-from fsarctl.config.read_settings import Settings, load_settings
-from fsarctl.config.setting import whole_number
+from fsarctl.config.setting_field import whole_number
+from fsarctl.config.settings import Settings, load_settings
 from fsarctl.errors import ConfigError, PartialError
 from fsarctl.execution.bars import Bars
 from fsarctl.execution.device import Machine

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fsarctl import __version__
 from fsarctl.artifacts import Artifact, Store, Unit
 from fsarctl.artifacts.command import Command, Option, joined
-from fsarctl.config.read_settings import Settings
+from fsarctl.config.settings import Settings
 from fsarctl.errors import ConfigError, FsarctlError, InputError, UpstreamError
 from fsarctl.execution.device import Machine
 from fsarctl.models.strategies import FROZEN

@@ -16,7 +16,7 @@ from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.datasets.groups import groups_key
 from fsarctl.episodes.ranks import Ranks
-from fsarctl.episodes.tracking.told import UNTRACKED, Tracking
+from fsarctl.episodes.tracking.trackers import UNTRACKED, Tracking
 from fsarctl.episodes.training.tensorboard import run_name, watching
 from fsarctl.episodes.training.training_log import ADAPTERS, Line, Watch, write_log
 from fsarctl.execution.device import Machine

@@ -18,8 +18,8 @@ from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
 from fsarctl.artifacts.atomic_write import following
+from fsarctl.artifacts.file_stat import Look
 from fsarctl.artifacts.keys import digest_of, file_sha256
-from fsarctl.artifacts.look import Look
 from fsarctl.errors import InputError, IntegrityError
 from fsarctl.progress import SILENT, Reporter
 

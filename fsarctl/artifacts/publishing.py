@@ -13,7 +13,7 @@ from fsarctl.artifacts.hashes import BAR_BYTES
 from fsarctl.artifacts.keys import file_sha256
 from fsarctl.artifacts.manifest import MANIFEST, RESERVED, Artifact, Stored
 from fsarctl.artifacts.refusals import content_of, is_there
-from fsarctl.artifacts.sharing.late import come_to_sight
+from fsarctl.artifacts.sharing.late_names import come_to_sight
 from fsarctl.artifacts.unit import Unit
 from fsarctl.errors import FsarctlError, LockError
 from fsarctl.progress import SILENT, Reporter

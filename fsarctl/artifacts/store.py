@@ -26,10 +26,10 @@ from fsarctl.artifacts.removal import (
     unfinished,
     upstream_of,
 )
-from fsarctl.artifacts.sharing.late import come_to_sight
+from fsarctl.artifacts.sharing.late_names import come_to_sight
 from fsarctl.artifacts.sharing.leases import Lease, Leases, name_of
-from fsarctl.artifacts.sharing.places import give_back, new_place, places_of, take_over
 from fsarctl.artifacts.sharing.projects import Projects
+from fsarctl.artifacts.sharing.work_places import give_back, new_place, places_of, take_over
 from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.artifacts.transfer.transfers import Transfers
 from fsarctl.artifacts.unfinished.blocks import Blocks

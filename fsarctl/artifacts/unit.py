@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from fsarctl.artifacts.command import Command
-from fsarctl.artifacts.look import Look
+from fsarctl.artifacts.file_stat import Look
 from fsarctl.artifacts.unfinished.shared_parts import SharedParts
 from fsarctl.progress import Reporter
 

@@ -21,7 +21,7 @@ def show_settings(
     as_json: Json = False,
 ) -> None:
     """Every setting with its value and meaning."""
-    from fsarctl.config.read_settings import rows
+    from fsarctl.config.settings import rows
 
     _print_settings(rows(session.settings), origin=origin, as_json=as_json)
 

@@ -7,7 +7,7 @@ import typer
 
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo
-from fsarctl.config.setting import Split
+from fsarctl.config.setting_field import Split
 from fsarctl.progress import counted
 
 __all__ = ["film"]

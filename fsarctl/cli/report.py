@@ -16,7 +16,7 @@ from fsarctl.progress import counted, sized
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact
-    from fsarctl.episodes.tracking.told import Tracking
+    from fsarctl.episodes.tracking.trackers import Tracking
     from fsarctl.stages.report import Report
 
 __all__ = ["report"]
@@ -67,7 +67,7 @@ def _report(
         UpstreamError: nothing is evaluated with the present settings.
         InputError: the file cannot be written.
     """
-    from fsarctl.episodes.tracking.told import Tracking
+    from fsarctl.episodes.tracking.trackers import Tracking
     from fsarctl.stages.illustrate import load_pictures
     from fsarctl.stages.report import Report, Source
 

@@ -47,7 +47,7 @@ def _show(
         UpstreamError: the datasets' clips are not extracted.
         UsageError: ``output`` is named like something else than a PNG.
     """
-    from fsarctl.models.catalogue import image_side
+    from fsarctl.models.backbone_catalogue import image_side
     from fsarctl.report.contact_sheet import contact_sheet
     from fsarctl.report.letters import missing_letters
 
@@ -119,7 +119,7 @@ def frames_taken(indices: Sequence[int], count: int) -> str:
 def _find(session: Session, clip: str, dataset: str | None) -> "tuple[ClipView, str]":
     """The clip, and the dataset and split that it is of ("" for a file)."""
     from fsarctl.frames.clip_view import choose_name, clip_names, view_file, view_stored
-    from fsarctl.models.catalogue import stored_side
+    from fsarctl.models.backbone_catalogue import stored_side
 
     config = session.settings.config
     if dataset is None and (Path(clip).is_file() or _is_folder_of_frames(Path(clip))):

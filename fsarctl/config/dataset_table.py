@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from fsarctl.config.plugins import Part, find_part, require_known
-from fsarctl.config.setting import SPLITS, default_of, require, setting
+from fsarctl.config.setting_field import SPLITS, default_of, require, setting
 from fsarctl.errors import ConfigError
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from fsarctl.config.methods import TASK_ADAPTER, find_method, method_names
 from fsarctl.config.plugins import Part, is_own, require_known
-from fsarctl.config.setting import require, setting
+from fsarctl.config.setting_field import require, setting
 from fsarctl.errors import ConfigError
 
 __all__ = [

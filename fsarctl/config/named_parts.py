@@ -10,7 +10,7 @@ from typing import Any
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.plugins import is_own
-from fsarctl.config.sources import what_is_said
+from fsarctl.config.read_settings import what_is_said
 
 __all__ = [
     "NamedPart",

@@ -1,202 +1,339 @@
-"""Where settings come from: flags (--set), then FSARCTL_* variables, then fsarctl.toml, then defaults.
+"""What the sources of settings say: --set arguments, FSARCTL_* variables, and fsarctl.toml.
 
-``load_settings`` finds fsarctl.toml upward from a directory, like git finds its root, merges the four
-sources, and remembers for each value which one it came from.
+A later source wins, and for each value it is remembered which one it came from. Unknown keys are errors that
+name the nearest known one; whether a value is valid is not looked at here.
 """
 
+import json
 import os
+import re
+import shlex
+import sys
+import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from operator import attrgetter
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fsarctl.config.dataset_table import DatasetConfig
-from fsarctl.config.methods import Preset, method_file, method_names
-from fsarctl.config.sources import (
-    FILE_NAME,
-    FLAG,
-    NAMED_TABLES,
-    TABLES,
-    merge,
-    no_project,
-    overriding,
-    toml_key,
-    what_is_said,
+from fsarctl.config.model_table import ModelConfig
+from fsarctl.config.sweep_table import AblateConfig
+from fsarctl.config.tables import (
+    CacheConfig,
+    DescribeConfig,
+    ExecutionConfig,
+    ExtractConfig,
+    RayConfig,
+    SlurmConfig,
+    TrackingConfig,
 )
-from fsarctl.config.tables import Config
-from fsarctl.config.validation import PRESET_FOR, validated
-from fsarctl.errors import ConfigError
-from fsarctl.errors.addresses import hidden_within
+from fsarctl.config.text_file import BYTE_ORDER_MARK, read_text
+from fsarctl.config.training_tables import EvalConfig, TrainConfig
+from fsarctl.errors import ConfigError, InputError
+from fsarctl.errors.addresses import hidden
 from fsarctl.errors.nearest import did_you_mean
 
 __all__ = [
-    "Settings",
-    "load_settings",
-    "rows",
+    "FILE_NAME",
+    "FLAG",
+    "NAMED_TABLES",
+    "OPTIONS",
+    "TABLES",
+    "Said",
+    "check_known_field",
+    "merge",
+    "no_project",
+    "options_apart",
+    "override",
+    "overriding",
+    "toml_key",
+    "what_is_said",
 ]
 
-CHOOSING = ("model.method", "train.dataset", "train.published")
-DATASET = "datasets."
+FILE_NAME = "fsarctl.toml"
+TABLES: Mapping[str, type[Any]] = {
+    "describe": DescribeConfig,
+    "extract": ExtractConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "eval": EvalConfig,
+    "cache": CacheConfig,
+    "execution": ExecutionConfig,
+    "execution.ray": RayConfig,
+    "execution.slurm": SlurmConfig,
+    "tracking": TrackingConfig,
+}
+# Tables of tables: [datasets.NAME], [ablate.NAME].
+NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}
+OPTIONS = "model.options"
+FLAG = "--set "
+DEEPEST = 16
+"""Lists and tables in each other, within one setting."""
+MOST_DOTS = 1000
+# Variables that name places or moods rather than settings; the command line reads them itself.
+NOT_SETTINGS = {
+    *("FSARCTL_CACHE", "FSARCTL_PROJECT", "FSARCTL_DEBUG", "FSARCTL_DEVICE", "FSARCTL_ENGINE"),
+    "FSARCTL_TOKEN",
+}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """A project: where it is, what its file says, and where each value came from.
-
-    ``origins`` maps a dotted key ("train.lr") to its source; a key that is not there has its default.
-    """
-
-    root: Path
-    config: Config
-    origins: Mapping[str, str]
-    values: Mapping[str, Any]
-    """What the sources say, by dotted key."""
-    has_file: bool = True
-    """False outside a project: everything is a flag's, the environment's, or a default."""
-
-    def changed(self, overrides: Sequence[str]) -> "Settings":
-        """These settings with more ``--set`` arguments on top.
-
-        Raises:
-            ConfigError: as ``load_settings``.
-        """
-        values, origins = dict(self.values), dict(self.origins)
-        merge(values, origins, overriding(overrides))
-        return _settled(self.root, values, origins, has_file=self.has_file)
-
-    def for_shot(self, shot: int) -> "Settings":
-        """What holds with ``shot`` support clips a class: published settings may differ by it."""
-        found = _preset_of(self)
-        if not found or not found[1].shots:
-            return self
-        return _settled(self.root, self.values, self.origins, has_file=self.has_file, shot=shot)
-
-    def require_file(self) -> None:
-        """Refuse what a project alone can answer.
-
-        Raises:
-            ConfigError: there is no fsarctl.toml here or above.
-        """
-        if not self.has_file:
-            raise no_project(self.root)
-
-    def dataset(self, name: str) -> DatasetConfig:
-        """The [datasets.NAME] table.
-
-        Raises:
-            ConfigError: no such table; the nearest names are suggested.
-        """
-        try:
-            return self.config.datasets[name]
-        except KeyError:
-            known = ", ".join(sorted(self.config.datasets)) or "none"
-            raise ConfigError(
-                f"there is no dataset {name!r}; known: {known}",
-                next_step=f"Add [datasets.{toml_key(name)}] to {FILE_NAME}"
-                f"{did_you_mean(name, self.config.datasets)}",
-            ) from None
-
-    def only_dataset(self, table: str) -> str:
-        """What ``train.dataset`` or ``eval.dataset`` names, or the only dataset there is.
-
-        Raises:
-            ConfigError: it names none that is there, or there are several to choose from.
-        """
-        name: str = getattr(self.config, table).dataset
-        if name:
-            self.dataset(name)
-            return name
-        if len(self.config.datasets) == 1:
-            return next(iter(self.config.datasets))
-        if not self.config.datasets:
-            raise ConfigError(
-                f"{FILE_NAME} has no dataset",
-                next_step="Add one as [datasets.NAME]; `fsarctl init FOLDER --dry-run` prints it. "
-                "For labels alone: fsarctl describe --labels FILE, or --show LABEL.",
-            )
-        raise ConfigError(
-            f"{table}.dataset is not set and there are {len(self.config.datasets)} datasets to choose from",
-            next_step=f"Name one in {FILE_NAME}: [{table}] dataset = ... (or --set {table}.dataset=NAME).",
-        )
+def toml_key(name: str) -> str:
+    """A name as a key of fsarctl.toml, in quotes if it needs them."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
-def load_settings(
-    start: Path,
-    overrides: Sequence[str] = (),
-    environment: Mapping[str, str] = os.environ,
-    *,
-    required: bool = True,
-) -> Settings:
-    """The settings that hold in ``start``; unless ``required``, also where there is no project.
+def override(key: str, text: str) -> str:
+    """A ``--set`` argument that gives ``key`` this text, even where it looks like a number."""
+    return f"{key}={text if _parse(text.strip()) == text else json.dumps(text, ensure_ascii=False)}"
 
-    ``overrides`` are ``--set`` arguments, ``"train.lr=0.01"``: the value is TOML, or a plain string.
+
+def options_apart(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """``--set`` arguments without those of a method's options, and these by the option's name.
 
     Raises:
-        ConfigError: no fsarctl.toml here or above, broken TOML, an unknown key, a value of the wrong
-            type or out of range.
+        ConfigError: one is no KEY=VALUE.
     """
-    said = what_is_said(start, overrides, environment, required=required)
-    return _settled(said.root, said.values, said.origins, has_file=said.has_file)
+    rest: list[str] = []
+    options: dict[str, str] = {}
+    for text in overrides:
+        key, value = _from_override(text)
+        if key == OPTIONS or key.startswith(f"{OPTIONS}."):
+            parts = _parts(key, value).items()
+            options |= {each.removeprefix(f"{OPTIONS}."): f"{each}={json.dumps(one)}" for each, one in parts}
+        else:
+            rest.append(text)
+    return rest, options
 
 
-def rows(settings: Settings) -> list[tuple[str, Any, str, str]]:
-    """Every setting as (dotted key, value, origin, meaning), in the order of the tables.
+class Said(NamedTuple):
+    """What all sources say, by dotted key, and where each value is from."""
 
-    They are to be shown: addresses in the values are without login and query.
+    root: Path
+    """The project's, or where it was looked for."""
+    has_file: bool
+    values: dict[str, Any]
+    origins: dict[str, str]
+
+
+def what_is_said(
+    start: Path, overrides: Sequence[str], environment: Mapping[str, str], *, required: bool
+) -> Said:
+    """What the file of ``start``'s project, the environment and ``--set`` arguments say.
+
+    Raises:
+        ConfigError: no fsarctl.toml here or above where one is ``required``, broken TOML, or an unknown key.
     """
-    listed = []
-    tables: list[tuple[str, Any]] = [
-        (f"{group}.{name}", table)
-        for group in NAMED_TABLES
-        for name, table in getattr(settings.config, group).items()
+    start = Path(os.path.expanduser(start))  # noqa: PTH111 - a home that is unknown stays
+    path = _find(start)
+    if path is None and required:
+        raise no_project(start)
+    file = _read(path) if path else {}
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    sources = [
+        (FILE_NAME, _flatten(file)),
+        *((variable, [item]) for variable, item in _from_environment(environment, file)),
+        *overriding(overrides),
     ]
-    tables += [(name, attrgetter(name)(settings.config)) for name in TABLES]
-    for table, instance in tables:
-        for each in fields(instance):
-            if isinstance(instance, DatasetConfig) and each.name not in instance.settings():
-                continue
-            key = f"{table}.{each.name}"
-            if key in TABLES:
-                continue
-            origin = settings.origins.get(key, "default")
-            value = hidden_within(asdict(instance)[each.name])
-            listed.append((key, value, origin, each.metadata["meaning"]))
-    return listed
+    merge(values, origins, sources)
+    return Said(path.parent if path else start.resolve(), path is not None, values, origins)
 
 
-def _settled(
-    root: Path, values: Mapping[str, Any], said: Mapping[str, str], *, has_file: bool, shot: int | None = None
-) -> Settings:
-    """Settings of what was ``said`` where, and of the method's own for the benchmark that is trained on.
+def merge(
+    values: dict[str, Any], origins: dict[str, str], sources: Sequence[tuple[str, Sequence[tuple[str, Any]]]]
+) -> None:
+    """Put what ``sources`` say over ``values``; of each, its name and (dotted key, value).
 
-    The latter hold where nothing else sets them. What is said of training may be right only beside them, so
-    it is checked with them.
+    Raises:
+        ConfigError: a key that is not known, or a value that no setting has.
     """
-    origins = {key: said[key] for key in said if key in values}
-    chosen = {key: each for key, each in values.items() if key in CHOOSING or key.startswith(DATASET)}
-    settings = Settings(root, validated(chosen, origins), origins, values, has_file)
-    if found := _preset_of(settings):
-        whose, preset = found
-        above = settings.config.train.published
-        own = preset.settings if shot is None else preset.of_shot(shot)
-        unset = {
-            key: value
-            for key, value in own.items()
-            if key not in values or (above and not origins.get(key, FILE_NAME).startswith(FLAG))
-        }
-        values, origins = {**values, **unset}, {**origins, **dict.fromkeys(unset, whose)}
-    return replace(settings, config=validated(values, origins), origins=origins)
+    for origin, items in sources:
+        for key, value in items:
+            _check_known(key, origin)
+            _check_ordinary(key, value, origin)
+            # A table given whole (splits = {...}) replaces what was there; its parts are not merged.
+            for replaced in [each for each in values if each == key or each.startswith(f"{key}.")]:
+                del values[replaced]
+            parts = _parts(key, value)
+            values |= parts
+            origins |= dict.fromkeys(parts, origin)
 
 
-def _preset_of(settings: Settings) -> tuple[str, Preset] | None:
-    """The method's own settings for the benchmark that is trained on, and what they are called."""
-    method = settings.config.model.method
+def _parts(key: str, value: Any) -> dict[str, Any]:
+    """A setting by itself, but those of a table within a table one by one, as any other may set them."""
+    if key not in (OPTIONS, *TABLES) or not isinstance(value, Mapping):
+        return {key: value}
+    return {f"{key}.{name}": each for name, each in value.items()}
+
+
+def overriding(overrides: Sequence[str]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """The ``--set`` arguments as sources, whose names are shown."""
+    return [(hidden(f"{FLAG}{text}"), [_from_override(text)]) for text in overrides]
+
+
+def no_project(start: Path) -> ConfigError:
+    """There is none in ``start`` or above it."""
+    there = "" if start.resolve() == Path.cwd() else f"cd {shlex.quote(str(start))} && "
+    return ConfigError(
+        f"there is no {FILE_NAME} in {start} or above it",
+        next_step=f"{there}fsarctl init --demo (a project that runs as it is); for your own clips: fsarctl "
+        "init FOLDER; and --project names one that is elsewhere.",
+    )
+
+
+def _find(start: Path) -> Path | None:
+    if not start.is_dir():
+        raise ConfigError(f"there is no directory {start}", next_step="Correct --project.")
+    for folder in (start, *start.resolve().parents):
+        if (folder / FILE_NAME).is_file():
+            return (folder / FILE_NAME).resolve()
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        trained = settings.dataset(settings.only_dataset("train"))
-    except ConfigError:  # a command that trains will say so
-        return None
-    # Probes are rendered like shapes, for the same tiny CLIP.
-    benchmark = "shapes" if trained.kind == "probe" else trained.name or trained.kind
-    preset = method_file(method).preset(benchmark) if method in method_names() else None
-    return None if preset is None else (f"{method}{PRESET_FOR}{benchmark}", preset)
+        text = read_text(path, FILE_NAME, "Settings are UTF-8 text, in TOML.", one_name=True)
+        return _toml(text.removeprefix(BYTE_ORDER_MARK))
+    except InputError as error:
+        raise ConfigError(error.message, next_step=error.next_step) from None
+    except RecursionError:
+        raise ConfigError(
+            f"{path} is not valid TOML: a value is nested too deeply",
+            next_step=f"Nest it {DEEPEST} deep at most.",
+        ) from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", next_step="Correct that line.") from None
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """What TOML says. A key of many parts costs tomllib the square of their number.
+
+    Raises:
+        ValueError: it is no TOML, or none that settings need.
+        RecursionError: it is nested without an end.
+    """
+    if max((line.count(".") for line in text.splitlines()), default=0) > MOST_DOTS:
+        raise ValueError(f"a line has more than {MOST_DOTS:,} dots")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # Python's, with advice for who writes Python
+        raise ValueError(f"a whole number has more than {sys.get_int_max_str_digits():,} digits") from None
+
+
+def _flatten(file: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    items: list[tuple[str, Any]] = []
+    for table, content in file.items():
+        if not isinstance(content, dict):
+            raise ConfigError(
+                f"{FILE_NAME}: {table} stands outside any table", next_step="Put it under its [table]."
+            )
+        if table in NAMED_TABLES:
+            for name, inner in content.items():
+                if not isinstance(inner, dict):
+                    raise ConfigError(
+                        f"{FILE_NAME}: {table}.{name} is not a table", next_step=f"Write [{table}.{name}]."
+                    )
+                items += [(f"{table}.{name}.{key}", value) for key, value in inner.items()]
+                if not inner:
+                    raise ConfigError(
+                        f"{FILE_NAME}: [{table}.{name}] is empty", next_step="Fill it, or remove it."
+                    )
+        else:
+            items += [(f"{table}.{key}", value) for key, value in content.items()]
+            if not content:
+                _check_known(f"{table}.", FILE_NAME)
+    return items
+
+
+def _from_environment(
+    environment: Mapping[str, str], file: Mapping[str, Any]
+) -> list[tuple[str, tuple[str, Any]]]:
+    keys = {
+        f"FSARCTL_{t}_{f.name}".replace(".", "_").upper(): f"{t}.{f.name}"
+        for t, c in TABLES.items()
+        for f in fields(c)
+    }
+    for name in file.get("datasets", {}):
+        for each in fields(DatasetConfig):
+            keys[f"FSARCTL_DATASETS_{name}_{each.name}".upper()] = f"datasets.{name}.{each.name}"
+    found = []
+    for variable in sorted(environment):
+        if not variable.startswith("FSARCTL_") or variable in NOT_SETTINGS:
+            continue
+        if variable not in keys:
+            raise ConfigError(
+                f"the environment variable {variable} is no setting",
+                next_step=f"Unset it{did_you_mean(variable, keys)}",
+            )
+        found.append((variable, (keys[variable], _parse(environment[variable]))))
+    return found
+
+
+def _from_override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(
+            f"--set {text!r} is not KEY=VALUE", next_step="Write, for example, --set train.lr=0.01"
+        )
+    return key.strip(), _parse(value.strip())
+
+
+def _parse(text: str) -> Any:
+    """A value as TOML where it is TOML, and otherwise the text itself, so that quotes are optional."""
+    try:
+        read = _toml(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return read["value"] if len(read) == 1 else text  # lines after the first would set something else
+
+
+def _check_ordinary(key: str, value: Any, origin: str, depth: int = 0) -> None:
+    """Refuse what no setting is, and would go wrong later: numbers beyond 64 bits, and endless nesting."""
+    if depth > DEEPEST:
+        raise ConfigError(
+            f"{origin}: {key} is nested too deeply",
+            next_step=f"Nest it {DEEPEST} deep at most, or leave it out.",
+        )
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(
+            f"{origin}: {key} holds a whole number of {value.bit_length()} bits; all must be below 2^63",
+            next_step="Write a smaller one; `fsarctl config show` lists every setting's meaning.",
+        )
+    within = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for each in within:
+        _check_ordinary(key, each, origin, depth + 1)
+
+
+def _check_known(key: str, origin: str) -> None:
+    table, _, name = key.rpartition(".")
+    group = table.partition(".")[0]
+    if table == OPTIONS:
+        return  # the method knows its own
+    if group in NAMED_TABLES and group != table:
+        cls = NAMED_TABLES[group]
+    elif table in TABLES:
+        cls = TABLES[table]
+    else:
+        raise ConfigError(
+            f"{origin}: there is no table [{table or key}]",
+            next_step=f"Known tables: {', '.join((*(f'{each}.NAME' for each in NAMED_TABLES), *TABLES))}"
+            f"{did_you_mean(table, TABLES)}",
+        )
+    if name:
+        check_known_field(cls, table, name, origin)
+
+
+def check_known_field(cls: type[Any], table: str, name: str, origin: str) -> None:
+    """Refuse a setting that the dataclass of its table does not have.
+
+    Raises:
+        ConfigError: it has none of this name; ``origin`` and the nearest names are told.
+    """
+    known = [f.name for f in fields(cls)]
+    if name not in known:
+        raise ConfigError(
+            f"{origin}: there is no setting {table}.{name}",
+            next_step=f"Known in [{table}]: {', '.join(known)}{did_you_mean(name, known)}",
+        )

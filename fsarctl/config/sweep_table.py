@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from fsarctl.config.methods import method_names
 from fsarctl.config.model_table import Strategy
-from fsarctl.config.setting import check_shots, require, setting
+from fsarctl.config.setting_field import check_shots, require, setting
 
 __all__ = [
     "Ability",

@@ -2,7 +2,7 @@
 
 The rule that keeps caching honest: a table holds what changes a result; what does not (workers,
 device, verbosity, where the cache is) is a flag. Reading the file, the environment and ``--set`` is
-``fsarctl.config.sources``; the tables know only what is valid.
+``fsarctl.config.read_settings``; the tables know only what is valid.
 """
 
 import math
@@ -15,7 +15,7 @@ from unicodedata import normalize
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.model_table import ModelConfig
-from fsarctl.config.setting import EngineName, Resize, require, setting
+from fsarctl.config.setting_field import EngineName, Resize, require, setting
 from fsarctl.config.sweep_table import AblateConfig
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
 

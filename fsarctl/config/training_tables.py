@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fsarctl.config.setting import check_episode_shape, check_seed, keyed, require, require_bounds, setting
+from fsarctl.config.setting_field import (
+    check_episode_shape,
+    check_seed,
+    keyed,
+    require,
+    require_bounds,
+    setting,
+)
 
 __all__ = [
     "EvalConfig",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from fsarctl.config.sources import FILE_NAME, FLAG, NAMED_TABLES, OPTIONS, TABLES, check_known_field
+from fsarctl.config.read_settings import FILE_NAME, FLAG, NAMED_TABLES, OPTIONS, TABLES, check_known_field
 from fsarctl.config.tables import Config
 from fsarctl.errors import ConfigError
 

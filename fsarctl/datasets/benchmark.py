@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
-from fsarctl.config.setting import SPLITS
+from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset, set_root
 from fsarctl.datasets.folder import list_videos

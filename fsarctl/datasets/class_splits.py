@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
-from fsarctl.config.setting import SPLITS
+from fsarctl.config.setting_field import SPLITS
 from fsarctl.config.text_file import read_csv
 from fsarctl.errors import InputError
 from fsarctl.errors.nearest import nearest

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fsarctl.artifacts.look import Look
+from fsarctl.artifacts.file_stat import Look
 from fsarctl.artifacts.unit import Files
 from fsarctl.datasets.clip_files import ClipFile, clip_files
 from fsarctl.datasets.clips import Clip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
-from fsarctl.config.sources import toml_key
+from fsarctl.config.read_settings import toml_key
 from fsarctl.datasets.class_levels import Level, levels_of
 from fsarctl.datasets.class_splits import split_classes, split_name
 from fsarctl.datasets.clips import Clip

@@ -7,8 +7,8 @@ from unicodedata import normalize
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.plugins import Part
-from fsarctl.config.setting import SPLITS
-from fsarctl.config.sources import toml_key
+from fsarctl.config.read_settings import toml_key
+from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.groups import with_groups

@@ -13,7 +13,7 @@ from fsarctl.config.dataset_table import BENCHMARKS, DatasetConfig
 from fsarctl.config.json_schema import SCHEMA_FILE
 from fsarctl.config.methods import TASK_ADAPTER, method_file
 from fsarctl.config.paths import located
-from fsarctl.config.setting import SPLITS
+from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
 from fsarctl.datasets.class_levels import Level
 from fsarctl.datasets.class_splits import draw_splits

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 from fsarctl.config.dataset_table import SIDED
-from fsarctl.config.read_settings import Settings
-from fsarctl.config.sources import toml_key
+from fsarctl.config.read_settings import toml_key
+from fsarctl.config.settings import Settings
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.datasets.kinds import open_dataset

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
-from fsarctl.config.setting import SPLITS, whole_number
+from fsarctl.config.setting_field import SPLITS, whole_number
 from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.episodes.sampler import Episode, sample_episode

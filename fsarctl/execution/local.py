@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from fsarctl.execution.engine import Ended, Heard, Need, Task
-from fsarctl.execution.line import Line
+from fsarctl.execution.waiting_tasks import Line
 from fsarctl.execution.worker_process import WorkerProcess
 from fsarctl.video.processes.worker_pool import sweep
 

@@ -21,7 +21,7 @@ from fsarctl.config.tables import RayConfig
 from fsarctl.errors import FsarctlError, InputError
 from fsarctl.errors.addresses import LOOPBACK, hidden
 from fsarctl.execution.engine import Ended, Heard, Need, Task
-from fsarctl.execution.line import Line
+from fsarctl.execution.waiting_tasks import Line
 from fsarctl.execution.worker_process import WorkerProcess
 
 __all__ = ["RayEngine"]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fsarctl.artifacts.atomic_write import write_whole
-from fsarctl.artifacts.sharing.late import LATE_S
+from fsarctl.artifacts.sharing.late_names import LATE_S
 from fsarctl.config.tables import SlurmConfig
 from fsarctl.execution.engine import Ended, Heard, Need, Place, Task
 from fsarctl.execution.slurm_commands import Slurm

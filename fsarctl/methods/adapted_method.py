@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting_field import setting
 from fsarctl.methods.adapted_vit import AdaptedViT
 from fsarctl.methods.frame_matching import MatchingOptions, matching_costs
 from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, by_class, seeded

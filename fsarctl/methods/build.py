@@ -11,13 +11,13 @@ from fsarctl.artifacts import JSON, Files
 from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.config.model_table import MetricName, ModelConfig
 from fsarctl.config.plugins import Part, find_part
-from fsarctl.config.setting import keyed
-from fsarctl.config.sources import OPTIONS
+from fsarctl.config.read_settings import OPTIONS
+from fsarctl.config.setting_field import keyed
 from fsarctl.config.validation import table_of
 from fsarctl.errors import ConfigError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.methods.weights import weight_files
-from fsarctl.models.catalogue import (
+from fsarctl.models.backbone_catalogue import (
     architecture,
     has_text_encoder,
     image_side,

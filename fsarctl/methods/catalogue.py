@@ -8,9 +8,9 @@ from fsarctl.config.json_schema import known_parts
 from fsarctl.config.methods import TASK_ADAPTER, Preset, find_method, method_file, method_names
 from fsarctl.config.named_parts import NamedPart
 from fsarctl.config.plugins import GROUPS, find_part, installed_parts
-from fsarctl.config.setting import default_of
+from fsarctl.config.setting_field import default_of
 from fsarctl.errors import FsarctlError
-from fsarctl.models.catalogue import known_backbones
+from fsarctl.models.backbone_catalogue import known_backbones
 from fsarctl.models.strategies import STRATEGIES
 from fsarctl.progress import first_of
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting_field import setting
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.protocol import QueryMode, Scores, by_class
 from fsarctl.models.metrics.cosines import cosines, damped_cosines

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting_field import setting
 from fsarctl.methods.protocol import FewShotMethod, seeded
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.frame_encoder import FrameEncoder, FrameFeatures

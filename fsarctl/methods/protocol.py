@@ -27,7 +27,7 @@ from fsarctl.config.model_table import ModelConfig, RandomCrop
 from fsarctl.config.training_tables import QueryMode
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models.backbone import Backbone
-from fsarctl.models.catalogue import without_vit
+from fsarctl.models.backbone_catalogue import without_vit
 from fsarctl.models.weights.weight_file import read_weights, require_finite
 from fsarctl.progress import first_of
 from fsarctl.text.corpus import PromptUse

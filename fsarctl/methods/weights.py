@@ -7,7 +7,7 @@ from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.paths import located
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.models import tiny_clip
-from fsarctl.models.catalogue import TINY
+from fsarctl.models.backbone_catalogue import TINY
 from fsarctl.models.weights.sharded import shards_of
 
 __all__ = ["check_weights", "look_for_weights", "require_weights_here", "weight_files"]

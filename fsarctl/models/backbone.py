@@ -15,7 +15,7 @@ from torch import Tensor
 from fsarctl.config.paths import located
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import tiny_clip
-from fsarctl.models.catalogue import (
+from fsarctl.models.backbone_catalogue import (
     TINY,
     architecture,
     is_resnet,

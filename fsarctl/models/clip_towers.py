@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsarctl.models.attention import frozen_block
-from fsarctl.models.catalogue import IMAGE_SIZE
+from fsarctl.models.backbone_catalogue import IMAGE_SIZE
 from fsarctl.models.precision import linear
 from fsarctl.models.task_adapters import embed_frames
 

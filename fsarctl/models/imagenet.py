@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from fsarctl.models.catalogue import IMAGE_SIZE, OF_IMAGENET
+from fsarctl.models.backbone_catalogue import IMAGE_SIZE, OF_IMAGENET
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "image_only", "published_weights"]
 

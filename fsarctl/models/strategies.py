@@ -13,7 +13,7 @@ from fsarctl.config.model_table import (
     TaskPosition,
 )
 from fsarctl.errors import ConfigError
-from fsarctl.models.catalogue import IMAGENET
+from fsarctl.models.backbone_catalogue import IMAGENET
 
 __all__ = [
     "FROZEN",

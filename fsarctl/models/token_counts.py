@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from fsarctl.models import tiny_clip
-from fsarctl.models.catalogue import TINY, architecture, has_text_encoder, without_text_encoder
+from fsarctl.models.backbone_catalogue import TINY, architecture, has_text_encoder, without_text_encoder
 from fsarctl.models.open_clip_parts import open_clip_folder
 
 __all__ = ["context_length", "count_tokens", "reads_english"]

@@ -4,7 +4,7 @@ from typing import Any
 
 from fsarctl.config.methods import TASK_ADAPTER, method_file
 from fsarctl.config.model_table import WITHOUT_ADAPTERS
-from fsarctl.config.read_settings import Settings
+from fsarctl.config.settings import Settings
 from fsarctl.config.sweep_table import RowConfig
 from fsarctl.models.strategies import TITLES
 from fsarctl.results.footnotes import Footnotes

@@ -11,7 +11,7 @@ from typing import Any
 from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.config.model_table import ModelConfig, Strategy
 from fsarctl.errors import ConfigError
-from fsarctl.models.catalogue import architecture
+from fsarctl.models.backbone_catalogue import architecture
 from fsarctl.models.strategies import STRATEGIES, TITLES, adapters_of, frozen_title, title_of
 
 __all__ = ["COLUMNS", "Evaluated", "called", "is_tick", "require_columns"]

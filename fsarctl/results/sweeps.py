@@ -19,9 +19,9 @@ from fsarctl.config.model_table import (
     WITHOUT_ADAPTERS,
     ModelConfig,
 )
-from fsarctl.config.read_settings import Settings
-from fsarctl.config.setting import default_of
-from fsarctl.config.sources import FLAG
+from fsarctl.config.read_settings import FLAG
+from fsarctl.config.setting_field import default_of
+from fsarctl.config.settings import Settings
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.config.validation import table_of
 from fsarctl.errors import UsageError

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fsarctl.config.sources import toml_key
+from fsarctl.config.read_settings import toml_key
 from fsarctl.config.tables import DescribeConfig
 from fsarctl.datasets.project import ProjectData
 from fsarctl.models.token_counts import reads_english

@@ -14,7 +14,7 @@ from av.filter import Graph
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
-from fsarctl.config.setting import Resize
+from fsarctl.config.setting_field import Resize
 from fsarctl.video.container.described import Crop
 from fsarctl.video.container.survey import UnreadableVideoError
 

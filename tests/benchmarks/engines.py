@@ -215,8 +215,8 @@ def told(clips: int) -> dict[str, float]:
 
     Seconds of the processor, and bytes, a clip. Names are as long as those of Kinetics.
     """
+    from fsarctl.artifacts.file_stat import Look
     from fsarctl.artifacts.keys import digest_of
-    from fsarctl.artifacts.look import Look
     from fsarctl.artifacts.unit import Files
     from fsarctl.datasets.clips import Clip
     from fsarctl.datasets.dataset import Dataset

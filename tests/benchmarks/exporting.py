@@ -14,7 +14,7 @@ import numpy as np
 from timing import NothingToMeasureError, Options, Row, print_rows
 
 from fsarctl.artifacts import Store
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 from fsarctl.execution.device import Machine
 from fsarctl.predict.export.comparison import answers_of_files, answers_of_ours
 from fsarctl.predict.export.write import FACTS, write_model

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from timing import Options, Row, print_rows, side_by_side
 
 from fsarctl.models.backbone import build_backbone, load_backbone, load_weights
-from fsarctl.models.catalogue import architecture
+from fsarctl.models.backbone_catalogue import architecture
 
 PROJECT = '[datasets.shapes]\nkind = "shapes"\n[model]\nbackbone = "{0}"\nweights = "{1}"\n'
 # Without bytecode every start compiles all modules; and settings of the user's own are not measured.

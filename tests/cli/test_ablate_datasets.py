@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typed import type_in
 
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError
 from fsarctl.results.sweeps import shared_overrides

@@ -9,7 +9,7 @@ from typed import type_in
 from video_kinds import PLAIN
 from video_zoo import without_sync_table, write
 
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 from fsarctl.datasets.splits import load_split_lists
 
 FILE = """

@@ -11,7 +11,7 @@ import pytest
 from typed import Typed, type_in
 
 from fsarctl.config.demo import demo_file
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 from fsarctl.execution import device
 from fsarctl.text.corpus import parse_corpus
 

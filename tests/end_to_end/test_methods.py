@@ -168,7 +168,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fsarctl.config.setting import setting
+from fsarctl.config.setting_field import setting
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.protocol import Scores, by_class
 

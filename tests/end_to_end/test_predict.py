@@ -16,7 +16,7 @@ from built import BuiltOnce, copied
 from typed import type_in
 
 from fsarctl.artifacts import Store
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.errors import InputError, UpstreamError
 from fsarctl.predict.predictor import Prediction

@@ -35,7 +35,7 @@ class Guard:
 GUARDS = {
     "kill -9 at any moment": Guard(
         "unfinished work of a process that is gone is taken over",
-        "artifacts/sharing/places.py",
+        "artifacts/sharing/work_places.py",
         "            return Process.has_ended(mark)",
         "            return False",
         8,

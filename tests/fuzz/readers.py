@@ -35,7 +35,7 @@ class Reader:
 
 
 def _settings(path: Path) -> None:
-    from fsarctl.config.read_settings import load_settings, rows
+    from fsarctl.config.settings import load_settings, rows
 
     (path.parent / "fsarctl.toml").write_bytes(path.read_bytes())
     settings = load_settings(path.parent, environment={})
@@ -54,14 +54,14 @@ def _in_project(path: Path) -> Path:
 
 def _overrides(path: Path) -> None:
     """A line is an argument, as the operating system hands it over: without zero bytes."""
-    from fsarctl.config.read_settings import load_settings, rows
+    from fsarctl.config.settings import load_settings, rows
 
     arguments = [os.fsdecode(line.replace(b"\0", b"")) for line in path.read_bytes().split(b"\n")]
     rows(load_settings(_in_project(path), [each for each in arguments if each], environment={}))
 
 
 def _environment(path: Path) -> None:
-    from fsarctl.config.read_settings import load_settings, rows
+    from fsarctl.config.settings import load_settings, rows
 
     lines = [os.fsdecode(line.replace(b"\0", b"")) for line in path.read_bytes().split(b"\n")]
     variables = dict(line.split("=", 1) for line in lines if "=" in line)

@@ -21,7 +21,7 @@ from fsarctl.artifacts.manifest import ManifestError, Source, Stored, parse_mani
 from fsarctl.artifacts.unfinished.journal import JOURNAL, Entry, Journal
 from fsarctl.config import text_file
 from fsarctl.config.dataset_table import DatasetConfig
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 from fsarctl.datasets.labels.label_list import read_labels
 from fsarctl.datasets.labels.label_map import read_label_map
 from fsarctl.datasets.labels.table import _is_words, table_in

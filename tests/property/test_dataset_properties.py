@@ -5,7 +5,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsarctl.config.setting import SPLITS
+from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
 from fsarctl.datasets.class_splits import draw_splits
 from fsarctl.datasets.splits import load_split_lists

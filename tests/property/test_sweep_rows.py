@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fsarctl.artifacts import Unit
 from fsarctl.config.methods import TASK_ADAPTER, method_file, method_names
 from fsarctl.config.model_table import FORMULATION_OPTIONS, ONLY_WITH, MetricName, ModelConfig
-from fsarctl.config.read_settings import Settings, load_settings
+from fsarctl.config.settings import Settings, load_settings
 from fsarctl.config.tables import Config
 from fsarctl.config.training_tables import EvalConfig
 from fsarctl.results.sweeps import methods, overrides_of, pinned, sweeps

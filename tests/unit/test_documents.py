@@ -16,7 +16,7 @@ from typed import type_in
 from video_kinds import KINDS
 
 from fsarctl.config.demo import demo_file
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 
 README = ROOT / "README.md"
 QUICK = {

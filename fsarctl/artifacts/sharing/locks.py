@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.refusals import content_of
-from fsarctl.artifacts.sharing.late import LATE_S
+from fsarctl.artifacts.sharing.late_names import LATE_S
 from fsarctl.artifacts.sharing.leases import SILENT_S
 from fsarctl.errors import LockError
 from fsarctl.progress import Reporter

@@ -25,7 +25,7 @@ from fsarctl.artifacts.manifest import (
     parse_manifest,
 )
 from fsarctl.artifacts.publishing import publish
-from fsarctl.artifacts.sharing.places import give_back, new_place, take_over
+from fsarctl.artifacts.sharing.work_places import give_back, new_place, take_over
 from fsarctl.errors import InputError, IntegrityError
 
 __all__ = ["MOST_MANIFEST", "Claim", "Fetch", "manifest_of", "parts_of", "receive", "unclaimed"]

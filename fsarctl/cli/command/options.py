@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fsarctl.config.setting import EngineName
+from fsarctl.config.setting_field import EngineName
 from fsarctl.errors import UsageError
 
 __all__ = [

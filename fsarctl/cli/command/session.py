@@ -23,8 +23,8 @@ from fsarctl.errors import InputError, UsageError
 if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact, Outcome, Store, Unit
     from fsarctl.artifacts.command import Option
-    from fsarctl.config.read_settings import Settings
-    from fsarctl.config.setting import EngineName
+    from fsarctl.config.setting_field import EngineName
+    from fsarctl.config.settings import Settings
     from fsarctl.datasets.findings import Findings
     from fsarctl.execution.device import Machine
     from fsarctl.execution.job_schedule import Scheduler
@@ -127,8 +127,8 @@ class Session:
         """
         from fsarctl.artifacts import Store
         from fsarctl.artifacts.command import Option
-        from fsarctl.config.read_settings import load_settings
-        from fsarctl.config.sources import options_apart
+        from fsarctl.config.read_settings import options_apart
+        from fsarctl.config.settings import load_settings
         from fsarctl.execution.job_schedule import planning_findings, planning_reporter
 
         overrides, options = options_apart(overrides) if of_methods else (overrides, {})
@@ -148,7 +148,7 @@ class Session:
         Raises:
             ConfigError: a value is none of that setting.
         """
-        from fsarctl.config.sources import override
+        from fsarctl.config.read_settings import override
 
         overrides = [override(key, value) for key, value in values.items()]
         flags = (*self.flags, *_overrides(overrides))

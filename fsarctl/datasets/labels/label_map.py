@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
-from fsarctl.config.sources import toml_key
+from fsarctl.config.read_settings import toml_key
 from fsarctl.config.text_file import BYTE_ORDER_MARK, read_text
 from fsarctl.datasets.labels.label_list import LabelList, read_labels
 from fsarctl.datasets.labels.spelling import loosely

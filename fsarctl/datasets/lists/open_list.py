@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
-from fsarctl.config.setting import SPLITS
+from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.class_splits import split_classes
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset, set_root

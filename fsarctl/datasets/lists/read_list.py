@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fsarctl.config.setting import SPLITS
+from fsarctl.config.setting_field import SPLITS
 from fsarctl.config.text_file import BYTE_ORDER_MARK, read_csv, read_text
 from fsarctl.datasets.labels.table import table_in
 from fsarctl.datasets.lists.rows import SHAPE, Listed, Row, refused

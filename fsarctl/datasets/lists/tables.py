@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
-from fsarctl.config.setting import SPLITS
+from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.class_splits import split_name
 from fsarctl.datasets.labels.label_map import are_numbers
 from fsarctl.datasets.labels.table import NAMES_OF_LABELS, Table

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from fsarctl.config.setting import require_bounds, setting
+from fsarctl.config.setting_field import require_bounds, setting
 from fsarctl.methods.adapted_method import AdaptedMethod, AdaptedOptions
 from fsarctl.models.bottleneck_adapter import Adapter
 from fsarctl.models.strategies import STRATEGIES, VISUAL_STEPS

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from fsarctl.config.setting import require_bounds, setting
+from fsarctl.config.setting_field import require_bounds, setting
 from fsarctl.errors import ConfigError
 from fsarctl.methods.chamfer_plus_plus.chamfer import Side, chamfer
 from fsarctl.methods.frame_method import BackboneUse, FrameMethod, FrameOptions

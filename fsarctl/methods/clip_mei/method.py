@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsarctl.config.setting import require_bounds, setting
+from fsarctl.config.setting_field import require_bounds, setting
 from fsarctl.methods.clip_mei.interaction import Interacted, Interaction, squared
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.frozen_text import FrozenText

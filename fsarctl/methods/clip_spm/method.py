@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from fsarctl.config.setting import require_bounds, setting
+from fsarctl.config.setting_field import require_bounds, setting
 from fsarctl.methods.clip_mei.interaction import GatedInteraction
 from fsarctl.methods.clip_mei.method import CLIPMEI, InteractionOptions, InteractionScores, told_apart
 from fsarctl.methods.frame_method import FrameOptions

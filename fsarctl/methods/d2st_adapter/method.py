@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from fsarctl.config.setting import require, require_bounds, setting
+from fsarctl.config.setting_field import require, require_bounds, setting
 from fsarctl.errors import ConfigError
 from fsarctl.methods.adapted_method import AdaptedMethod, AdaptedOptions
 from fsarctl.methods.d2st_adapter.adapter import D2STAdapter, Kernel

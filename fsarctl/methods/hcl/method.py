@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.config.setting import require, require_bounds, setting
+from fsarctl.config.setting_field import require, require_bounds, setting
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.hcl.contrast import TEMPERATURE, contrast, cycle, partners_of
 from fsarctl.methods.hcl.matching import Cues, HierarchicalMatching, Similarities

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.config.setting import require_bounds, setting
+from fsarctl.config.setting_field import require_bounds, setting
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.mastaf.map_attention import MapAttention, match_maps
 from fsarctl.methods.protocol import BaseClasses, Lesson, QueryMode, Scores, by_class

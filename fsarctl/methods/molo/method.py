@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.config.setting import require_bounds, setting
+from fsarctl.config.setting_field import require_bounds, setting
 from fsarctl.errors import ConfigError
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.molo.motion import AppearanceAndMotion, ClipTokens, PixelDecoder

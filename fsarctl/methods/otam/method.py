@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from fsarctl.config.setting import require_bounds, setting
+from fsarctl.config.setting_field import require_bounds, setting
 from fsarctl.methods.frame_matching import FrameMatching, MatchingOptions
 from fsarctl.methods.frame_method import FrameOptions
 from fsarctl.models.metrics.otam import both_ways

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from fsarctl.config.setting import require, require_bounds, setting
+from fsarctl.config.setting_field import require, require_bounds, setting
 from fsarctl.methods.adapted_method import AdaptedMethod, AdaptedOptions
 from fsarctl.methods.st_adapter.adapter import STBlock
 

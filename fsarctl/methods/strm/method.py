@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsarctl.config.setting import require_bounds, setting
+from fsarctl.config.setting_field import require_bounds, setting
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.protocol import Lesson, QueryMode, Scores, by_class
 from fsarctl.methods.strm.enrichment import FrameEnrichment, PatchEnrichment

@@ -14,10 +14,9 @@ from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, WeightsFile, by_class
 from fsarctl.methods.task_adapter_plus_plus.adapter_file import load_adapter_file
 from fsarctl.methods.task_adapter_plus_plus.formulation import formulation_of
-from fsarctl.models.alignment import alignment_of, stage_scores, text_scores
 from fsarctl.models.attention_maps import features_and_attention
 from fsarctl.models.backbone import Backbone
-from fsarctl.models.catalogue import without_vit
+from fsarctl.models.backbone_catalogue import without_vit
 from fsarctl.models.frame_encoder import FrameBranch
 from fsarctl.models.metrics import Metric, metric_of
 from fsarctl.models.metrics.trx import TRX
@@ -32,6 +31,7 @@ from fsarctl.models.strategies import (
     adapters_of,
     chosen,
 )
+from fsarctl.models.sub_action_alignment import alignment_of, stage_scores, text_scores
 from fsarctl.models.task_adapters import VisualBranch
 
 __all__ = ["ScoreKind", "TaskAdapterPlusPlus"]

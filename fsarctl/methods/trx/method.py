@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsarctl.config.setting import require, require_bounds, setting
+from fsarctl.config.setting_field import require, require_bounds, setting
 from fsarctl.errors import ConfigError
 from fsarctl.methods.frame_method import FrameMethod, FrameOptions
 from fsarctl.methods.protocol import Lesson, QueryMode, Scores, by_class

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsarctl.config.setting import require, require_bounds, setting
+from fsarctl.config.setting_field import require, require_bounds, setting
 from fsarctl.errors import ConfigError
 from fsarctl.methods.frozen_text import FrozenText
 from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, Scores, by_class, seeded

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fsarctl.errors import ConfigError
-from fsarctl.models.catalogue import architecture, own_backbone
+from fsarctl.models.backbone_catalogue import architecture, own_backbone
 from fsarctl.progress import first_of
 
 __all__ = ["OPENAI_SIZES", "require_activation", "settle_activation", "twin"]

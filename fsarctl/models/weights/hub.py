@@ -12,7 +12,7 @@ from huggingface_hub import get_session, hf_hub_url, try_to_load_from_cache
 
 from fsarctl.config.paths import located
 from fsarctl.errors import InputError
-from fsarctl.models.catalogue import IMAGENET
+from fsarctl.models.backbone_catalogue import IMAGENET
 from fsarctl.models.imagenet import published_weights
 from fsarctl.models.open_clip_parts import open_clip_part
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from fsarctl.artifacts.look import Look
+from fsarctl.artifacts.file_stat import Look
 from fsarctl.progress import counted, first_of
 from fsarctl.video.container.file_access import looked_at
 

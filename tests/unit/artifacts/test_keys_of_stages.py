@@ -8,7 +8,7 @@ import pytest
 
 from fsarctl.artifacts.command import Option
 from fsarctl.config.model_table import ModelConfig
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 from fsarctl.config.tables import ExtractConfig
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
 from fsarctl.execution.device import Machine

@@ -19,7 +19,7 @@ from fsarctl.artifacts import Artifact, Build, Store, Unit, cache_layout
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.manifest import ManifestError, read_manifest
 from fsarctl.artifacts.process import Process
-from fsarctl.artifacts.sharing import late
+from fsarctl.artifacts.sharing import late_names
 from fsarctl.artifacts.sharing.locks import hold
 from fsarctl.errors import LockError
 from fsarctl.progress import SILENT
@@ -41,8 +41,8 @@ def never(_: Build) -> None:
 
 @pytest.fixture(autouse=True)
 def network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(late, "is_of_one_machine", lambda _: False)
-    monkeypatch.setattr(late, "POLL_S", 0.0)
+    monkeypatch.setattr(late_names, "is_of_one_machine", lambda _: False)
+    monkeypatch.setattr(late_names, "POLL_S", 0.0)
 
 
 @pytest.fixture
@@ -286,4 +286,4 @@ def test_which_file_systems_are_of_one_machine(monkeypatch: pytest.MonkeyPatch) 
     mounts = {"/": "ext4", "/data": "nfs4", "/data/fast": "xfs", "/lab": "fuse.sshfs", "/scratch": "lustre"}
     monkeypatch.setattr("psutil.disk_partitions", lambda all: [mount(*each) for each in mounts.items()])
     where = {"/database": True, "/data/x": False, "/data/fast/x": True, "/lab/x": False, "/scratch": False}
-    assert {path: late.is_of_one_machine(Path(path)) for path in where} == where
+    assert {path: late_names.is_of_one_machine(Path(path)) for path in where} == where

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from fsarctl.config.methods import MethodFile, Preset
-from fsarctl.config.read_settings import Settings, load_settings, rows
-from fsarctl.config.setting import require_bounds
+from fsarctl.config.setting_field import require_bounds
+from fsarctl.config.settings import Settings, load_settings, rows
 from fsarctl.errors import ConfigError
 
 FILE = """
@@ -295,7 +295,7 @@ def test_what_does_not_go_with_a_method_s_own_setting_is_not_blamed_on_the_file(
     file = MethodFile("OTAM", "fsarctl.methods.otam.method:OTAM", "", {"shapes": Preset("here", own)})
     nothing = MethodFile("", "", "", {})
     monkeypatch.setattr(
-        "fsarctl.config.read_settings.method_file", lambda name: file if name == "otam" else nothing
+        "fsarctl.config.settings.method_file", lambda name: file if name == "otam" else nothing
     )
     with pytest.raises(ConfigError) as told:
         load(project, "model.method=otam", "train.episodes_per_step=7")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fsarctl.config.dataset_table import DatasetConfig
-from fsarctl.config.setting import SPLITS
+from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.class_splits import draw_splits, read_split_file, split_classes
 from fsarctl.errors import InputError
 

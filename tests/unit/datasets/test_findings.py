@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.artifacts.look import Look
+from fsarctl.artifacts.file_stat import Look
 from fsarctl.artifacts.unit import Files
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset

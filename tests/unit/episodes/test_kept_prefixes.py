@@ -32,7 +32,7 @@ from fsarctl.episodes.training.trainer import train_adapters
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.methods.build import build_model, tokens_of
 from fsarctl.methods.protocol import FewShotMethod
-from fsarctl.models.catalogue import TINY
+from fsarctl.models.backbone_catalogue import TINY
 from fsarctl.models.task_adapters import VisualBranch
 from fsarctl.progress import SILENT
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from notes import Notes
 from torch import Tensor
 
-from fsarctl.config.setting import keyed
+from fsarctl.config.setting_field import keyed
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.crops import random_flips
 from fsarctl.episodes.loader import EpisodeLoader

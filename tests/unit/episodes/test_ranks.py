@@ -23,7 +23,7 @@ from test_optimisation import Linear
 from test_training_extras import Rich
 from typed import plain_environment, type_in
 
-from fsarctl.config.setting import keyed
+from fsarctl.config.setting_field import keyed
 from fsarctl.config.training_tables import TrainConfig
 from fsarctl.episodes.ranks import Ranks, _buckets, require_shares
 from fsarctl.episodes.training.trainer import _require_shares

@@ -17,9 +17,9 @@ from notes import Notes
 from typed import plain_environment, type_in
 
 from fsarctl.config.tables import TrackingConfig
-from fsarctl.episodes.tracking import told
-from fsarctl.episodes.tracking.told import UNTRACKED, Tracking
-from fsarctl.episodes.tracking.tool import Mlflow, Wandb
+from fsarctl.episodes.tracking import trackers
+from fsarctl.episodes.tracking.tracker_process import Mlflow, Wandb
+from fsarctl.episodes.tracking.trackers import UNTRACKED, Tracking
 from fsarctl.errors import ConfigError
 
 SECRET = "k3y-that-nobody-may-see"
@@ -84,7 +84,7 @@ def test_a_tracker_is_told_settings_keys_curve_result_and_file(
         ["finish", 0],
     ]
     # What fails is told as failed.
-    monkeypatch.setattr(told, "LAST_FAILED_S", 60.0)
+    monkeypatch.setattr(trackers, "LAST_FAILED_S", 60.0)
     with pytest.raises(ZeroDivisionError), tracking.telling("train/0123", "t", FACTS, notes):
         raise ZeroDivisionError
     assert json.loads((tmp_path / "logs" / "said.json").read_text())[-1] == ["finish", 1]
@@ -126,7 +126,7 @@ def test_no_tracker_ends_a_run_or_tells_a_secret(tmp_path: Path, monkeypatch: py
         mlflow="import time; time.sleep(600)",
     )
     monkeypatch.setenv("WANDB_API_KEY", SECRET)
-    monkeypatch.setattr(told, "LAST_S", 0.5)
+    monkeypatch.setattr(trackers, "LAST_S", 0.5)
     notes = Notes()
     tracking = Tracking(TrackingConfig(("wandb", "mlflow")), tmp_path)
     with tracking.telling("train/0123", "train k100 1-shot", FACTS, notes) as tracked:

@@ -14,7 +14,7 @@ from fsarctl.methods.build import build_model, model_key
 from fsarctl.methods.task_adapter_plus_plus.formulation import Formulation
 from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.methods.weights import weight_files
-from fsarctl.models.catalogue import image_side, stored_side
+from fsarctl.models.backbone_catalogue import image_side, stored_side
 
 TINY = ModelConfig(backbone="tiny", weights="shipped", visual_layers=1, text_layers=1)
 

@@ -13,9 +13,9 @@ from torch.testing import assert_close
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.episodes.illustration import glance
 from fsarctl.episodes.loader import EpisodeLoader, score_batch
-from fsarctl.models.alignment import stage_scores, text_scores
 from fsarctl.models.attention_maps import class_attention
 from fsarctl.models.segments import segments, stage_frames
+from fsarctl.models.sub_action_alignment import stage_scores, text_scores
 
 
 def looped_attention(attention: torch.nn.MultiheadAttention, tokens: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from fsarctl.methods.build import build_model, model_key, require_backbone, text
 from fsarctl.methods.protocol import FewShotMethod, Scores
 from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.models.backbone import Backbone, build_backbone
-from fsarctl.models.catalogue import image_side, known_backbones, stored_side
+from fsarctl.models.backbone_catalogue import image_side, known_backbones, stored_side
 from fsarctl.models.frame_encoder import FrameEncoder
 from fsarctl.models.token_counts import context_length, count_tokens
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from fsarctl.config.dataset_table import BENCHMARKS
 from fsarctl.config.methods import TASK_ADAPTER, method_file, method_names
 from fsarctl.config.model_table import ModelConfig
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 from fsarctl.datasets.clips import Clip
 from fsarctl.methods import FewShotMethod, parity
 from fsarctl.methods.build import method_class, method_options, trains

@@ -15,7 +15,7 @@ from typed import type_in
 from fsarctl.config.json_schema import schema
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.plugins import _entry_points, _source, find_part
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.shapes.classes import CLASSES
 from fsarctl.datasets.shapes.rendering import render_clip, write_video

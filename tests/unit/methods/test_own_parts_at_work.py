@@ -20,7 +20,7 @@ from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.methods.build import build_model, text_use
 from fsarctl.methods.catalogue import describe
 from fsarctl.models.backbone import load_backbone
-from fsarctl.models.catalogue import architecture
+from fsarctl.models.backbone_catalogue import architecture
 
 Write = Callable[..., Path]
 VIDEOS = "videos"

@@ -9,7 +9,7 @@ import torch
 
 from fsarctl.config import model_table as config
 from fsarctl.config.model_table import ModelConfig
-from fsarctl.config.read_settings import Settings
+from fsarctl.config.settings import Settings
 from fsarctl.config.tables import Config
 from fsarctl.errors import ConfigError
 from fsarctl.methods import PRESETS, Formulation

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_model import CONFIGURATION, episode, open_clips, small_backbone
 
-from fsarctl.models.catalogue import architecture
+from fsarctl.models.backbone_catalogue import architecture
 from fsarctl.models.clip_towers import CLIP
 
 NAMES = ("tiny", "ViT-B-16-quickgelu", "ViT-B-32-256", "ViT-L-14", "ViT-g-14")

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
 from fsarctl.models.backbone import Backbone, build_backbone
-from fsarctl.models.catalogue import architecture
+from fsarctl.models.backbone_catalogue import architecture
 
 
 def assert_is_clip(backbone: Backbone, clip, support, tokens, **layers: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 from fsarctl.report.confusion import as_document, class_rows, confusion
 from fsarctl.report.episodes import choose_episodes, runner_up
 from fsarctl.report.paper import paper_numbers

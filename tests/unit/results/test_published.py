@@ -5,7 +5,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from fsarctl.config.read_settings import Settings, load_settings
+from fsarctl.config.settings import Settings, load_settings
 from fsarctl.config.tables import Config
 from fsarctl.report.paper import paper_numbers, published_on
 from fsarctl.results.footnotes import Footnotes

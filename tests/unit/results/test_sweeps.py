@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsarctl.config.read_settings import Settings, load_settings
+from fsarctl.config.settings import Settings, load_settings
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
 from fsarctl.errors import ConfigError, UsageError
 from fsarctl.results.intervals import estimate

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fsarctl.artifacts import Unit
-from fsarctl.config.read_settings import load_settings
+from fsarctl.config.settings import load_settings
 from fsarctl.datasets.findings import Findings
 from fsarctl.datasets.splits import load_split_lists
 from fsarctl.errors import ConfigError, InputError

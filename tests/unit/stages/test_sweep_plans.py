@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fsarctl.config.read_settings import load_settings
-from fsarctl.config.sources import options_apart
+from fsarctl.config.read_settings import options_apart
+from fsarctl.config.settings import load_settings
 from fsarctl.datasets.findings import Findings
 from fsarctl.errors import ConfigError
 from fsarctl.results.sweeps import chosen_rows, find_sweep

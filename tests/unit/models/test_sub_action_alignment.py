@@ -7,7 +7,13 @@ import torch
 from torch.nn.functional import cosine_similarity, layer_norm
 from torch.testing import assert_close
 
-from fsarctl.models.alignment import Alignment, ConvAlignment, alignment_of, segment_weights, text_scores
+from fsarctl.models.sub_action_alignment import (
+    Alignment,
+    ConvAlignment,
+    alignment_of,
+    segment_weights,
+    text_scores,
+)
 
 
 def looped_alignment(features, residual, norm):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fsarctl.artifacts.process import Process
-from fsarctl.artifacts.sharing.late import LATE_S
+from fsarctl.artifacts.sharing.late_names import LATE_S
 
 __all__ = ["give_back", "new_place", "places_of", "take_over"]
 

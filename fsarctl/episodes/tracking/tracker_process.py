@@ -1,8 +1,9 @@
-"""A tracker's process: ``python -m fsarctl.episodes.tracking.tool NAME`` reads what it is told, by lines.
+"""A tracker's process (``python -m`` with its NAME) reads what it is told, by lines.
 
 The first line says what it is (project, folder, key, title, settings, read), others are {"metrics", "step"},
-{"result"}, {"attach"} and {"end"}; see ``tracking.told``. An exit code that is not 0 says that it failed, and
-the last line of its output why. Servers and logins are the tracker's own business, from its own environment.
+{"result"}, {"attach"} and {"end"}; see ``tracking.trackers``. An exit code that is not 0 says that it
+failed, and the last line of its output why. Servers and logins are the tracker's own business, from its own
+environment.
 """
 
 import json
