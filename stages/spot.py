@@ -114,7 +114,7 @@ def watch(
 ) -> Watched:
     """The events of a video, whose scores are found in the store or made; ``note`` hears its remarks."""
     from fsarctl.predict.events import events_of
-    from fsarctl.video.container.survey import UnreadableVideoError
+    from fsarctl.video.container.demuxing import UnreadableVideoError
     from fsarctl.video.frame_folders.images import no_times
 
     if video.path.is_dir():

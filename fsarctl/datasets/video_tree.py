@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fsarctl.config.paths import CACHE_TAG
 from fsarctl.progress import counted, first_of
-from fsarctl.video.container.content import HEAD_BYTES, TEXT, UNKNOWN, Content, content_of
+from fsarctl.video.container.first_bytes import HEAD_BYTES, TEXT, UNKNOWN, Content, content_of
 from fsarctl.video.frame_folders.images import IMAGE_EXTENSIONS, NO_FRAMES, frames_among, is_aside
 
 __all__ = [

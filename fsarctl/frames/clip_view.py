@@ -94,7 +94,7 @@ def view_file(path: Path, frames: int, size: int, resize: "Resize") -> ClipView:
     Raises:
         InputError: it cannot be decoded; the reason is named.
     """
-    from fsarctl.video.container.survey import UnreadableVideoError
+    from fsarctl.video.container.demuxing import UnreadableVideoError
     from fsarctl.video.decode_clip import decode_clip
 
     try:

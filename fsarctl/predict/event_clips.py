@@ -10,7 +10,7 @@ from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.errors import InputError
 from fsarctl.predict.events import Event
 from fsarctl.progress import Reporter, first_of
-from fsarctl.video.container.survey import UnreadableVideoError
+from fsarctl.video.container.demuxing import UnreadableVideoError
 from fsarctl.video.cutting import cut_out
 
 __all__ = ["CLIP_LIST", "cut_events", "earlier_clips"]

@@ -25,7 +25,7 @@ from fsarctl.predict.spotting import score_windows, window_confidences
 from fsarctl.predict.support_set import Support
 from fsarctl.predict.windows import SHORTEST_S, STRIDES, Windows, WindowSize, exact_seconds
 from fsarctl.progress import SILENT, Reporter
-from fsarctl.video.container.survey import UnreadableVideoError
+from fsarctl.video.container.demuxing import UnreadableVideoError
 from fsarctl.video.decode_clip import clip_of_pictures
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.processes.decoding_pool import Failure

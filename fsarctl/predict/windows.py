@@ -135,7 +135,7 @@ def exact_seconds(value: float | str | Fraction, what: str, least_s: float = 0.0
 
 def usual_lengths(videos: Iterable[Path], parts: Sequence[float] = QUARTILES) -> list[Fraction]:
     """Quantiles of the lengths of those that can be read, in tenths of a second, each once; none of none."""
-    from fsarctl.video.container.survey import UnreadableVideoError
+    from fsarctl.video.container.demuxing import UnreadableVideoError
     from fsarctl.video.read_through import course_of
 
     found = []

@@ -18,8 +18,8 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from fsarctl.errors import InputError
-from fsarctl.video.container.content import HEAD_BYTES, Content, content_of
-from fsarctl.video.container.file_ending import boxes
+from fsarctl.video.container.first_bytes import HEAD_BYTES, Content, content_of
+from fsarctl.video.container.truncation import boxes
 
 __all__ = ["LiveFrame", "LiveSource"]
 

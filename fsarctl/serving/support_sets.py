@@ -19,7 +19,7 @@ from fsarctl.errors.nearest import did_you_mean
 from fsarctl.errors.shown import brief, escaped
 from fsarctl.predict.recogniser import Recogniser
 from fsarctl.progress import first_of
-from fsarctl.video.container.content import HEAD_BYTES, content_of
+from fsarctl.video.container.first_bytes import HEAD_BYTES, content_of
 
 __all__ = ["Example", "SupportSets"]
 

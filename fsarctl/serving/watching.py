@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fsarctl.errors import InputError
 from fsarctl.serving.live_source import FIRST_S, GROWS_S, LiveFrame, LiveSource
 from fsarctl.serving.rolling_window import RollingWindow
-from fsarctl.video.container.survey import UnreadableVideoError
+from fsarctl.video.container.demuxing import UnreadableVideoError
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.rotate_and_resize import Scale, square_of
 

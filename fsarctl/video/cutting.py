@@ -10,7 +10,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from fsarctl.artifacts.atomic_write import replacing
-from fsarctl.video.container.survey import UnreadableVideoError, open_video, text_of, video_stream
+from fsarctl.video.container.demuxing import UnreadableVideoError, open_video, text_of, video_stream
 from fsarctl.video.rotate_and_resize import UPRIGHT, orientation_of
 
 __all__ = ["Cut", "cut_out"]

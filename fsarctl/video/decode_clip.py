@@ -1,6 +1,6 @@
 """From a video file to T frames: the right ones, or a reason why not.
 
-``decode_clip`` surveys the file (``container/survey.py``), then decodes only what the wanted frames need;
+``decode_clip`` surveys the file (``container/demuxing.py``), then decodes only what the wanted frames need;
 where that cannot be relied on, PyAV reads from the first frame to the last and counts what comes out, so
 that its answer needs no trust. Both give the same bytes.
 """
@@ -14,8 +14,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from fsarctl.video.container.described import cropping
-from fsarctl.video.container.survey import UnreadableVideoError, open_video, survey, video_stream
+from fsarctl.video.container.crop_and_codec_tag import cropping
+from fsarctl.video.container.demuxing import UnreadableVideoError, open_video, survey, video_stream
 from fsarctl.video.decoder_protocol import DecodedClip, Decoder, UntrustedError, Video
 from fsarctl.video.linear_decoder import LinearPyAV
 from fsarctl.video.rotate_and_resize import UPRIGHT, Resize, Scale, square_of

@@ -9,7 +9,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from fsarctl.video.container.survey import Survey
+from fsarctl.video.container.demuxing import Survey
 from fsarctl.video.rotate_and_resize import Scale
 
 __all__ = ["DecodedClip", "Decoder", "UntrustedError", "Video"]

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsarctl.video.container.packet_heads import is_repeat
-from fsarctl.video.container.survey import (
+from fsarctl.video.container.demuxing import (
     TOLERATED_LOSS,
     UnreadableVideoError,
     open_video,
     survey,
     video_stream,
 )
+from fsarctl.video.container.packet_heads import is_repeat
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.lost_packets import LostPackets
 from fsarctl.video.rotate_and_resize import Scale, square_of

@@ -10,8 +10,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from fsarctl.video.container.packet_heads import is_repeat
-from fsarctl.video.container.survey import (
+from fsarctl.video.container.demuxing import (
     RAW,
     TOLERATED_LOSS,
     UnreadableVideoError,
@@ -19,6 +18,7 @@ from fsarctl.video.container.survey import (
     text_of,
     video_stream,
 )
+from fsarctl.video.container.packet_heads import is_repeat
 from fsarctl.video.decoder_protocol import DecodedClip, UntrustedError, Video
 from fsarctl.video.lost_packets import LostPackets
 from fsarctl.video.rotate_and_resize import UPRIGHT, Scale, orientation_of, square_of

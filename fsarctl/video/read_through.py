@@ -20,8 +20,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from fsarctl.video.container.demuxing import KeyPacket, UnreadableVideoError, open_video, survey, video_stream
 from fsarctl.video.container.packet_heads import is_repeat
-from fsarctl.video.container.survey import KeyPacket, UnreadableVideoError, open_video, survey, video_stream
 from fsarctl.video.decode_clip import scale_of
 from fsarctl.video.frame_folders.images import no_times
 from fsarctl.video.lost_packets import LostPackets

@@ -15,8 +15,8 @@ from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from fsarctl.config.setting_field import Resize
-from fsarctl.video.container.described import Crop
-from fsarctl.video.container.survey import UnreadableVideoError
+from fsarctl.video.container.crop_and_codec_tag import Crop
+from fsarctl.video.container.demuxing import UnreadableVideoError
 
 __all__ = [
     "UPRIGHT",

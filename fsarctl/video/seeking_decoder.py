@@ -12,7 +12,7 @@ import numpy as np
 from av import VideoFrame
 from numpy.typing import NDArray
 
-from fsarctl.video.container.survey import TIMES_OF_DECODING, KeyPacket, UnreadableVideoError, text_of
+from fsarctl.video.container.demuxing import TIMES_OF_DECODING, KeyPacket, UnreadableVideoError, text_of
 from fsarctl.video.decoder_protocol import DecodedClip, UntrustedError, Video
 from fsarctl.video.rotate_and_resize import Scale, square_of
 from fsarctl.video.sampling import segment_centres

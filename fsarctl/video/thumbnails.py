@@ -10,7 +10,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from fsarctl.video.container.survey import UnreadableVideoError, open_video, video_stream
+from fsarctl.video.container.demuxing import UnreadableVideoError, open_video, video_stream
 from fsarctl.video.rotate_and_resize import orientation_of
 
 __all__ = ["THUMBNAIL_TYPE", "thumbnails"]

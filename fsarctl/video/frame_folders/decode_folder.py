@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsarctl.progress import counted, first_of
-from fsarctl.video.container.survey import TOLERATED_LOSS, UnreadableVideoError
+from fsarctl.video.container.demuxing import TOLERATED_LOSS, UnreadableVideoError
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.frame_folders.decode_image import Decoded, decode_image
 from fsarctl.video.frame_folders.images import Images, images_in

@@ -12,7 +12,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from fsarctl.video.container.survey import MOST_PIXELS, UnreadableVideoError, text_of
+from fsarctl.video.container.demuxing import MOST_PIXELS, UnreadableVideoError, text_of
 from fsarctl.video.rotate_and_resize import UPRIGHT, Orientation
 
 __all__ = ["Decoded", "decode_image"]

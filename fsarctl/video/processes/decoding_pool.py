@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pebble import ProcessExpired, ProcessPool
 
 from fsarctl.errors import FsarctlError
-from fsarctl.video.container.survey import UnreadableVideoError
+from fsarctl.video.container.demuxing import UnreadableVideoError
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.processes.worker_pool import await_own_signal, not_kept_alive, worker_pool
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fsarctl.datasets.video_tree import OTHERS, VIDEO_EXTENSIONS, VideoTree, find_videos, left_out_words
-from fsarctl.video.container.survey import FORMATS
+from fsarctl.video.container.demuxing import FORMATS
 
 
 def plant(root: Path, *names: str) -> Path:

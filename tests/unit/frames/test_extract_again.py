@@ -19,7 +19,7 @@ from fsarctl.config.tables import ExtractConfig
 from fsarctl.datasets.clips import Clip
 from fsarctl.frames.frame_store import FrameStore
 from fsarctl.stages import extract
-from fsarctl.video.container.survey import UnreadableVideoError
+from fsarctl.video.container.demuxing import UnreadableVideoError
 from fsarctl.video.decoder_protocol import DecodedClip
 from fsarctl.video.processes.decoding_pool import Decode, Failure
 from fsarctl.video.processes.decoding_pool import _attempt as attempt

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from video_zoo import number_in, with_noise, write
 
-from fsarctl.video.container.survey import UnreadableVideoError
+from fsarctl.video.container.demuxing import UnreadableVideoError
 from fsarctl.video.cutting import cut_out
 from fsarctl.video.thumbnails import thumbnails
 

@@ -11,8 +11,8 @@ from declared_videos import COUNT, DECLARED, PLAIN
 from imageio_ffmpeg import get_ffmpeg_exe
 from video_zoo import ffmpeg_shows, number_in, write
 
-from fsarctl.video.container.file_ending import ending_of
-from fsarctl.video.container.survey import MOV, UnreadableVideoError
+from fsarctl.video.container.demuxing import MOV, UnreadableVideoError
+from fsarctl.video.container.truncation import ending_of
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.sampling import segment_centres
 

@@ -11,7 +11,7 @@ import pytest
 from declared_videos import ffmpeg
 from video_zoo import number_in, with_b_frames_marked, with_noise, with_repeats, write
 
-from fsarctl.video.container.survey import UnreadableVideoError
+from fsarctl.video.container.demuxing import UnreadableVideoError
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.first_frame import decode_first_frame
 from fsarctl.video.read_through import course_of, pictures_at
@@ -236,7 +236,7 @@ def test_pictures_too_large_for_the_memory_are_not_decoded(
 ) -> None:
     whole(tmp_path / "v.mp4")
     decode_clip(tmp_path / "v.mp4", 8, 64)
-    monkeypatch.setattr("fsarctl.video.container.survey.MOST_PIXELS", 160 * 96 - 1)
+    monkeypatch.setattr("fsarctl.video.container.demuxing.MOST_PIXELS", 160 * 96 - 1)
     with pytest.raises(UnreadableVideoError, match="asks for pictures of 160 x 96 pixels"):
         decode_clip(tmp_path / "v.mp4", 8, 64)
 

@@ -13,7 +13,7 @@ import av
 import pytest
 from video_zoo import number_in, write
 
-from fsarctl.video.container.survey import UnreadableVideoError
+from fsarctl.video.container.demuxing import UnreadableVideoError
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.sampling import segment_centres
 

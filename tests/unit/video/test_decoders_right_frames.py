@@ -28,8 +28,8 @@ from video_zoo import (
 
 from fsarctl.video import read_through
 from fsarctl.video.against_decord import compare_with_decord
-from fsarctl.video.container.content import HEAD_BYTES, content_of
-from fsarctl.video.container.survey import BY_ENDING, open_video, survey, video_stream
+from fsarctl.video.container.demuxing import BY_ENDING, open_video, survey, video_stream
+from fsarctl.video.container.first_bytes import HEAD_BYTES, content_of
 from fsarctl.video.decode_clip import decode_clip, scale_of
 from fsarctl.video.decoder_protocol import Video
 from fsarctl.video.linear_decoder import LinearPyAV

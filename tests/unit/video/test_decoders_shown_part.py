@@ -14,8 +14,8 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 from video_zoo import HEIGHT, WIDTH, number_in, painted, with_repeats, write
 
-from fsarctl.video.container.described import Crop, cropping
-from fsarctl.video.container.survey import UnreadableVideoError, open_video, video_stream
+from fsarctl.video.container.crop_and_codec_tag import Crop, cropping
+from fsarctl.video.container.demuxing import UnreadableVideoError, open_video, video_stream
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.read_through import course_of, pictures_at
 from fsarctl.video.rotate_and_resize import cropped
@@ -230,7 +230,7 @@ def test_av1_whose_header_states_a_maximum_is_read(tmp_path: Path, monkeypatch: 
     path = write(tmp_path / "v.mp4", "libsvtav1", 20, preset="8", g="12", svtav1_params=largest)
     clip = decode_clip(path, 8, 96)
     assert [number_in(picture) for picture in clip.frames] == list(clip.indices)
-    monkeypatch.setattr("fsarctl.video.container.survey.MOST_PIXELS", WIDTH * HEIGHT - 1)
+    monkeypatch.setattr("fsarctl.video.container.demuxing.MOST_PIXELS", WIDTH * HEIGHT - 1)
     with pytest.raises(UnreadableVideoError, match="asks for pictures of 16384 x 8704 pixels"):
         decode_clip(path, 8, 96)
 

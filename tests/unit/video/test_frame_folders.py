@@ -16,7 +16,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 from PIL import Image
 
-from fsarctl.video.container.survey import UnreadableVideoError
+from fsarctl.video.container.demuxing import UnreadableVideoError
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.first_frame import decode_first_frame
 from fsarctl.video.frame_folders.decode_image import decode_image

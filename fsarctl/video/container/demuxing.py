@@ -19,11 +19,11 @@ from av.video.stream import VideoStream
 
 from fsarctl.errors import InputError
 from fsarctl.progress import counted
-from fsarctl.video.container.content import HEAD_BYTES, MP4, content_of
-from fsarctl.video.container.described import codec_tag
+from fsarctl.video.container.crop_and_codec_tag import codec_tag
 from fsarctl.video.container.file_access import why_unreadable
-from fsarctl.video.container.file_ending import boxes, ending_of
+from fsarctl.video.container.first_bytes import HEAD_BYTES, MP4, content_of
 from fsarctl.video.container.packet_heads import PacketHeads, is_repeat
+from fsarctl.video.container.truncation import boxes, ending_of
 
 __all__ = [
     "MOV",
