@@ -17,7 +17,7 @@ from fsarctl.cli.app import app
 from fsarctl.cli.command.variadic import usage_of
 from fsarctl.config.json_schema import known_parts
 from fsarctl.config.methods import method_names
-from fsarctl.config.read_settings import NAMED_TABLES, TABLES
+from fsarctl.config.tables import NAMED_TABLES, TABLES
 from fsarctl.methods.catalogue import describe
 
 HERE = Path(__file__).parent

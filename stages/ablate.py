@@ -13,9 +13,9 @@ from typing import Any
 
 from fsarctl.artifacts import JSON, Artifact, Build, Store, Unit
 from fsarctl.artifacts.command import Command, Option
-from fsarctl.config.read_settings import OPTIONS
 from fsarctl.config.settings import Settings
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
+from fsarctl.config.tables import OPTIONS
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.execution.job_schedule import Goal, Scheduler

@@ -51,7 +51,7 @@ def _set_up(folder: Path) -> None:
     """
     from fsarctl.artifacts.atomic_write import write_whole
     from fsarctl.config.demo import demo_file
-    from fsarctl.config.read_settings import FILE_NAME
+    from fsarctl.config.tables import FILE_NAME
 
     target = folder / FILE_NAME
     try:

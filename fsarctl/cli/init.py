@@ -43,7 +43,7 @@ def init(
     from fsarctl.artifacts.atomic_write import write_whole
     from fsarctl.config.demo import demo_file
     from fsarctl.config.json_schema import SCHEMA_FILE, schema
-    from fsarctl.config.read_settings import FILE_NAME
+    from fsarctl.config.tables import FILE_NAME
     from fsarctl.datasets.new_project import project_file
 
     target = Path.cwd() / FILE_NAME

@@ -1,7 +1,6 @@
 """What the sources of settings say: --set arguments, FSARCTL_* variables, and fsarctl.toml.
 
-A later source wins, and for each value it is remembered which one it came from. Unknown keys are errors that
-name the nearest known one; whether a value is valid is not looked at here.
+A later source wins, and for each value it is remembered which one it came from.
 """
 
 import json
@@ -16,31 +15,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fsarctl.config.dataset_table import DatasetConfig
-from fsarctl.config.model_table import ModelConfig
-from fsarctl.config.sweep_table import AblateConfig
-from fsarctl.config.tables import (
-    CacheConfig,
-    DescribeConfig,
-    ExecutionConfig,
-    ExtractConfig,
-    RayConfig,
-    SlurmConfig,
-    TrackingConfig,
-)
+from fsarctl.config.tables import FILE_NAME, NAMED_TABLES, OPTIONS, TABLES
 from fsarctl.config.text_file import BYTE_ORDER_MARK, read_text
-from fsarctl.config.training_tables import EvalConfig, TrainConfig
+from fsarctl.config.validation import DEEPEST, FLAG, check_known, check_ordinary
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.errors.addresses import hidden
 from fsarctl.errors.nearest import did_you_mean
 
 __all__ = [
-    "FILE_NAME",
-    "FLAG",
-    "NAMED_TABLES",
-    "OPTIONS",
-    "TABLES",
     "Said",
-    "check_known_field",
     "merge",
     "no_project",
     "options_apart",
@@ -50,25 +33,6 @@ __all__ = [
     "what_is_said",
 ]
 
-FILE_NAME = "fsarctl.toml"
-TABLES: Mapping[str, type[Any]] = {
-    "describe": DescribeConfig,
-    "extract": ExtractConfig,
-    "model": ModelConfig,
-    "train": TrainConfig,
-    "eval": EvalConfig,
-    "cache": CacheConfig,
-    "execution": ExecutionConfig,
-    "execution.ray": RayConfig,
-    "execution.slurm": SlurmConfig,
-    "tracking": TrackingConfig,
-}
-# Tables of tables: [datasets.NAME], [ablate.NAME].
-NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}
-OPTIONS = "model.options"
-FLAG = "--set "
-DEEPEST = 16
-"""Lists and tables in each other, within one setting."""
 MOST_DOTS = 1000
 # Variables that name places or moods rather than settings; the command line reads them itself.
 NOT_SETTINGS = {
@@ -149,8 +113,8 @@ def merge(
     """
     for origin, items in sources:
         for key, value in items:
-            _check_known(key, origin)
-            _check_ordinary(key, value, origin)
+            check_known(key, origin)
+            check_ordinary(key, value, origin)
             # A table given whole (splits = {...}) replaces what was there; its parts are not merged.
             for replaced in [each for each in values if each == key or each.startswith(f"{key}.")]:
                 del values[replaced]
@@ -243,7 +207,7 @@ def _flatten(file: Mapping[str, Any]) -> list[tuple[str, Any]]:
         else:
             items += [(f"{table}.{key}", value) for key, value in content.items()]
             if not content:
-                _check_known(f"{table}.", FILE_NAME)
+                check_known(f"{table}.", FILE_NAME)
     return items
 
 
@@ -287,53 +251,3 @@ def _parse(text: str) -> Any:
     except (ValueError, RecursionError):
         return text
     return read["value"] if len(read) == 1 else text  # lines after the first would set something else
-
-
-def _check_ordinary(key: str, value: Any, origin: str, depth: int = 0) -> None:
-    """Refuse what no setting is, and would go wrong later: numbers beyond 64 bits, and endless nesting."""
-    if depth > DEEPEST:
-        raise ConfigError(
-            f"{origin}: {key} is nested too deeply",
-            next_step=f"Nest it {DEEPEST} deep at most, or leave it out.",
-        )
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ConfigError(
-            f"{origin}: {key} holds a whole number of {value.bit_length()} bits; all must be below 2^63",
-            next_step="Write a smaller one; `fsarctl config show` lists every setting's meaning.",
-        )
-    within = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    for each in within:
-        _check_ordinary(key, each, origin, depth + 1)
-
-
-def _check_known(key: str, origin: str) -> None:
-    table, _, name = key.rpartition(".")
-    group = table.partition(".")[0]
-    if table == OPTIONS:
-        return  # the method knows its own
-    if group in NAMED_TABLES and group != table:
-        cls = NAMED_TABLES[group]
-    elif table in TABLES:
-        cls = TABLES[table]
-    else:
-        raise ConfigError(
-            f"{origin}: there is no table [{table or key}]",
-            next_step=f"Known tables: {', '.join((*(f'{each}.NAME' for each in NAMED_TABLES), *TABLES))}"
-            f"{did_you_mean(table, TABLES)}",
-        )
-    if name:
-        check_known_field(cls, table, name, origin)
-
-
-def check_known_field(cls: type[Any], table: str, name: str, origin: str) -> None:
-    """Refuse a setting that the dataclass of its table does not have.
-
-    Raises:
-        ConfigError: it has none of this name; ``origin`` and the nearest names are told.
-    """
-    known = [f.name for f in fields(cls)]
-    if name not in known:
-        raise ConfigError(
-            f"{origin}: there is no setting {table}.{name}",
-            next_step=f"Known in [{table}]: {', '.join(known)}{did_you_mean(name, known)}",
-        )

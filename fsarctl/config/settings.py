@@ -13,19 +13,9 @@ from typing import Any
 
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.methods import Preset, method_file, method_names
-from fsarctl.config.read_settings import (
-    FILE_NAME,
-    FLAG,
-    NAMED_TABLES,
-    TABLES,
-    merge,
-    no_project,
-    overriding,
-    toml_key,
-    what_is_said,
-)
-from fsarctl.config.tables import Config
-from fsarctl.config.validation import PRESET_FOR, validated
+from fsarctl.config.read_settings import merge, no_project, overriding, toml_key, what_is_said
+from fsarctl.config.tables import FILE_NAME, NAMED_TABLES, TABLES, Config
+from fsarctl.config.validation import FLAG, PRESET_FOR, validated
 from fsarctl.errors import ConfigError
 from fsarctl.errors.addresses import hidden_within
 from fsarctl.errors.nearest import did_you_mean

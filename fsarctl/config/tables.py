@@ -2,7 +2,7 @@
 
 The rule that keeps caching honest: a table holds what changes a result; what does not (workers,
 device, verbosity, where the cache is) is a flag. Reading the file, the environment and ``--set`` is
-``fsarctl.config.read_settings``; the tables know only what is valid.
+``fsarctl.config.read_settings``, and ``validation`` asks the tables what is valid.
 """
 
 import math
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 from unicodedata import normalize
 
 from fsarctl.config.dataset_table import DatasetConfig
@@ -20,6 +20,10 @@ from fsarctl.config.sweep_table import AblateConfig
 from fsarctl.config.training_tables import EvalConfig, TrainConfig
 
 __all__ = [
+    "FILE_NAME",
+    "NAMED_TABLES",
+    "OPTIONS",
+    "TABLES",
     "Config",
     "DescribeConfig",
     "ExecutionConfig",
@@ -226,3 +230,21 @@ class Config:
                     known == name,
                     f"[datasets.{table}.names] calls {label!r} {name!r}, and another dataset {known!r}",
                 )
+
+
+FILE_NAME = "fsarctl.toml"
+TABLES: Mapping[str, type[Any]] = {
+    "describe": DescribeConfig,
+    "extract": ExtractConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "eval": EvalConfig,
+    "cache": CacheConfig,
+    "execution": ExecutionConfig,
+    "execution.ray": RayConfig,
+    "execution.slurm": SlurmConfig,
+    "tracking": TrackingConfig,
+}
+# Tables of tables: [datasets.NAME], [ablate.NAME].
+NAMED_TABLES: Mapping[str, type[Any]] = {"datasets": DatasetConfig, "ablate": AblateConfig}
+OPTIONS = "model.options"

@@ -1,4 +1,4 @@
-"""Values as the dataclasses of their tables, of the right types and in range, or what to correct."""
+"""Whether a key of the settings is known and its value valid, and what to correct where not."""
 
 import json
 import re
@@ -6,20 +6,86 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from fsarctl.config.read_settings import FILE_NAME, FLAG, NAMED_TABLES, OPTIONS, TABLES, check_known_field
-from fsarctl.config.tables import Config
+from fsarctl.config.tables import FILE_NAME, NAMED_TABLES, OPTIONS, TABLES, Config
 from fsarctl.errors import ConfigError
+from fsarctl.errors.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 __all__ = [
+    "FLAG",
     "PRESET_FOR",
+    "check_known",
+    "check_known_field",
+    "check_ordinary",
     "table_of",
     "validated",
 ]
 
+FLAG = "--set "
 PRESET_FOR = " for "
+DEEPEST = 16
+"""Lists and tables in each other, within one setting."""
+
+
+def check_ordinary(key: str, value: Any, origin: str, depth: int = 0) -> None:
+    """Refuse what no setting is, and would go wrong later: numbers beyond 64 bits, and endless nesting.
+
+    Raises:
+        ConfigError: it is such a value; ``origin`` is named.
+    """
+    if depth > DEEPEST:
+        raise ConfigError(
+            f"{origin}: {key} is nested too deeply",
+            next_step=f"Nest it {DEEPEST} deep at most, or leave it out.",
+        )
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(
+            f"{origin}: {key} holds a whole number of {value.bit_length()} bits; all must be below 2^63",
+            next_step="Write a smaller one; `fsarctl config show` lists every setting's meaning.",
+        )
+    within = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for each in within:
+        check_ordinary(key, each, origin, depth + 1)
+
+
+def check_known(key: str, origin: str) -> None:
+    """Refuse a dotted key that no table has.
+
+    Raises:
+        ConfigError: there is no such table or setting; ``origin`` and the nearest names are told.
+    """
+    table, _, name = key.rpartition(".")
+    group = table.partition(".")[0]
+    if table == OPTIONS:
+        return  # the method knows its own
+    if group in NAMED_TABLES and group != table:
+        cls = NAMED_TABLES[group]
+    elif table in TABLES:
+        cls = TABLES[table]
+    else:
+        raise ConfigError(
+            f"{origin}: there is no table [{table or key}]",
+            next_step=f"Known tables: {', '.join((*(f'{each}.NAME' for each in NAMED_TABLES), *TABLES))}"
+            f"{did_you_mean(table, TABLES)}",
+        )
+    if name:
+        check_known_field(cls, table, name, origin)
+
+
+def check_known_field(cls: type[Any], table: str, name: str, origin: str) -> None:
+    """Refuse a setting that the dataclass of its table does not have.
+
+    Raises:
+        ConfigError: it has none of this name; ``origin`` and the nearest names are told.
+    """
+    known = [f.name for f in fields(cls)]
+    if name not in known:
+        raise ConfigError(
+            f"{origin}: there is no setting {table}.{name}",
+            next_step=f"Known in [{table}]: {', '.join(known)}{did_you_mean(name, known)}",
+        )
 
 
 def table_of(cls: type[Any], name: str, content: Mapping[str, Any], origin: str) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fsarctl.models.precision import computing
-from fsarctl.models.task_adapters import embed_frames
+from fsarctl.models.vit_with_task_adapters import embed_frames
 
 __all__ = ["AdaptedViT"]
 

@@ -11,8 +11,8 @@ from fsarctl.artifacts import JSON, Files
 from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.config.model_table import MetricName, ModelConfig
 from fsarctl.config.plugins import Part, find_part
-from fsarctl.config.read_settings import OPTIONS
 from fsarctl.config.setting_field import keyed
+from fsarctl.config.tables import OPTIONS
 from fsarctl.config.validation import table_of
 from fsarctl.errors import ConfigError
 from fsarctl.errors.nearest import did_you_mean

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from fsarctl.models.task_adapters import BlockAdapters, VisualBranch
+from fsarctl.models.vit_with_task_adapters import BlockAdapters, VisualBranch
 
 __all__ = ["class_attention", "features_and_attention"]
 

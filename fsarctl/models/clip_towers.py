@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fsarctl.models.attention import frozen_block
 from fsarctl.models.backbone_catalogue import IMAGE_SIZE
 from fsarctl.models.precision import linear
-from fsarctl.models.task_adapters import embed_frames
+from fsarctl.models.vit_with_task_adapters import embed_frames
 
 __all__ = ["CLIP", "ViT"]
 

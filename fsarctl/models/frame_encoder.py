@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fsarctl.models.attention import flop_of, frozen_block
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.precision import Precision, computing
-from fsarctl.models.task_adapters import embed_frames
+from fsarctl.models.vit_with_task_adapters import embed_frames
 
 __all__ = ["FrameBranch", "FrameEncoder", "FrameFeatures"]
 
@@ -91,7 +91,7 @@ class FrameEncoder(nn.Module):
 class FrameBranch(nn.Module):
     """A visual branch without adapters, for towers of any kind: each frame's embedding and nothing else.
 
-    What it gives, and in which steps, is as of :class:`~fsarctl.models.task_adapters.VisualBranch`.
+    What it gives, and in which steps, is as of :class:`~fsarctl.models.vit_with_task_adapters.VisualBranch`.
     """
 
     first_adapted = 0

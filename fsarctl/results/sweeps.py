@@ -19,11 +19,10 @@ from fsarctl.config.model_table import (
     WITHOUT_ADAPTERS,
     ModelConfig,
 )
-from fsarctl.config.read_settings import FLAG
 from fsarctl.config.setting_field import default_of
 from fsarctl.config.settings import Settings
 from fsarctl.config.sweep_table import AblateConfig, RowConfig
-from fsarctl.config.validation import table_of
+from fsarctl.config.validation import FLAG, table_of
 from fsarctl.errors import UsageError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.models.strategies import TITLES, title_of

@@ -386,7 +386,7 @@ HERE = {
     "new_project.py": {"init --demo", "init FOLDER", "init clips"},
     "predictor.py": {"describe --help"},
     "project.py": {"data check"},
-    "read_settings.py": {"init --demo", "init FOLDER", "config show"},
+    "read_settings.py": {"init --demo", "init FOLDER"},
     "reading.py": {"results export"},
     "refusals.py": {"cache verify"},
     "remote.py": {"cache push --again"},

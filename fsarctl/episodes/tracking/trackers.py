@@ -1,6 +1,6 @@
 """Telling trackers of a training or a result while it is made. What goes wrong there ends no run.
 
-Each tracker is a process of its own (``tracking.tracker_process``) that is told lines of JSON: whatever it
+Each tracker is a process of its own (``wandb_mlflow_tensorboard``) that is told lines of JSON: whatever it
 imports, prints, waits for or dies of, this process goes on. It is told settings that enter the key, the key
 and those of what was read, numbers, and files that are attached; nothing of the environment, paths or
 command lines.
@@ -33,7 +33,7 @@ from fsarctl.video.processes.worker_pool import environment
 
 __all__ = ["UNTRACKED", "Tracked", "Tracking"]
 
-TOOL = "fsarctl.episodes.tracking.tracker_process"
+TOOL = "fsarctl.episodes.tracking.wandb_mlflow_tensorboard"
 LAST_S, LAST_FAILED_S = 60.0, 5.0
 """How long a tracker may take to send the rest when what it is told of is done, or was ended."""
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)

@@ -9,7 +9,7 @@ from fsarctl.config.setting_field import require_bounds, setting
 from fsarctl.methods.adapted_method import AdaptedMethod, AdaptedOptions
 from fsarctl.models.bottleneck_adapter import Adapter
 from fsarctl.models.strategies import STRATEGIES, VISUAL_STEPS
-from fsarctl.models.task_adapters import BlockAdapters
+from fsarctl.models.vit_with_task_adapters import BlockAdapters
 
 __all__ = ["AIM", "Options", "aim_block"]
 

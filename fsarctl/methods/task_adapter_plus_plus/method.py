@@ -32,7 +32,7 @@ from fsarctl.models.strategies import (
     chosen,
 )
 from fsarctl.models.sub_action_alignment import alignment_of, stage_scores, text_scores
-from fsarctl.models.task_adapters import VisualBranch
+from fsarctl.models.vit_with_task_adapters import VisualBranch
 
 __all__ = ["ScoreKind", "TaskAdapterPlusPlus"]
 

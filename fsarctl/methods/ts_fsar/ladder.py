@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fsarctl.models.attention import attend, frozen_block
 from fsarctl.models.precision import computing
-from fsarctl.models.task_adapters import embed_frames
+from fsarctl.models.vit_with_task_adapters import embed_frames
 
 __all__ = ["LadderNetwork", "SideBlock", "Start", "states", "temporal_blocks"]
 

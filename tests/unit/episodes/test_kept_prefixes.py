@@ -33,7 +33,7 @@ from fsarctl.frames.frame_store import FrameStore
 from fsarctl.methods.build import build_model, tokens_of
 from fsarctl.methods.protocol import FewShotMethod
 from fsarctl.models.backbone_catalogue import TINY
-from fsarctl.models.task_adapters import VisualBranch
+from fsarctl.models.vit_with_task_adapters import VisualBranch
 from fsarctl.progress import SILENT
 
 TABLE = ModelConfig(backbone=TINY, weights="shipped", visual_layers=1, text_layers=1)

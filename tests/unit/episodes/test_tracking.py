@@ -18,8 +18,8 @@ from typed import plain_environment, type_in
 
 from fsarctl.config.tables import TrackingConfig
 from fsarctl.episodes.tracking import trackers
-from fsarctl.episodes.tracking.tracker_process import Mlflow, Wandb
 from fsarctl.episodes.tracking.trackers import UNTRACKED, Tracking
+from fsarctl.episodes.tracking.wandb_mlflow_tensorboard import Mlflow, Wandb
 from fsarctl.errors import ConfigError
 
 SECRET = "k3y-that-nobody-may-see"
