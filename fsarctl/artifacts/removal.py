@@ -16,9 +16,10 @@ from fsarctl.artifacts.atomic_write import write_whole
 from fsarctl.artifacts.cache_layout import KEY_DIGITS, Shelf
 from fsarctl.artifacts.manifest import Artifact
 from fsarctl.artifacts.process import Process
-from fsarctl.artifacts.refusals import content_of
-from fsarctl.artifacts.sharing.leases import Leases, name_of
+from fsarctl.artifacts.refusals import content_of, is_there
+from fsarctl.artifacts.sharing.leases import Lease, Leases, name_of
 from fsarctl.artifacts.sharing.projects import Projects
+from fsarctl.artifacts.sharing.work_places import is_left
 from fsarctl.artifacts.unfinished.shared_parts import SHARED
 from fsarctl.errors import LockError, UpstreamError
 
@@ -27,6 +28,7 @@ __all__ = [
     "Removal",
     "Sorted",
     "Unfinished",
+    "clear_published",
     "end_of",
     "remove",
     "require_there",
@@ -133,6 +135,21 @@ def sort_out(
 def unfinished(shelf: Shelf) -> list[Unfinished]:
     """What lies in a store beside its artifacts, and `gc` may remove."""
     return [Unfinished(_called(work), work, _size(work)) for work in shelf.unfinished()]
+
+
+def clear_published(shelf: Shelf, leases: Leases, mine: Lease | None) -> None:
+    """Removes what is left of a build that a kill or a full disk ended when its artifact was in its place."""
+    with suppress(OSError):  # a cache that can only be read
+        works = [
+            work
+            for work in shelf.unfinished()
+            if not (work / "folder").exists() and is_there(shelf.home(work.parent.name, work.name))
+        ]
+        if works:
+            in_hand, now = leases.in_hand(but=mine), leases.now()
+            for work in works:
+                if name_of(work) not in in_hand and is_left(work, now):
+                    shelf.discard(work)
 
 
 def remove(removal: Removal, shelf: Shelf, leases: Leases, project: Path) -> bool:

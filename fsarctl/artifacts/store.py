@@ -19,6 +19,7 @@ from fsarctl.artifacts.removal import (
     Removal,
     Sorted,
     Unfinished,
+    clear_published,
     end_of,
     remove,
     sort_out,
@@ -232,8 +233,8 @@ class Store:
             InputError: an input file is unreadable, or the cache's disk is full or read-only.
             LockError: another process kept working on it for longer than ``patience_s``.
         """
-        self._shelf.empty_trash()
         with self._leases.hold() as lease:
+            self.clear(lease)
             return self._realise(unit, self._look(far=True), lease, force=force, reuse=not force).artifact
 
     def realise_all(
@@ -265,8 +266,8 @@ class Store:
         repeated = {look.identity(unit) for unit in again}
         anew = given if force else repeated
         self._foresee([u for u in ordered if look.identity(u) in anew or look.artifact(u) is None])
-        self._shelf.empty_trash()
         with self._leases.hold() as lease:
+            self.clear(lease)
             return [
                 self._realise(
                     unit,
@@ -277,6 +278,11 @@ class Store:
                 )
                 for unit in ordered
             ]
+
+    def clear(self, mine: Lease | None = None) -> None:
+        """Removes what removals and builds have left that were ended in their last moment."""
+        self._shelf.empty_trash()
+        clear_published(self._shelf, self._leases, mine)
 
     def require_upstream(self, units: Iterable[Unit]) -> None:
         """That all is done which units read that are not among them.

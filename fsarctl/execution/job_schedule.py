@@ -129,6 +129,7 @@ class Scheduler:
             _Run(self, self.engine, self.store.agenda(units), {}, ends_with_failure=True).work()
             outcomes = self.store.realise_all(units, upstream=upstream)
         else:  # a second look would only cost time
+            self.store.clear()
             asked = {unit.slot for unit in units}
             found = [Outcome(each.unit, each.artifact, made=False) for each in states if each.artifact]
             outcomes = [each for each in found if upstream or each.unit.slot in asked]

@@ -91,6 +91,7 @@ def test_refusals_at_every_step_of_publishing(tmp_path, monkeypatch, place, numb
         found = store.find(unit(fill))
         assert found is None or not any(verdict.faults for verdict in store.verify()), "whole, or not there"
         assert store.realise(unit(fill)).manifest.bytes == 100_000, "the rerun works"
+        assert [*root.glob("work/*/*"), *root.glob("trash")] == [], "and nothing is left behind"
         if calls <= n:
             break
     assert len(refusals) >= (2 if place in ("write_bytes", "rename") else 4)

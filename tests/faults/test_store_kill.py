@@ -125,6 +125,12 @@ def seen(root: Path) -> None:
     assert all(not verdict.faults for verdict in Store(root / "cache").verify())
 
 
+def left(root: Path) -> list[Path]:
+    """What nobody has a use for."""
+    cache = root / "cache"
+    return [*cache.glob("trash"), *cache.glob("work/*/*"), *cache.rglob("*.partial")]
+
+
 def test_a_kill_at_any_moment_of_a_first_build(run, uninterrupted, tmp_path):
     expected, _ = uninterrupted
     for deadly in count():
@@ -137,7 +143,7 @@ def test_a_kill_at_any_moment_of_a_first_build(run, uninterrupted, tmp_path):
         assert run(root) == 0
         seen(root)
         assert contents(root) == expected, deadly
-        assert not (root / "cache" / "trash").exists()
+        assert left(root) == []
         log = (root / "log").read_text()
         assert len(log) == len(set(log)), "no shard that the journal had was made again"
     assert deadly > 20
@@ -156,6 +162,8 @@ def test_a_kill_at_any_moment_of_a_replacement(run, uninterrupted, tmp_path):
         assert run(root) == 0
         assert contents(root) == expected, deadly
         assert (root / "log").read_text() == "", "the answer that was there needed no making"
+        # What was being made anew is gone on with, or gc's.
+        assert [work for work in left(root) if not (work / "folder").exists()] == []
         if outcome == 0:
             break
     assert outcome == 0, "every moment was tried"
@@ -223,3 +231,16 @@ def test_an_artifact_caught_between_two_renames_is_put_back(tmp_path):
     (work / "folder").mkdir(parents=True)
     artifact.path.rename(work / "replaced")
     assert Store(tmp_path).realise(Unit("extract", 1, "slot", Command("extract"), {}, fail)) == artifact
+
+
+def test_what_somebody_is_at_is_not_taken_for_what_a_kill_has_left(tmp_path):
+    unit = Unit("extract", 1, "slot", Command("extract"), {}, fill)
+    Store(tmp_path).realise(unit)
+    with Store(tmp_path).parts(unit) as build:
+        build.folder.rmdir()  # as it is once what is in it stands in its place
+        build.scratch.mkdir(exist_ok=True)
+        (build.scratch / "part").write_text("of it")
+        Store(tmp_path).realise(unit)
+        assert (build.scratch / "part").exists()
+    Store(tmp_path).realise(unit)
+    assert not (build.scratch / "part").exists()

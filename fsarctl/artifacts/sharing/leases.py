@@ -119,9 +119,10 @@ class Leases:
         mine = but and but.path
         return {held.makes for held in self._held(but_unreadable=True) if held.path != mine}
 
-    def in_hand(self, but: Lease) -> set[str]:
+    def in_hand(self, but: Lease | None = None) -> set[str]:
         """ "stage/key" of what others than the holder of ``but`` make, or read parts of."""
-        held = [each for each in self._held(but_unreadable=True) if each.path != but.path]
+        mine = but and but.path
+        held = [each for each in self._held(but_unreadable=True) if each.path != mine]
         return {name for each in held for name in (*each.reads, each.makes)}
 
     def now(self) -> float:

@@ -17,7 +17,7 @@ from pathlib import Path
 from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.sharing.late_names import LATE_S
 
-__all__ = ["give_back", "new_place", "places_of", "take_over"]
+__all__ = ["give_back", "is_left", "new_place", "places_of", "take_over"]
 
 
 def places_of(rest: Path) -> list[Path]:
@@ -38,7 +38,7 @@ def take_over(rest: Path, place: Path, at_work: Callable[[], Collection[str]], n
     is asked where there is need. ``now``: the file system's time.
     """
     for left in places_of(rest):
-        if left == rest or (_is_left(left, now) and left.name not in at_work()):
+        if is_left(left, now) and (left == rest or left.name not in at_work()):
             with suppress(FileNotFoundError):  # another was faster
                 left.rename(place)
                 return True
@@ -51,9 +51,12 @@ def give_back(place: Path, rest: Path) -> None:
         place.rename(rest)
 
 
-def _is_left(place: Path, now: float) -> bool:
+def is_left(place: Path, now: float) -> bool:
     """Whether the holder of a place has ended, or is on another machine and has never been heard of."""
-    mark = place.name.split(".")[1]
+    _, _, mark = place.name.partition(".")
+    if not mark:
+        return True
+    mark = mark.split(".")[0]
     try:
         if Process.was_here(mark):
             return Process.has_ended(mark)
