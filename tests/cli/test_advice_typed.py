@@ -372,7 +372,7 @@ def test_a_score_by_text_without_descriptions(project: Path) -> None:
 HERE = {
     "archive.py": {"cache export"},
     "cache.py": {"cache ls", "run"},
-    "catalogue.py": {"methods"},
+    "backbone_catalogue.py": {"methods"},
     "check.py": {"describe --edit LABEL"},
     "compare.py": {"results export"},
     "describe.py": {"describe", 'describe --edit "long jump"'},
@@ -418,7 +418,7 @@ UNTYPED = {
     "arrival.py": ({"cache gc"}, "a full disk"),
     "atomic_write.py": ({"cache gc"}, "a full disk"),
     "cache.py": ({"cache gc", "cache verify"}, "remarks of ls and gc, which have not failed"),
-    "catalogue.py": ({"config show", "methods"}, "a list of methods points to the settings"),
+    "catalogue.py": ({"config show"}, "a list of methods points to the settings"),
     "comparison.py": ({"predict"}, "an export that answers otherwise, which nobody has seen"),
     "export.py": ({"extract", "predict"}, "frames that are gone; `run` is advised before"),
     "extraction.py": ({"cache verify"}, "a remark, nothing has failed"),
