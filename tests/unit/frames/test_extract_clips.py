@@ -297,7 +297,7 @@ def test_the_key_holds_what_changes_the_result_and_nothing_else(tmp_path: Path) 
     moved = [Clip(clip.name, clip.label, str(tmp_path / "elsewhere" / clip.name)) for clip in here]
     relabelled = [here[0], Clip("a/1.mp4", "b", here[1].file)]
     base = fingerprint(here)
-    assert base[:4] == ("extract", 4, "extract mine/test", Command("extract"))
+    assert base[:4] == ("extract", 5, "extract mine/test", Command("extract"))
     assert {name: base[4][name] for name in ("frames", "candidates", "size", "resize")} == {
         "frames": T,
         "candidates": 1,
