@@ -127,7 +127,7 @@ def exact_seconds(value: float | str | Fraction, what: str, least_s: float = 0.0
         seconds = Fraction(str(value))
     except ValueError:
         seconds = Fraction(0)
-    if seconds <= 0 or seconds < least_s:
+    if seconds <= 0 or seconds < Fraction(str(least_s)):
         more = f"{least_s:g} seconds or more" if least_s else "seconds above 0"
         raise InputError(f"{what} is {value}", next_step=f"Give {more}, such as 2.5.")
     return seconds

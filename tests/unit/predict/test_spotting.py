@@ -13,11 +13,13 @@ import torch
 from small_model import small_model
 from video_zoo import HEIGHT, WIDTH, number_in, with_noise, write
 
+from fsarctl.cli.watch import OFTENEST_S
+from fsarctl.errors import InputError
 from fsarctl.predict import spotting
 from fsarctl.predict.predictor import Predictor
 from fsarctl.predict.spotting import score_windows
 from fsarctl.predict.support_set import Support
-from fsarctl.predict.windows import Windows, WindowSize
+from fsarctl.predict.windows import SHORTEST_S, Windows, WindowSize, exact_seconds
 from fsarctl.video import read_through
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.read_through import Moment, course_of, pictures_at
@@ -283,3 +285,12 @@ def test_models_of_shared_frames_are_the_plain_ones(options: dict[str, Any]) -> 
         expected = model.video(torch.stack([frames[:4], frames[2:]]))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert model.shares_frames == (options != {"formulation": "released"})
+
+
+@pytest.mark.parametrize("least_s", [SHORTEST_S, OFTENEST_S])
+def test_the_least_that_is_asked_for_is_taken(least_s: float) -> None:
+    """A float lies above 0.05 and above 0.001: what was said to be enough was refused."""
+    assert exact_seconds(least_s, "--every", least_s) == Fraction(str(least_s))
+    assert exact_seconds(str(least_s), "--every", least_s) == Fraction(str(least_s))
+    with pytest.raises(InputError, match="--every is"):
+        exact_seconds(least_s * 0.999, "--every", least_s)
