@@ -13,8 +13,9 @@ import typer
 from fsarctl.cli.command.options import Device, Frozen, TrainedFor
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.predict import require_one_model, require_seconds, setup_of
-from fsarctl.cli.terminal.console import echo, print_json, say, styled
+from fsarctl.cli.terminal.console import echo, panel, print_json, say, styled
 from fsarctl.cli.terminal.events import clock
+from fsarctl.cli.terminal.signals import LAST_WORDS
 from fsarctl.errors import UsageError
 from fsarctl.errors.shown import brief
 from fsarctl.execution.device import Machine
@@ -30,6 +31,8 @@ EVERY = 4
 OFTENEST_S = 0.001
 """Between answers: their times are told in thousandths of a second."""
 NOTHING = "-"
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 LATENCIES = 100_000
 """Of so many windows, the last ones, is said how late they were."""
 
@@ -118,13 +121,17 @@ def watch(
             length = median_length(support)
         ready = setup_of(session, Machine(device), 1).ready(support, shot=shots, frozen=frozen)
         recogniser = stack.enter_context(Recogniser(ready.predictor, ready.support))
-        tell = stack.enter_context(_telling(as_json=as_json))
         sights = watching.sights(recogniser, length, every or length / EVERY)
         if seconds is not None:
             over = threading.Timer(seconds, watching.close)  # though nothing comes
             over.start()
             stack.callback(over.cancel)
-        if not _watch(sights, threshold, tell, shown.say):
+        LAST_WORDS.clear()  # of what is watched nothing is kept
+        try:
+            named = _watch(sights, threshold, shown.say, as_json=as_json)
+        except KeyboardInterrupt:  # as it is ended
+            raise typer.Exit(INTERRUPTED) from None
+        if not named:
             say(
                 f"it ended before there was a window of {length:g} s to be named; --length takes shorter ones"
             )
@@ -133,21 +140,23 @@ def watch(
 def _watch(
     sights: "Generator[Sight, None, None]",
     threshold: float,
-    tell: "Callable[[Sight, str], None]",
     show: Callable[[str], None],
+    *,
+    as_json: bool,
 ) -> bool:
-    """Tell and show what is seen, to the end; whether there was any window."""
+    """Tell and show what is seen, to the end or Ctrl-C; whether there was any window."""
     latencies: deque[float] = deque(maxlen=LATENCIES)
     last: Sight | None = None
     try:
-        for last in sights:
-            best = last.prediction.classes[0]
-            certain = best.confidence >= threshold and not last.prediction.is_none
-            seen = best.label if certain else ""
-            show(f"{brief(seen)}  {best.confidence:.2f}" if seen else NOTHING)
-            if last.latency_s is not None:
-                latencies.append(last.latency_s)
-            tell(last, seen)
+        with _telling(as_json=as_json) as tell:
+            for last in sights:
+                best = last.prediction.classes[0]
+                certain = best.confidence >= threshold and not last.prediction.is_none
+                seen = best.label if certain else ""
+                show(f"{brief(seen)}  {best.confidence:.2f}" if seen else NOTHING)
+                if last.latency_s is not None:
+                    latencies.append(last.latency_s)
+                tell(last, seen)
     finally:
         sights.close()
         if last is not None:
@@ -188,10 +197,7 @@ def _telling(*, as_json: bool) -> "Iterator[Callable[[Sight, str], None]]":
     if as_json or not sys.stdout.isatty():
         yield line if as_json else change
         return
-    from rich.console import Console
-    from rich.live import Live
-
-    with Live(console=Console(highlight=False), refresh_per_second=8) as screen:
+    with panel() as screen:
 
         def show(sight: "Sight", seen: str) -> None:
             screen.update(_panel(sight, seen))

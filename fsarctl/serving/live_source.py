@@ -4,6 +4,7 @@ A stream that stops is tried again, with longer and longer pauses, until it was 
 comes faster than it is decoded loses frames up to the next key frame, which are counted.
 """
 
+import re
 import sys
 import threading
 import time
@@ -14,10 +15,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Disposition
 
 from fsarctl.errors import InputError
+from fsarctl.video.container.crop_and_codec_tag import Crop, cropping
 from fsarctl.video.container.first_bytes import HEAD_BYTES, Content, content_of
 from fsarctl.video.container.truncation import boxes
 
@@ -35,7 +39,7 @@ cameras say a size of what never ends."""
 LISTS = {"hls", "dash"}
 """Their size is that of the list, and a stream's list has one, too; a file's says how long it is."""
 STILL = 5
-"""After so many pictures of one time the clock of a source stands still, and they are taken to have none."""
+"""After so many pictures of one time the clock of a stream stands still, and they are taken to have none."""
 LAG_S = 1.0
 """A stream that is as far behind drops frames."""
 DRIFT = 1e-3
@@ -44,6 +48,12 @@ JUMP_S = 5.0
 """A stream's times that leap further begin anew."""
 HOLE_S, BACK_S = 60.0, 1.0
 """A file whose times leap further on, or further back, is another recording from there."""
+REORDERED = 16
+"""Pictures that a codec may keep until it shows them: in AVI their times go back by as many."""
+NUMBER = re.compile("[0-9]{1,9}")
+"""Of a camera."""
+TICK_S = 1e-6
+"""Shorter than a tick of any file: less are last bits."""
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 POLLED_S = 0.05
 
@@ -54,11 +64,14 @@ PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtsps,crypto"
 @dataclass(frozen=True)
 class LiveFrame:
     """``time_s``: since the source was opened, by the stream's clock. ``shown_at``: when it was to be shown,
-    by ``time.monotonic``; the source is behind by what is between that and now."""
+    by ``time.monotonic``; the source is behind by what is between that and now. ``pixel_aspect``, ``crop``:
+    as of a ``Scale``."""
 
     time_s: float
     shown_at: float
     frame: av.VideoFrame
+    pixel_aspect: float = 1.0
+    crop: Crop | None = None
 
 
 class LiveSource:
@@ -71,7 +84,10 @@ class LiveSource:
     """
 
     def __init__(self, address: str, give_up_s: float, note: Callable[[str], None]) -> None:
-        self.address = _device(int(address)) if address.isdigit() else address
+        scheme, mark, rest = address.partition("://")
+        self.address = f"{scheme.lower()}{mark}{rest}" if mark else address
+        if NUMBER.fullmatch(address):
+            self.address = _device(int(address))
         self._give_up_s, self._note = give_up_s, note
         self._closed = threading.Event()
         self.is_file = "://" not in self.address and not self.address.startswith("/dev/")
@@ -101,7 +117,7 @@ class LiveSource:
             try:
                 with ExitStack() as stack:
                     container = self._open(stack)
-                    if self.address.startswith("http"):
+                    if self.address.startswith(("http://", "https://")):
                         sized = container.size > 0 and container.format.name not in LISTS | CLOCKLESS
                         self.finite = sized or (container.duration or 0) > 0
                     for frame in self._decoded(container, started):
@@ -199,16 +215,22 @@ class LiveSource:
                 raise FileNotFoundError(2, "no such device")
             return stack.enter_context(av.open(self.address, "r", format="v4l2", timeout=limits))
         options = {"protocol_whitelist": PROTOCOLS}
-        if self.address.startswith("rtsp"):
+        if self.address.startswith(("rtsp://", "rtsps://")):
             options |= {"rtsp_transport": "tcp"}
         return stack.enter_context(av.open(self.address, "r", options=options, timeout=limits))
 
     def _decoded(self, container: InputContainer, started: float) -> Generator[LiveFrame | None, None, None]:
         """Its pictures; None for what comes and shows none."""
-        if not container.streams.video:
+        stream: Any = container.streams.best("video")  # PyAV's stub does not say of which kind
+        if stream is None:
             raise ValueError("it holds no video")
-        stream = container.streams.video[0]
+        if stream.disposition & Disposition.attached_pic:
+            raise ValueError("it holds no video, only a cover picture")
+        if stream.codec_context is None:
+            raise ValueError("its pictures are in a format that is not known here")
         stream.thread_type = "NONE"
+        stream.codec_context.flags |= Flags.unaligned  # as of a file that is whole
+        shape = (float(stream.sample_aspect_ratio or 1), cropping(container, stream))
         rate = float(stream.average_rate or 25)
         # When this connection began: of a stream by the clock, of a file at its beginning. A stream with a
         # fast clock, or that begins with what it kept, is ahead of ours: after a gap it goes on from there.
@@ -242,23 +264,30 @@ class LiveSource:
                 now = time.monotonic()
                 still = still + 1 if frame.time == told else 0
                 told = frame.time
-                if told is None or still >= STILL or container.format.name in CLOCKLESS:
-                    own = latest + 1 / rate if self.finite else now
+                if self.finite:
+                    own = latest if told is None else float(told)
+                    goes_on = -max(BACK_S, REORDERED / rate) <= own - latest <= HOLE_S
                 else:
-                    own = float(told)
-                step = own - latest
-                if first is None or not 0 <= step <= (HOLE_S if self.finite else JUMP_S):
+                    clockless = told is None or still >= STILL or container.format.name in CLOCKLESS
+                    own = now if clockless else float(told)
+                    goes_on = 0 <= own - latest <= JUMP_S
+                if first is None or not goes_on:
                     if first is not None and self.finite:
                         base = self._time_s + 1 / rate
-                        self.gaps += not -BACK_S <= step <= HOLE_S
+                        self.gaps += 1
                     elif first is not None:
                         base = max(now - started, self._time_s)
-                    first, earliest = own, float("inf")
+                    first = latest = own
+                    earliest = float("inf")
+                    self._time_s = base
+                elif self.finite and base + (own - first) < self._time_s + TICK_S:  # as `spot` has it
+                    self._time_s += 1 / rate
+                else:
+                    self._time_s = base + (own - first)  # in this order it goes back by no last bit either
                 earliest += DRIFT * max(own - latest, 0.0)
-                latest = own
-                self._time_s = base + (own - first)  # in this order it never goes back, by no last bit either
+                latest = max(latest, own)
                 earliest = min(earliest, now - self._time_s)
-                yield LiveFrame(self._time_s, self._time_s + earliest, frame)
+                yield LiveFrame(self._time_s, self._time_s + earliest, frame, *shape)
             if not self.finite and first is not None:
                 lag = time.monotonic() - self._time_s - earliest
                 if idle_s > lag > LAG_S:  # who waits is not behind: the stream's own clock is slow
@@ -309,7 +338,7 @@ def _opened(path: Path) -> BinaryIO:
     if path.is_dir():
         raise IsADirectoryError(21, "it is a folder")
     if not path.is_file():
-        raise FileNotFoundError(2, "there is no such file")
+        raise FileNotFoundError(2, "it is no file" if path.exists() else "there is no such file")
     return path.open("rb")
 
 

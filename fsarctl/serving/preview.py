@@ -19,6 +19,8 @@ QUALITY = 80
 BOUNDARY = "picture"
 HEAD = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n".encode()
 BAR = 36
+PATIENCE_S = 10.0
+"""How long a browser may take to ask, and for a picture."""
 PAUSE_S = 0.1
 """Ten pictures a second are enough to look at."""
 
@@ -55,6 +57,8 @@ class Preview:
         preview = self
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = PATIENCE_S
+
             def do_GET(self) -> None:
                 host = re.sub(r":\d+$", "", self.headers.get("Host") or "")  # no browser says port 80
                 if host not in LOOPBACK_HOSTS:  # a page of elsewhere that calls itself this machine
@@ -69,8 +73,12 @@ class Preview:
 
             def log_message(self, *_: object) -> None: ...
 
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *_: object) -> None:
+                """Who asked has gone, or speaks no HTTP: nothing to be said in a terminal."""
+
         try:
-            server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+            server = Server(("127.0.0.1", port), Handler)
         except OSError as error:
             raise InputError(
                 f"port {port} for the preview cannot be had: {error.strerror}",

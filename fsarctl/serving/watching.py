@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fsarctl.errors import InputError
@@ -16,7 +16,7 @@ from fsarctl.serving.live_source import FIRST_S, GROWS_S, LiveFrame, LiveSource
 from fsarctl.serving.rolling_window import RollingWindow
 from fsarctl.video.container.demuxing import UnreadableVideoError
 from fsarctl.video.decoder_protocol import DecodedClip
-from fsarctl.video.rotate_and_resize import Scale, square_of
+from fsarctl.video.rotate_and_resize import UPRIGHT, Scale, orientation_of, square_of
 
 if TYPE_CHECKING:
     from fsarctl.predict.predictor import Prediction
@@ -56,6 +56,7 @@ class Watch:
         self._over = False
         self._error: BaseException | None = None
         self._fresh: LiveFrame | None = None
+        self._orientation = UPRIGHT
 
     def open(self) -> None:
         """Begin to read.
@@ -167,6 +168,7 @@ class Watch:
                 self._asked.rolling.clear()
 
     def _take(self, each: LiveFrame) -> None:
+        self._orientation = orientation_of(each.frame, self._orientation)
         with self._news:
             self._fresh = each
             self._news.notify_all()
@@ -175,7 +177,10 @@ class Watch:
             asked = self._asked
         if asked is None:
             return
-        picture = square_of(each.frame, asked.scale) if asked.rolling.wants(each.time_s) else None
+        picture = None
+        if asked.rolling.wants(each.time_s):
+            scale = replace(asked.scale, pixel_aspect=each.pixel_aspect, crop=each.crop)
+            picture = square_of(each.frame, scale, self._orientation)
         with self._news:
             asked.rolling.add(each.time_s, picture)
             if self._due is None:

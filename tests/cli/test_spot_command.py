@@ -264,3 +264,14 @@ def test_a_stream_is_watched_in_windows_as_long_as_the_examples(project: Path) -
     assert {round(each["end_s"] - each["start_s"], 3) for each in told} == {length_s}
     assert told[1]["start_s"] - told[0]["start_s"] == pytest.approx(length_s / 4, abs=1e-3)
     assert "preview: http://127.0.0.1:" in done.stderr
+
+
+def test_watch_ends_with_ctrl_c_and_does_not_say_that_it_goes_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fsarctl.cli.watch._watch", interrupted)
+    words = ("watch", "long.mp4", "--support", "examples", "--frozen", "--length", "1", "--give-up", "0")
+    assert "interrupted" not in type_in(project, *words, expect=130).stderr

@@ -17,6 +17,7 @@ from fsarctl.progress import Advance, Reporter, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.live import Live
     from rich.table import Table
     from rich.text import Text
 
@@ -24,6 +25,7 @@ __all__ = [
     "echo",
     "make_reporter",
     "named",
+    "panel",
     "print_data",
     "print_error",
     "print_json",
@@ -40,11 +42,30 @@ INDENT = 2
 COMMAND = "fsarctl "
 
 
+_ABOVE: "list[Console]" = []
+"""Of a panel that is shown."""
+
+
 def stderr() -> "Console":
-    """The console for everything that is not data."""
+    """The console for everything that is not data; on a terminal what it says stands above a panel."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return _ABOVE[0] if _ABOVE and sys.stderr.isatty() else Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def panel() -> "Iterator[Live]":
+    """What changes in its place, on a terminal."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(highlight=False)
+    with Live(console=console, refresh_per_second=8) as screen:
+        _ABOVE.append(console)
+        try:
+            yield screen
+        finally:
+            _ABOVE.clear()
 
 
 def say(message: str) -> None:

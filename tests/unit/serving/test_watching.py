@@ -3,8 +3,10 @@
 import io
 import itertools
 import json
+import os
 import queue
 import socket
+import struct
 import threading
 import time
 from bisect import bisect_right
@@ -19,10 +21,13 @@ import av
 import httpx2
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
+from av.stream import Disposition
 from PIL import Image
 from video_zoo import number_in, painted, write
 
-from fsarctl.cli.watch import _telling, _watch
+from fsarctl.cli.terminal.console import say
+from fsarctl.cli.watch import _watch
 from fsarctl.errors import InputError
 from fsarctl.predict.windows import Windows, WindowSize
 from fsarctl.serving import live_source
@@ -30,6 +35,7 @@ from fsarctl.serving.live_source import ANSWER_S, FIRST_S, STILL, LiveFrame, Liv
 from fsarctl.serving.preview import Preview
 from fsarctl.serving.rolling_window import RollingWindow
 from fsarctl.serving.watching import Sight, Watch
+from fsarctl.video.read_through import course_of, pictures_at
 
 T, SIDE, RATE = 4, 96, 12
 
@@ -162,15 +168,78 @@ def test_a_file_of_a_picture_every_ten_seconds(tmp_path: Path) -> None:
         assert each.prediction == [int((each.start_s + middle) / 10) for middle in (0.25, 0.75, 1.25, 1.75)]
 
 
+@pytest.mark.parametrize("rate", [1, RATE])
+def test_a_file_whose_times_are_those_of_decoding_lasts_as_long_as_it_does(tmp_path: Path, rate: int) -> None:
+    """AVI has no others. Each step back made one of 6 s last 13 s."""
+    write(tmp_path / "film.avi", count=60, rate=rate, bf="3", g="12")
+    source = LiveSource(str(tmp_path / "film.avi"), 0.0, pytest.fail)
+    shown = list(source.frames())
+    assert [number_in(each.frame.to_ndarray(format="rgb24")) for each in shown] == list(range(60))
+    times = np.array([each.time_s for each in shown])
+    assert np.all(np.diff(times) >= 0.99 / rate)
+    assert times[-1] == pytest.approx(59 / rate, abs=4 / rate)
+    assert source.gaps == 0
+
+
+def turned_at_key_frames(path: Path) -> Path:
+    """H.264 says within its packets which way up a picture is, and says so with key frames alone."""
+    whole = write(path.with_name("upright.ts"), count=36, rate=RATE, g="12", bf="0")
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = source.streams.video[0]
+        copied = target.add_stream_from_template(stream)
+        turning = BitStreamFilterContext("h264_metadata=rotate=90:display_orientation=insert", stream, copied)
+        for packet in source.demux(stream):
+            for turned in turning.filter(packet if packet.size else None):
+                turned.stream = copied
+                target.mux(turned)
+    return path
+
+
+SHAPES: dict[str, Callable[[Path], Path]] = {
+    "turned": turned_at_key_frames,
+    "pixels that are not square": lambda path: write(
+        path, count=36, rate=RATE, g="12", bf="0", **{"x264-params": "sar=4/3"}
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_window_reads_pictures_as_spot_does(shape: str, tmp_path: Path) -> None:
+    path = SHAPES[shape](tmp_path / "film.ts")
+    reader: Any = SimpleNamespace(
+        predictor=SimpleNamespace(model=SimpleNamespace(frames=T), size=SIDE, resize="aspect"),
+        answer=lambda clips: [clips[0][1].frames],
+    )
+    found = list(watched(LiveSource(str(path), 0.0, pytest.fail), 1.0, 0.5, reader))
+    assert len(found) == 4
+    middles = [Fraction(each.start_s) + Fraction(2 * i + 1, 2 * T) for each in found for i in range(T)]
+    wanted = {
+        moment.asked: moment.picture
+        for moment in pictures_at(
+            path, course_of(path), ((each, each) for each in sorted({*middles})), SIDE, "aspect"
+        )
+    }
+    np.testing.assert_array_equal(
+        np.concatenate([each.prediction for each in found]), np.stack([wanted[each] for each in middles])
+    )
+
+
+def test_a_file_may_be_called_as_an_address_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a file, and ends; it was tried again and again, as a stream that stopped."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "http-film.ts", count=20, rate=RATE, g="12", bf="0")
+    assert len(list(LiveSource("http-film.ts", 0.0, pytest.fail).frames())) == 20
+
+
 def test_a_file_is_read_whose_index_is_at_its_end(tmp_path: Path) -> None:
-    path = write(tmp_path / "film.mov", "mjpeg", 60, pixels="yuvj420p", rate=RATE)
+    path = write(tmp_path / "film.mov", "mjpeg", 150, pixels="yuvj420p", rate=RATE)
     whole = path.read_bytes()
     assert whole.rfind(b"moov") > 40_000, "so much is not held in memory"
     numbers = [
         number_in(each.frame.to_ndarray(format="rgb24"))
         for each in LiveSource(str(path), 0.0, pytest.fail).frames()
     ]
-    assert numbers == list(range(60))
+    assert numbers == list(range(150))
     path.write_bytes(whole[:40_000])
     with pytest.raises(InputError, match="it is damaged, or not whole and cannot be read while it grows"):
         list(LiveSource(str(path), 0.0, pytest.fail).frames())
@@ -298,7 +367,11 @@ class Scripted(LiveSource):
         connection = next(self._connections, None)
         if connection is None:
             raise ConnectionRefusedError(111, "Connection refused")
-        stream = SimpleNamespace(average_rate=10, thread_type="", decode=self._decoded_after)
+        stream = SimpleNamespace(
+            **{"average_rate": 10, "sample_aspect_ratio": None, "index": 0, "disposition": 0},
+            codec_context=SimpleNamespace(flags=0),
+            decode=self._decoded_after,
+        )
 
         def packets(*_: Any) -> Iterator[Any]:
             for number, (come_s, what) in enumerate(connection):
@@ -317,7 +390,8 @@ class Scripted(LiveSource):
         return SimpleNamespace(
             duration=None,
             format=SimpleNamespace(name="mpegts"),
-            streams=SimpleNamespace(video=[stream]),
+            streams=SimpleNamespace(best=lambda _: stream),
+            dumps_format=str,
             demux=packets,
         )
 
@@ -444,6 +518,15 @@ def test_a_file_whose_times_leap_has_a_gap(leap: str, tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "no.ts").write_text("no video")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+    else:
+        (tmp_path / "pipe").mkdir()
+    with av.open(str(tmp_path / "cover.mp4"), "w") as album:
+        cover = album.add_stream("mjpeg", rate=1, width=96, height=96, pix_fmt="yuvj420p")
+        cover.disposition = Disposition.attached_pic
+        pictures = [*cover.encode(av.VideoFrame(96, 96, "yuvj420p")), *cover.encode(None)]
+        album.mux(pictures)
     for address, says in (
         ("99", "there is no camera /dev/video99"),
         ("/dev/video98", "there is no camera /dev/video98"),
@@ -452,6 +535,11 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
             r"rtsp://\*\*\*@127.0.0.1:9/x cannot be watched: connection refused",
         ),
         ("http://127.0.0.1:9/x", "cannot be watched: connection refused"),
+        ("HTTP://127.0.0.1:9/X", "http://127.0.0.1:9/X cannot be watched: connection refused"),
+        ("\N{SUPERSCRIPT TWO}", "there is no such file"),
+        ("9" * 5000, "cannot be watched"),
+        (str(tmp_path / "pipe"), "it is no file|it is a folder"),
+        (str(tmp_path / "cover.mp4"), "it holds no video, only a cover picture"),
         (str(tmp_path / "nowhere.ts"), "there is no such file"),
         (str(tmp_path / "no.ts"), "cannot be watched"),
         (str(tmp_path), "it is a folder"),
@@ -600,7 +688,7 @@ def test_a_file_that_is_no_video_is_not_waited_for(tmp_path: Path, monkeypatch: 
         timer.join()
 
 
-def test_the_preview_shows_what_is_seen() -> None:
+def test_the_preview_shows_what_is_seen(capfd: pytest.CaptureFixture[str]) -> None:
     preview = Preview()
     with preview.served(0) as address:
         preview.say("waving")
@@ -628,6 +716,12 @@ def test_the_preview_shows_what_is_seen() -> None:
             preview.served(int(address.rpartition(":")[2])),
         ):
             pass
+        for words in (b"GET / HTT", b"GET / HTTP/1.0\r\nHost: x\r\n\r\n", b"GET /" + bytes(70_000)):
+            with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as asking:
+                asking.sendall(words)
+                asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        time.sleep(0.2)  # until they are heard
+        assert capfd.readouterr() == ("", ""), "who has gone is nothing to be told of"
         with pytest.raises(
             OSError, match=r"refused|unreachable|timed out"
         ):  # it listens to this machine alone
@@ -653,8 +747,7 @@ def told(*, as_json: bool) -> list[str]:
     def sights() -> Iterator[Sight]:
         yield from SIGHTS
 
-    with _telling(as_json=as_json) as tell:
-        assert _watch(sights(), 0.5, tell, shown.append)  # type: ignore[arg-type]
+    assert _watch(sights(), 0.5, shown.append, as_json=as_json)  # type: ignore[arg-type]
     return shown
 
 
@@ -665,6 +758,34 @@ def test_what_is_not_certain_or_is_none_of_them_is_not_seen(capsys: pytest.Captu
     assert said.err == (
         "watched 2.0 s; latency 0.12 s, 95 % within 0.12 s; 2 windows left out; 3 frames dropped; 1 gap\n"
     )
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_nothing_that_is_said_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said while the panel is there stands above it, and the last line below: both were erased."""
+    terminal = Terminal()
+    for name, value in {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr("sys.stderr", terminal)
+
+    def sights() -> Iterator[Sight]:
+        yield sight("bow", 0.5)
+        while "bow" not in terminal.getvalue():
+            time.sleep(0.01)
+        say("it stopped; trying again")
+        yield sight("wave", 0.5)
+
+    assert _watch(sights(), 0.5, lambda _: None, as_json=False)  # type: ignore[arg-type]
+    said = terminal.getvalue()
+    assert "\x1b[2Kit stopped; trying again\n" in said, "the panel goes before it comes"
+    panel, last = said.split("watched 2.0 s")
+    assert panel.endswith("\n\x1b[?25h"), "it is through"
+    assert "\x1b" not in last
 
 
 def test_each_window_is_a_document(capsys: pytest.CaptureFixture[str]) -> None:
