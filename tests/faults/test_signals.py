@@ -234,6 +234,18 @@ with signals.ending_by_signals():
 """
     done = subprocess.run([sys.executable, "-c", busy], check=False, timeout=300, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (143, b"interrupted\n")
+    # A terminal gets the cursor back that a bar has hidden, and the words are on a line of their own.
+    for term, said in (("xterm", b"\x1b[?25h\r\ninterrupted\r\n"), ("dumb", b"interrupted\r\n")):
+        terminal, end = os.openpty()
+        try:
+            environment = plain_environment(TERM=term)
+            subprocess.run(
+                [sys.executable, "-c", busy], check=False, timeout=300, stderr=end, env=environment
+            )
+            assert os.read(terminal, 1000) == said
+        finally:
+            os.close(terminal)
+            os.close(end)
 
 
 def test_a_folder_of_a_living_process_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

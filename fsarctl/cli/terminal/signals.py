@@ -24,6 +24,10 @@ GRACE_S = 1.2
 """How long a command may take to end in good order. Native code that is at work hears of no signal, and
 whatever is cut off here is what a kill would have cut off."""
 
+SHOW_CURSOR = "\x1b[?25h"
+NO_ESCAPES = ("dumb", "unknown")
+"""Terminals that take none."""
+
 LAST_WORDS: list[str] = []
 """What a command says that is cut off, unless it has said so itself."""
 
@@ -54,8 +58,7 @@ def ending_by_signals() -> Iterator[None]:
                 if not over.wait(GRACE_S):
                     for folder in LEFT_BEHIND:
                         shutil.rmtree(folder, ignore_errors=True)
-                    if LAST_WORDS and select.select([], [2], [], 0)[1]:  # a pipe that is full would wait
-                        os.write(2, f"{LAST_WORDS[0]}\n".encode())
+                    _leave(1, 2)
                     os._exit(128 + number)
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -78,6 +81,15 @@ def ending_by_signals() -> Iterator[None]:
         os.close(write_end)
         if heard:
             raise EndedBySignal(128 + heard[0])
+
+
+def _leave(out: int, err: int) -> None:
+    """What is cut off leaves its last words, and a terminal with the cursor that bars and panels hide."""
+    terminals = [each for each in (err, out) if os.isatty(each)]
+    shown = f"{SHOW_CURSOR}\n" if terminals and os.environ.get("TERM") not in NO_ESCAPES else ""
+    for stream, words in ((terminals[0] if shown else err, shown), (err, "\n".join([*LAST_WORDS[:1], ""]))):
+        if words and select.select([], [stream], [], 0)[1]:  # a pipe that is full would wait
+            os.write(stream, words.encode())
 
 
 def end(ended: SystemExit) -> NoReturn:
