@@ -10,8 +10,9 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -85,7 +86,9 @@ class Part:
             InputError: it cannot be imported.
         """
         module, _, name = self.target.partition(":")
-        with self.running("cannot be imported", next_step=f"Try: python -c 'import {module}'."):
+        advice = f"Try: python -c 'import {module}'."
+        # What it prints is not what a command was asked for.
+        with self.running("cannot be imported", next_step=advice), redirect_stdout(sys.stderr):
             found: Any = importlib.import_module(module)
         for each in name.split("."):
             if not hasattr(found, each):
@@ -113,7 +116,7 @@ class Part:
         """
         try:
             yield
-        except Exception as error:  # what other people's code may do
+        except (Exception, SystemExit) as error:  # what other people's code may do
             if self.known_as or isinstance(error, FsarctlError):
                 raise
             raise InputError(
@@ -145,7 +148,7 @@ class Part:
             f"{self.called}: {self.file} holds no {name}", next_step="Correct the name after the colon."
         )
 
-    def _place(self, error: Exception) -> str:
+    def _place(self, error: BaseException) -> str:
         """The last line of the part's own package that the error came through, or else its file."""
         place = None
         for frame, line in walk_tb(error.__traceback__):
@@ -246,8 +249,9 @@ def _source(group: str, target: str) -> Path:
     module = target.partition(":")[0]
     what = GROUPS[group][0]
     try:
-        spec = importlib.util.find_spec(module)
-    except Exception:  # a parent package that cannot be imported, in whatever way it fails
+        with redirect_stdout(sys.stderr):
+            spec = importlib.util.find_spec(module)
+    except (Exception, SystemExit):  # a parent package that cannot be imported, in whatever way it fails
         spec = None
     if spec is None:
         raise ConfigError(

@@ -351,6 +351,20 @@ def test_an_attribute_error_of_an_import_is_not_a_missing_name(write: Write) -> 
         part.load()
 
 
+def test_an_import_that_prints_or_ends_python_does_neither(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard output is a command's own: of a JSON document it made none, and ended one without a word."""
+    write(metrics="print('loading')\nown = 1\n", ends="import sys\nsys.exit(5)\n")
+    loaded, ends = (find_part("metrics", f"theirs.{module}:own", ()) for module in ("metrics", "ends"))
+    assert loaded is not None
+    assert ends is not None
+    assert loaded.load() == 1
+    assert capsys.readouterr() == ("", "loading\n")
+    with pytest.raises(InputError, match=r"cannot be imported: SystemExit: 5 \(theirs/ends.py:2\)"):
+        ends.load()
+
+
 NAN = """
 import torch
 
