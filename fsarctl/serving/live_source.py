@@ -21,6 +21,7 @@ from av.packet import Packet
 from av.stream import Disposition
 
 from fsarctl.errors import InputError
+from fsarctl.errors.addresses import hidden
 from fsarctl.video.container.crop_and_codec_tag import Crop, cropping
 from fsarctl.video.container.first_bytes import HEAD_BYTES, Content, content_of
 from fsarctl.video.container.truncation import boxes
@@ -80,7 +81,7 @@ class LiveSource:
     Args:
         address: which.
         give_up_s: seconds that a stream may be away, or a file not grow.
-        note: hears when a stream stops, and when it is back.
+        note: hears when a stream stops, and when it is back; of no login.
     """
 
     def __init__(self, address: str, give_up_s: float, note: Callable[[str], None]) -> None:
@@ -88,7 +89,8 @@ class LiveSource:
         self.address = f"{scheme.lower()}{mark}{rest}" if mark else address
         if NUMBER.fullmatch(address):
             self.address = _device(int(address))
-        self._give_up_s, self._note = give_up_s, note
+        self._give_up_s = give_up_s
+        self._note: Callable[[str], None] = lambda words: note(hidden(words))
         self._closed = threading.Event()
         self.is_file = "://" not in self.address and not self.address.startswith("/dev/")
         self.finite = self.is_file

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from fsarctl.datasets.video_tree import plain_text
 from fsarctl.errors import InputError
+from fsarctl.errors.shown import brief
 from fsarctl.video.processes.worker_pool import temporary_folder
 
 __all__ = ["Limits", "Refused", "below", "uploaded"]
@@ -105,7 +106,9 @@ def below(folder: Path | None, name: str) -> Path:
         raise Refused(
             403, "this server reads no files by path", "Start it with --videos FOLDER, or send the video."
         )
-    missing = InputError(f"there is no video {plain_text(name)!r}", next_step="Name a file below --videos.")
+    missing = InputError(
+        f"there is no video {brief(plain_text(name))!r}", next_step="Name a file below --videos."
+    )
     try:
         root = folder.resolve()
         path = (root / name).resolve()

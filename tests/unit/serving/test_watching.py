@@ -429,12 +429,13 @@ def test_a_gap_is_one_however_often_it_is_tried(monkeypatch: pytest.MonkeyPatch)
         *(film, refused, refused, itertools.islice(steadily(6.0, "frames"), 20), refused),
         give_up_s=5.0,
     )
+    source.address = "rtsp://me:secret@camera/x?key=secret"
     with pytest.raises(InputError, match=r"stopped \(connection refused\) and did not come back within 5 s"):
         list(source.frames())
-    assert source.said == [
-        "rtsp://camera/x stopped (it ended); trying again",
-        "rtsp://camera/x is back after 4 s",
-        "rtsp://camera/x stopped (it ended); trying again",
+    assert source.said == [  # and no login
+        "rtsp://***@camera/x?*** stopped (it ended); trying again",
+        "rtsp://***@camera/x?*** is back after 4 s",
+        "rtsp://***@camera/x?*** stopped (it ended); trying again",
     ]
     assert source.gaps == 2
 
