@@ -109,7 +109,7 @@ def watch(
     from fsarctl.stages.spot import median_length
 
     shown = Preview()
-    watching = Watch(LiveSource(source, give_up, say), lambda each: shown.show(each.frame))
+    watching = Watch(LiveSource(source, give_up, say), lambda each: shown.show(each.frame, each.pixel_aspect))
     with ExitStack() as stack:
         if preview is not None:
             say(f"preview: {stack.enter_context(shown.served(preview))}")

@@ -8,13 +8,16 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import av
+import numpy as np
 
 from fsarctl.errors import InputError
 from fsarctl.errors.addresses import LOOPBACK_HOSTS
+from fsarctl.video.rotate_and_resize import UPRIGHT, Orientation, orientation_of
 
 __all__ = ["Preview"]
 
 WIDTH = 640
+TALLEST = 4 * WIDTH
 QUALITY = 80
 BOUNDARY = "picture"
 HEAD = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n".encode()
@@ -31,14 +34,17 @@ class Preview:
     def __init__(self) -> None:
         self._news = threading.Condition()
         self._frame: av.VideoFrame | None = None
+        self._orientation, self._pixel_aspect = UPRIGHT, 1.0
         self._words = ""
         self._number = 0
         self._over = False
 
-    def show(self, frame: av.VideoFrame) -> None:
-        """Another frame of the stream."""
+    def show(self, frame: av.VideoFrame, pixel_aspect: float = 1.0) -> None:
+        """Another frame of the stream. ``pixel_aspect``: width / height of a pixel as it is stored."""
         with self._news:
             self._frame = frame
+            self._orientation = orientation_of(frame, self._orientation)
+            self._pixel_aspect = pixel_aspect
             self._number += 1
             self._news.notify_all()
 
@@ -107,17 +113,22 @@ class Preview:
                 if self._over:
                     return
                 frame, words, last = self._frame, self._words, self._number
+                laid = self._orientation, self._pixel_aspect
             if frame is not None:
-                yield _annotated(frame, words)
+                yield _annotated(frame, words, *laid)
             pause.wait(PAUSE_S)
 
 
-def _annotated(frame: av.VideoFrame, words: str) -> bytes:
+def _annotated(frame: av.VideoFrame, words: str, orientation: Orientation, pixel_aspect: float) -> bytes:
     from PIL import Image, ImageDraw, ImageFont
 
-    height = max(round(frame.height * WIDTH / frame.width), 1)
+    aspect = frame.width / frame.height * pixel_aspect
+    height = min(max(round(WIDTH * aspect if orientation.swapped else WIDTH / aspect), 1), TALLEST)
+    stored = (height, WIDTH) if orientation.swapped else (WIDTH, height)
+    scaled = frame.reformat(*stored, "rgb24").to_ndarray().astype(np.uint8, copy=False)
+    shown = np.ascontiguousarray(orientation.apply(scaled))
     picture = Image.new("RGB", (WIDTH, height + BAR), "#0e1216")
-    picture.paste(Image.fromarray(frame.reformat(WIDTH, height, "rgb24").to_ndarray()), (0, 0))
+    picture.paste(Image.fromarray(shown), (0, 0))
     ImageDraw.Draw(picture).text((10, height + 6), words, fill="#e7eaee", font=ImageFont.load_default(20))
     written = io.BytesIO()
     picture.save(written, format="JPEG", quality=QUALITY)

@@ -729,6 +729,25 @@ def test_the_preview_shows_what_is_seen(capfd: pytest.CaptureFixture[str]) -> No
             socket.create_connection(("127.0.0.2", int(address.rpartition(":")[2])), timeout=5)
 
 
+def test_the_preview_is_the_way_up_and_of_the_shape_that_a_player_shows(tmp_path: Path) -> None:
+    """A picture taller than any is cut down: that of a strip took gigabytes."""
+    write(tmp_path / "turned.mp4", numbers=[7], turn=90)
+    with av.open(str(tmp_path / "turned.mp4")) as film:
+        (frame,) = film.decode(video=0)
+    upright = av.VideoFrame.from_ndarray(painted(7))
+    for shown, aspect, height in (
+        *((frame, 1.0, 349), (frame, 0.5, 175), (upright, 1.0, 349), (upright, 2.0, 175)),
+        (av.VideoFrame(2, 4000, "rgb24"), 1.0, 2560),
+    ):
+        preview = Preview()
+        preview.show(shown, aspect)
+        with Image.open(io.BytesIO(next(preview._pictures()))) as picture:
+            found = np.asarray(picture)[:-36]
+        assert found.shape == (height, 640, 3)
+        if shown.width > 2:
+            assert number_in(found) == 7
+
+
 def sight(label: str, confidence: float, *, none: bool = False) -> Any:
     best = SimpleNamespace(label=label, score=0.25, confidence=confidence)
     prediction: Any = SimpleNamespace(classes=[best], is_none=none, none=0.75 if none else 0.125)
