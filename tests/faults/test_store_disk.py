@@ -100,6 +100,31 @@ def test_refusals_at_every_step_of_publishing(tmp_path, monkeypatch, place, numb
         assert refusal.next_step
 
 
+def test_every_folder_is_on_the_disk_before_the_artifact_is_in_its_place(tmp_path, monkeypatch):
+    """A rename may reach the disk before the names in a folder do, and then the power goes."""
+    done, fsync, rename = [], os.fsync, os.rename
+
+    def synced(number):
+        done.append(os.fstat(number).st_ino)
+        fsync(number)
+
+    def renamed(old, new, **options):
+        if Path(new).parent.name == "extract" and Path(new).parent.parent.name == "artifacts":
+            done.append("in its place")
+        rename(old, new, **options)
+
+    def nested(given):
+        for place in (given.folder, given.folder / "a", given.folder / "a" / "b"):
+            place.mkdir(exist_ok=True)
+            (place / "frames").write_bytes(b"x")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    path = Store(tmp_path).realise(unit(nested)).path
+    before = done[: done.index("in its place")]
+    assert {each.stat().st_ino for each in [path, *path.rglob("*")]} <= {*before}
+
+
 class NativeError(Exception):
     """As raised by a library that keeps the words of an error and loses its number."""
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from fsarctl.artifacts import Files
 from fsarctl.artifacts import hashes as module
 from fsarctl.artifacts.hashes import HashMemory
+from fsarctl.artifacts.snapshot import Snapshot
 from fsarctl.errors import InputError, IntegrityError
 from fsarctl.progress import SILENT
 
@@ -202,3 +204,10 @@ def test_a_folder_is_its_members_names_and_bytes(tmp_path: Path) -> None:
     assert now() == remembered != now(rehash=True), "same name, size and time: taken for the same"
     with pytest.raises(InputError, match="is not a regular file"):
         memory(tmp_path).sha256([str(folder)])
+
+
+def test_inputs_that_are_gone_lend_their_listing_to_no_others(tmp_path, files):
+    """Each ``Files`` here may lie in memory where the one before it lay."""
+    look = Snapshot(memory(tmp_path), lambda stage, key: None, lambda stage: {})
+    for path in files:
+        assert look.listing(Files({"clip": path})) == {"clip": truth([path])[str(path)]}

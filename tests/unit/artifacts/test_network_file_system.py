@@ -280,6 +280,15 @@ def test_a_lease_of_another_host_s_dead_process_ends_where_there_is_no_lock_serv
         assert "on node7" in notes.said[0]
 
 
+def test_what_is_not_there_is_not_waited_for_on_a_disk_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(late_names, "is_of_one_machine", lambda _: True)
+    monkeypatch.setattr(late_names.time, "sleep", lambda _: pytest.fail("it waits"))
+    assert not late_names.come_to_sight(tmp_path / "missing")
+    assert late_names.come_to_sight(tmp_path)
+
+
 def test_which_file_systems_are_of_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     mount = namedtuple("mount", "mountpoint fstype")

@@ -33,6 +33,7 @@ def test_files_whose_ending_says_nothing_are_known_by_their_content(tmp_path: Pa
         "a/8.rec": b"RIFF\x10\x00\x00\x00AVI LIST",
         "a/9.mod": b"\x00\x00\x01\xba\x44",
         "a/10.bin": b"".join(b"\x47" + bytes(187) for _ in range(5)),
+        "a/00001.clpi": b"".join(b"\x00\x01\x02\x03\x47" + bytes(187) for _ in range(5)),
         "a/11.xyz": b"\x00\x00\x00\x01\x67\x42",
         "a/12.ogg": b"OggS\x00\x02" + bytes(22) + b"\x80theora",
         "a/13.avif": b"\x00\x00\x00\x20ftypavis",

@@ -1,10 +1,13 @@
 """A process' own folder for temporary files: made once, whichever thread asks, and nobody's name for long."""
 
+import json
 import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
+from fsarctl.artifacts.process import Process
 from fsarctl.video.processes import worker_pool
 from fsarctl.video.processes.worker_pool import temporary_folder
 
@@ -35,3 +38,13 @@ def test_two_threads_leave_the_temporary_folder_where_it_was(monkeypatch: pytest
     leave.set()
     thread.join()
     assert tempfile.tempdir == "/elsewhere"
+
+
+def test_whose_it_is_is_written_into_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_pool, "LEFT_BEHIND", set())
+    worker_pool._sign(tmp_path)
+    note = tmp_path / worker_pool.OWNER
+    assert json.loads(note.read_text(encoding="utf-8")) == Process.current().fields
+    note.write_text("another's")
+    worker_pool._sign(tmp_path)
+    assert note.read_text() == "another's"
