@@ -152,7 +152,7 @@ def test_a_file_is_whole_with_its_last_byte(tmp_path: Path, suffix: str) -> None
     for missing in {"wmv": (1000,), "gif": (1, 40, 300)}.get(suffix, (40, 300)):
         path.write_bytes(content[:-missing])
         whole, share = ending_of(path, kind)
-        assert whole is False
+        assert whole is (None if suffix == "wmv" else False)
         # What follows the part that was cut is not known to be missing.
         assert not share or share == pytest.approx(1 - missing / len(content), abs=0.1)
     path.write_bytes(content[:-300] + bytes(4396))
