@@ -62,6 +62,11 @@ PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtsps,crypto"
 """What a stream may lead to: no file."""
 
 
+ONE_PICTURE = {"merge_pmt_versions": "1"}
+"""An MPEG-TS whose camera starts again may number its streams anew: they are those from before, not others
+that nobody asked for."""
+
+
 @dataclass(frozen=True)
 class LiveFrame:
     """``time_s``: since the source was opened, by the stream's clock. ``shown_at``: when it was to be shown,
@@ -209,14 +214,15 @@ class LiveSource:
             if _ends_with_its_index(Path(self.address)):
                 return stack.enter_context(av.open(file, "r"))
             try:
-                return stack.enter_context(av.open(_Growing(file, self._give_up_s, self._closed), "r"))
+                growing = _Growing(file, self._give_up_s, self._closed)
+                return stack.enter_context(av.open(growing, "r", options={**ONE_PICTURE}))
             except av.InvalidDataError:
                 raise ValueError("it is damaged, or not whole and cannot be read while it grows") from None
         if self.address.startswith("/dev/"):
             if not Path(self.address).exists():
                 raise FileNotFoundError(2, "no such device")
             return stack.enter_context(av.open(self.address, "r", format="v4l2", timeout=limits))
-        options = {"protocol_whitelist": PROTOCOLS}
+        options = {"protocol_whitelist": PROTOCOLS, **ONE_PICTURE}
         if self.address.startswith(("rtsp://", "rtsps://")):
             options |= {"rtsp_transport": "tcp"}
         return stack.enter_context(av.open(self.address, "r", options=options, timeout=limits))
@@ -303,7 +309,10 @@ def _waited_for(packets: "Iterator[Packet[Any]]") -> "Iterator[tuple[Packet[Any]
     """Each, and for how many seconds it was waited."""
     while True:
         asked = time.monotonic()
-        packet = next(packets, None)
+        try:
+            packet = next(packets, None)
+        except IndexError:  # PyAV has no name for a stream that came later, and ends all of them by name
+            packet = None
         if packet is None:
             return
         yield packet, time.monotonic() - asked

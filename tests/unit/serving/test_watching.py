@@ -517,6 +517,18 @@ def test_a_file_whose_times_leap_has_a_gap(leap: str, tmp_path: Path) -> None:
     assert [each.gaps for each in found] == [0, 0, 0, 1, 1, 1]
 
 
+def test_streams_that_are_numbered_anew_are_watched_on(tmp_path: Path) -> None:
+    """As by a camera that started again: nothing of it was seen any more."""
+    first = write(tmp_path / "0.ts", count=30, rate=RATE, g="12", bf="0").read_bytes()
+    numbered = {"mpegts_start_pid": "768", "mpegts_pmt_start_pid": "4096"}
+    again = write(tmp_path / "1.ts", numbers=range(30, 60), rate=RATE, g="12", bf="0", muxer=numbered)
+    (tmp_path / "film.ts").write_bytes(first + again.read_bytes())
+    frames = LiveSource(str(tmp_path / "film.ts"), 0.0, pytest.fail).frames()
+    numbers = [number_in(each.frame.to_ndarray(format="rgb24")) for each in frames]
+    # The last one before has no end of its own, and is lost.
+    assert [*dict.fromkeys(numbers)] == [*range(29), *range(30, 60)]
+
+
 def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "no.ts").write_text("no video")
     if hasattr(os, "mkfifo"):
