@@ -118,7 +118,8 @@ def _left_as_it_was() -> Iterator[None]:
         for each, handler in handlers.items():
             signal.signal(each, handler)
         for logger, level, logs in logged:
-            logger.setLevel(level)
+            if logger.level != level:  # setting it empties what all loggers remember
+                logger.setLevel(level)
             logger.handlers[:] = logs
         if torch_threads is not None:
             sys.modules["torch"].set_num_threads(torch_threads)

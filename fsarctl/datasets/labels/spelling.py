@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from fsarctl.errors.nearest import nearest
 
@@ -11,6 +12,7 @@ __all__ = ["loosely", "nearest_label"]
 _CLOSE = 0.75
 
 
+@lru_cache(maxsize=65_536)
 def loosely(label: str) -> str:
     """A label as it is compared across spellings: ``LongJump``, ``long_jump`` and ``Long Jump`` are one.
 

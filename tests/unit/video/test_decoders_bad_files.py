@@ -1,8 +1,10 @@
 """Files that cannot give frames end in a reason; the reason never holds a path."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import av
@@ -20,27 +22,30 @@ from fsarctl.video.sampling import segment_centres
 FRAMES = 120
 
 
-def whole(
-    path: Path,
-    codec: str = "libx264",
-    count: int = FRAMES,
-    movflags: str = "+faststart",
-    gop: str = "12",
-    pixels: str = "yuv420p",
-) -> bytes:
+def whole(path: Path, codec: str = "libx264", movflags: str = "+faststart", gop: str = "12") -> bytes:
+    """A video of noise in the container that ``path`` ends with, written there; and what is in it."""
+    content = encoded(path.suffix, codec, movflags, gop)
+    path.write_bytes(content)
+    return content
+
+
+@cache
+def encoded(suffix: str, codec: str, movflags: str, gop: str) -> bytes:
     noise = np.random.default_rng(0)
-    options = {"movflags": movflags} if movflags and path.suffix == ".mp4" else {}
-    with av.open(str(path), "w", options=options) as output:
-        stream = output.add_stream(codec, rate=25, options={"bf": "0", "g": gop})
-        stream.width, stream.height = 160, 96
-        stream.pix_fmt = "yuv420p"
-        for number in range(count):
-            picture = noise.integers(0, 255, (96, 160, 3), np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts = number
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-    return path.read_bytes()
+    options = {"movflags": movflags} if movflags and suffix == ".mp4" else {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"v{suffix}")
+        with av.open(str(path), "w", options=options) as output:
+            stream = output.add_stream(codec, rate=25, options={"bf": "0", "g": gop})
+            stream.width, stream.height = 160, 96
+            stream.pix_fmt = "yuv420p"
+            for number in range(FRAMES):
+                picture = noise.integers(0, 255, (96, 160, 3), np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts = number
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+        return path.read_bytes()
 
 
 def half(path: Path, codec: str = "libx264", movflags: str = "+faststart") -> None:

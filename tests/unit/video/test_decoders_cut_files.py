@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import av
 import pytest
+from av.video.reformatter import VideoReformatter
 from video_zoo import number_in, write
 
 from fsarctl.video.container.demuxing import UnreadableVideoError
@@ -46,6 +47,10 @@ MADE: dict[str, Callable[[Path], Path]] = {
 }
 
 
+SCALER = VideoReformatter()
+"""Each frame's own would be set up for it alone, which takes longer than all the rest."""
+
+
 class Whole(NamedTuple):
     """What decoding every packet gives: the frames, and whether something was lost."""
 
@@ -54,7 +59,7 @@ class Whole(NamedTuple):
 
     def number(self, index: int) -> int:
         """The number that is painted in a frame."""
-        return number_in(self.frames[index].reformat(SIDE, SIDE, "rgb24").to_ndarray())
+        return number_in(SCALER.reformat(self.frames[index], SIDE, SIDE, "rgb24").to_ndarray())
 
 
 def decoded_whole(path: Path) -> Whole:
