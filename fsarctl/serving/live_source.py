@@ -62,7 +62,7 @@ PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtsps,crypto"
 """What a stream may lead to: no file."""
 
 
-ONE_PICTURE = {"merge_pmt_versions": "1"}
+SAME_STREAMS = {"merge_pmt_versions": "1"}
 """An MPEG-TS whose camera starts again may number its streams anew: they are those from before, not others
 that nobody asked for."""
 
@@ -215,14 +215,14 @@ class LiveSource:
                 return stack.enter_context(av.open(file, "r"))
             try:
                 growing = _Growing(file, self._give_up_s, self._closed)
-                return stack.enter_context(av.open(growing, "r", options={**ONE_PICTURE}))
+                return stack.enter_context(av.open(growing, "r", options={**SAME_STREAMS}))
             except av.InvalidDataError:
                 raise ValueError("it is damaged, or not whole and cannot be read while it grows") from None
         if self.address.startswith("/dev/"):
             if not Path(self.address).exists():
                 raise FileNotFoundError(2, "no such device")
             return stack.enter_context(av.open(self.address, "r", format="v4l2", timeout=limits))
-        options = {"protocol_whitelist": PROTOCOLS, **ONE_PICTURE}
+        options = {"protocol_whitelist": PROTOCOLS, **SAME_STREAMS}
         if self.address.startswith(("rtsp://", "rtsps://")):
             options |= {"rtsp_transport": "tcp"}
         return stack.enter_context(av.open(self.address, "r", options=options, timeout=limits))
