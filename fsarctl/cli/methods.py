@@ -1,5 +1,6 @@
 """`fsarctl methods`: what methods, metrics, backbones and dataset kinds there are, and what one method is."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -55,11 +56,12 @@ def methods(
 
 
 def _of_project(project: Path | None) -> "list[NamedPart]":
-    """What the project names; where there is none, or it cannot be read, that is said, and no error."""
+    """What the project names; where one is asked for and not there, or it cannot be read, that is said."""
     from fsarctl.config.named_parts import parts_named
 
+    asked_for = project is not None or "FSARCTL_PROJECT" in os.environ
     try:
-        return parts_named(start_of(project))
+        return parts_named(start_of(project), required=asked_for)
     except (ConfigError, OSError) as error:
         say(f"parts that a project names are not listed: {error}")
         return []

@@ -43,15 +43,17 @@ class NamedPart:
     """``fsarctl.toml``, or a variable of the environment."""
 
 
-def parts_named(start: Path, environment: Mapping[str, str] = os.environ) -> list[NamedPart]:
+def parts_named(
+    start: Path, environment: Mapping[str, str] = os.environ, *, required: bool = True
+) -> list[NamedPart]:
     """The parts of somebody's own that the project of ``start`` names as ``package.module:name``.
 
     None of them is looked for: settings that name one that is not there are no settings otherwise.
 
     Raises:
-        ConfigError: there is no project, or what it says is not known or no TOML.
+        ConfigError: there is no project where one is ``required``, or what it says is not known or no TOML.
     """
-    said = what_is_said(start, (), environment, required=True)
+    said = what_is_said(start, (), environment, required=required)
     found = []
     for key, value in said.values.items():
         for setting, text in _texts(key, value):

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.tables import FILE_NAME, NAMED_TABLES, OPTIONS, TABLES
 from fsarctl.config.text_file import BYTE_ORDER_MARK, read_text
-from fsarctl.config.validation import DEEPEST, FLAG, check_known, check_ordinary
+from fsarctl.config.unknown_settings import check_known
+from fsarctl.config.validation import DEEPEST, FLAG, check_ordinary
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.errors.addresses import hidden
 from fsarctl.errors.nearest import did_you_mean

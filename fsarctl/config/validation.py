@@ -1,4 +1,4 @@
-"""Whether a key of the settings is known and its value valid, and what to correct where not."""
+"""Whether the values of settings are valid, and what to correct where not."""
 
 import json
 import re
@@ -7,8 +7,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from fsarctl.config.tables import FILE_NAME, NAMED_TABLES, OPTIONS, TABLES, Config
+from fsarctl.config.unknown_settings import check_known_field
 from fsarctl.errors import ConfigError
-from fsarctl.errors.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 __all__ = [
     "FLAG",
     "PRESET_FOR",
-    "check_known",
-    "check_known_field",
     "check_ordinary",
     "table_of",
     "validated",
@@ -48,44 +46,6 @@ def check_ordinary(key: str, value: Any, origin: str, depth: int = 0) -> None:
     within = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     for each in within:
         check_ordinary(key, each, origin, depth + 1)
-
-
-def check_known(key: str, origin: str) -> None:
-    """Refuse a dotted key that no table has.
-
-    Raises:
-        ConfigError: there is no such table or setting; ``origin`` and the nearest names are told.
-    """
-    table, _, name = key.rpartition(".")
-    group = table.partition(".")[0]
-    if table == OPTIONS:
-        return  # the method knows its own
-    if group in NAMED_TABLES and group != table:
-        cls = NAMED_TABLES[group]
-    elif table in TABLES:
-        cls = TABLES[table]
-    else:
-        raise ConfigError(
-            f"{origin}: there is no table [{table or key}]",
-            next_step=f"Known tables: {', '.join((*(f'{each}.NAME' for each in NAMED_TABLES), *TABLES))}"
-            f"{did_you_mean(table, TABLES)}",
-        )
-    if name:
-        check_known_field(cls, table, name, origin)
-
-
-def check_known_field(cls: type[Any], table: str, name: str, origin: str) -> None:
-    """Refuse a setting that the dataclass of its table does not have.
-
-    Raises:
-        ConfigError: it has none of this name; ``origin`` and the nearest names are told.
-    """
-    known = [f.name for f in fields(cls)]
-    if name not in known:
-        raise ConfigError(
-            f"{origin}: there is no setting {table}.{name}",
-            next_step=f"Known in [{table}]: {', '.join(known)}{did_you_mean(name, known)}",
-        )
 
 
 def table_of(cls: type[Any], name: str, content: Mapping[str, Any], origin: str) -> Any:

@@ -13,11 +13,11 @@ from pathlib import Path, PurePosixPath
 from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.paths import located
 from fsarctl.config.setting_field import SPLITS
+from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset, set_root
 from fsarctl.datasets.folder import list_videos
 from fsarctl.datasets.labels.spelling import loosely
-from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import plain_text, stem_of
 from fsarctl.errors import InputError
 

@@ -15,6 +15,7 @@ from fsarctl.config.methods import TASK_ADAPTER, method_file
 from fsarctl.config.paths import located
 from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
+from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 from fsarctl.datasets.class_levels import Level
 from fsarctl.datasets.class_splits import draw_splits
 from fsarctl.datasets.dataset import Dataset, set_root
@@ -22,7 +23,6 @@ from fsarctl.datasets.folder import classes_of, levels_in, list_videos
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.labels.label_map import are_numbers, find_label_map
 from fsarctl.datasets.lists.read_list import SPLIT, read_list
-from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import VideoTree, left_out_words, plain_text
 from fsarctl.errors import InputError
 from fsarctl.progress import counted, first_of

@@ -22,6 +22,7 @@ from av.stream import Disposition
 
 from fsarctl.errors import InputError
 from fsarctl.errors.addresses import hidden
+from fsarctl.serving.stream_clock import StreamClock
 from fsarctl.video.container.crop_and_codec_tag import Crop, cropping
 from fsarctl.video.container.first_bytes import HEAD_BYTES, Content, content_of
 from fsarctl.video.container.truncation import boxes
@@ -39,22 +40,8 @@ CLOCKLESS = {"mpjpeg"}
 cameras say a size of what never ends."""
 LISTS = {"hls", "dash"}
 """Their size is that of the list, and a stream's list has one, too; a file's says how long it is."""
-STILL = 5
-"""After so many pictures of one time the clock of a stream stands still, and they are taken to have none."""
-LAG_S = 1.0
-"""A stream that is as far behind drops frames."""
-DRIFT = 1e-3
-"""Seconds a second by which clocks differ at most: so fast is forgotten how early a frame once came."""
-JUMP_S = 5.0
-"""A stream's times that leap further begin anew."""
-HOLE_S, BACK_S = 60.0, 1.0
-"""A file whose times leap further on, or further back, is another recording from there."""
-REORDERED = 16
-"""Pictures that a codec may keep until it shows them: in AVI their times go back by as many."""
 NUMBER = re.compile("[0-9]{1,9}")
 """Of a camera."""
-TICK_S = 1e-6
-"""Shorter than a tick of any file: less are last bits."""
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 POLLED_S = 0.05
 
@@ -102,10 +89,14 @@ class LiveSource:
         """Whether it is a file, here or on a server: it waits for who reads it, and ends."""
         self.dropped = 0
         """Frames that were not decoded, since the stream was behind."""
-        self.gaps = 0
-        """How often it stopped, or the times of a file leapt."""
+        self._stops = 0
         self._came = 0.0
-        self._time_s = 0.0
+        self._clock = StreamClock()
+
+    @property
+    def gaps(self) -> int:
+        """How often it stopped, or the times of a file leapt."""
+        return self._stops + self._clock.leaps
 
     def close(self) -> None:
         """End reading, soon."""
@@ -117,7 +108,8 @@ class LiveSource:
         Raises:
             InputError: it is not there, was away for too long, or is a file that breaks off.
         """
-        started = self._came = time.monotonic()
+        self._clock = StreamClock()
+        self._came = time.monotonic()
         pauses = iter(PAUSES_S)
         seen = away = False
         while not self._closed.is_set():
@@ -127,7 +119,7 @@ class LiveSource:
                     if self.address.startswith(("http://", "https://")):
                         sized = container.size > 0 and container.format.name not in LISTS | CLOCKLESS
                         self.finite = sized or (container.duration or 0) > 0
-                    for frame in self._decoded(container, started):
+                    for frame in self._decoded(container):
                         if frame is not None:
                             if away:
                                 self._note(f"{self.address} is back after {self._silent_s:.0f} s")
@@ -149,7 +141,7 @@ class LiveSource:
                 raise self._absent(trouble)
             if self.finite:
                 raise InputError(
-                    f"{self.address} broke off after {self._time_s:.1f} s: {trouble}",
+                    f"{self.address} broke off after {self._clock.time_s:.1f} s: {trouble}",
                     next_step="Fetch all of it, and watch that.",
                 )
             if self._silent_s > self._give_up_s:
@@ -159,7 +151,7 @@ class LiveSource:
                 )
             if not away:
                 away = True
-                self.gaps += 1
+                self._stops += 1
                 self._note(f"{self.address} stopped ({trouble}); trying again")
             self._closed.wait(next(pauses, PAUSES_S[-1]))
 
@@ -227,7 +219,7 @@ class LiveSource:
             options |= {"rtsp_transport": "tcp"}
         return stack.enter_context(av.open(self.address, "r", options=options, timeout=limits))
 
-    def _decoded(self, container: InputContainer, started: float) -> Generator[LiveFrame | None, None, None]:
+    def _decoded(self, container: InputContainer) -> Generator[LiveFrame | None, None, None]:
         """Its pictures; None for what comes and shows none."""
         stream: Any = container.streams.best("video")  # PyAV's stub does not say of which kind
         if stream is None:
@@ -239,20 +231,12 @@ class LiveSource:
         stream.thread_type = "NONE"
         stream.codec_context.flags |= Flags.unaligned  # as of a file that is whole
         shape = (float(stream.sample_aspect_ratio or 1), cropping(container, stream))
-        rate = float(stream.average_rate or 25)
-        # When this connection began: of a stream by the clock, of a file at its beginning. A stream with a
-        # fast clock, or that begins with what it kept, is ahead of ours: after a gap it goes on from there.
-        base = 0.0 if self.finite else max(time.monotonic() - started, self._time_s)
-        first: float | None = None
-        latest = 0.0
-        earliest = float("inf")  # of arrival less time: what the least delayed frame had
+        timed = container.format.name not in CLOCKLESS
+        self._clock.connect(float(stream.average_rate or 25), finite=self.finite, timed=timed)
         waiting_for_key = False
-        idle_s = 0.0  # how long packets were waited for while the lag grew
         keys = 0
-        told: float | None = None
-        still = 0
         for packet, waited_s in _waited_for(container.demux()):
-            idle_s += waited_s
+            self._clock.waits(waited_s)
             if packet.stream is not stream:  # sound may come, and no picture
                 yield None
                 continue
@@ -261,7 +245,6 @@ class LiveSource:
                 self._came = time.monotonic()
                 continue
             keys += packet.is_keyframe
-            waiting_for_key = False
             try:
                 decoded = stream.decode(packet)
             except av.InvalidDataError:  # a damaged packet; the next key frame mends it
@@ -269,40 +252,11 @@ class LiveSource:
             if not decoded:
                 yield None
             for frame in decoded:
-                now = time.monotonic()
-                still = still + 1 if frame.time == told else 0
-                told = frame.time
-                if self.finite:
-                    own = latest if told is None else float(told)
-                    goes_on = -max(BACK_S, REORDERED / rate) <= own - latest <= HOLE_S
-                else:
-                    clockless = told is None or still >= STILL or container.format.name in CLOCKLESS
-                    own = now if clockless else float(told)
-                    goes_on = 0 <= own - latest <= JUMP_S
-                if first is None or not goes_on:
-                    if first is not None and self.finite:
-                        base = self._time_s + 1 / rate
-                        self.gaps += 1
-                    elif first is not None:
-                        base = max(now - started, self._time_s)
-                    first = latest = own
-                    earliest = float("inf")
-                    self._time_s = base
-                elif self.finite and base + (own - first) < self._time_s + TICK_S:  # as `spot` has it
-                    self._time_s += 1 / rate
-                else:
-                    self._time_s = base + (own - first)  # in this order it goes back by no last bit either
-                earliest += DRIFT * max(own - latest, 0.0)
-                latest = max(latest, own)
-                earliest = min(earliest, now - self._time_s)
-                yield LiveFrame(self._time_s, self._time_s + earliest, frame, *shape)
-            if not self.finite and first is not None:
-                lag = time.monotonic() - self._time_s - earliest
-                if idle_s > lag > LAG_S:  # who waits is not behind: the stream's own clock is slow
-                    earliest, lag = earliest + lag, 0.0
-                if lag < LAG_S / 2:
-                    idle_s = 0.0
-                waiting_for_key = lag > LAG_S and keys > 1  # of some streams the first is the only one
+                shown_at = self._clock.shows(frame.time)
+                yield LiveFrame(self._clock.time_s, shown_at, frame, *shape)
+            waiting_for_key = (
+                self._clock.is_behind() and keys > 1
+            )  # of some streams the first is the only one
 
 
 def _waited_for(packets: "Iterator[Packet[Any]]") -> "Iterator[tuple[Packet[Any], float]]":

@@ -10,7 +10,7 @@ from video_kinds import PLAIN
 from video_zoo import without_sync_table, write
 
 from fsarctl.config.settings import load_settings
-from fsarctl.datasets.splits import load_split_lists
+from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 
 FILE = """
 [datasets.mine]

@@ -15,7 +15,7 @@ import pytest
 from typed import Typed, type_in
 
 from fsarctl.config.dataset_table import BENCHMARKS
-from fsarctl.datasets.splits import load_split_lists
+from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 
 CLASSES, CLIPS = 3, 3
 SMALL = {

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
+from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 from fsarctl.datasets.class_splits import draw_splits
-from fsarctl.datasets.splits import load_split_lists
 
 HMDB = {video: label for rows in load_split_lists("hmdb51").values() for label, video in rows}
 ODD = sorted(video for video in HMDB if re.search(r"[^\w-]", video) or "oom_" in video or "oom-" in video)

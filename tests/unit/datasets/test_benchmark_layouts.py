@@ -9,9 +9,9 @@ import pytest
 
 from fsarctl.config.dataset_table import BENCHMARKS, DatasetConfig
 from fsarctl.datasets.benchmark import SPELLINGS, match_videos
+from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.kinds import open_dataset
-from fsarctl.datasets.splits import load_split_lists
 from fsarctl.errors import InputError
 
 Layout = Callable[[str, str, str], str]

@@ -8,10 +8,10 @@ from importlib import resources
 import pytest
 
 from fsarctl.config.dataset_table import BENCHMARKS
+from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists, split_text
 from fsarctl.datasets.labels.spelling import loosely
-from fsarctl.datasets.splits import load_split_lists, split_text
 
-MANIFEST = (resources.files("fsarctl.datasets.splits") / "MANIFEST.tsv").read_text(encoding="utf-8")
+MANIFEST = (resources.files("fsarctl.datasets.benchmark_splits") / "MANIFEST.tsv").read_text(encoding="utf-8")
 ROWS = list(csv.DictReader(MANIFEST.splitlines(), delimiter="\t"))
 
 
@@ -51,7 +51,9 @@ def test_small_and_full_ssv2_leak_as_the_readme_says() -> None:
 
 def test_what_ships_is_small() -> None:
     packed = [
-        each for each in resources.files("fsarctl.datasets.splits").iterdir() if each.name.endswith(".xz")
+        each
+        for each in resources.files("fsarctl.datasets.benchmark_splits").iterdir()
+        if each.name.endswith(".xz")
     ]
     assert len(packed) == len(BENCHMARKS)
     assert sum(len(each.read_bytes()) for each in packed) < 500_000

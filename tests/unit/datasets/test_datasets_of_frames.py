@@ -11,11 +11,11 @@ from PIL import Image
 from typed import type_in
 
 from fsarctl.config.dataset_table import DatasetConfig
+from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 from fsarctl.datasets.clip_files import clip_files, open_support_folder
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.new_project import project_file
-from fsarctl.datasets.splits import load_split_lists
 from fsarctl.datasets.video_tree import find_videos, passed_over_words
 from fsarctl.errors import InputError
 

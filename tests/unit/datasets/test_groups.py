@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsarctl.config.dataset_table import DatasetConfig
+from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.episode_size import EpisodeSize
 from fsarctl.datasets.group_sizes import can_part, group_sizes
 from fsarctl.datasets.groups import groups_key
 from fsarctl.datasets.kinds import open_dataset
-from fsarctl.datasets.splits import load_split_lists
 from fsarctl.episodes.batch_sampler import EpisodeSampler
 from fsarctl.episodes.sampler import sample_episode
 from fsarctl.errors import ConfigError, InputError

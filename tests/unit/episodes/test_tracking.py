@@ -108,13 +108,15 @@ def test_a_tracker_s_folder_is_there_when_it_begins_and_may_be_there_before(
         began.append((told["project"], told["dir"], folder.is_dir()))
 
     monkeypatch.setitem(sys.modules, "wandb", Mock(init=init, errors=Mock(UsageError=OSError)))
-    monkeypatch.setitem(sys.modules, "mlflow", Mock(MlflowClient=Client))
+    mlflow = Mock(MlflowClient=Client)
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     monkeypatch.setattr(os, "environ", plain_environment())
     for tool, place in ((Wandb, str(folder)), (Mlflow, (folder / "mlflow").as_uri())):
         for _ in range(2):
             tool(hello)
             assert began.pop() == ("mine", place, True)
         shutil.rmtree(folder.parent)
+    mlflow.set_tracking_uri.assert_called_with(f"sqlite:///{folder / 'mlflow.db'}")
 
 
 def test_no_tracker_ends_a_run_or_tells_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

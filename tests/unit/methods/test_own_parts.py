@@ -383,9 +383,16 @@ def test_what_a_project_names_is_listed(package: Path, tmp_path: Path) -> None:
 def test_a_project_that_says_nothing_hides_no_part_of_others(tmp_path: Path, file: str | None) -> None:
     if file is not None:
         (tmp_path / "fsarctl.toml").write_text(file)
-    typed = type_in(tmp_path, "fsarctl methods --json")
+    typed = type_in(tmp_path, "fsarctl methods --json --project .")
     assert "parts that a project names are not listed: " in typed.stderr
     assert "otam" in {each["name"] for each in json.loads(typed.stdout)["parts"]}
+
+
+def test_without_a_project_parts_named_in_the_environment_are_listed(tmp_path: Path) -> None:
+    typed = type_in(tmp_path, "fsarctl methods --json", FSARCTL_MODEL_METRIC="theirs.late:Metric")
+    assert typed.stderr == ""
+    named = {each["name"]: each["source"] for each in json.loads(typed.stdout)["parts"]}
+    assert named["theirs.late:Metric"] == "FSARCTL_MODEL_METRIC"
 
 
 def test_a_data_loader_takes_the_sampler() -> None:

@@ -1,8 +1,9 @@
 import math
 
+import numpy as np
 import pytest
 
-from fsarctl.results.intervals import estimate, estimate_over_seeds, wilson
+from fsarctl.results.intervals import T_975, estimate, estimate_over_seeds, wilson
 
 
 def test_interval_is_that_of_the_formula() -> None:
@@ -33,6 +34,15 @@ def test_few_seeds_make_a_wide_interval(values: list[float], t: float) -> None:
     result = estimate_over_seeds(values)
     assert result.mean == pytest.approx(mean)
     assert result.half_width == pytest.approx(t * s / math.sqrt(len(values)))
+
+
+@pytest.mark.parametrize("degrees", range(1, len(T_975) + 1))
+def test_between_the_points_of_students_t_lie_95_percent(degrees: int) -> None:
+    """Its density, integrated."""
+    scale = math.gamma((degrees + 1) / 2) / math.sqrt(degrees * math.pi) / math.gamma(degrees / 2)
+    at = np.linspace(0, T_975[degrees - 1], 100_001)
+    inside = 2 * np.trapezoid(scale * (1 + at**2 / degrees) ** (-(degrees + 1) / 2), at)
+    assert inside == pytest.approx(0.95, abs=1e-4)
 
 
 @pytest.mark.parametrize(("hits", "count"), [(14, 14), (0, 14), (1, 4), (1, 1), (271, 300)])

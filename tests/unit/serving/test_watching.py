@@ -30,10 +30,11 @@ from fsarctl.cli.terminal.console import say
 from fsarctl.cli.watch import _watch
 from fsarctl.errors import InputError
 from fsarctl.predict.windows import Windows, WindowSize
-from fsarctl.serving import live_source
-from fsarctl.serving.live_source import ANSWER_S, FIRST_S, STILL, LiveFrame, LiveSource
+from fsarctl.serving import live_source, stream_clock
+from fsarctl.serving.live_source import ANSWER_S, FIRST_S, LiveFrame, LiveSource
 from fsarctl.serving.preview import Preview
 from fsarctl.serving.rolling_window import RollingWindow
+from fsarctl.serving.stream_clock import LAG_S, STILL
 from fsarctl.serving.watching import Sight, Watch
 from fsarctl.video.read_through import course_of, pictures_at
 
@@ -354,7 +355,8 @@ class Scripted(LiveSource):
         super().__init__("film.ts" if finite else "rtsp://camera/x", give_up_s, self.said.append)
         self._connections, self._now = iter(connections), 0.0
         self._closed = SimpleNamespace(is_set=lambda: False, wait=self._pause)  # type: ignore[assignment]
-        monkeypatch.setattr(live_source, "time", SimpleNamespace(monotonic=lambda: self._now))
+        for module in (live_source, stream_clock):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self._now))
 
     def _pause(self, seconds: float) -> None:
         self._now += seconds
@@ -468,7 +470,7 @@ def test_a_stream_that_is_behind_waits_for_key_frames_if_any_come(
         late.extend(source._now - each.time_s for each in source.frames())
     assert len(late) + source.dropped == 200
     assert (source.dropped > 0) == (group == 10)
-    assert (max(late) < live_source.LAG_S + 0.5) == (group == 10)
+    assert (max(late) < LAG_S + 0.5) == (group == 10)
 
 
 @pytest.mark.parametrize("slow", [1.0, 1.008, 1.5])
@@ -478,7 +480,7 @@ def test_a_stream_whose_clock_is_slow_is_not_behind(slow: float, monkeypatch: py
     source = Scripted(monkeypatch, come, keys=lambda number: number % 20 == 0, decoded_in=lambda _: 0.02)
     frames = source.frames()
     for _ in range(3000):
-        assert source._now - next(frames).shown_at < live_source.LAG_S + 0.2
+        assert source._now - next(frames).shown_at < LAG_S + 0.2
     assert source.dropped == 0
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from fsarctl.artifacts import Unit
 from fsarctl.config.settings import load_settings
+from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 from fsarctl.datasets.findings import Findings
-from fsarctl.datasets.splits import load_split_lists
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.execution.device import Machine
 from fsarctl.stages import evaluate

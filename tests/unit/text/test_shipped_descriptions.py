@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsarctl.config.dataset_table import BENCHMARKS
-from fsarctl.datasets.splits import load_split_lists
+from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 from fsarctl.text.corpus import PROMPT_MAKERS, STAGES, load_corpus, prompts_of
 
 BENCHMARKS = {

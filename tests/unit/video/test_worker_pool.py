@@ -1,6 +1,7 @@
-"""A process' own folder for temporary files: made once, whichever thread asks, and nobody's name for long."""
+"""Worker processes: the folder for what is temporary, and the signal that ended one."""
 
 import json
+import signal
 import tempfile
 import threading
 from pathlib import Path
@@ -48,3 +49,15 @@ def test_whose_it_is_is_written_into_it_once(tmp_path: Path, monkeypatch: pytest
     note.write_text("another's")
     worker_pool._sign(tmp_path)
     assert note.read_text() == "another's"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "waits"), [(-signal.SIGTERM, True), (None, True), (1, False), (-9, False)]
+)
+def test_a_signal_to_the_whole_group_is_waited_for(
+    exit_code: int | None, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(worker_pool.time, "sleep", slept.append)
+    worker_pool.await_own_signal(exit_code)
+    assert bool(slept) == waits

@@ -23,7 +23,7 @@ def load_split_lists(benchmark: str) -> dict[str, tuple[tuple[str, str], ...]]:
     Raises:
         FileNotFoundError: no such benchmark.
     """
-    packed = (resources.files(__name__) / f"{benchmark}.txt.xz").read_bytes()
+    packed = (resources.files(__package__) / f"{benchmark}.txt.xz").read_bytes()
     lines = iter(lzma.decompress(packed).decode("utf-8").splitlines())
     splits = {}
     for split, names, letters, ids in zip(*[lines] * LINES, strict=True):
