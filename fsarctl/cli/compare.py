@@ -66,7 +66,7 @@ def _of_store(session: Session, words: tuple[str, str], *, as_json: bool) -> Non
 def _own(session: Session, name: str) -> "ExportedResult":
     """A result of the store as another person would have it."""
     from fsarctl.results.exchange.reading import parse_results
-    from fsarctl.stages.export import collect
+    from fsarctl.stages.results_export import collect
 
     session.settings.require_file()
     return parse_results(collect(session.store, [session.result(name)]))[0]

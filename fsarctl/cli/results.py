@@ -57,7 +57,7 @@ def export(
     if output is not None:
         require_writable(output)
     from fsarctl.results.exchange.document import file_bytes
-    from fsarctl.stages.export import collect
+    from fsarctl.stages.results_export import collect
 
     chosen = [session.result(name) for name in names] if names else _set(session, shots, dataset)
     document = collect(session.store, chosen)

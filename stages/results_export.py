@@ -1,4 +1,4 @@
-"""export: finished results with all that another person needs to compare with them, as one document.
+"""results export: finished results with all that another person needs to compare with them, as one document.
 
 Everything comes from manifests and files of the store; nothing is computed but places in lists.
 """
