@@ -20,6 +20,7 @@ from fsarctl.errors import InputError
 from fsarctl.frames import ASIDE
 from fsarctl.progress import first_of
 from fsarctl.video.frame_folders.images import frames_of, look_at
+from fsarctl.video.processes import TIME_LIMIT_S
 
 if TYPE_CHECKING:
     from fsarctl.frames.extraction import Extraction, Extractor
@@ -72,7 +73,7 @@ def unit(
     kind: Part | None = None,
     workers: int,
     strict: bool = False,
-    time_limit_s: float = 60,
+    time_limit_s: float = TIME_LIMIT_S,
 ) -> Unit:
     """The frames of one split: frames.zarr and clips.json, which ``FrameStore`` reads, and how they were had.
 

@@ -40,6 +40,7 @@ from fsarctl.text.corpus import needs_descriptions
 from fsarctl.text.llm.language_model import Described
 from fsarctl.text.llm.retries import Patience
 from fsarctl.text.sources import Sources
+from fsarctl.video.processes import TIME_LIMIT_S
 
 if TYPE_CHECKING:
     from fsarctl.episodes.scoring import Shared
@@ -62,7 +63,7 @@ class RunOptions:
     concurrency: int = 4
     answer_limit_s: float = 120.0
     until_done: bool = False
-    time_limit_s: float = 60.0
+    time_limit_s: float = TIME_LIMIT_S
     flags: tuple[Option, ...] = ()
     note: Callable[[str], None] = lambda message: None
     findings: Findings = field(default_factory=Findings, compare=False)

@@ -27,6 +27,7 @@ from fsarctl.stages.extract import Videos
 from fsarctl.stages.plan import Pipeline
 from fsarctl.text.corpus import alone_text, needs_descriptions
 from fsarctl.text.sources import by_label, of_one_kind, undescribed
+from fsarctl.video.processes import TIME_LIMIT_S
 
 if TYPE_CHECKING:
     from fsarctl.predict.leave_one_out import Check
@@ -82,7 +83,7 @@ class Setup:
     store: Store
     machine: Machine = field(default_factory=Machine)
     workers: int = 1
-    time_limit_s: float = 60.0
+    time_limit_s: float = TIME_LIMIT_S
     reporter: Reporter = SILENT
     in_float32: bool = False
     _predictors: "dict[tuple[int | None, str, bool], Predictor]" = field(default_factory=dict, init=False)

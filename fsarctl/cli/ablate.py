@@ -58,7 +58,7 @@ def ablate(
     workers: Workers = CORES,
     device: Device = "auto",
     memory: Memory = None,
-    spill: Spill = 16.0,
+    spill: Spill = Machine.spill_gib,
     dry_run: DryRun = False,
     published: Annotated[
         bool, typer.Option("--published", help="Under it, what others have published on the benchmark.")

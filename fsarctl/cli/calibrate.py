@@ -36,7 +36,7 @@ def calibrate(
     ] = None,
     device: Device = "auto",
     memory: Memory = None,
-    spill: Spill = 16.0,
+    spill: Spill = Machine.spill_gib,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,

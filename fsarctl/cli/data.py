@@ -22,6 +22,7 @@ from fsarctl.cli.terminal.console import (
 )
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.progress import counted, first_of
+from fsarctl.video.processes import TIME_LIMIT_S
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,7 +62,7 @@ def check(
         ),
     ] = False,
     workers: Workers = CORES,
-    time_limit: TimeLimit = 60,
+    time_limit: TimeLimit = TIME_LIMIT_S,
     as_json: Json = False,
 ) -> None:
     """What is missing, unreadable, there twice, or too little for the episodes of train and eval."""

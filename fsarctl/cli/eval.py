@@ -32,7 +32,7 @@ def evaluate(
     dataset: Dataset = None,
     device: Device = "auto",
     memory: Memory = None,
-    spill: Spill = 16.0,
+    spill: Spill = Machine.spill_gib,
     adapters: Annotated[
         Path | None,
         typer.Option(

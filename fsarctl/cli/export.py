@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fsarctl.cli.command.options import CORES, Frozen, Json, TimeLimit, TrainedFor, Workers
+from fsarctl.cli.command.options import (
+    CORES,
+    Always,
+    Frozen,
+    Json,
+    Negatives,
+    Support,
+    TimeLimit,
+    TrainedFor,
+    Workers,
+)
+from fsarctl.cli.command.recognition import require_negatives, require_one_model, setup_of
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.predict import Always, Negatives, require_negatives, require_one_model, setup_of
 from fsarctl.cli.terminal.console import echo, print_json, say
 from fsarctl.errors import UsageError
 from fsarctl.errors.extras import require_extra
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted, sized
+from fsarctl.video.processes import TIME_LIMIT_S
 
 if TYPE_CHECKING:
     from fsarctl.predict.export.write import Exported
@@ -26,12 +37,7 @@ __all__ = ["export"]
 @command("export", example="fsarctl export --support examples -o model --int8")
 def export(
     session: Session,
-    support: Annotated[
-        Path,
-        typer.Option(
-            "--support", help="A folder with a folder of clips for each class, or a file of --save-support."
-        ),
-    ],
+    support: Support,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where it goes; an earlier export goes.")
     ],
@@ -42,7 +48,7 @@ def export(
     negatives: Negatives = None,
     always: Always = False,
     workers: Workers = CORES,
-    time_limit: TimeLimit = 60,
+    time_limit: TimeLimit = TIME_LIMIT_S,
     as_json: Json = False,
 ) -> None:
     """Write the model and a support set as ONNX, with a script that names clips without fsarctl.

@@ -18,6 +18,7 @@ from fsarctl.cli.command.options import (
     Workers,
 )
 from fsarctl.cli.command.session import Session, command
+from fsarctl.video.processes import TIME_LIMIT_S
 
 if TYPE_CHECKING:
     from fsarctl.artifacts import Unit
@@ -31,7 +32,7 @@ def extract(
     dataset: Dataset = None,
     workers: Workers = CORES,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if any video cannot be decoded.")] = False,
-    time_limit: TimeLimit = 60,
+    time_limit: TimeLimit = TIME_LIMIT_S,
     retry: Annotated[
         bool, typer.Option("--retry", help="Try again what ran out of time or crashed the decoder.")
     ] = False,

@@ -34,7 +34,7 @@ def run(
     detach: Detach = False,
     device: Device = "auto",
     memory: Memory = None,
-    spill: Spill = 16.0,
+    spill: Spill = Machine.spill_gib,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: Json = False,

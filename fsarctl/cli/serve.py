@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fsarctl.cli.command.options import CORES, Device, Frozen, TrainedFor, Workers
+from fsarctl.cli.command.recognition import require_one_model, setup_of
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.predict import require_one_model, setup_of
 from fsarctl.cli.terminal.console import make_reporter, say
 from fsarctl.errors import UsageError
 from fsarctl.errors.addresses import LOOPBACK, LOOPBACK_HOSTS

@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.cli.command.options import CORES, Device, Frozen, Json, TrainedFor, Workers, one_layout
-from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.predict import (
+from fsarctl.cli.command.options import (
+    CORES,
     Always,
+    Device,
+    Frozen,
+    Json,
     Negatives,
+    Support,
+    TrainedFor,
+    Workers,
+    one_layout,
+)
+from fsarctl.cli.command.recognition import (
     clip_path,
     facts_of,
     heading,
@@ -20,6 +28,7 @@ from fsarctl.cli.predict import (
     require_seconds,
     setup_of,
 )
+from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.confidence import confidence_words
 from fsarctl.cli.terminal.console import print_data, print_json, say
 from fsarctl.cli.terminal.events import as_csv, as_subtitles, print_events, print_precision, row
@@ -67,12 +76,7 @@ Overlap = Annotated[
 @command("spot", example="fsarctl spot long.mp4 --support examples/ --length 2 4")
 def spot(
     session: Session,
-    support: Annotated[
-        Path,
-        typer.Option(
-            "--support", help="A folder with a folder of clips for each class, or a file of --save-support."
-        ),
-    ],
+    support: Support,
     videos: Annotated[
         list[Path],
         typer.Argument(metavar="VIDEO...", parser=clip_path, help="Long videos, or folders of them."),

@@ -46,7 +46,7 @@ def train(
     shots: Shots = None,
     device: Device = "auto",
     memory: Memory = None,
-    spill: Spill = 16.0,
+    spill: Spill = Machine.spill_gib,
     board: Annotated[
         Path | None,
         typer.Option("--tensorboard", metavar="DIR", help="Also write the curves there for TensorBoard."),

@@ -5,14 +5,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fsarctl.cli.command.options import Device, Frozen, TrainedFor
+from fsarctl.cli.command.options import Device, Frozen, Support, TrainedFor
+from fsarctl.cli.command.recognition import require_one_model, require_seconds, setup_of
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.predict import require_one_model, require_seconds, setup_of
 from fsarctl.cli.terminal.console import echo, panel, print_json, say, styled
 from fsarctl.cli.terminal.events import clock
 from fsarctl.cli.terminal.signals import LAST_WORDS
@@ -46,12 +45,7 @@ def watch(
             metavar="SOURCE", help="A camera's number, /dev/video0, rtsp://, http://, or a file that grows."
         ),
     ],
-    support: Annotated[
-        Path,
-        typer.Option(
-            "--support", help="A folder with a folder of clips for each class, or a file of --save-support."
-        ),
-    ],
+    support: Support,
     length: Annotated[
         float | None,
         typer.Option("--length", metavar="S", help="Seconds of a window; default: as the examples."),

@@ -35,6 +35,7 @@ from fsarctl.results.calibration import Calibration, Known
 from fsarctl.text.corpus import SubActions, needs_descriptions
 from fsarctl.video.decode_clip import decode_clip
 from fsarctl.video.decoder_protocol import DecodedClip
+from fsarctl.video.processes import TIME_LIMIT_S
 from fsarctl.video.processes.decoding_pool import Decode, Decoders, Failure, decode_all
 from fsarctl.video.rotate_and_resize import Resize
 
@@ -137,7 +138,7 @@ class Predictor:
         settings: Mapping[str, JSON] | None = None,
         names: Mapping[str, str] | None = None,
         workers: int = 1,
-        time_limit_s: float = 60.0,
+        time_limit_s: float = TIME_LIMIT_S,
         reporter: Reporter = SILENT,
         decode: Decode | None = None,
         calibrations: Mapping[str, Calibration] | None = None,

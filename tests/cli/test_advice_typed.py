@@ -377,7 +377,6 @@ HERE = {
     "compare.py": {"results export"},
     "describe.py": {"describe", 'describe --edit "long jump"'},
     "editor.py": {'describe --edit "long jump"'},
-    "export.py": {"cache verify"},
     "frame_store.py": {"cache verify", "run"},
     "init.py": {"init FOLDER", "data check", "run"},
     "layouts.py": {"eval --adapters FILE"},
@@ -390,6 +389,7 @@ HERE = {
     "reading.py": {"results export"},
     "refusals.py": {"cache verify"},
     "remote.py": {"cache push --again"},
+    "results_export.py": {"cache verify"},
     "server.py": {"config show --origin"},
     "settings.py": {"init FOLDER --dry-run", "describe --labels FILE"},
     "validation.py": {"config show"},
@@ -420,7 +420,7 @@ UNTYPED = {
     "cache.py": ({"cache gc", "cache verify"}, "remarks of ls and gc, which have not failed"),
     "catalogue.py": ({"config show"}, "a list of methods points to the settings"),
     "comparison.py": ({"predict"}, "an export that answers otherwise, which nobody has seen"),
-    "export.py": ({"extract", "predict"}, "frames that are gone; `run` is advised before"),
+    "export.py": ({"predict"}, "says what the answers were compared with"),
     "extraction.py": ({"cache verify"}, "a remark, nothing has failed"),
     "graphs.py": ({"predict", "serve"}, "a method of one's own that is no graph; what runs it is named"),
     "loader.py": ({"describe"}, "the upstream of an evaluation lacks a class"),
@@ -428,6 +428,7 @@ UNTYPED = {
     "new_project.py": ({"config show", "data check", "run"}, "comments of the file that init writes"),
     "parity.py": ({"methods"}, "a module for developers"),
     "predict.py": ({"describe --labels FILE"}, "a language model's server"),
+    "results_export.py": ({"extract"}, "frames that are gone; `run` is advised before"),
     "slurm_commands.py": ({"config show"}, "a queue that refuses what is asked for; that is shown"),
 }
 """File of the code -> its advice that nobody types, and why."""

@@ -12,6 +12,7 @@ from fsarctl.errors import UsageError
 
 __all__ = [
     "CORES",
+    "Always",
     "Dataset",
     "Detach",
     "Device",
@@ -23,11 +24,13 @@ __all__ = [
     "Json",
     "Layout",
     "Memory",
+    "Negatives",
     "Project",
-    "TrainedFor",
     "Shots",
     "Spill",
+    "Support",
     "TimeLimit",
+    "TrainedFor",
     "Workers",
     "one_layout",
     "start_of",
@@ -74,6 +77,19 @@ RayAddress = Annotated[
 Project = Annotated[
     Path | None, typer.Option("--project", help="Where to look for fsarctl.toml; default: here and above.")
 ]
+Support = Annotated[
+    Path,
+    typer.Option(
+        "--support", help="A folder with a folder of clips for each class, or a file of --save-support."
+    ),
+]
+Negatives = Annotated[
+    Path | None,
+    typer.Option(
+        "--negatives", metavar="DIR", help="Clips of none of the classes, beside the folder's own _none."
+    ),
+]
+Always = Annotated[bool, typer.Option("--always", help="Name a class always, never none of them.")]
 TimeLimit = Annotated[float, typer.Option("--time-limit", min=1, help="Seconds a video may take.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Decoding processes; default: one a core.")]
 
