@@ -1,1 +1,4 @@
-"""The stages of the pipeline. They never import each other: they meet only through artifacts."""
+"""The stages of the pipeline, which meet only through artifacts: none of them imports another.
+
+``plan`` and ``project`` know all; ``ablate``, ``predict``, ``report`` and ``results_export`` those that they tell of.
+"""
