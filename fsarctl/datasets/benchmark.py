@@ -15,11 +15,10 @@ from fsarctl.config.paths import located
 from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 from fsarctl.datasets.clips import Clip
-from fsarctl.datasets.dataset import Dataset, set_root
+from fsarctl.datasets.dataset import Dataset, RootError, set_root
 from fsarctl.datasets.folder import list_videos
 from fsarctl.datasets.labels.spelling import loosely
 from fsarctl.datasets.video_tree import plain_text, stem_of
-from fsarctl.errors import InputError
 
 __all__ = ["EXACTLY", "SPELLINGS", "Match", "in_class", "match_videos", "open_benchmark"]
 
@@ -106,7 +105,7 @@ def open_benchmark(name: str, config: DatasetConfig, project: Path) -> Dataset:
     if not matched.files:
         some = ", which holds other videos" if tree.videos else ", which holds no video"
         example = plain_text(tree.videos[0]) if tree.videos else ""
-        raise InputError(
+        raise RootError(
             f"dataset {name!r}: none of the {len(labels):,} videos of {config.name} is under {root}{some}"
             + (f", such as {example}" if example else ""),
             next_step=f"{set_root(name)} to the directory of the videos, in any layout; files are"

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.group_sizes import group_sizes
 from fsarctl.datasets.video_tree import LeftOut, PassedOver, left_out_words, passed_over_words
+from fsarctl.errors import InputError
 from fsarctl.progress import first_of
 
-__all__ = ["Dataset", "set_root"]
+__all__ = ["Dataset", "RootError", "set_root"]
 
 NAMED = 3
 
@@ -93,6 +94,10 @@ class Dataset:
 
 def _counts(clips: Iterable[Clip]) -> "Counter[str]":
     return Counter(clip.label for clip in clips)
+
+
+class RootError(InputError):
+    """None of a dataset's videos is where its root, or the place of its list, has them be."""
 
 
 def set_root(name: str) -> str:

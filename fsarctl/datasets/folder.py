@@ -12,7 +12,7 @@ from fsarctl.config.read_settings import toml_key
 from fsarctl.datasets.class_levels import Level, levels_of
 from fsarctl.datasets.class_splits import split_classes, split_name
 from fsarctl.datasets.clips import Clip
-from fsarctl.datasets.dataset import Dataset, set_root
+from fsarctl.datasets.dataset import Dataset, RootError, set_root
 from fsarctl.datasets.labels.label_map import named_labels, number_remarks
 from fsarctl.datasets.video_tree import VideoTree, find_videos, left_out_words, plain_text
 from fsarctl.errors import InputError
@@ -43,7 +43,7 @@ def open_folder(name: str, config: DatasetConfig, project: Path) -> Dataset:
     classes = _renamed(written, named)
     loose = len(tree.videos) - sum(map(len, classes.values()))
     if not classes:
-        raise InputError(
+        raise RootError(
             f"dataset {name!r}: {root} has no videos in class directories"
             + (f", but {loose} lie {'in it directly' if depth == 1 else 'higher'}" if loose else "")
             + (f" ({left_out_words(tree.left_out)})" if tree.left_out else ""),

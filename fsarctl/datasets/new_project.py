@@ -18,7 +18,7 @@ from fsarctl.datasets.benchmark import SPELLINGS, match_videos
 from fsarctl.datasets.benchmark_splits.split_lists import load_split_lists
 from fsarctl.datasets.class_levels import Level
 from fsarctl.datasets.class_splits import draw_splits
-from fsarctl.datasets.dataset import Dataset, set_root
+from fsarctl.datasets.dataset import Dataset, RootError
 from fsarctl.datasets.folder import classes_of, levels_in, list_videos
 from fsarctl.datasets.kinds import open_dataset
 from fsarctl.datasets.labels.label_map import are_numbers, find_label_map
@@ -188,9 +188,7 @@ def _look(place: Path, project: Path, root: Path | None, choose: Callable[[Seque
         name = _table_name(place.stem)
         try:
             return _novel(name, DatasetConfig(kind="list", file=written, root=leads), project)
-        except InputError as error:
-            if not error.next_step.startswith(set_root(name)):
-                raise
+        except RootError as error:
             here = f"fsarctl init {shlex.quote(str(place))} --root FOLDER"
             raise InputError(
                 error.message, next_step=f"Say which directory its paths are relative to: {here}"

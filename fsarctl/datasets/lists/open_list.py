@@ -12,7 +12,7 @@ from fsarctl.config.paths import located
 from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.class_splits import split_classes
 from fsarctl.datasets.clips import Clip
-from fsarctl.datasets.dataset import Dataset, set_root
+from fsarctl.datasets.dataset import Dataset, RootError, set_root
 from fsarctl.datasets.labels.label_map import are_numbers, named_labels, number_remarks
 from fsarctl.datasets.lists.on_disk import locate
 from fsarctl.datasets.lists.read_list import SPLIT, read_list
@@ -68,7 +68,7 @@ def open_list(name: str, config: DatasetConfig, project: Path) -> Dataset:
                 " numbered images, and no video that is there",
                 next_step="List video files, or folders of frames that are called like img_00001.jpg.",
             )
-        raise InputError(
+        raise RootError(
             f"dataset {name!r}: none of the {len(rows):,} videos of {file} is there; the first: "
             f"{shortened(found.paths[0], LONGEST_SHOWN)}",
             next_step=f"{set_root(name)} to the directory that its paths are relative to.",
