@@ -27,10 +27,14 @@ _QUOTES = {'""', "''", "“”", "‘’", "„“", "«»", "``"}
 
 @dataclass(frozen=True)
 class LabelList:
-    """The labels in the order of the file, each once, and what was cleaned, with line numbers."""
+    """The labels in the order of the file, each once, and what was cleaned, with line numbers.
+
+    ``repeated``: the one of the remarks that says which labels were there before, or "".
+    """
 
     labels: tuple[str, ...]
     remarks: tuple[str, ...]
+    repeated: str = ""
 
 
 def read_labels(
@@ -77,8 +81,8 @@ def read_labels(
     remarks += _remark("blank", blank, "dropped")
     remarks += _remark("padded", padded, "stripped of surrounding spaces")
     remarks += _remark("quoted", quoted, "stripped of the quotes")
-    remarks += _remark("repeated", repeated, "dropped")
-    return LabelList(tuple(first_line), tuple(remarks))
+    again = _remark("repeated", repeated, "dropped")
+    return LabelList(tuple(first_line), (*remarks, *again), "".join(again))
 
 
 def _entries(path: Path, text: str, column: str | None, command: str) -> list[tuple[int, str]]:

@@ -152,9 +152,9 @@ def find_label_map(place: Path, labels: Iterable[str]) -> Path | None:
 
 def _counted(path: Path, listed: LabelList) -> LabelMap:
     """Labels by their place; where one is there twice, what follows it would be of another number."""
-    if repeated := next((remark for remark in listed.remarks if "repeated" in remark), ""):
+    if listed.repeated:
         raise InputError(
-            f"{path} has no numbers and labels twice, so its lines count no classes ({repeated})",
+            f"{path} has no numbers and labels twice, so its lines count no classes ({listed.repeated})",
             next_step=f"Write the number of each class before its label. {SHAPE}",
         )
     names = {str(number): normalize("NFC", label) for number, label in enumerate(listed.labels)}
