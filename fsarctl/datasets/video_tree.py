@@ -268,7 +268,7 @@ class _Walk:
             return ()
         frames = frames_among(names)
         if len(frames.names) < FEWEST_IMAGES:
-            if frames.reason and not frames.reason.endswith(NO_FRAMES):
+            if frames.reason and frames.numbered:
                 self._no_clips[place] = frames.reason
             return ()
         images = {name for name, entry in named if entry.is_file()}

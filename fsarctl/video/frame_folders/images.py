@@ -53,12 +53,13 @@ NO_FRAMES = "a folder without numbered JPEG, PNG or WebP images"
 class Images:
     """``names``: of the files that are the frames, in order; ``remarks``: on those that are not there.
 
-    ``reason``: why there are no frames.
+    ``reason``: why there are no frames; ``numbered``: whether any of the images has a number.
     """
 
     names: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     reason: str = ""
+    numbered: bool = True
 
 
 class _Frame(NamedTuple):
@@ -75,7 +76,7 @@ def frames_among(names: Iterable[str]) -> Images:
     images = [name for name in names if not name.startswith(".") and name.lower().endswith(IMAGE_EXTENSIONS)]
     series, others = _alike(images) or _series(images)
     if not series:
-        return Images((), reason=f"it is {NO_FRAMES}")
+        return Images((), reason=f"it is {NO_FRAMES}", numbered=False)
     pictures = _of_several_kinds({key: some for key, some in series.items() if not _is_flow(*key)} or series)
     chosen = min(pictures, key=lambda key: (-len(pictures[key]), key))
     frames = sorted(pictures[chosen])
