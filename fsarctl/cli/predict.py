@@ -276,16 +276,13 @@ def _warn_of_twins(predictions: "Sequence[Prediction]") -> None:
 def _say_longer(predictions: "Sequence[Prediction]", words: "Sequence[Option]") -> None:
     """A long clip is likely to show several actions; what names them one by one is another command, of the
     same ``words``."""
-    from fsarctl.predict.predictor import LONGER
-
-    long = [each for each in predictions if any(LONGER in remark for remark in each.remarks)]
+    long = [each for each in predictions if each.longer]
     if long:
-        remark = next(remark for remark in long[0].remarks if LONGER in remark)
         named = first_of([each.clip for each in long], 1)
         from fsarctl.artifacts.command import Command, Option
 
         command = Command("spot", (Option("", (long[0].clip,)), *words))
-        say(f"{named}: {remark}; where it shows several actions: {command}")
+        say(f"{named}: {long[0].longer}; where it shows several actions: {command}")
 
 
 def _document(
@@ -357,5 +354,5 @@ def _print_table(session: Session, ready: "Ready", predictions: "Sequence[Predic
             table.add_row(styled(name), styled(each.failure, "red"), styled("failed", "red"), "")
         table.add_section()
     print_table(table)
-    for line in confidence_words(ready.predictor, ready.support):
+    for line in confidence_words(ready.predictor, ready.support).lines:
         echo(line)

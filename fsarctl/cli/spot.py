@@ -165,8 +165,7 @@ def spot(
     about = heading(session, ready, "each window alone")
     over = f", mean over {smooth} windows" if smooth > 1 else ""
     said = confidence_words(ready.predictor, ready.support)
-    how = said[0].removeprefix("confidence: ")
-    note = "; ".join([f"score: confidence ({how}){over}, {threshold:g} or more", *said[1:]])
+    note = "; ".join([f"score: confidence ({said.confidence}){over}, {threshold:g} or more", *said.of_none])
     if html is not None:
         _write_page(html, watched, ready, rules, about, note)
     cut = _cut(session, watched, clips) if clips is not None else []

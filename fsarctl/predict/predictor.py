@@ -44,7 +44,7 @@ __all__ = ["ClassScore", "Examples", "Prediction", "Predictor", "shots_of"]
 NAMED = 3
 LONG = 4
 """Times the longest example: such a clip is likely to show more than one action."""
-LONGER = "longer than the examples"
+LONGER = "longer than the examples: "
 WITHOUT_EQUAL_SHOTS = 'task-adapter++ with metric trx needs none if model.trx_shots is "prototypes"'
 
 
@@ -81,6 +81,12 @@ class Prediction:
     twin: str = ""
     none: float | None = None
     passes: bool = False
+
+    @property
+    def longer(self) -> str:
+        """The remark that it is much longer than the examples, or "": what is kept of predictions has no
+        more of that."""
+        return next((each for each in self.remarks if each.startswith(LONGER)), "")
 
     @property
     def is_none(self) -> bool:
@@ -449,7 +455,7 @@ class Predictor:
         remarks = answer.problems
         if support.longest and answer.frame_count > LONG * support.longest:
             times = answer.frame_count / support.longest
-            remarks += (f"{LONGER}: it has {times:.0f} times as many frames as the longest example",)
+            remarks += (f"{LONGER}it has {times:.0f} times as many frames as the longest example",)
         return Prediction(
             name,
             tuple(classes),

@@ -127,6 +127,7 @@ def test_events_as_json_csv_and_table(project: Path) -> None:
     assert "each window alone" in table
     assert "0:00.5" in table
     assert "not a video" in table
+    assert "score: confidence (softmax, not calibrated, of" in " ".join(table.split())
 
 
 def test_subtitles_a_page_and_clips(project: Path) -> None:

@@ -25,7 +25,7 @@ from fsarctl.errors import InputError
 from fsarctl.methods.otam.method import OTAM
 from fsarctl.methods.protocol import FewShotMethod
 from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
-from fsarctl.predict.predictor import Predictor
+from fsarctl.predict.predictor import Prediction, Predictor
 from fsarctl.predict.support_set import Support, load_support
 from fsarctl.text.corpus import SubActions, action_prompts
 from fsarctl.video.decode_clip import decode_clip
@@ -139,6 +139,12 @@ def test_classes_come_best_first_with_a_share_of_one(ragged: Support, tmp_path: 
         assert each.score == pytest.approx((each.video or 0) * (each.text or 0))
     assert found.remarks == ("a remark",)
     assert found.twin == ""
+
+
+def test_what_was_kept_of_a_long_clip_tells_that_it_is_long() -> None:
+    remark = "longer than the examples: it has 5 times as many frames as the longest example"
+    assert Prediction("a.mp4", (), remarks=("truncated", remark)).longer == remark
+    assert Prediction("a.mp4", (), remarks=("truncated",)).longer == ""
 
 
 def test_without_a_description_of_every_class_the_video_part_of_the_same_model_counts(
