@@ -39,7 +39,6 @@ __all__ = ["check", "ls"]
 NAMED, SUCH_AS = 5, 2
 ALL = " (--json lists all)"
 UNREADABLE, REMARKED = "unreadable, since", "readable, but"
-OTHER = "it is not a video of a known format, but "
 
 
 @command("ls", example="fsarctl data ls")
@@ -289,6 +288,7 @@ def _print(
     texts: Mapping[str, Mapping[str, "TextCheck"]],
     refusals: list[tuple[str, str]],
 ) -> None:
+    from fsarctl.video.container.first_bytes import NO_VIDEO
 
     columns = ("dataset", "split", "+classes", "+expected", "+found", "+missing", "+unreadable")
     table = _table(*columns, "smallest class")
@@ -301,7 +301,7 @@ def _print(
     for heading, said in _said_of_clips(checks).items():
         table = _table("+clips", heading, "such as")
         for (number, words), names in said:
-            short = f"it is no video, but {words.removeprefix(OTHER)}" if words.startswith(OTHER) else words
+            short = words.replace(f"{NO_VIDEO}, but", "it is no video, but", 1)
             _row(table, f"{number:,}", short, first_of(names, SUCH_AS))
         if said:
             print_line(styled(""))

@@ -168,8 +168,7 @@ class LiveSource:
     def absent(self) -> InputError:
         """What is to be said where nothing came within the time for the first frame."""
         if self._is_other:
-            words = self._content().words
-            return self._absent("it is not a video of a known format" + (f", but {words}" if words else ""))
+            return self._absent(self._content().refusal)
         return self._absent(f"no picture within {FIRST_S:g} s")
 
     @property

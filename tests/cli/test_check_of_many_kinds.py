@@ -37,3 +37,5 @@ def test_each_kind_is_named_once_and_no_word_is_cut(tmp_path: Path) -> None:
         text = " ".join(" ".join(lines).split())
         for whole in ("nowhere.mp4 (a link that leads nowhere)", "8 files not taken for videos"):
             assert whole in text
+        assert "it is no video, but text" in text
+        assert "it is not a video of a known format, but" not in text

@@ -192,7 +192,7 @@ def _why_unopened(path: Path, head: bytes) -> str:
     """Of a file that libav takes for no video that it knows."""
     content = content_of(head)
     if not content.video:
-        return "it is not a video of a known format" + (f", but {content.words}" if content.words else "")
+        return content.refusal
     if content.words != MP4:
         return f"it begins like {content.words}, but its header is damaged or cut off"
     there = boxes(path)

@@ -3,12 +3,15 @@
 import re
 from typing import NamedTuple
 
-__all__ = ["HEAD_BYTES", "MP4", "TEXT", "UNKNOWN", "Content", "content_of"]
+__all__ = ["HEAD_BYTES", "MP4", "NO_VIDEO", "TEXT", "UNKNOWN", "Content", "content_of"]
 
 HEAD_BYTES = 4096
 
 TS_PACKET, TS_SYNC, TS_PACKETS = 188, 0x47, 4
 TIME_CODE = 4  # bytes, which camcorders put before each packet of a transport stream
+
+NO_VIDEO = "it is not a video of a known format"
+"""Of every other file; what it is may follow."""
 
 
 class Content(NamedTuple):
@@ -16,6 +19,11 @@ class Content(NamedTuple):
 
     video: bool
     words: str
+
+    @property
+    def refusal(self) -> str:
+        """Why it is not read, of what is no video."""
+        return f"{NO_VIDEO}, but {self.words}" if self.words else NO_VIDEO
 
 
 UNKNOWN, TEXT = Content(False, ""), Content(False, "text")
