@@ -11,9 +11,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
+
+from fsarctl.artifacts.sharing.locks import hold
+from fsarctl.progress import SILENT
 
 __all__ = ["main"]
 
@@ -93,16 +96,16 @@ class Mlflow:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         import mlflow
-        from filelock import FileLock
 
         place = None
+        alone: AbstractContextManager[object] = nullcontext()
         folder = Path(hello["folder"])
         if "MLFLOW_TRACKING_URI" not in os.environ:
             folder.mkdir(parents=True, exist_ok=True)
             mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
             place = (folder / "mlflow").as_uri()
-        lock = FileLock(folder / "mlflow.lock") if place else None
-        with lock or nullcontext():  # several may be the first to make the database, and the experiment
+            alone = hold(folder / "mlflow.lock", "making MLflow's database", SILENT)
+        with alone:  # several may be the first to make the database, and the experiment
             self._client = mlflow.MlflowClient()
             known = self._client.get_experiment_by_name(hello["project"])
             number = known.experiment_id if known else self._client.create_experiment(hello["project"], place)

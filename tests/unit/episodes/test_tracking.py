@@ -16,11 +16,13 @@ from built import copied
 from notes import Notes
 from typed import plain_environment, type_in
 
+from fsarctl.artifacts.sharing.locks import hold
 from fsarctl.config.tables import TrackingConfig
 from fsarctl.episodes.tracking import trackers
 from fsarctl.episodes.tracking.trackers import UNTRACKED, Tracking
 from fsarctl.episodes.tracking.wandb_mlflow_tensorboard import Mlflow, Wandb
-from fsarctl.errors import ConfigError
+from fsarctl.errors import ConfigError, LockError
+from fsarctl.progress import SILENT
 
 SECRET = "k3y-that-nobody-may-see"
 FACTS = {"settings": {"model": {"metric": "otam"}, "shot": 1}, "read": {"frames": "extract/0123"}}
@@ -99,6 +101,8 @@ def test_a_tracker_s_folder_is_there_when_it_begins_and_may_be_there_before(
 
     class Client(Mock):
         def create_experiment(self, name: str, place: str) -> str:
+            with pytest.raises(LockError), hold(folder / "mlflow.lock", "the same", SILENT, patience_s=0):
+                pytest.fail("another could make the database at the same time")
             began.append((name, place, folder.is_dir()))
             return "1"
 
