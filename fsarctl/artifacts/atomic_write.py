@@ -15,8 +15,10 @@ from fsarctl.errors import FsarctlError, InputError
 
 __all__ = [
     "following",
+    "PARTIAL",
     "in_the_way",
     "is_abandoned",
+    "partial_of",
     "remove",
     "replacing",
     "storage_errors",
@@ -31,6 +33,8 @@ _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 _NO_FILE = {errno.EISDIR, errno.ENXIO, errno.ELOOP}
 _BROKEN = {errno.EIO, errno.ESTALE}
 SPARE_INODES = 9
+PARTIAL = ".partial"
+"""How the name ends of what is not whole yet."""
 
 
 def sync_file(path: Path) -> None:
@@ -57,8 +61,7 @@ def replacing(path: Path, *, alone: bool = True, synced: bool = True) -> Iterato
     time, so that what a kill leaves behind is overwritten by the next attempt. Not ``synced``: a power cut
     may halve it, which whoever reads it has to find out.
     """
-    mine = "" if alone else f"{uuid.uuid4().hex}.{Process.current().mark}."
-    partial = path.with_name(f".{path.name}.{mine}partial")
+    partial = path.with_name(f".{path.name}{PARTIAL}") if alone else partial_of(path)
     try:
         yield partial
         if synced:
@@ -70,8 +73,13 @@ def replacing(path: Path, *, alone: bool = True, synced: bool = True) -> Iterato
         raise
 
 
+def partial_of(path: Path) -> Path:
+    """A hidden name beside ``path`` that nobody else takes, for what is to be there; it says whose it is."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.{Process.current().mark}{PARTIAL}")
+
+
 def is_abandoned(partial: Path) -> bool:
-    """Whether a file that was to be written by one of several belongs to a process that is gone."""
+    """Whether what has a name that ``partial_of`` gave belongs to a process that is gone."""
     try:
         return Process.has_ended(partial.suffixes[-2].removeprefix("."))
     except (IndexError, ValueError):

@@ -16,7 +16,6 @@ clips. A shard that is not there would read as zeros, so the reader asks for the
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +25,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fsarctl.artifacts.atomic_write import remove, write_synced
+from fsarctl.artifacts.atomic_write import remove, sync_folder, write_synced
 from fsarctl.artifacts.keys import file_sha256
 from fsarctl.artifacts.manifest import MANIFEST, read_manifest
 from fsarctl.artifacts.refusals import is_refused
@@ -222,7 +221,7 @@ class FrameWriter:
         if block.shape != expected or block.dtype != np.uint8:
             raise ValueError(f"shard {shard} holds uint8 of {expected}, not {block.dtype} of {block.shape}")
         checksum = write_shard(shard_path(self._path, shard), block)
-        _sync(self._path)
+        sync_folder(self._path)
         return checksum
 
     def checksum(self, shard: int) -> str:
@@ -263,14 +262,6 @@ def _lines(items: Sequence[object]) -> str:
     """A JSON list, one item a line: 70,000 rows stay readable, and differences stay small."""
     lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in items)
     return f"[\n{lines}\n]" if items else "[]"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _damaged(message: str) -> IntegrityError:

@@ -1,6 +1,5 @@
 """Predictions of every episode, stored, so that any two results can be paired. Needs no torch to read."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+
+from fsarctl.artifacts.atomic_write import sync_file
 
 __all__ = ["Predictions", "save_arrays"]
 
@@ -105,5 +106,4 @@ def save_arrays(
 ) -> None:
     """Write ``arrays``, and ``words`` about them, to a safetensors file and wait until the disk has it."""
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, words)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(path)

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from fsarctl.artifacts.atomic_write import write_whole
+from fsarctl.artifacts.atomic_write import partial_of, write_whole
 from fsarctl.artifacts.process import Process
 from fsarctl.artifacts.refusals import content_of, is_refused, reading_of
 from fsarctl.progress import Reporter
@@ -128,7 +128,7 @@ class Leases:
     def now(self) -> float:
         """The time by the clock of the file system, which is the one that beats are told by."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        probe = self._folder / f".clock.{uuid.uuid4().hex}.{Process.current().mark}.partial"
+        probe = partial_of(self._folder / "clock")
         try:
             probe.touch()
             return probe.stat().st_mtime

@@ -6,7 +6,6 @@ Several processes at one build have a file each for what they finish, which is r
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 
 import google_crc32c
 
-from fsarctl.artifacts.atomic_write import remove, replacing
+from fsarctl.artifacts.atomic_write import remove, replacing, sync_file
 from fsarctl.artifacts.refusals import content_of
 from fsarctl.artifacts.unfinished.sealed import require_sealed, sealed_json
 from fsarctl.progress import Reporter, counted
@@ -65,23 +64,23 @@ class Journal:
 
     def begin(self, entries: Iterable[Entry]) -> None:
         """Write it anew, with these lines alone."""
-        fresh = self.path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        self._append(fresh, entries)
-        if self.path.is_dir() and not self.path.is_symlink():  # whose place no file can take
-            remove(self.path)
-        fresh.replace(self.path)  # a kill leaves the one or the other
+        with replacing(self.path, alone=False) as partial:  # a kill leaves the one or the other
+            partial.write_bytes(self._lines(entries))
+            if self.path.is_dir() and not self.path.is_symlink():  # whose place no file can take
+                remove(self.path)
         for path in self._apart():
             remove(path)
 
     def add(self, entry: Entry) -> None:
         """One line more; its files are on the disk already."""
-        self._append(self.path, [entry])
+        with self.path.open("ab") as file:
+            file.write(self._lines([entry]))
+        sync_file(self.path)
 
     def add_apart(self, name: str, entries: Iterable[Entry]) -> None:
         """Lines that others may be adding at the same time; all those of one ``name`` are the same."""
         with replacing(self.path.with_name(APART.format(name)), alone=False) as partial:
-            self._append(partial, entries)
+            partial.write_bytes(self._lines(entries))
 
     def read_apart(self, name: str) -> list[Entry]:
         """What was added apart under this name, and is whole."""
@@ -94,12 +93,10 @@ class Journal:
     def _apart(self) -> list[Path]:
         return sorted(self.path.parent.glob(APART.format("*")))
 
-    def _append(self, path: Path, entries: Iterable[Entry]) -> None:
-        lines = [sealed_json({"files": e.files, "facts": e.facts}, self._of) + b"\n" for e in entries]
-        with path.open("ab") as file:
-            file.write(b"".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
+    def _lines(self, entries: Iterable[Entry]) -> bytes:
+        return b"".join(
+            sealed_json({"files": each.files, "facts": each.facts}, self._of) + b"\n" for each in entries
+        )
 
 
 def _whole(content: bytes, of: str) -> tuple[list[Entry], int]:

@@ -6,7 +6,6 @@ fsarctl and without torch.
 
 import json
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,8 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fsarctl.artifacts.atomic_write import is_abandoned
-from fsarctl.artifacts.process import Process
+from fsarctl.artifacts.atomic_write import PARTIAL, is_abandoned, partial_of
 from fsarctl.errors import InputError
 from fsarctl.predict.export.comparison import (
     Difference,
@@ -39,7 +37,7 @@ __all__ = ["FACTS", "SCHEMA", "Exported", "write_model"]
 SCHEMA = "fsarctl.model/1"
 FACTS = "model.json"
 SCRIPT = "classify.py"
-PARTIAL, BEFORE = ".partial", "before"
+BEFORE = "before"
 ENCODER, HEAD = "encoder", "head"
 FILES = {
     "onnx": {ENCODER: "encoder.onnx", HEAD: "head.onnx"},
@@ -111,7 +109,7 @@ def write_model(
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
     """A hidden folder beside ``folder``, whose name says whose it is, while the block lasts."""
-    place = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.{Process.current().mark}{PARTIAL}")
+    place = partial_of(folder)
     place.mkdir()
     try:
         yield place
