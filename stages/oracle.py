@@ -5,8 +5,7 @@ Only ``fsarctl ablate`` comes here. It is a result like any other, on the same e
 
 from fsarctl.artifacts import JSON, Build, Unit
 from fsarctl.artifacts.command import Command
-from fsarctl.config.dataset_table import DatasetConfig
-from fsarctl.config.sweep_table import Ability
+from fsarctl.config.dataset_table import Ability, DatasetConfig
 from fsarctl.config.training_tables import EvalConfig
 from fsarctl.errors import ConfigError
 from fsarctl.results import RECORDED

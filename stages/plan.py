@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import Unit
 from fsarctl.artifacts.command import Command, Option
-from fsarctl.config.dataset_table import DatasetConfig
+from fsarctl.config.dataset_table import Ability, DatasetConfig
 from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.config.setting_field import SPLITS
 from fsarctl.config.settings import Settings
-from fsarctl.config.sweep_table import Ability, Shortcut
+from fsarctl.config.sweep_table import Shortcut
 from fsarctl.config.tables import Config
 from fsarctl.config.training_tables import EvalConfig
 from fsarctl.datasets.findings import Findings

@@ -4,13 +4,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fsarctl.config.plugins import Part, find_part, require_known
-from fsarctl.config.setting_field import SPLITS, default_of, require, setting
+from fsarctl.config.setting_field import SPLITS, default_of, either, require, setting
 from fsarctl.errors import ConfigError
 
 __all__ = [
+    "Ability",
     "BENCHMARKS",
     "DatasetConfig",
     "KIND_SETTINGS",
@@ -21,10 +22,19 @@ __all__ = [
     "SIDED",
 ]
 
+Benchmark = Literal["hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full"]
+BENCHMARKS: tuple[Benchmark, ...] = get_args(Benchmark)
+"""The public ones, whose splits ship."""
 
-DatasetName = Literal[
-    "", "order", "task", "stages", "motion", "hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full"
-]
+Ability = Literal["order", "task", "stages", "motion"]
+PROBES: tuple[Ability, ...] = get_args(Ability)
+"""The rendered benchmarks in each of which one ability alone tells the classes."""
+
+SIDED = ("ssv2-small", "ssv2-full", "shapes", *PROBES)
+"""Benchmarks, rendered ones too, of which classes differ in left and right ("from left to right")."""
+
+RECORDING = "recording"
+RECORDED_BENCHMARKS = ("hmdb51", "ucf101")
 
 
 @dataclass(frozen=True)
@@ -37,10 +47,8 @@ class DatasetConfig:
         "ship; list: a file of paths and labels; or your own, as package.module:name",
         part="datasets",
     )
-    name: DatasetName = setting(
-        "",
-        "benchmark: hmdb51, ucf101, kinetics100, ssv2-small or ssv2-full; "
-        "probe, the ability that it asks for: order, task, stages or motion",
+    name: Literal["", Ability, Benchmark] = setting(
+        "", f"benchmark: {either(BENCHMARKS)}; probe, the ability that it asks for: {either(PROBES)}"
     )
     root: str = setting(
         "", "where the videos are; folder: one directory per class; list: what its paths are relative to"
@@ -168,9 +176,6 @@ class DatasetConfig:
 SHORTEST_FILM_S = 10
 """Something happens in every film that lasts so long."""
 
-RECORDING = "recording"
-RECORDED_BENCHMARKS = ("hmdb51", "ucf101")
-
 KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "shapes": ("clips_per_class", "seed", "film_s"),
     "probe": ("name", "clips_per_class", "seed"),
@@ -194,12 +199,3 @@ KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
 }
 
 OWN_KIND_SETTINGS = ("root", "file", "names", "options", "group", "group_file")
-
-BENCHMARKS = ("hmdb51", "ucf101", "kinetics100", "ssv2-small", "ssv2-full")
-"""The public ones, whose splits ship."""
-
-PROBES = ("order", "task", "stages", "motion")
-"""The rendered benchmarks in each of which one ability alone tells the classes."""
-
-SIDED = ("ssv2-small", "ssv2-full", "shapes", *PROBES)
-"""Benchmarks, rendered ones too, of which classes differ in left and right ("from left to right")."""

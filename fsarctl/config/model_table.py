@@ -62,13 +62,13 @@ SHARED_SETTINGS = (
 FORMULATION_CROPS: Mapping[str, RandomCrop] = {"paper": "clip", "released": "frame"}
 """Formulation -> how it draws training crops, where [model] crop leaves it open."""
 
-ONLY_WITH: Mapping[str, tuple[str, str, Any]] = {
-    "alignment_layers": ("alignment", "attention", 1),
-    "alignment_residual": ("alignment", "attention", ""),
-    "alignment_norm": ("alignment", "attention", ""),
-    "trx_shots": ("metric", "trx", "prototypes"),
+ONLY_WITH: Mapping[str, tuple[str, str]] = {
+    "alignment_layers": ("alignment", "attention"),
+    "alignment_residual": ("alignment", "attention"),
+    "alignment_norm": ("alignment", "attention"),
+    "trx_shots": ("metric", "trx"),
 }
-"""An option of [model] that one value of another alone has a use for: which, that value, its own default."""
+"""An option of [model] that one value of another alone has a use for: which, and that value."""
 
 WITHOUT_ADAPTERS = ("frozen", "full")
 
@@ -240,9 +240,9 @@ class ModelConfig:
             1 <= self.alignment_layers <= 3,
             f"alignment_layers is {self.alignment_layers}; it must be within 1 and 3",
         )
-        for name, (other, needed, default) in ONLY_WITH.items():
+        for name, (other, needed) in ONLY_WITH.items():
             require(
-                getattr(self, other) == needed or getattr(self, name) == default,
+                getattr(self, other) == needed or getattr(self, name) == getattr(ModelConfig, name),
                 f"{name} is for {other} = {needed}, and {other} is {getattr(self, other)}",
             )
         require(self.visual_layers >= 1, f"visual_layers is {self.visual_layers}; it must be 1 or more")

@@ -1,6 +1,7 @@
 """What a setting is: its default, its meaning, and whether it enters keys; and checks that tables share."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import MISSING, Field, field, fields
 from operator import index
 from typing import Any, Literal, get_args
@@ -16,6 +17,7 @@ __all__ = [
     "check_seed",
     "check_shots",
     "default_of",
+    "either",
     "keyed",
     "require",
     "require_bounds",
@@ -55,6 +57,14 @@ def keyed(table: Any) -> dict[str, Any]:
 def default_of(each: "Field[Any]") -> Any:
     """What a setting is unless something sets it."""
     return each.default if each.default_factory is MISSING else each.default_factory()
+
+
+def either(names: Sequence[str]) -> str:
+    """
+    >>> either(["order", "task", "stages"])
+    'order, task or stages'
+    """
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def require(condition: bool, message: str) -> None:

@@ -6,18 +6,17 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, ClassVar, Literal, get_args
 
+from fsarctl.config.dataset_table import PROBES, Ability
 from fsarctl.config.methods import method_names
 from fsarctl.config.model_table import Strategy
-from fsarctl.config.setting_field import check_shots, require, setting
+from fsarctl.config.setting_field import check_shots, either, require, setting
 
 __all__ = [
-    "Ability",
     "AblateConfig",
     "RowConfig",
     "Shortcut",
 ]
 
-Ability = Literal["order", "task", "stages", "motion"]
 Shortcut = Literal[
     "transposed",
     "transposed-scoring",
@@ -79,7 +78,7 @@ class AblateConfig:
     rows: tuple[RowConfig, ...] = setting(
         (),
         "or the rows themselves: name, set (settings and values); optional: method (a strategy, and all that "
-        "its name says), cells, against, paper, oracle (on a probe: order, task, stages or motion)",
+        f"its name says), cells, against, paper, oracle (on a probe: {either(PROBES)})",
     )
     of_method: bool = setting(
         False,

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fsarctl.config.dataset_table import DatasetConfig
-from fsarctl.config.sweep_table import Ability
+from fsarctl.config.dataset_table import Ability, DatasetConfig
 from fsarctl.config.training_tables import EvalConfig
 from fsarctl.datasets.class_sets import ClassSets
 from fsarctl.datasets.probes.classes import Moments, class_of, classes_of

@@ -115,9 +115,9 @@ def chosen_rows(sweep: AblateConfig, names: Sequence[str], settings: Settings) -
 def pinned(row: RowConfig) -> dict[str, Any]:
     """Every setting that the row replaces: its method's, its own, and options without a use beside these."""
     settings = {**(_of_method(row.method) if row.method else {}), **row.set}
-    for name, (other, needed, default) in ONLY_WITH.items():
+    for name, (other, needed) in ONLY_WITH.items():
         if settings.get(f"model.{other}", needed) != needed and f"model.{name}" not in row.set:
-            settings[f"model.{name}"] = default
+            settings[f"model.{name}"] = getattr(ModelConfig, name)
     if settings.get("model.strategy") in WITHOUT_ADAPTERS and "model.adapters" not in row.set:
         settings["model.adapters"] = []
     return settings

@@ -202,9 +202,9 @@ def model_settings() -> st.SearchStrategy[list[str]]:
     }
 
     def valid(values: dict[str, Any]) -> list[str]:
-        for name, (other, needed, default) in ONLY_WITH.items():
+        for name, (other, needed) in ONLY_WITH.items():
             if values[other] != needed:
-                values[name] = default
+                values[name] = getattr(ModelConfig, name)
         if values["strategy"] in ("frozen", "full"):
             values["adapters"] = []
         return [f"model.{name}={json.dumps(value)}" for name, value in values.items()]
