@@ -103,6 +103,7 @@ def document(*, way: int = 5, paper: bool = True, ways: bool = True) -> dict[str
         "created": "2026-01-02T03:04:05.000006+00:00",
         "seconds": 12.5,
         "device": "cpu",
+        "parts": [],
         "git": {"commit": "0123456789abcdef", "modified": True},
         "python": "3.11.7",
         "platform": NASTY[1],

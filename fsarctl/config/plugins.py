@@ -15,13 +15,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 
-__all__ = ["GROUPS", "Part", "fault_of_part", "find_part", "installed_parts", "is_own", "require_known"]
+__all__ = [
+    "GROUPS",
+    "Part",
+    "fault_of_part",
+    "find_part",
+    "installed_parts",
+    "is_own",
+    "own_parts_in",
+    "require_known",
+]
 
 GROUPS: Mapping[str, tuple[str, str]] = {
     "methods": ("method", "fsarctl.methods"),
@@ -165,6 +175,15 @@ class Part:
 def is_own(name: str) -> bool:
     """Whether ``name`` is written as a part that is not fsarctl's."""
     return ":" in name
+
+
+def own_parts_in(key: Any) -> list[str]:
+    """The parts of others in an artifact's key, as ``Part.key`` writes them, by their targets; each once."""
+    if not isinstance(key, Mapping):
+        return []
+    part = key.get("part")
+    found = [part] if isinstance(part, str) and is_own(part) else []
+    return list(dict.fromkeys(chain(found, *map(own_parts_in, key.values()))))
 
 
 def find_part(group: str, name: str, known: Iterable[str]) -> Part | None:

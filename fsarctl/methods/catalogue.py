@@ -7,7 +7,7 @@ from typing import Any, get_args, get_type_hints
 from fsarctl.config.json_schema import known_parts
 from fsarctl.config.methods import TASK_ADAPTER, Preset, find_method, method_file, method_names
 from fsarctl.config.named_parts import NamedPart
-from fsarctl.config.plugins import GROUPS, find_part, installed_parts
+from fsarctl.config.plugins import GROUPS, find_part, installed_parts, require_known
 from fsarctl.config.setting_field import default_of
 from fsarctl.errors import FsarctlError
 from fsarctl.models.backbone_catalogue import known_backbones
@@ -26,7 +26,7 @@ class Named:
     setting: str
     source: str
     fault: str = ""
-    """Why it cannot be used, of one that a project names."""
+    """Why it cannot be used, of one that a project names or that is installed."""
 
 
 SETTINGS = {
@@ -44,7 +44,9 @@ def parts(named: Iterable[NamedPart] = ()) -> list[Named]:
     for group, (kind, entry_points) in GROUPS.items():
         found += [Named(kind, name, SETTINGS[group], "fsarctl") for name in own[group]]
         found += [
-            Named(kind, name, SETTINGS[group], f"{target} ({entry_points})")
+            Named(
+                kind, name, SETTINGS[group], f"{target} ({entry_points})", _not_meant(group, name, own[group])
+            )
             for name, target in installed_parts(group)
         ]
         found += [
@@ -55,6 +57,17 @@ def parts(named: Iterable[NamedPart] = ()) -> list[Named]:
         if group == "methods":
             found += [Named("strategy", name, "model.strategy", "fsarctl") for name in STRATEGIES]
     return found
+
+
+def _not_meant(group: str, name: str, own: Iterable[str]) -> str:
+    """Why no setting can name an installed part so; it is not imported for that."""
+    if name in own:
+        return "the name means fsarctl's own: name it as package.module:name"
+    try:
+        require_known(group, name, ())
+    except FsarctlError as error:
+        return error.message
+    return ""
 
 
 def _fault(named: NamedPart) -> str:

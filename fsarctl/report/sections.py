@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsarctl.artifacts import Artifact
+from fsarctl.config.plugins import own_parts_in
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.episodes.training.training_log import read_log
 from fsarctl.models.strategies import FROZEN
@@ -199,7 +200,7 @@ def clip_counts(artifact: Artifact, dataset: Dataset, split: str) -> dict[str, A
 
 
 def provenance(artifacts: Iterable[Artifact]) -> dict[str, Any]:
-    """Where each artifact comes from; which machine it was, by name, is nobody's business."""
+    """Where each artifact comes from, and with whose parts; which machine it was is nobody's business."""
     names = ("created", "seconds", "git", "python", "platform", "packages")
     return {
         "artifacts": [
@@ -208,6 +209,7 @@ def provenance(artifacts: Iterable[Artifact]) -> dict[str, Any]:
                 "stage": each.manifest.stage,
                 "key": each.key,
                 "command": each.manifest.command,
+                "parts": own_parts_in(each.manifest.config),
                 "device": _facts(each).get("device"),
                 **{name: each.manifest.provenance.get(name) for name in names},
             }

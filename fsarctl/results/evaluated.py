@@ -10,6 +10,7 @@ from typing import Any
 
 from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.config.model_table import ModelConfig, Strategy
+from fsarctl.config.plugins import is_own
 from fsarctl.errors import ConfigError
 from fsarctl.models.backbone_catalogue import architecture
 from fsarctl.models.strategies import STRATEGIES, TITLES, adapters_of, frozen_title, title_of
@@ -83,13 +84,14 @@ class Evaluated:
     def method(self) -> str:
         """What people call it, and in which of its parts it is not that."""
         model = self.model
+        metric = [f"metric {model['metric']}"] * (is_own(model["metric"]) and model["score"] != "text")
         strategy: Strategy = model["strategy"]
         if self.is_own:
             return title_of(str(model["method"]))
         if strategy == "frozen":
-            return frozen_title(model["backbone"])
+            return ", ".join([frozen_title(model["backbone"]), *metric])
         if model["adapters"] and {*model["adapters"]} != {*STRATEGIES[strategy]}:
-            return f"adapters {', '.join(adapters_of(strategy, model['adapters']))}"
+            return ", ".join(["adapters " + ", ".join(adapters_of(strategy, model["adapters"])), *metric])
         if strategy == "task-adapter++":
             changed = [f"sub-actions {SUB_ACTIONS[model['sub_actions']]}"]
             changed *= model["sub_actions"] != "stages"
@@ -98,7 +100,7 @@ class Evaluated:
             parts = ["sub-actions"] * (model["sub_actions"] != "none")
             parts += ["alignment"] * (model["alignment"] != "none")
             changed = [f"with {' and '.join(parts)}"] * bool(parts)
-        return ", ".join([TITLES[strategy], *changed])
+        return ", ".join([TITLES[strategy], *changed, *metric])
 
     def named(self, text: str) -> str:
         """``text``, with what was evaluated after it where it names a method that this is not."""

@@ -307,7 +307,9 @@ def test_all_four_train_evaluate_and_are_in_the_report(
     states = json.loads(run("status", "--json"))["units"]
     assert {each["state"] for each in states} == {"done"}
     run("report", "--output", str(tmp_path / "report.html"))
-    assert "theirs.methods:Projected" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    for part in ("theirs.methods:Projected", "theirs.datasets:by_listing"):
+        assert part in page
     (installed / "methods.py").write_text(MODULES["methods.py"] + "# edited\n")
     states = {each["slot"]: each["state"] for each in json.loads(run("status", "--json"))["units"]}
     assert states["train mine 1-shot"] == "stale"
@@ -322,8 +324,15 @@ def test_a_dataset_kind_that_fails(package: Path, tmp_path: Path) -> None:
 
 
 def test_what_there_is_is_listed(installed: Path, tmp_path: Path) -> None:
+    points = installed.parent / "theirs-1.0.dist-info" / "entry_points.txt"
+    more = "nearest = theirs.metrics:nearest_frame\notam = theirs.metrics:Weighted\ngone = theirs.gone:M\n"
+    points.write_text(points.read_text().replace("nearest = theirs.metrics:nearest_frame\n", more))
     parts = json.loads(type_in(tmp_path, "fsarctl methods --json").stdout)["parts"]
-    named = {(each["kind"], each["name"]): each["source"] for each in parts}
+    faults = {each["name"]: each["fault"] for each in parts if each["fault"]}
+    assert faults.keys() == {"gone", "otam"}
+    assert "there is no module" in faults["gone"]
+    assert "the name means fsarctl's own" in faults["otam"]
+    named = {(each["kind"], each["name"]): each["source"] for each in parts if not each["fault"]}
     assert named["metric", "otam"] == "fsarctl"
     assert named["metric", "nearest"] == "theirs.metrics:nearest_frame (fsarctl.metrics)"
     assert {kind for kind, name in named if name in ("projected", "small", "listing")} == {

@@ -35,6 +35,22 @@ def test_a_method_has_the_name_of_its_settings(model: dict[str, Any], method: st
 
 
 @pytest.mark.parametrize(
+    ("metric", "more", "method"),
+    [
+        ({"part": "my.metrics:Mine", "source": "0f"}, {}, "Task-Adapter++, metric my.metrics:Mine"),
+        ({"part": "my.metrics:Mine", "version": 2}, {"score": "text"}, "Task-Adapter++"),
+        ({"part": "my.m:M", "version": 2}, {"strategy": "frozen"}, "frozen CLIP, metric my.m:M"),
+    ],
+)
+def test_a_metric_of_ones_own_is_in_the_name(
+    metric: dict[str, Any], more: dict[str, Any], method: str
+) -> None:
+    chosen = {**vars(ModelConfig(backbone="tiny", weights="shipped", **more)), "metric": metric}
+    config = {"model": chosen, "adapted": True, "way": 3, "query_mode": "joint"}
+    assert Evaluated.of(config, {}).method == method
+
+
+@pytest.mark.parametrize(
     ("model", "adapted", "settings", "title"),
     [
         ("frozen", False, {}, "frozen CLIP"),
