@@ -30,7 +30,6 @@ from fsarctl.text.llm.retries import Patience
 from fsarctl.text.sources import Found, Sources, of_one_kind
 
 __all__ = [
-    "LABEL_LIST",
     "STAGE",
     "VERSION",
     "Plan",
@@ -48,8 +47,6 @@ __all__ = [
 
 STAGE = "describe"
 VERSION = 2
-LABEL_LIST = "describe --labels "
-"""How the slots of label lists begin; a dataset's are "describe NAME/SPLIT"."""
 
 _SHOWN = 5
 
@@ -132,7 +129,7 @@ def unit(
             key["names"] = of_rest
 
     def build(build: Build) -> None:
-        _note_written(build, written, listed=slot.startswith(LABEL_LIST))
+        _note_written(build, written, listed=bool(named))
         described = {label: each.sub_actions for label, each in written.items()}
         if rest:
             answers = ask(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Build, Files, Parts, Unit
 from fsarctl.artifacts.command import Command, Option
+from fsarctl.artifacts.manifest import Manifest
 from fsarctl.artifacts.unfinished.blocks import Blocks
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.training_tables import EvalConfig
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from fsarctl.episodes.scoring import Shared
     from fsarctl.methods.protocol import FewShotMethod
 
-__all__ = ["FROM_FILE", "STAGE", "unit"]
+__all__ = ["FROM_FILE", "STAGE", "is_of_file", "model_of", "unit"]
 
 STAGE = "evaluate"
 VERSION = 4
@@ -128,6 +129,23 @@ def unit(
         build=build,
         parts=Parts(evaluation.left, evaluation.begin),
     )
+
+
+def model_of(result: Unit, trained: str) -> str:
+    """What the model of an evaluation is called; ``trained``: what the trained one is.
+
+    It may be called otherwise than when it was evaluated: a file may have another name.
+    """
+    adapters = result.inputs.get("adapters")
+    if isinstance(adapters, Files):
+        return FROM_FILE + Path(adapters.paths["adapters"]).name
+    return trained if result.config["adapted"] else FROZEN
+
+
+def is_of_file(manifest: Manifest) -> bool:
+    """Whether it is an evaluation of adapters that no training of this project made."""
+    adapters = manifest.inputs.get("adapters")
+    return manifest.stage == STAGE and adapters is not None and not adapters.stage
 
 
 @dataclass(frozen=True)

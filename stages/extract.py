@@ -19,6 +19,7 @@ from fsarctl.datasets.findings import Known
 from fsarctl.errors import InputError
 from fsarctl.frames import ASIDE
 from fsarctl.progress import first_of
+from fsarctl.stages.slots import Slot
 from fsarctl.video.frame_folders.images import frames_of, look_at
 from fsarctl.video.processes import TIME_LIMIT_S
 
@@ -147,7 +148,7 @@ def unit(
     return Unit(
         stage=STAGE,
         version=VERSION,
-        slot=f"extract {dataset}/{split}",
+        slot=str(Slot.of_split(STAGE, dataset, split)),
         command=Command("extract"),
         config=key,
         build=fill,

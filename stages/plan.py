@@ -34,6 +34,7 @@ from fsarctl.results.texts_read import TextKind, TextsRead
 from fsarctl.stages import calibrate, describe, evaluate, extract, film, oracle, render, shortcut, train
 from fsarctl.stages.describe import Plan
 from fsarctl.stages.extract import Videos
+from fsarctl.stages.slots import Slot
 from fsarctl.text.caption_limit import CaptionLimit
 from fsarctl.text.class_texts import ClassTexts
 from fsarctl.text.corpus import needs_descriptions
@@ -243,7 +244,7 @@ class Pipeline:
 
     def describe_labels(self, labels: Sequence[str], name: str, options: Sequence[Option]) -> Unit:
         """The descriptions of a label list of the user's; ``options`` are how a command names it."""
-        unit = self._describe(labels, slot=describe.LABEL_LIST + name, named=options)
+        unit = self._describe(labels, slot=str(Slot.of_list(describe.STAGE, name)), named=options)
         return self._with_options(unit, *options)
 
     def extract(self) -> list[Unit]:
@@ -585,15 +586,16 @@ class Pipeline:
         labels = self.data.require_labels(name, split)
         if not self._config.names.keys() & set(labels):
             return None
-        slot = f"describe {name}/{split} names"
+        slot = f"{Slot.of_split(describe.STAGE, name, split)} names"
         return self._once(slot, lambda: self._describe(labels, slot=slot, alone=True), name)
 
     def _text(self, name: str, split: str) -> Unit:
+        slot = str(Slot.of_split(describe.STAGE, name, split))
         return self._once(
-            f"describe {name}/{split}",
+            slot,
             lambda: self._describe(
                 self.data.require_labels(name, split),
-                slot=f"describe {name}/{split}",
+                slot=slot,
                 compared=self.texts.of_descriptions,
             ),
             name,

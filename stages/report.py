@@ -17,9 +17,9 @@ from fsarctl.errors import ConfigError, FsarctlError, InputError, UpstreamError
 from fsarctl.execution.device import Machine
 from fsarctl.models.strategies import FROZEN
 from fsarctl.stages import illustrate
-from fsarctl.stages.evaluate import FROM_FILE
-from fsarctl.stages.evaluate import STAGE as EVALUATE
+from fsarctl.stages.evaluate import is_of_file
 from fsarctl.stages.plan import Pipeline
+from fsarctl.stages.slots import Slot
 
 if TYPE_CHECKING:
     from fsarctl.report.sections import Found
@@ -198,10 +198,9 @@ class Report:
         from fsarctl.report.sections import Found
         from fsarctl.results.result import same_episodes
 
-        named = f"-shot {FROM_FILE}"
         store = self._source.store
-        slots = {a.manifest.slot: a for a in store.artifacts() if a.manifest.stage == EVALUATE}
-        others = [Found.load(store.checked(each)) for slot, each in sorted(slots.items()) if named in slot]
+        slots = {each.manifest.slot: each for each in store.artifacts() if is_of_file(each.manifest)}
+        others = [Found.load(store.checked(each)) for _, each in sorted(slots.items())]
         return [each for each in others if any(same_episodes(each.result, own.result) for own in found)]
 
     def _why_nothing(self) -> str:
@@ -233,8 +232,8 @@ class Report:
     def _clip_counts(self, artifact: Artifact) -> dict[str, Any]:
         from fsarctl.report.sections import clip_counts
 
-        name, _, split = artifact.manifest.slot.removeprefix("extract ").rpartition("/")
-        return clip_counts(artifact, self._pipeline.data.dataset(name), split)
+        slot = Slot.read(artifact.manifest.slot)
+        return clip_counts(artifact, slot.of, self._pipeline.data.dataset(slot.dataset), slot.split)
 
     def _warnings(self, missing: Sequence[str]) -> list[str]:
         """Why the results are not what they seem."""
@@ -299,7 +298,7 @@ class Report:
             return None
         found = [(unit, self._source.store.find(unit)) for unit in self._films]
         return {
-            "rows": [film_row(artifact) for _, artifact in found if artifact is not None],
+            "rows": [film_row(artifact, self._strategy) for _, artifact in found if artifact is not None],
             "commands": _lines(unit.command for unit, artifact in found if artifact is None),
         }
 

@@ -23,6 +23,7 @@ from fsarctl.results.exchange.document import SCHEMA, public
 from fsarctl.results.predictions import Predictions
 from fsarctl.results.result import load_result
 from fsarctl.stages import describe, extract, train
+from fsarctl.stages.slots import Slot
 
 __all__ = ["collect"]
 
@@ -131,15 +132,15 @@ class _Listing:
                 f"{frames.manifest.slot} ({frames.key[:12]}) cannot be read: {error}",
                 next_step="Run `fsarctl cache verify`, which moves damaged artifacts away.",
             ) from None
-        name, _, split = frames.manifest.slot.removeprefix(f"{extract.STAGE} ").rpartition("/")
+        slot = Slot.read(frames.manifest.slot)
         valid = [row for is_valid, row in listed if is_valid]
         text = json.dumps(sorted(row[2] or row[0] for row in valid))
         place = self._places[frames.key] = len(self.clips)
         self._rows[place] = np.cumsum([is_valid for is_valid, _ in listed], dtype=np.int64) - 1
         self.clips.append(
             {
-                "dataset": public(name),
-                "split": split,
+                "dataset": public(slot.dataset),
+                "split": slot.split,
                 "digest": hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest(),
                 "clips": valid,
                 "failed": [row[:2] for is_valid, row in listed if not is_valid],
@@ -176,7 +177,7 @@ class _Listing:
 
 
 def _training(artifact: Artifact) -> dict[str, Any]:
-    base = artifact.manifest.inputs["frames_train"].slot.removeprefix(f"{extract.STAGE} ").rpartition("/")[0]
+    base = Slot.read(artifact.manifest.inputs["frames_train"].slot).dataset
     return {"dataset": base, **{k: v for k, v in artifact.manifest.config.items() if k != "model"}}
 
 

@@ -22,6 +22,7 @@ from fsarctl.episodes.training.training_log import ADAPTERS, Line, Watch, write_
 from fsarctl.execution.device import Machine
 from fsarctl.execution.torchrun import answer, call, next_order
 from fsarctl.progress import SILENT
+from fsarctl.stages.slots import Slot
 
 __all__ = ["follow", "unit"]
 
@@ -59,7 +60,8 @@ def unit(
     learned = config.episode_shot or shot
     inputs: dict[str, Unit | Files] = {f"text_{split}": text for split, text in texts.items() if text}
     inputs |= {f"frames_{split}": frames[split] for split in ("train", "val")}
-    slot = f"train {dataset} {shot}-shot"
+    title = f"{dataset} {shot}-shot"
+    slot = str(Slot(STAGE, title))
     hashed: dict[str, JSON] = {**key, "shot": learned, "model": settings}
     apart = groups or {}
     for split in ("train", "val"):
@@ -69,7 +71,7 @@ def unit(
         if machine.ranks.world > 1 and not machine.ranks.rank:
             call(machine.ranks, _order(build, slot, hashed))
         told = UNTRACKED if machine.ranks.rank else tracking
-        with watching(board, run_name(slot, hashed)) as watch, told.of(build, slot, hashed) as tracked:
+        with watching(board, run_name(title, hashed)) as watch, told.of(build, slot, hashed) as tracked:
 
             def both(line: Line) -> None:
                 watch(line)

@@ -231,14 +231,14 @@ def _say_kept(kept: "Sequence[Kept]") -> None:
 def _asked_for(session: Session) -> list[tuple[str, str]]:
     """Answers to `describe --labels` and `eval --adapters`: no setting names them, but somebody asked."""
     from fsarctl.stages import describe, evaluate
+    from fsarctl.stages.slots import Slot
 
-    slots = sorted({(each.manifest.stage, each.manifest.slot) for each in session.store.artifacts()})
-    return [
-        (stage, slot)
-        for stage, slot in slots
-        if (stage == describe.STAGE and slot.startswith(describe.LABEL_LIST))
-        or (stage == evaluate.STAGE and f"-shot {evaluate.FROM_FILE}" in slot)
-    ]
+    found = {
+        (made.stage, made.slot)
+        for made in (each.manifest for each in session.store.artifacts())
+        if (made.stage == describe.STAGE and Slot.read(made.slot).is_list) or evaluate.is_of_file(made)
+    }
+    return sorted(found)
 
 
 def _print_artifacts(

@@ -120,6 +120,7 @@ def _find(session: Session, clip: str, dataset: str | None) -> "tuple[ClipView, 
     """The clip, and the dataset and split that it is of ("" for a file)."""
     from fsarctl.frames.clip_view import choose_name, clip_names, view_file, view_stored
     from fsarctl.models.backbone_catalogue import stored_side
+    from fsarctl.stages.slots import Slot
 
     config = session.settings.config
     if dataset is None and (Path(clip).is_file() or _is_folder_of_frames(Path(clip))):
@@ -130,7 +131,7 @@ def _find(session: Session, clip: str, dataset: str | None) -> "tuple[ClipView, 
     names = _datasets(session, dataset)
     for name in names:
         for unit in _pipeline(session, name).extract():
-            source, artifact = unit.slot.removeprefix("extract "), session.store.find(unit)
+            source, artifact = Slot.read(unit.slot).of, session.store.find(unit)
             if unit.stage == "extract" and artifact is not None:
                 places |= dict.fromkeys(clip_names(artifact.path), (source, artifact.path))
             elif unit.stage == "extract":

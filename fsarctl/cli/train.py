@@ -183,10 +183,11 @@ def _fill_board(session: Session, units: Sequence["Unit"], folder: Path, done: C
     """Show TensorBoard the trainings of the slots ``done``, which nobody could watch any more."""
     from fsarctl.episodes.training.tensorboard import run_name, watching
     from fsarctl.episodes.training.training_log import read_log
+    from fsarctl.stages.slots import Slot
 
     for unit in units:
         artifact = session.store.find(unit) if unit.slot in done else None
         if artifact is not None:
-            with watching(folder, run_name(unit.slot, unit.config)) as watch:
+            with watching(folder, run_name(Slot.read(unit.slot).of, unit.config)) as watch:
                 for line in read_log(artifact.path):
                     watch(line)

@@ -111,12 +111,12 @@ def calibration_row(found: Found, told: Artifact, asked: Artifact) -> dict[str, 
     }
 
 
-def film_row(found: Artifact) -> dict[str, Any]:
-    """What one model finds in a film, and how good that is."""
-    shot = found.manifest.config["shot"]
+def film_row(found: Artifact, trained: str) -> dict[str, Any]:
+    """What one model finds in a film, and how good that is; ``trained``: what the trained one is called."""
+    config = found.manifest.config
     return {
-        "model": found.manifest.slot.partition(f" {shot}-shot ")[2],
-        "shot": shot,
+        "model": trained if config["adapted"] else FROZEN,
+        "shot": config["shot"],
         **json.loads((found.path / "found.json").read_text(encoding="utf-8")),
         "key": found.key,
         "command": found.manifest.command,
@@ -183,14 +183,15 @@ def descriptions(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def clip_counts(artifact: Artifact, dataset: Dataset, split: str) -> dict[str, Any]:
+def clip_counts(artifact: Artifact, title: str, dataset: Dataset, split: str) -> dict[str, Any]:
     """How many clips of a split there should be, are there and have frames; those that are not or have none.
 
-    ``missing`` are the first names, and ``missing_more`` is how many others there are.
+    ``title``: what the split is called. ``missing`` are the first names, and ``missing_more`` is how many
+    others there are.
     """
     missing = dataset.missing.get(split, ())
     return {
-        "split": artifact.manifest.slot.removeprefix("extract "),
+        "split": title,
         "expected": sum(dataset.expected.get(split, {}).values()),
         **{name: _facts(artifact).get(name) for name in ("clips", "decoders")},
         "missing": list(missing[:NAMED]),

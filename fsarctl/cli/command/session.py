@@ -250,12 +250,14 @@ class Session:
             return
         from fsarctl.cli.terminal.results import print_results
         from fsarctl.results.result import load_result
+        from fsarctl.stages.evaluate import model_of
 
         outcomes = self._make(units, scheduler, force=force, upstream=upstream)
+        trained = self.settings.config.model.trained_name
         artifacts = {each.unit.slot: each.artifact for each in outcomes}
         chosen = [artifacts[unit.slot] for unit in results]
         loaded = [
-            (artifact, load_result(artifact.path, called=_model_of(unit)))
+            (artifact, load_result(artifact.path, called=model_of(unit, trained)))
             for artifact, unit in zip(chosen, results, strict=True)
         ]
         remarks = list(dict.fromkeys(remark for _, each in loaded for remark in each.remarks))
@@ -383,11 +385,6 @@ class Session:
         else:
             say(f"{new} artifact{'' if new == 1 else 's'} made, {len(outcomes) - new} were up to date")
         return outcomes
-
-
-def _model_of(result: "Unit") -> str:
-    """What the model of an evaluation is called: its file may have another name than when it was made."""
-    return result.slot.partition(f" {result.config['shot']}-shot ")[2]
 
 
 def shareable(override: str) -> str:

@@ -32,10 +32,10 @@ def require_board() -> None:
     require_extra("--tensorboard", "tensorboard", "tensorboard", otherwise=otherwise)
 
 
-def run_name(slot: str, config: Mapping[str, Any]) -> str:
-    """A folder's name for a training run: what it is, and a digest of its settings."""
+def run_name(title: str, config: Mapping[str, Any]) -> str:
+    """A folder's name for a training run: ``title``, what it is, and a digest of its settings."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', slot.removeprefix('train ')).strip('-')}-{digest}"
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', title).strip('-')}-{digest}"
 
 
 @contextmanager

@@ -148,10 +148,10 @@ def test_tensorboard_that_is_not_installed_is_said_before_any_work(monkeypatch: 
 
 
 def test_runs_have_names_that_are_plain_and_their_own() -> None:
-    first = run_name("train ../my data 1-shot", {"lr": 0.1})
+    first = run_name("../my data 1-shot", {"lr": 0.1})
     assert first.startswith("my-data-1-shot-")
-    assert first != run_name("train ../my data 1-shot", {"lr": 0.2})
-    assert first == run_name("train ../my data 1-shot", {"lr": 0.1})
+    assert first != run_name("../my data 1-shot", {"lr": 0.2})
+    assert first == run_name("../my data 1-shot", {"lr": 0.1})
 
 
 def test_tensorboard_itself_reads_them_back(tmp_path: Path) -> None:
