@@ -19,6 +19,7 @@ from small_model import CONFIGURATION
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.models import backbone as module
 from fsarctl.models.backbone import load_backbone
+from fsarctl.models.backbone_catalogue import OF_IMAGENET, architecture
 from fsarctl.models.weights import hub
 
 CLIP = {
@@ -144,6 +145,15 @@ def test_numbers_that_are_none(tmp_path, resnet):
     torch.save(resnet.state_dict(), tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"NaN or infinite numbers: visual.bn1.running_var"):
         load_backbone("resnet18-imagenet", str(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"])
+def test_blocks_are_torchvisions(name):
+    with torch.device("meta"):
+        made = torchvision.models.get_model(name)
+    described = architecture(f"{name}{OF_IMAGENET}")
+    assert described["vision_cfg"]["layers"] == [len(made.get_submodule(f"layer{n}")) for n in (1, 2, 3, 4)]
+    assert described["embed_dim"] == made.fc.in_features
 
 
 def test_tags_are_torchvisions():

@@ -140,3 +140,4 @@ def test_the_convolution_sees_a_frame_and_its_neighbours(frames):
 def test_no_alignment_is_the_features():
     features = torch.randn(4, 8, 6)
     assert alignment_of("none", 6)(features) is features
+    assert alignment_of("attention", 6)(features).shape[-2] == features.shape[-2] - 1, "one layer"
