@@ -16,6 +16,7 @@ from fsarctl.text.llm.wrappings import ThoughtError, unwrapped
 __all__ = [
     "Answer",
     "BadAnswerError",
+    "CutOffError",
     "NoAnswerError",
     "answer_text",
     "page_title",
@@ -32,6 +33,10 @@ _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
 
 class BadAnswerError(Exception):
     """A reply that is not three sub-actions; the message says in what way."""
+
+
+class CutOffError(BadAnswerError):
+    """An answer that ends where the model might say no more."""
 
 
 class NoAnswerError(BadAnswerError):
@@ -97,7 +102,8 @@ def answer_text(reply: Mapping[str, Any]) -> str:
     """What the model said.
 
     Raises:
-        BadAnswerError: it refused, was cut off or withheld, called a tool, or there is no message.
+        CutOffError: it was cut off.
+        BadAnswerError: it refused, was withheld, called a tool, or there is no message.
     """
     try:
         choice = reply["choices"][0]
@@ -111,7 +117,7 @@ def answer_text(reply: Mapping[str, Any]) -> str:
     if finish == "content_filter":
         raise BadAnswerError("the server's content filter withheld the answer")
     if finish == "length":
-        raise BadAnswerError("the answer was cut off")
+        raise CutOffError("the answer was cut off")
     if isinstance(content, list):
         # some servers give parts, of which thinking is one kind and text another
         kinds = [part.get("type") if isinstance(part, dict) else None for part in content]

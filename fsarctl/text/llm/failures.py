@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fsarctl.errors import ConfigError
 from fsarctl.errors.addresses import public_address
-from fsarctl.text.llm.answers import BadAnswerError, NoAnswerError
+from fsarctl.text.llm.answers import BadAnswerError, CutOffError, NoAnswerError
 from fsarctl.text.llm.connection import ConnectionLostError
 from fsarctl.text.llm.environment import Proxy, trusted_from
 from fsarctl.text.llm.rate_limit import ClosedError
@@ -136,7 +136,7 @@ class Failures:
         step = "Do what it asks for; else correct describe.model or describe.base_url, or see its log."
         if isinstance(error, NoAnswerError):
             step = "Correct describe.base_url (it usually ends in /v1), or see the server's log."
-        elif "cut off" in str(error):
+        elif isinstance(error, CutOffError):
             step = "Let it say more: --set describe.max_tokens=4000; or try a model that thinks less."
         elif isinstance(error, BadAnswerError):
             step = "Try another model (--model, describe.model), or write them: fsarctl describe --edit LABEL"
