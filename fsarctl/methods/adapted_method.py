@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from fsarctl.config.setting_field import setting
 from fsarctl.methods.adapted_vit import AdaptedViT
 from fsarctl.methods.frame_matching import MatchingOptions, matching_costs
-from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, by_class, seeded
+from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, by_class
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.metrics.bi_mhm import hausdorff
 from fsarctl.models.metrics.otam import both_ways
 from fsarctl.models.precision import Precision
+from fsarctl.models.seeding import seeded
 
 __all__ = ["AdaptedMethod", "AdaptedOptions"]
 

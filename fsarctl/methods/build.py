@@ -117,6 +117,7 @@ def build_model(
     from fsarctl.methods.checked_method import checked_method
     from fsarctl.methods.task_adapter_plus_plus.method import TaskAdapterPlusPlus
     from fsarctl.models.backbone import load_backbone
+    from fsarctl.models.seeding import seeded
 
     model = _as_scored(model, adapters=adapters)
     weight_files(model, root)
@@ -132,7 +133,11 @@ def build_model(
             precision=model.precision,
             generator=generator,
         )
-        made = make() if part.known_as else checked_method(part, make)
+        if part.known_as:
+            made = make()
+        else:
+            with seeded(generator.clone_state()):
+                made = checked_method(part, make)
         for name in ("reads_text", "sub_actions"):  # what is read of the class decides what is described
             if getattr(made, name) != getattr(own, name):
                 raise ConfigError(

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from fsarctl.config.setting_field import setting
-from fsarctl.methods.protocol import FewShotMethod, seeded
+from fsarctl.methods.protocol import FewShotMethod
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.frame_encoder import FrameEncoder, FrameFeatures
 from fsarctl.models.precision import Precision
+from fsarctl.models.seeding import seeded
 
 __all__ = ["BackboneUse", "FrameMethod", "FrameOptions"]
 

@@ -11,8 +11,7 @@ path, which every shortcut has to equal. Clips that share frames, as windows of 
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
 from fsarctl.config.model_table import ModelConfig, RandomCrop
 from fsarctl.config.training_tables import QueryMode
@@ -40,7 +38,6 @@ __all__ = [
     "Scores",
     "WeightsFile",
     "by_class",
-    "seeded",
 ]
 
 
@@ -347,11 +344,6 @@ class FewShotMethod(nn.Module, ABC):
         return self.backbone.embed_dim
 
     @property
-    def draws(self) -> bool:
-        """Whether training draws at random in here, as dropout does."""
-        return any(isinstance(each, _DropoutNd) and each.p > 0 for each in self.modules())
-
-    @property
     def clips_meet(self) -> bool:
         """Whether clips that are computed at once have a part in each other's features while training."""
         clips = [each for name, each in self.named_modules() if not name.startswith("heads.")]
@@ -501,14 +493,3 @@ def by_class(support: Tensor, way: int | None) -> Tensor:
             next_step="Give way (or tokens of every class), and as many support videos for each class.",
         )
     return support.reshape(*support.shape[:-3], way, -1, *support.shape[-2:])
-
-
-@contextmanager
-def seeded(generator: torch.Generator | None) -> Iterator[None]:
-    """PyTorch's own initialisation becomes a function of ``generator``; nobody else's draws move."""
-    if generator is None:
-        yield
-        return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator).item()))
-        yield

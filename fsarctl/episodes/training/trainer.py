@@ -27,7 +27,8 @@ from fsarctl.episodes.training.optimisation import Optimisation
 from fsarctl.episodes.training.training_log import Line, Watch
 from fsarctl.episodes.training.training_memory import draws_for_clips, free_memory, measure, videos_in_parts
 from fsarctl.errors import ConfigError, IntegrityError
-from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, seeded, without_pixels
+from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, without_pixels
+from fsarctl.models.seeding import seeded
 from fsarctl.progress import Advance, Reporter
 
 __all__ = ["Epoch", "Training", "train_adapters"]
@@ -231,7 +232,7 @@ class _Teacher:
         model, base = self._model, self._base
         if self._prefixes is not None:
             for episode in map(base.episode, numbers):
-                with _drawing(model, self._seed, episode.number, self._device):
+                with _drawing(self._seed, episode.number, self._device):
                     videos = model.alone(self._prefixes.of(base.crop_names(episode)))
                     split = episode.support.size
                     support = videos[:split] if model.needs_support else None
@@ -239,7 +240,7 @@ class _Teacher:
             return
         with closing(ahead(lambda number: base.load(number).to(self._device), numbers)) as batches:
             for batch in batches:
-                with _drawing(model, self._seed, batch.episode.number, self._device):
+                with _drawing(self._seed, batch.episode.number, self._device):
                     support = self._videos(batch.support) if model.needs_support else None
                     lesson = self._lesson(batch.episode, support, self._videos(batch.query), batch.tokens)
                     yield replace(lesson, support_frames=batch.support, query_frames=batch.query)
@@ -261,11 +262,8 @@ class _Teacher:
 
 
 @contextmanager
-def _drawing(model: FewShotMethod, seed: int, number: int, device: torch.device) -> Iterator[None]:
+def _drawing(seed: int, number: int, device: torch.device) -> Iterator[None]:
     """What is drawn within is a function of the seed and the episode alone, and nobody else's draws move."""
-    if not model.draws:
-        yield
-        return
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int(random_words("draws", seed, number, 1)[0]) % 2**63)
         yield

@@ -96,8 +96,6 @@ def draws_for_clips(model: FewShotMethod, clip: Tensor) -> bool:
 
     Shapes: normalised frames of one clip, (T, 3, H, W).
     """
-    if not model.draws:
-        return False
     on_gpu = clip.device.type == "cuda"
 
     def state() -> Tensor:

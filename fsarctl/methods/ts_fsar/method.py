@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from fsarctl.config.setting_field import require, require_bounds, setting
 from fsarctl.errors import ConfigError
 from fsarctl.methods.frozen_text import FrozenText
-from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, Scores, by_class, seeded
+from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, Scores, by_class
 from fsarctl.methods.ts_fsar.distance_correlation import distance_correlation
 from fsarctl.methods.ts_fsar.ladder import LadderNetwork, Start, states
 from fsarctl.models.attention import attend, flop_of
 from fsarctl.models.backbone import Backbone
 from fsarctl.models.metrics.cosines import cosines, damped_cosines
 from fsarctl.models.precision import Precision
+from fsarctl.models.seeding import seeded
 
 __all__ = ["TSFSAR", "Matching", "Options"]
 

@@ -19,6 +19,7 @@ from fsarctl.models.metrics.checked_metric import OwnMetric
 from fsarctl.models.metrics.otam import otam
 from fsarctl.models.metrics.protonet import protonet_frames, protonet_means, protonet_sequence
 from fsarctl.models.metrics.trx import TRX
+from fsarctl.models.seeding import seeded
 
 __all__ = [
     "METRICS",
@@ -54,7 +55,8 @@ def metric_of(
 
     Args:
         name: as in ``METRICS``, "trx", or a part of the group "metrics" (``fsarctl.config.plugins``): a
-            function like those here, or a class, made with ``embed``, ``frames`` and ``generator`` by name.
+            function like those here, or a class, made with ``embed``, ``frames`` and ``generator`` by name;
+            PyTorch's own initialisation is seeded meanwhile.
         embed: D, the features' width; for metrics with weights, as are ``frames`` and ``generator``.
         pooled: for TRX, which see.
 
@@ -69,6 +71,6 @@ def metric_of(
         return METRICS[name]
     own = part.load()
     if isinstance(own, type):
-        with part.running():
+        with part.running(), seeded(generator and generator.clone_state()):
             own = own(embed=embed, frames=frames, generator=generator)
     return OwnMetric(part, own)

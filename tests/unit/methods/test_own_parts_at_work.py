@@ -365,6 +365,77 @@ def test_an_import_that_prints_or_ends_python_does_neither(
         ends.load()
 
 
+RANDOM = """
+import torch
+from torch import nn
+
+from fsarctl.methods import FewShotMethod, Scores
+
+
+class Metric(nn.Module):
+    def __init__(self, *, embed, frames, generator):
+        super().__init__()
+        self.linear = nn.Linear(embed, 4)
+        self.drawn = nn.Parameter(torch.rand(4, generator=generator))
+
+    def forward(self, queries, prototypes):
+        queries, prototypes = (self.linear(each.mean(-2)) * self.drawn for each in (queries, prototypes))
+        return queries @ prototypes.mT
+
+
+class Own(FewShotMethod):
+    def __init__(self, backbone, *, frames, options, precision, generator):
+        super().__init__(backbone, frames)
+        self.linear = nn.Linear(3, 4)
+        self.drawn = nn.Parameter(torch.rand(4, generator=generator))
+
+    def prefix(self, frames):
+        return frames.mean((-1, -2, -4))
+
+    def alone(self, prefix):
+        return nn.functional.dropout(self.linear(prefix) * self.drawn, training=self.training)
+
+    def score_features(self, support, query, text, *, way=None, query_mode="joint"):
+        return Scores(query @ support.unflatten(-2, (way, -1)).mean(-2).mT)
+"""
+
+
+@pytest.mark.parametrize("setting", [{"metric": "theirs.parts:Metric"}, {"method": "theirs.parts:Own"}])
+def test_a_part_starts_alike_whatever_was_drawn_before(write: Write, setting: dict[str, str]) -> None:
+    write(parts=RANDOM)
+
+    def start(seed: int) -> dict[str, torch.Tensor]:
+        table = ModelConfig(backbone="tiny", weights="shipped", visual_layers=1, text_layers=1, **setting)  # type: ignore[arg-type]
+        made = build_model(table, Path(), frames=2, adapters=True, seed=seed, device=torch.device("cpu"))
+        return {n: each for n, each in made.named_parameters() if "linear" in n or "drawn" in n}
+
+    torch.manual_seed(1)
+    first = start(7)
+    second, other = start(7), start(8)
+    assert len(first) == 3
+    for name, each in first.items():
+        assert torch.equal(each, second[name])
+        assert not torch.equal(each, other[name])
+    if "method" in setting:  # what it takes of its generator is the generator's first
+        assert torch.equal(first["drawn"], torch.rand(4, generator=torch.Generator().manual_seed(7)))
+
+
+def test_training_with_a_part_that_starts_and_draws_at_random_comes_out_alike(
+    write: Write, shapes: Path, tmp_path: Path
+) -> None:
+    write(parts=RANDOM)
+    short = (
+        f"--set=train.{name}={value}" for name, value in (("episodes", 2), ("epochs", 1), ("val_episodes", 2))
+    )
+    words = ("--set=model.method=theirs.parts:Own", *short)
+    digests = set()
+    for number in range(2):
+        torch.manual_seed(number)
+        said = type_in(copied(shapes, tmp_path / f"{number}"), "train", *words, "--shots", "1", "--json")
+        digests.add(json.loads(said.stdout)["artifacts"][0]["digest"])
+    assert len(digests) == 1
+
+
 NAN = """
 import torch
 
