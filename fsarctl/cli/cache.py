@@ -10,6 +10,7 @@ import typer
 from fsarctl.cli.command.options import DryRun, Json
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, print_data, print_json, say
+from fsarctl.cli.terminal.files import Kind, begins, require_replaceable
 from fsarctl.errors import InputError, IntegrityError, UsageError
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted, first_of, sized
@@ -31,6 +32,7 @@ __all__ = [
 KEPT_STAGES = ("ablate",)
 """Whose artifacts, and all that went into them, `cache gc` keeps if not told otherwise."""
 UNFINISHED = "unfinished build"
+ARCHIVE = Kind("archive of artifacts", begins(r"\APK\x03\x04.{26}[a-z-]+/[0-9a-f]+/manifest\.json"), "")
 
 
 Keys = Annotated[
@@ -196,6 +198,7 @@ def export_artifacts(
     as_json: Json = False,
 ) -> None:
     """Write finished artifacts to one file, for a machine without a network."""
+    require_replaceable(file, ARCHIVE)
     chosen = _chosen(session, keys)
     session.store.transfers.export(_whole(session, chosen), file)
     if as_json:

@@ -12,7 +12,7 @@ import typer
 from fsarctl.cli.command.options import Dataset, Force, Json
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, named, print_json, print_line, say, styled
-from fsarctl.cli.terminal.files import require_writable, writing
+from fsarctl.cli.terminal.files import Kind, require_writable, writing
 from fsarctl.errors import InputError, UsageError
 from fsarctl.errors.shown import brief
 from fsarctl.progress import counted, first_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["LabelFile", "chosen_labels", "labels_of", "make", "show", "show_calls"]
 
 _SHOWN = 3
+_LARGEST = 2**26
 
 
 @dataclass(frozen=True)
@@ -193,12 +194,13 @@ def make(
 
     Raises:
         PartialError: a language model did not describe some labels; whatever lacks none of them is made.
-        InputError: ``output`` cannot be written.
+        InputError: ``output`` cannot be written, or something else would be lost.
     """
     from fsarctl.stages.describe import failures, labels_asked
 
+    read = _read(session, file)
     if output:
-        require_writable(output)
+        require_writable(output, CORPUS, read)
     listed = file.labels() if file else []
     try:
         units = (
@@ -212,7 +214,7 @@ def make(
     ready = [unit for unit in units if not failed & set(labels_asked(unit))]
     made = session.realise(ready, force=force, as_json=as_json) if ready else []
     if output:
-        _write(output, pipeline.sources().all(listed or pipeline.described_labels()))
+        _write(output, read, pipeline.sources().all(listed or pipeline.described_labels()))
     if as_json:
         print_json(
             {
@@ -226,11 +228,35 @@ def make(
         raise failures(asked, len(asked.sub_actions) + len(failed), session.flags, named)
 
 
-def _write(output: Path, found: Mapping[str, "Found"]) -> None:
+def _read(session: Session, file: LabelFile | None) -> list[Path]:
+    """The files that descriptions are made from."""
+    from fsarctl.text.edits import EDITS
+
+    root = session.settings.root
+    named = [file.path] if file else []
+    return [*named, root / EDITS, *(root / each for each in session.settings.config.describe.files)]
+
+
+def _is_corpus(path: Path) -> bool:
+    from fsarctl.text.corpus import parse_corpus
+
+    try:
+        if path.stat().st_size > _LARGEST:
+            return False
+        parse_corpus(path.name, path.read_bytes())
+    except (OSError, InputError):
+        return False
+    return True
+
+
+CORPUS = Kind("file of descriptions", _is_corpus)
+
+
+def _write(output: Path, read: Sequence[Path], found: Mapping[str, "Found"]) -> None:
     from fsarctl.text.corpus import corpus_text
 
     described = {label: each.sub_actions for label, each in found.items() if each.source != "label"}
-    with writing(output) as partial:
+    with writing(output, CORPUS, read) as partial:
         partial.write_bytes(corpus_text(output.name, described).encode("utf-8", "backslashreplace"))
     say(f"wrote {counted(len(described), 'description')} to {output}")
 

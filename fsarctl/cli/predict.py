@@ -37,6 +37,7 @@ from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.check import check_document, print_check
 from fsarctl.cli.terminal.confidence import confidence_words
 from fsarctl.cli.terminal.console import echo, print_data, print_json, print_table, say, styled
+from fsarctl.cli.terminal.files import Kind, begins, require_replaceable
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.errors.shown import brief
 from fsarctl.execution.device import Machine
@@ -62,6 +63,11 @@ class PredictionLayout(StrEnum):
 
 COLUMNS = ("clip", "rank", "class", "score", "confidence", "video", "text", "failure", "none")
 EXTENSION = ".safetensors"
+SAVED = Kind(
+    "saved support",
+    begins(r'\A.{8}\{"__metadata__":\{.{,200}"fsarctl":"\{\\"schema\\": ?\\"fsarctl\.support/'),
+    "--save-support",
+)
 NONE = "none of these"
 
 
@@ -262,6 +268,7 @@ def _require_sense(
         )
     if not save.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {save.parent} for --save-support", next_step="Make it first.")
+    require_replaceable(save, SAVED)
 
 
 def _warn_of_twins(predictions: "Sequence[Prediction]") -> None:

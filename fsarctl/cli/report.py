@@ -9,7 +9,7 @@ import typer
 from fsarctl.cli.command.options import Dataset, Device, Shots
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, print_json, say
-from fsarctl.cli.terminal.files import open_file, writing
+from fsarctl.cli.terminal.files import Kind, begins, open_file, require_writable, writing
 from fsarctl.errors import FsarctlError
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted, sized
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
+PAGE = Kind("report", begins('<meta name="generator" content="fsarctl report">'))
 NO_PICTURES = "Made without pictures: leave out --no-pictures."
 
 
@@ -74,6 +75,7 @@ def _report(
     tracking = Tracking(session.settings.config.tracking, session.settings.root)
     if not as_json:
         tracking.require()
+        require_writable(output, PAGE)
     source = Source(
         session.store, session.settings, session.pipelines(machine, dataset=dataset), shots, machine
     )
@@ -92,7 +94,7 @@ def _report(
         lambda name: (artifact.path / name).read_bytes() if artifact else b"",
         no_pictures=reason,
     )
-    with writing(output) as partial:
+    with writing(output, PAGE) as partial:
         partial.write_text(page, encoding="utf-8")
     say(f"{_summary(document)}; {sized(output.stat().st_size)}, one file that loads nothing")
     echo(str(output))

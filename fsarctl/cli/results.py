@@ -9,7 +9,7 @@ import typer
 from fsarctl.cli.command.options import Dataset, Shots
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, print_data, say
-from fsarctl.cli.terminal.files import require_writable, writing
+from fsarctl.cli.terminal.files import Kind, begins, require_writable, writing
 from fsarctl.errors import UsageError
 from fsarctl.execution.device import Machine
 from fsarctl.progress import counted, sized
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from fsarctl.artifacts import Artifact
 
 __all__ = ["export"]
+
+EXPORT = Kind(
+    "file of results",
+    begins(
+        r'\A(\{\n "clips": \[\n  \{\n   "clips": \[|## Results\n\n\| result \| model \| accuracy \|'
+        r"|% It needs \\usepackage\{longtable\})"
+    ),
+)
 
 
 class Form(StrEnum):
@@ -55,7 +63,7 @@ def export(
     if compressed and form is not Form.json:
         raise UsageError(f"a {form.value} appendix is to be read", next_step="Leave out .gz.")
     if output is not None:
-        require_writable(output)
+        require_writable(output, EXPORT)
     from fsarctl.results.exchange.document import file_bytes
     from fsarctl.stages.results_export import collect
 
@@ -70,7 +78,7 @@ def export(
         print_data(content.decode())
         say(said)
         return
-    with writing(output) as partial:
+    with writing(output, EXPORT) as partial:
         partial.write_bytes(content)
     say(said)
     echo(str(output))

@@ -11,15 +11,20 @@ import typer
 from fsarctl.cli.command.options import Dataset, Json
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, print_json, say
-from fsarctl.cli.terminal.files import open_file, writing
+from fsarctl.cli.terminal.files import Kind, begins, open_file, require_writable, writing
 from fsarctl.errors import FsarctlError, UpstreamError, UsageError
 
 if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
+
     from fsarctl.frames.clip_view import ClipView
     from fsarctl.report.contact_sheet import Stage
     from fsarctl.stages.plan import Pipeline
 
 __all__ = ["frames_taken", "show"]
+
+MADE_BY = "fsarctl"
+SHEET = Kind("contact sheet", begins(rf"\A\x89PNG.*tEXtSoftware\0{MADE_BY}"))
 
 
 @command("show", example="fsarctl show clips/waving/03.mp4 --open")
@@ -56,6 +61,8 @@ def _show(
             f"the sheet is a PNG, and {output.name!r} is not named like one",
             next_step=f"Write it with --output {shlex.quote(str(output.with_suffix('.png')))}",
         )
+    if output is not None:
+        require_writable(output, SHEET)
     view, source = _find(session, clip, dataset)
     stages = _stages(session, view, dataset)
     stored, reads = view.frames.shape[1], image_side(session.settings.config.model.backbone)
@@ -77,8 +84,8 @@ def _show(
         say(missing)
     plain = re.sub(r"[^\w.-]+", "-", view.name).strip("-.")[-100:]
     path = output or Path(f"{plain}.png")
-    with writing(path) as partial:
-        sheet.save(partial, format="PNG", optimize=True)
+    with writing(path, SHEET) as partial:
+        sheet.save(partial, format="PNG", optimize=True, pnginfo=_signed())
     if as_json:
         print_json(
             {
@@ -104,6 +111,15 @@ def _show(
         echo(str(path))
     if opens:
         open_file(path)
+
+
+def _signed() -> "PngInfo":
+    """What a sheet is known by."""
+    from PIL.PngImagePlugin import PngInfo
+
+    words = PngInfo()
+    words.add_text("Software", MADE_BY)
+    return words
 
 
 def frames_taken(indices: Sequence[int], count: int) -> str:

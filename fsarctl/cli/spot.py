@@ -32,6 +32,7 @@ from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.confidence import confidence_words
 from fsarctl.cli.terminal.console import print_data, print_json, say
 from fsarctl.cli.terminal.events import as_csv, as_subtitles, print_events, print_precision, row
+from fsarctl.cli.terminal.files import Kind, begins, require_replaceable
 from fsarctl.errors import PartialError, UsageError
 from fsarctl.execution.device import Machine
 from fsarctl.predict.event_rules import EventRules, Join
@@ -58,6 +59,7 @@ class EventLayout(StrEnum):
 
 PAGES = (".html", ".htm")
 """How a page's name ends, so that no video is taken for one and written over."""
+PAGE = Kind("page of events", begins('<meta name="generator" content="fsarctl spot">'), "--html")
 
 Threshold = Annotated[
     float, typer.Option("--threshold", min=0, max=1, help="Confidence that an event has to reach.")
@@ -208,6 +210,8 @@ def _check_outputs(files: "Sequence[ClipFile]", layout: str, html: Path | None, 
         raise UsageError(
             f"--html {html} does not end in .html", next_step=f"Name it {html.with_suffix('.html').name}."
         )
+    if html is not None:
+        require_replaceable(html, PAGE)
     if clips is not None and clips.exists() and not clips.is_dir():
         raise UsageError(f"--clips {clips} is a file", next_step="Name a folder; it is made if need be.")
     if clips is not None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from typed import type_in
 
 FILE = """
@@ -30,6 +32,7 @@ def project(tmp_path: Path) -> Path:
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    save_file({"weight": torch.zeros(2)}, tmp_path / "adapters.safetensors", {"fsarctl": "{}"})
     return tmp_path
 
 
@@ -43,6 +46,7 @@ def project(tmp_path: Path) -> Path:
         ("--support two new.mp4 --frozen --shots 1", 2, "Leave out one of them"),
         ("--support two new.mp4 --save-support mine", 2, "mine.safetensors"),
         ("--support two new.mp4 --save-support no/such.safetensors", 2, "no folder no"),
+        ("--support two new.mp4 --save-support adapters.safetensors", 3, "is no saved support"),
         ("--support new.mp4 new.mp4 --save-support it.safetensors", 2, "saved support already"),
         ("--support new.mp4 new.mp4", 3, "new.mp4 is no saved support"),
         ("--support nowhere new.mp4", 3, "the support nowhere is not there"),

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ from typing import Any
 import pytest
 from built import BuiltOnce, copied
 from typed import type_in
+
+from fsarctl.cli.cache import ARCHIVE
+from fsarctl.cli.report import PAGE
+from fsarctl.cli.results import EXPORT
+from fsarctl.cli.show import SHEET
 
 FILE = """
 [datasets.mine]
@@ -190,3 +196,31 @@ def test_a_file_that_is_none_is_one_line(tmp_path: Path, content: bytes) -> None
     refused = type_in(tmp_path, "fsarctl compare bad.json bad.json", expect=3)
     assert refused.stderr.count("\n") == 2
     assert "is no file of results" in refused.stderr
+
+
+def test_nothing_is_written_over_but_what_the_command_wrote(ours: Path, tmp_path: Path) -> None:
+    project = copied(ours, tmp_path)
+    clip = shlex.quote(str(next((project / "clips").rglob("*.mp4")).relative_to(project)))
+    for line, name, kind in (
+        ("report --no-pictures --output", "report.html", PAGE),
+        ("results export -o", "results.json", EXPORT),
+        ("results export -o", "results.json.gz", EXPORT),
+        ("results export --format markdown -o", "results.md", EXPORT),
+        ("results export --format latex -o", "results.tex", EXPORT),
+        ("cache export", "all.zip", ARCHIVE),
+        (f"show {clip} --output", "sheet.png", SHEET),
+    ):
+        place = project / name
+        place.touch()  # as `mktemp` leaves it
+        for _ in range(2):
+            type_in(project, f"fsarctl {line} {name}")
+        own = place.read_bytes()
+        for foreign in (b'{\n "clips": [\n  "a"\n ]\n}\n', b"\x89PNG\r\n\x1a\n", own[200:], b"my notes\n"):
+            place.write_bytes(foreign)
+            assert not kind.is_one(place)
+        said = " ".join(type_in(project, f"fsarctl {line} {name}", expect=3).stderr.split())
+        assert f"{name} is there and is no {kind.name}: it would be lost" in said
+        assert place.read_bytes() == foreign
+    said = type_in(project, "fsarctl report --output fsarctl.toml", expect=3).stderr
+    assert "is where a project has its settings" in " ".join(said.split())
+    assert (project / "fsarctl.toml").read_text() == FILE

@@ -38,6 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "long.mp4", count=120, rate=15)
     write(folder / "short.mp4", count=8, rate=15)
     (folder / "no.mp4").write_text("no video")
+    (folder / "mine.html").write_text("<!doctype html>")
     (folder / "one" / "class").mkdir(parents=True)
     (folder / "one" / "class" / "0.mp4").write_bytes((folder / "short.mp4").read_bytes())
     (folder / "broken" / "a").mkdir(parents=True)
@@ -73,6 +74,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("long.mp4 --support examples --html no/page.html", 2, "no folder no for --html"),
         ("long.mp4 --support examples --html examples", 2, "--html examples is a folder"),
         ("long.mp4 --support examples --html short.mp4", 2, "Name it short.html"),
+        ("long.mp4 --support examples --html mine.html", 3, "mine.html is there and is no page of events"),
         ("long.mp4 --support examples --clips no.mp4", 2, "--clips no.mp4 is a file"),
         ("long.mp4 --support examples --clips examples", 3, "examples holds --help"),
         ("long.mp4 --support examples --length 2", 4, "or add --frozen"),
@@ -143,6 +145,7 @@ def test_subtitles_a_page_and_clips(project: Path) -> None:
         assert starts == [event["start_s"] for event in events]
         assert [label for *_, label in cues] == [event["class"] for event in events]
         assert text.count(f"{point}") >= 2 * len(events)
+    type_in(project, f"{line} --html page.html")  # its own may be written over
     page = (project / "page.html").read_text(encoding="utf-8")
     assert 'src="long.mp4"' in page
     assert page.count("data-start=") == page.count("data:image/webp") == len(events)

@@ -271,7 +271,7 @@ def test_a_frozen_strategy_is_reported_like_any_other(project: Path) -> None:
 
 def test_a_report_that_cannot_be_written_says_so(project: Path) -> None:
     done = type_in(project, "fsarctl report --no-pictures --output nowhere/report.html", expect=3)
-    assert re.search("there is no folder .*/nowhere\n", done.stderr)
+    assert "there is no folder nowhere\n" in done.stderr
     assert "--output" in done.stderr
 
 

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from fsarctl.cli.terminal.files import writing
+from fsarctl.cli.terminal.files import Kind, begins, writing
 from fsarctl.errors import InputError
+
+KIND = Kind("text", begins("before"))
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_text("before")
     link.symlink_to(real)
-    with writing(link) as path:
+    with writing(link, KIND) as path:
         path.write_text("after")
     assert link.is_symlink()
     assert real.read_text() == "after"
@@ -24,7 +26,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for place in (pipe, tmp_path):
-        with pytest.raises(InputError, match="is no file"), writing(place) as path:
+        with pytest.raises(InputError, match="is no file"), writing(place, KIND) as path:
             path.write_text("")
     assert list(tmp_path.iterdir()) == [pipe]
 
@@ -39,6 +41,6 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def _stop_halfway(place: Path) -> None:
-    with writing(place) as path:
+    with writing(place, KIND) as path:
         path.write_text("half")
         raise ValueError("halfway")

@@ -19,6 +19,8 @@ from small_model import small_backbone, small_model
 from torch import Tensor
 
 from fsarctl.artifacts.unfinished.sealed import EMPTY_SEAL, SEAL, seal_file
+from fsarctl.cli.predict import SAVED
+from fsarctl.cli.terminal.files import require_replaceable
 from fsarctl.datasets.clip_files import ClipFile
 from fsarctl.datasets.clips import Clip
 from fsarctl.errors import InputError
@@ -284,6 +286,7 @@ def test_a_support_of_another_model_is_refused_by_name(
     mine = Predictor(small_model(), size=S, settings=settings)
     support = replace(ragged, made_by=mine.made_by)
     support.save(tmp_path / "it.safetensors")
+    require_replaceable(tmp_path / "it.safetensors", SAVED)
     loaded = load_support(tmp_path / "it.safetensors")
     loaded.require_made_by(mine.made_by, "it")
     options = {"size": S, "settings": settings, **other}
