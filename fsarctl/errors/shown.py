@@ -39,7 +39,7 @@ def shown(text: str) -> str:
 
 def brief(name: str) -> str:
     """A name by itself: whole up to what a label may have, else its first 60 characters and their number."""
-    return name if len(name) <= LONGEST else f"{name[:SHOWN]}... ({len(name):,} characters)"
+    return name if len(name) <= LONGEST else _cut(name)
 
 
 def escaped(text: str) -> str:
@@ -70,5 +70,8 @@ def _json_escape(found: re.Match[str]) -> str:
 
 def _beginning(long: re.Match[str]) -> str:
     quote = long[0][0] if long[0][0] in "\"'" else ""
-    bare = long[0][1:-1] if quote else long[0]
-    return f"{quote}{bare[:SHOWN]}{quote}... ({len(bare):,} characters)"
+    return _cut(long[0][1:-1] if quote else long[0], quote)
+
+
+def _cut(name: str, quote: str = "") -> str:
+    return f"{quote}{name[:SHOWN]}{quote}... ({len(name):,} characters)"
