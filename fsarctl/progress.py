@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 __all__ = [
+    "GIB",
     "SILENT",
     "Advance",
     "Reporter",
+    "clock",
     "counted",
     "duration",
     "first_of",
@@ -19,6 +21,9 @@ __all__ = [
     "shortened",
     "sized",
 ]
+
+GIB = 2**30
+"""Bytes; memory is set and told in it, files in the units of ``sized``."""
 
 
 def counted(number: int, thing: str, ending: str = "s") -> str:
@@ -37,6 +42,21 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def clock(seconds: float, digits: int = 2) -> str:
+    """
+    >>> clock(5.25), clock(3725.004), clock(59.9996)
+    ('0:05.25', '1:02:05.00', '1:00.00')
+    >>> clock(5.25, 1), clock(59.97, 1), clock(60, 0)
+    ('0:05.2', '1:00.0', '1:00')
+    """
+    units = round(seconds * 10**digits)
+    minutes, rest = divmod(units, 60 * 10**digits)
+    hours, minutes = divmod(minutes, 60)
+    start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    whole, part = divmod(rest, 10**digits)
+    return f"{start}:{whole:02}" + (f".{part:0{digits}}" if digits else "")
 
 
 def sized(length: int) -> str:

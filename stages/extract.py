@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsarctl.artifacts import JSON, Artifact, Build, Files, Parts, Unit
 from fsarctl.artifacts.command import Command, Option
@@ -178,7 +178,7 @@ def require_no_failures(artifact: Artifact) -> None:
 
 def failure_note(artifact: Artifact) -> str:
     """How many of its clips have no frames, and where to read why; "" where all have."""
-    count = _facts(artifact).get("failures", 0) if artifact.manifest.stage == STAGE else 0
+    count = artifact.manifest.facts.get("failures", 0) if artifact.manifest.stage == STAGE else 0
     if not count:
         return ""
     return f"{artifact.manifest.slot}: {count} of its clips have no frames: {artifact.path / 'failures.json'}"
@@ -189,7 +189,7 @@ def retry_hint(artifact: Artifact, command: Command) -> str:
 
     ``command`` is what makes the artifact.
     """
-    facts = _facts(artifact)
+    facts = artifact.manifest.facts
     count = facts.get("retry", 0) if artifact.manifest.stage == STAGE else 0
     if not count:
         return ""
@@ -211,11 +211,6 @@ def _record(build: Build, extraction: "Extraction", time_limit_s: float) -> None
     build.record("decoders", dict(Counter(row.decoder for row in rows if row.valid)))
     build.record("decoded", extraction.decoded)
     build.record("copied", extraction.copied)
-
-
-def _facts(artifact: Artifact) -> Mapping[str, Any]:
-    facts = artifact.manifest.provenance.get("facts")
-    return facts if isinstance(facts, Mapping) else {}
 
 
 def _rendered(folder: Path, digests: Mapping[str, str]) -> tuple[list[Clip], dict[str, str]]:

@@ -98,6 +98,12 @@ class Manifest:
         """When it was published, ISO 8601 in UTC: later ones sort later."""
         return str(self.provenance.get("created", ""))
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the stage recorded; empty where it recorded nothing."""
+        facts = self.provenance.get("facts")
+        return facts if isinstance(facts, Mapping) else {}
+
 
 @dataclass(frozen=True)
 class Artifact:

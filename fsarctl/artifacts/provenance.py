@@ -11,7 +11,9 @@ from pathlib import Path
 
 from fsarctl.artifacts.unit import JSON
 
-__all__ = ["provenance"]
+__all__ = ["processor_facts", "provenance"]
+
+CPU_FACTS = Path("/proc/cpuinfo")
 
 
 def provenance(project: Path) -> dict[str, JSON]:
@@ -24,6 +26,15 @@ def provenance(project: Path) -> dict[str, JSON]:
         "packages": _packages(),
         "git": _commit(project),
     }
+
+
+def processor_facts(*names: str) -> set[str] | None:
+    """The lines of these names that Linux has of the processor ("flags : fpu ..."); None without a list."""
+    try:
+        said = CPU_FACTS.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return set(re.findall(rf"(?m)^(?:{'|'.join(names)})\s*:.*$", said))
 
 
 @cache  # finding them takes longer than making a small artifact

@@ -13,12 +13,11 @@ from fsarctl.cli.command.options import Device, Frozen, Support, TrainedFor
 from fsarctl.cli.command.recognition import require_one_model, require_seconds, setup_of
 from fsarctl.cli.command.session import Session, command
 from fsarctl.cli.terminal.console import echo, panel, print_json, say, styled
-from fsarctl.cli.terminal.events import clock
 from fsarctl.cli.terminal.signals import LAST_WORDS
 from fsarctl.errors import UsageError
 from fsarctl.errors.shown import brief
 from fsarctl.execution.device import Machine
-from fsarctl.progress import counted
+from fsarctl.progress import clock, counted
 
 if TYPE_CHECKING:
     from fsarctl.serving.watching import Sight

@@ -7,7 +7,6 @@ processor among it, so that no number is another one for being read instead of c
 
 import hashlib
 import platform
-import re
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from fsarctl.artifacts import JSON, Build, Unit
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.keys import canonical
+from fsarctl.artifacts.provenance import processor_facts
 from fsarctl.artifacts.unfinished.sealed import EMPTY_SEAL, SEAL
 from fsarctl.artifacts.unfinished.shared_parts import SharedParts
 from fsarctl.config.model_table import ModelConfig
@@ -36,7 +36,6 @@ FLOP_PER_S = 1e11
 """Of a core that is fast."""
 BYTES_PER_S = 5e8
 """Of a disk, and of the checksum that is compared."""
-CPU_FACTS = Path("/proc/cpuinfo")
 FILE_S = 1e-3
 """To open one."""
 
@@ -119,11 +118,7 @@ def kept_prefixes(
 @cache
 def _processor() -> str:
     """What two processors share that compute the same bits: their model, and what it can do."""
-    try:
-        said = CPU_FACTS.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        said = ""
-    facts = sorted(set(re.findall(r"(?m)^(?:model name|flags|CPU part|Features)\s*:.*$", said)))
+    facts = sorted(processor_facts("model name", "flags", "CPU part", "Features") or ())
     words = [platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability(), *facts]
     return hashlib.sha256("\n".join(words).encode()).hexdigest()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fsarctl.episodes.ranks import ALONE, Ranks
 from fsarctl.errors import ConfigError
 from fsarctl.execution.engine import Need
+from fsarctl.progress import GIB
 
 if TYPE_CHECKING:
     import torch
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Machine", "bf16_of_cpu", "gpu_name"]
 
-GIB = 2**30
 MEMORY_GIB = 2.0
-CPU_FACTS = Path("/proc/cpuinfo")
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
 """What Linux calls the instructions that multiply in bfloat16: on x86, the faster first, and on ARM."""
 COMPUTING_GIB = 1.5
@@ -132,9 +131,10 @@ def gpu_name() -> str:
 
 def bf16_of_cpu() -> str:
     """The instructions of this CPU that multiply in bfloat16, or "none"; "unknown" where none are listed."""
-    try:
-        said = CPU_FACTS.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+    from fsarctl.artifacts.provenance import processor_facts
+
+    facts = processor_facts("flags", "Features")
+    if facts is None:
         return "unknown"
-    flags = {flag for line in re.findall(r"(?m)^(?:flags|Features)\s*:(.*)$", said) for flag in line.split()}
+    flags = {flag for line in facts for flag in line.partition(":")[2].split()}
     return ", ".join(flag for flag in BF16_FLAGS if flag in flags) or "none"

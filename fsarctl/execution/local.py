@@ -16,6 +16,7 @@ import psutil
 from fsarctl.execution.engine import Ended, Heard, Need, Task
 from fsarctl.execution.waiting_tasks import Line
 from fsarctl.execution.worker_process import WorkerProcess
+from fsarctl.progress import GIB
 from fsarctl.video.processes.worker_pool import sweep
 
 __all__ = ["LocalEngine", "end_all", "gpus_here"]
@@ -24,7 +25,6 @@ GRACE_S = 0.7
 """How long processes may take to end once they are told to."""
 TRIES = 2
 """Of a task whose worker was lost."""
-GIB = 2**30
 PINNED = "cuda:"
 
 

@@ -23,6 +23,7 @@ from fsarctl.errors.addresses import LOOPBACK, hidden
 from fsarctl.execution.engine import Ended, Heard, Need, Task
 from fsarctl.execution.waiting_tasks import Line
 from fsarctl.execution.worker_process import WorkerProcess
+from fsarctl.progress import GIB
 
 __all__ = ["RayEngine"]
 
@@ -39,7 +40,6 @@ HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 SETTINGS = 0x04
 BATCH_S = 0.2
 """Messages of a worker travel together for so long."""
-GIB = 2**30
 
 
 class RayEngine:

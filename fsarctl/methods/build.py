@@ -18,6 +18,7 @@ from fsarctl.errors import ConfigError
 from fsarctl.errors.nearest import did_you_mean
 from fsarctl.methods.weights import weight_files
 from fsarctl.models.backbone_catalogue import (
+    BLOCKS,
     architecture,
     has_text_encoder,
     image_side,
@@ -52,7 +53,6 @@ __all__ = [
 
 # What is read of a method's class, before there is a method.
 OF_CLASS = ("reads_text", "sub_actions", "reads_pixels", "needs_vit", "queries_meet")
-OPEN_CLIP_LAYERS = 12  # of an encoder whose configuration does not say
 
 NOT_SETTINGS = ("weights", "method", "options")  # enter a key in another form
 # What a model without adapters does not depend on.
@@ -355,7 +355,7 @@ def require_backbone(model: ModelConfig) -> None:
         ("text", "text_cfg", model.text_position, model.text_layers, {*kinds} & {"order"}),
     )
     for branch, table, position, layers, adapters in branches:
-        blocks = described[table].get("layers", OPEN_CLIP_LAYERS)
+        blocks = described[table].get("layers", BLOCKS)
         unread = branch == "text" and model.score == "video"
         if adapters and not unread and position != "all" and layers > blocks:
             raise ConfigError(

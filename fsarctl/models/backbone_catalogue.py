@@ -16,6 +16,7 @@ from fsarctl.models import tiny_clip
 from fsarctl.models.open_clip_parts import open_clip_folder
 
 __all__ = [
+    "BLOCKS",
     "IMAGENET",
     "IMAGE_SIZE",
     "OF_IMAGENET",
@@ -36,6 +37,8 @@ TINY = "tiny"
 
 IMAGE_SIZE = 224
 """Pixels of a side, where a configuration does not say."""
+BLOCKS = 12
+"""Of an encoder, where a configuration does not say."""
 RESNET_BLOCKS = ("BasicBlock", "Bottleneck")
 """What torchvision makes ResNets of."""
 OF_IMAGENET = "-imagenet"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fsarctl.predict.event_rules import EventRules
 from fsarctl.predict.windows import Windows
+from fsarctl.results.average_precision import intersection_over_union
 
 __all__ = ["Event", "curves_of", "events_of"]
 
@@ -104,13 +105,6 @@ def _apart(events: Sequence[Event], overlap: float) -> list[Event]:
     """Temporal non-maximum suppression, over all classes."""
     kept: list[Event] = []
     for event in sorted(events, key=lambda each: (-each.score, each.start_s, each.end_s, each.label)):
-        if all(_shared(event, other) <= overlap for other in kept):
+        if all(intersection_over_union(event, other) <= overlap for other in kept):
             kept.append(event)
     return kept
-
-
-def _shared(a: Event, b: Event) -> float:
-    """Intersection over union."""
-    both = min(a.end_s, b.end_s) - max(a.start_s, b.start_s)
-    union = max(a.end_s, b.end_s) - min(a.start_s, b.start_s)
-    return both / union if both > 0 and union > 0 else 0.0

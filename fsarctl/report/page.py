@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["render"]
 
+LAST_FIRST = ("evaluate", "film", "train", "extract", "render", "describe")
+"""Stages, as the document calls them."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MATRIX_CLASSES = 40
 """More would be unreadable; those with the lowest accuracy are shown."""
@@ -345,9 +347,9 @@ def _environments(artifacts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
 
 
 def _rank(artifact: Mapping[str, Any]) -> tuple[int, str]:
-    """What comes last in the pipeline first."""
-    stages = ("evaluate", "film", "train", "extract", "render", "describe")
-    return stages.index(artifact["stage"]), artifact["slot"]
+    """What comes last in the pipeline first; what the document may have beside, after it."""
+    stage = artifact["stage"]
+    return LAST_FIRST.index(stage) if stage in LAST_FIRST else len(LAST_FIRST), artifact["slot"]
 
 
 def _letters(count: int) -> list[str]:

@@ -172,7 +172,7 @@ def way_curves(table: Mapping[str, Any]) -> dict[str, Any]:
 def descriptions(artifact: Artifact) -> dict[str, Any]:
     """Each label with its sub-actions, whether a person corrected them, and how many come from where."""
     labels = load_descriptions(artifact.path)
-    facts = _facts(artifact)
+    facts = artifact.manifest.facts
     edited = set(facts.get("edited", ()))
     return {
         "sources": facts.get("sources", {}),
@@ -193,7 +193,7 @@ def clip_counts(artifact: Artifact, title: str, dataset: Dataset, split: str) ->
     return {
         "split": title,
         "expected": sum(dataset.expected.get(split, {}).values()),
-        **{name: _facts(artifact).get(name) for name in ("clips", "decoders")},
+        **{name: artifact.manifest.facts.get(name) for name in ("clips", "decoders")},
         "missing": list(missing[:NAMED]),
         "missing_more": len(missing[NAMED:]),
         "failed": json.loads((artifact.path / "failures.json").read_text(encoding="utf-8")),
@@ -211,17 +211,12 @@ def provenance(artifacts: Iterable[Artifact]) -> dict[str, Any]:
                 "key": each.key,
                 "command": each.manifest.command,
                 "parts": own_parts_in(each.manifest.config),
-                "device": _facts(each).get("device"),
+                "device": each.manifest.facts.get("device"),
                 **{name: each.manifest.provenance.get(name) for name in names},
             }
             for each in artifacts
         ]
     }
-
-
-def _facts(artifact: Artifact) -> Mapping[str, Any]:
-    facts = artifact.manifest.provenance.get("facts")
-    return facts if isinstance(facts, Mapping) else {}
 
 
 def _accuracy(found: Found) -> dict[str, Any]:

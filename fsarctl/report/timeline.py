@@ -8,13 +8,14 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsarctl.errors.shown import without_marks
-from fsarctl.progress import counted
+from fsarctl.progress import clock, counted
 
 __all__ = ["TimelineEvent", "TimelineVideo", "binned", "render_timeline"]
 
@@ -94,7 +95,7 @@ def render_timeline(
         for name in ("style.css", "timeline.css", "timeline.js", "timeline.html")
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment.filters |= {"clock": _clock, "counted": counted}
+    environment.filters |= {"clock": partial(clock, digits=1), "counted": counted}
     return environment.from_string(page).render(
         title=title,
         about=about,
@@ -145,17 +146,4 @@ def _ticks(video: TimelineVideo) -> list[tuple[float, str]]:
     steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000)
     step = next((each for each in steps if video.duration_s / each <= 6), steps[-1])
     count = int(video.duration_s / step) + 1
-    return [(100 * n * step / video.duration_s, _clock(n * step, 0)) for n in range(count)]
-
-
-def _clock(seconds: float, digits: int = 1) -> str:
-    """
-    >>> _clock(5.25), _clock(3725), _clock(59.97), _clock(60, 0)
-    ('0:05.2', '1:02:05.0', '1:00.0', '1:00')
-    """
-    units = round(seconds * 10**digits)
-    minutes, rest = divmod(units, 60 * 10**digits)
-    hours, minutes = divmod(minutes, 60)
-    start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
-    whole, part = divmod(rest, 10**digits)
-    return f"{start}:{whole:02}" + (f".{part:0{digits}}" if digits else "")
+    return [(100 * n * step / video.duration_s, clock(n * step, 0)) for n in range(count)]

@@ -8,18 +8,35 @@ the ActivityNet and THUMOS evaluations have it); the mean is over the classes th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OVERLAPS", "Measured", "TimedLabel", "average_precision", "mean_average_precision"]
+__all__ = [
+    "OVERLAPS",
+    "Measured",
+    "TimedLabel",
+    "average_precision",
+    "intersection_over_union",
+    "mean_average_precision",
+]
 
 OVERLAPS = (0.3, 0.5, 0.7)
 """At which it is told, as others do."""
 
 DRAWS = 1000
 LEVEL = 0.95
+
+
+class Timed(Protocol):
+    """What lasts from one second to another."""
+
+    @property
+    def start_s(self) -> float: ...
+
+    @property
+    def end_s(self) -> float: ...
 
 
 class TimedLabel(NamedTuple):
@@ -43,6 +60,13 @@ class Measured:
     value: float
     low: float
     high: float
+
+
+def intersection_over_union(a: Timed, b: Timed) -> float:
+    """The time that both cover over the time that either does; 0 where they do not meet."""
+    both = min(a.end_s, b.end_s) - max(a.start_s, b.start_s)
+    union = max(a.end_s, b.end_s) - min(a.start_s, b.start_s)
+    return both / union if both > 0 and union > 0 else 0.0
 
 
 def average_precision(hits: NDArray[np.bool_], truths: int) -> float:
@@ -118,7 +142,7 @@ def _hits(ordered: Sequence[TimedLabel], true: Sequence[TimedLabel], overlap: fl
     hits = []
     for each in ordered:
         shares = [
-            (_shared(each, other), -number)
+            (intersection_over_union(each, other), -number)
             for number, other in enumerate(true)
             if other.label == each.label and number not in taken
         ]
@@ -127,9 +151,3 @@ def _hits(ordered: Sequence[TimedLabel], true: Sequence[TimedLabel], overlap: fl
         if best >= overlap:
             taken.add(-number)
     return hits
-
-
-def _shared(a: TimedLabel, b: TimedLabel) -> float:
-    both = min(a.end_s, b.end_s) - max(a.start_s, b.start_s)
-    union = max(a.end_s, b.end_s) - min(a.start_s, b.start_s)
-    return both / union if both > 0 and union > 0 else 0.0

@@ -12,14 +12,13 @@ from fsarctl.config.methods import TASK_ADAPTER
 from fsarctl.config.model_table import ModelConfig, Strategy
 from fsarctl.config.plugins import is_own
 from fsarctl.errors import ConfigError
-from fsarctl.models.backbone_catalogue import architecture
+from fsarctl.models.backbone_catalogue import BLOCKS, architecture
 from fsarctl.models.strategies import STRATEGIES, TITLES, adapters_of, frozen_title, title_of
 
 __all__ = ["COLUMNS", "Evaluated", "called", "is_tick", "require_columns"]
 
 YES, NO, NONE = "✓", "×", "–"
 TICKS = {"✓", "✔", "✅", "☑", "√", "×", "✗", "✘", "❌", "☐"}
-BLOCKS = 12  # of an encoder whose configuration does not say
 NAMED = re.compile(
     r"(?<!\w)(?:(?P<plusplus>task[\s_-]?adapter\s?\+\+)|(?P<plain>task[\s_-]?adapter(?!\w))"
     r"|(?P<full>full[\s_-]fine[\s_-]?tuning(?!\w))|(?P<frozen>frozen(?!\w))|(?P<aim>(?-i:AIM)(?!\w)))",

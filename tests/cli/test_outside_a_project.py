@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typed import Typed, type_in
 
+from fsarctl.artifacts import provenance
 from fsarctl.config.demo import demo_file
 from fsarctl.config.settings import load_settings
-from fsarctl.execution import device
 from fsarctl.text.corpus import parse_corpus
 
 
@@ -34,7 +34,7 @@ def test_doctor_says_whether_the_cpu_multiplies_in_bfloat16(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts = tmp_path / "cpuinfo"
-    monkeypatch.setattr(device, "CPU_FACTS", facts)
+    monkeypatch.setattr(provenance, "CPU_FACTS", facts)
     # As Linux lists them: an Intel CPU, one of AMD, an ARM one, an old one, and a system that lists none.
     for listed, said in (
         ("flags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\nbugs\t\t: bf16\n", "amx_bf16, avx512_bf16"),

@@ -412,7 +412,7 @@ def _summary(outcome: "Outcome") -> dict[str, Any]:
         "digest": manifest.digest,
         "path": str(outcome.artifact.path),
         "made": outcome.made,
-        "facts": manifest.provenance.get("facts", {}),
+        "facts": manifest.facts,
     }
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from fsarctl.cli.terminal.console import echo, print_table, styled
 from fsarctl.errors.shown import brief, shown
-from fsarctl.progress import counted
+from fsarctl.progress import clock, counted
 
 if TYPE_CHECKING:
     from fsarctl.predict.events import Event
     from fsarctl.results.average_precision import Measured
     from fsarctl.stages.spot import Watched
 
-__all__ = ["as_csv", "as_subtitles", "clock", "print_events", "print_precision", "row"]
+__all__ = ["as_csv", "as_subtitles", "print_events", "print_precision", "row"]
 
 COLUMNS = ("video", "start_s", "end_s", "class", "score", "failure")
 
@@ -87,18 +87,6 @@ def print_precision(measured: "Sequence[Measured]", true: int, found: int) -> No
         value, low, high = (f"{100 * number:.1f}" for number in (each.value, each.low, each.high))
         echo(f"  {value} % [{low}, {high}] at an overlap of {each.overlap:g}")
     echo("[ ]: 95 % of draws of half minutes of the video")
-
-
-def clock(seconds: float) -> str:
-    """
-    >>> clock(5.25), clock(3725.004), clock(59.9996)
-    ('0:05.25', '1:02:05.00', '1:00.00')
-    """
-    hundredths = round(seconds * 100)
-    minutes, rest = divmod(hundredths, 6000)
-    hours, minutes = divmod(minutes, 60)
-    start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
-    return f"{start}:{rest // 100:02}.{rest % 100:02}"
 
 
 def _stamp(seconds: float, point: str) -> str:

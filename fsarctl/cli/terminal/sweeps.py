@@ -169,6 +169,8 @@ def _print_latex(
 def _seconds_left(store: "Store", units: "Sequence[Unit]") -> float | None:
     """By what an episode of the same stage, method and backbone took in this store; None where one of them
     was never run: methods differ by twenty times."""
+    from fsarctl.stages import evaluate, shortcut, train
+
     took: dict[tuple[str, ...], list[float]] = {}
     for artifact in store.artifacts():
         manifest = artifact.manifest
@@ -179,9 +181,9 @@ def _seconds_left(store: "Store", units: "Sequence[Unit]") -> float | None:
             )
     # A shortcut trains and evaluates.
     for stage, *of in [*took]:
-        if stage == "train" and ("evaluate", *of) in took:
-            both = [*took["train", *of], *took["evaluate", *of]]
-            took.setdefault(("shortcut", *of), [mean(both)])
+        if stage == train.STAGE and (evaluate.STAGE, *of) in took:
+            both = [*took[train.STAGE, *of], *took[evaluate.STAGE, *of]]
+            took.setdefault((shortcut.STAGE, *of), [mean(both)])
     wanted = [(_like(unit.stage, unit.config), unit) for unit in units]
     if not {like for like, _ in wanted} <= took.keys():
         return None

@@ -29,11 +29,10 @@ from fsarctl.episodes.training.training_memory import draws_for_clips, free_memo
 from fsarctl.errors import ConfigError, IntegrityError
 from fsarctl.methods.protocol import BaseClasses, FewShotMethod, Lesson, QueryMode, without_pixels
 from fsarctl.models.seeding import seeded
-from fsarctl.progress import Advance, Reporter
+from fsarctl.progress import GIB, Advance, Reporter
 
 __all__ = ["Epoch", "Training", "train_adapters"]
 
-GIB = 2**30
 CHECKPOINT_EPISODES = 100
 CHECKPOINT_SECONDS = 60.0
 # Steps whose loss is read at once: a GPU that is asked after each waits for the next one to be launched.

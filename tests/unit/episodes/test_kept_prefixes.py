@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from typed import type_in
 
-from fsarctl.artifacts import Build, Store, Unit
+from fsarctl.artifacts import Build, Store, Unit, provenance
 from fsarctl.artifacts.command import Command
 from fsarctl.artifacts.unfinished.blocks import Blocks
 from fsarctl.artifacts.unfinished.shared_parts import SharedParts
@@ -276,7 +276,7 @@ def test_what_the_bytes_depend_on_is_in_the_key(
     finally:
         torch.set_num_threads(threads)
     module._processor.cache_clear()
-    monkeypatch.setattr(module, "CPU_FACTS", Path(__file__))
+    monkeypatch.setattr(provenance, "CPU_FACTS", Path(__file__))
     others["processor"] = unit_of()
     module._processor.cache_clear()
     keys = {name: json.dumps(each, sort_keys=True) for name, each in others.items()}

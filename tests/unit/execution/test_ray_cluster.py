@@ -24,7 +24,8 @@ from fsarctl.config.tables import RayConfig
 from fsarctl.errors import InputError
 from fsarctl.execution import ray_cluster
 from fsarctl.execution.engine import Ended, Need, Place, Task, versions
-from fsarctl.execution.ray_cluster import GIB, RayEngine
+from fsarctl.execution.ray_cluster import RayEngine
+from fsarctl.progress import GIB
 
 
 @pytest.fixture(autouse=True)

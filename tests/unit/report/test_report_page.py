@@ -314,6 +314,15 @@ def test_what_is_missing_names_the_command_that_makes_it() -> None:
     assert "paper" not in page.words.split("Comparisons")[0].lower()
 
 
+def test_what_was_made_stands_last_first_and_what_no_order_knows_after_it() -> None:
+    beside = document()
+    (extract, *_) = artifacts = beside["provenance"]["artifacts"]
+    artifacts.insert(0, extract | {"slot": "beside", "stage": "beside", "key": "ef" * 32})
+    ids = Page(rendered(beside, None, read)).values("id")
+    made = [each.removeprefix("made-") for each in ids if each.startswith("made-")]
+    assert made[-2:] == ["cd" * 6, "ef" * 6]
+
+
 def test_video_scores_have_no_stages_and_many_classes_have_letters() -> None:
     page = Page(rendered(document(way=30), pictures(way=30, stages=False), read))
     assert "stage by stage" not in page.words
