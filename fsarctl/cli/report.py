@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
-PAGE = Kind("report", begins('<meta name="generator" content="fsarctl report">'))
+PAGE = Kind("report", begins('<meta name="generator" content="fsarctl/report">'))
 NO_PICTURES = "Made without pictures: leave out --no-pictures."
 
 

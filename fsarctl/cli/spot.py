@@ -59,7 +59,7 @@ class EventLayout(StrEnum):
 
 PAGES = (".html", ".htm")
 """How a page's name ends, so that no video is taken for one and written over."""
-PAGE = Kind("page of events", begins('<meta name="generator" content="fsarctl spot">'), "--html")
+PAGE = Kind("page of events", begins('<meta name="generator" content="fsarctl/spot">'), "--html")
 
 Threshold = Annotated[
     float, typer.Option("--threshold", min=0, max=1, help="Confidence that an event has to reach.")
