@@ -125,7 +125,7 @@ def unit(
         }
         if texts:
             key["edited"] = texts
-        if of_rest := {label: name for label, name in called.items() if label in rest}:
+        if of_rest := {label: name for label, name in called.items() if label not in written}:
             key["names"] = of_rest
 
     def build(build: Build) -> None:

@@ -392,12 +392,11 @@ def files_of(folder: Path) -> dict[str, Path]:
         raise error
 
     for parent, folders, names in os.walk(folder, onerror=fail):
-        for name in [*folders, *names]:
-            path = Path(parent, name)
+        paths = [Path(parent, name) for name in (*folders, *names)]
+        for path in paths:
             if odd := _oddity(path):
                 raise ValueError(f"{path.relative_to(folder)} is {odd}")
-            if name in names:
-                found[path.relative_to(folder).as_posix()] = path
+        found |= {path.relative_to(folder).as_posix(): path for path in paths[len(folders) :]}
     return dict(sorted(found.items()))
 
 

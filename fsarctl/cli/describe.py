@@ -320,18 +320,19 @@ def chosen_labels(
         UsageError: one is empty.
         InputError: the list or the corrections cannot be read.
     """
-    from fsarctl.datasets.labels.spelling import loosely, nearest_label
+    from fsarctl.datasets.labels.spelling import loosely, nearest_labels
     from fsarctl.text.edits import load_edits
 
     if not all(label.strip() for label in chosen):
         raise UsageError("a label is empty", next_step='For example: fsarctl describe --edit "long jump"')
-    known = [*(file.labels() if file else ()), *pipeline.labels_of_datasets()]
+    known = dict.fromkeys([*(file.labels() if file else ()), *pipeline.labels_of_datasets()])
     spelled = {loosely(label): label for label in (*load_edits(session.settings.root), *reversed(known))}
     labels = {label if label in known else spelled.get(loosely(label), label): None for label in chosen}
-    for label in labels:
-        if known and label not in known:
-            near = nearest_label(label, known)
-            say(f"{label!r} is in {_nowhere(file)}" + (f"; did you mean {near!r}?" if near else ""))
+    unknown = [label for label in labels if known and label not in known]
+    near = nearest_labels(unknown, known)
+    for label in unknown:
+        meant = f"; did you mean {near[label]!r}?" if label in near else ""
+        say(f"{label!r} is in {_nowhere(file)}{meant}")
     return list(labels)
 
 
@@ -339,7 +340,7 @@ def _say_unused(
     session: Session, pipeline: "Pipeline", file: LabelFile | None, labels: Sequence[str]
 ) -> None:
     """Corrections of labels that are neither among these nor in a dataset: perhaps they are misspelt."""
-    from fsarctl.datasets.labels.spelling import loosely, nearest_label
+    from fsarctl.datasets.labels.spelling import loosely, nearest_labels
     from fsarctl.text.edits import EDITS, load_edits
 
     edits = load_edits(session.settings.root)
@@ -349,12 +350,12 @@ def _say_unused(
     known = [*labels, *of_datasets]
     used = {loosely(label) for label in known}
     unused = [label for label in edits if loosely(label) not in used]
+    near = nearest_labels(unused[:_SHOWN] if of_datasets else unused, known)
     if not of_datasets:  # other label lists may have them
-        unused = [label for label in unused if nearest_label(label, known)]
+        unused = list(near)
     if not unused:
         return
-    near = {label: nearest_label(label, known) for label in unused[:_SHOWN]}
-    meant = {label: f" (did you mean {other!r}?)" for label, other in near.items() if other}
+    meant = {label: f" (did you mean {other!r}?)" for label, other in near.items()}
     named = [f"{label!r}{meant.get(label, '')}" for label in unused]
     say(f"{EDITS} also describes {first_of(named, _SHOWN)}, in {_nowhere(file)}")
 

@@ -1,5 +1,6 @@
 """`fsarctl spot`: finds the actions of a support set in long videos, and when each begins and ends."""
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -224,7 +225,7 @@ def _true_events(truth: Path, ready: "Ready", files: "Sequence[ClipFile]") -> "d
     from fsarctl.results.true_events import read_true_events
 
     names = [each.path.name for each in files]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise UsageError(
             f"--truth knows videos by their files' names, and {twice[0]!r} is there twice",
             next_step="Name them in commands of their own.",

@@ -12,11 +12,13 @@ from fsarctl.config.setting_field import SPLITS
 from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.groups import with_groups
-from fsarctl.datasets.labels.spelling import nearest_label
+from fsarctl.datasets.labels.spelling import nearest_labels
 from fsarctl.errors import InputError
 from fsarctl.progress import first_of
 
 __all__ = ["open_dataset"]
+
+_SHOWN = 3
 
 
 def open_dataset(name: str, config: DatasetConfig, project: Path) -> Dataset:
@@ -32,11 +34,14 @@ def open_dataset(name: str, config: DatasetConfig, project: Path) -> Dataset:
 
 def _unknown_names(name: str, config: DatasetConfig, dataset: Dataset) -> list[str]:
     """Labels that are called something in prompts, and are none."""
-    labels = [label for counts in dataset.found.values() for label in counts]
+    labels = {label for counts in dataset.found.values() for label in counts}
     unknown = [label for label in config.names if normalize("NFC", label) not in labels]
-    near = {label: nearest_label(label, labels) for label in unknown}
-    shown = [f"{label!r}" + (f" (did you mean {near[label]!r}?)" if near[label] else "") for label in unknown]
-    return [f"[datasets.{toml_key(name)}.names] has no class's name: {first_of(shown, 3)}"] if unknown else []
+    if not unknown:
+        return []
+    near = nearest_labels(unknown[:_SHOWN], sorted(labels))
+    meant = {label: f" (did you mean {other!r}?)" for label, other in near.items()}
+    named = [f"{label!r}{meant.get(label, '')}" for label in unknown]
+    return [f"[datasets.{toml_key(name)}.names] has no class's name: {first_of(named, _SHOWN)}"]
 
 
 def _open(name: str, config: DatasetConfig, project: Path) -> Dataset:

@@ -127,9 +127,9 @@ class Extractor:
         if self._journal.has(shard, self._writer):
             return
         mine = self._every.of(self._writer.rows(shard))
-        with closing(self._answers(mine.fresh)) as answers:
+        with closing(self._answers([*mine.fresh.items()])) as answers:
             made = self._made(shard, mine, answers, Counter(), lambda amount=1, detail="": None)
-        self._require_unchanged([self._clips[row].name for row, _ in mine.fresh])
+        self._require_unchanged([self._clips[row].name for row in mine.fresh])
         self._journal.add_apart(made)
 
     def extract(self) -> Extraction:
@@ -147,7 +147,7 @@ class Extractor:
         damaged: Counter[Path] = Counter()
         done = len(self._clips) - len(todo)
         with (
-            closing(self._answers(work.fresh)) as answers,
+            closing(self._answers([*work.fresh.items()])) as answers,
             self._reporter.task(self._title, len(self._clips), "clip", done) as advance,
         ):
             for shard in waiting:
@@ -207,7 +207,7 @@ class _Work:
     clips: Sequence[Clip]
     sources: Sources
     copies: Mapping[int, DecodedBefore]
-    fresh: Sequence[tuple[int, Path]]
+    fresh: Mapping[int, Path]
 
     @classmethod
     def of_rows(
@@ -217,12 +217,13 @@ class _Work:
         videos = {row: sources.videos.get(clips[row].name, "") for row in readable}
         before = find_decoded(sources.earlier, made_with, set(videos.values()))
         copies = {row: before[video] for row, video in videos.items() if video in before}
-        return cls(clips, sources, copies, [(row, clips[row].path) for row in readable if row not in copies])
+        return cls(clips, sources, copies, {row: clips[row].path for row in readable if row not in copies})
 
     def of(self, rows: range) -> "_Work":
         """Of these rows alone."""
         copies = {row: self.copies[row] for row in rows if row in self.copies}
-        return replace(self, copies=copies, fresh=[task for task in self.fresh if task[0] in rows])
+        fresh = {row: self.fresh[row] for row in rows if row in self.fresh}
+        return replace(self, copies=copies, fresh=fresh)
 
     def tasks(self, rows: Sequence[int]) -> list[tuple[int, Path]]:
         return [(row, self.clips[row].path) for row in rows]

@@ -3,8 +3,10 @@
 Every step is a function of the scores and the rules alone: the same ones give the same events.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,8 +105,13 @@ def _runs(curve: Curve, threshold: float) -> list[tuple[int, int, int]]:
 
 def _apart(events: Sequence[Event], overlap: float) -> list[Event]:
     """Temporal non-maximum suppression, over all classes."""
-    kept: list[Event] = []
+    kept: list[Event] = []  # by start
+    start = attrgetter("start_s")
+    longest = max((each.end_s - each.start_s for each in events), default=0.0)
     for event in sorted(events, key=lambda each: (-each.score, each.start_s, each.end_s, each.label)):
-        if all(intersection_over_union(event, other) <= overlap for other in kept):
-            kept.append(event)
+        # only these can share time with it; of twice the longest, lest a last bit matters
+        first = bisect_left(kept, event.start_s - 2 * longest, key=start)
+        last = bisect_left(kept, event.end_s, key=start)
+        if all(intersection_over_union(event, other) <= overlap for other in kept[first:last]):
+            insort(kept, event, key=start)
     return kept

@@ -6,6 +6,7 @@ text: everything is escaped, and a content security policy lets nothing run but 
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -110,7 +111,8 @@ def render_timeline(
 
 def _lanes(video: TimelineVideo, threshold: float) -> dict[str, object]:
     """The classes that are drawn, in the order of the labels, and how many are not."""
-    counts = [sum(event.label == label for event in video.events) for label in video.labels]
+    of_label = Counter(event.label for event in video.events)
+    counts = [of_label[label] for label in video.labels]
     peaks = [float(np.nanmax(row)) if not np.isnan(row).all() else 0.0 for row in video.curves]
     ranked = sorted(range(len(counts)), key=lambda n: (-counts[n], -peaks[n], n))
     shown = sorted(ranked[:MOST_LANES])

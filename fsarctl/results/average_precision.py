@@ -6,7 +6,9 @@ precision is the area under precision over recall, each precision the highest at
 the ActivityNet and THUMOS evaluations have it); the mean is over the classes that truly occur.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -91,22 +93,20 @@ def mean_average_precision(
 
     An event that begins in one stretch and is found as one that begins in another counts where it was found.
     """
-    labels = sorted({each.label for each in true})
     ordered = sorted(found, key=lambda each: (-each.score, each.start_s, each.end_s, each.label))
+    found_of, true_of = _by_label(ordered), _by_label(true)
+    labels = sorted(true_of)
     ends = [each.start_s for each in (*found, *true)]
     stretches = int(max(ends, default=0.0) / stretch_s) + 1
     draws = np.random.default_rng(seed).integers(0, stretches, (DRAWS, stretches))
     times = np.array([np.bincount(draw, minlength=stretches) for draw in draws])  # (draws, stretches)
     measured = []
     for overlap in overlaps:
-        hits = _hits(ordered, true, overlap)
         classes = [
             _OfClass(
-                np.array([hit for hit, each in zip(hits, ordered, strict=True) if each.label == label], bool),
-                np.array([int(e.start_s / stretch_s) for e in ordered if e.label == label], int),
-                np.bincount(
-                    [int(e.start_s / stretch_s) for e in true if e.label == label], minlength=stretches
-                ),
+                np.array(_hits(found_of[label], true_of[label], overlap), bool),
+                np.array([int(each.start_s / stretch_s) for each in found_of[label]], int),
+                np.bincount([int(each.start_s / stretch_s) for each in true_of[label]], minlength=stretches),
             )
             for label in labels
         ]
@@ -136,18 +136,35 @@ def _mean(classes: Sequence[_OfClass], times: NDArray[np.int64]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _hits(ordered: Sequence[TimedLabel], true: Sequence[TimedLabel], overlap: float) -> list[bool]:
-    """Whether each found event is right, the most confident first."""
+def _by_label(events: Iterable[TimedLabel]) -> defaultdict[str, list[TimedLabel]]:
+    """Label -> its events, in their order."""
+    found: defaultdict[str, list[TimedLabel]] = defaultdict(list)
+    for each in events:
+        found[each.label].append(each)
+    return found
+
+
+def _hits(found: Sequence[TimedLabel], true: Sequence[TimedLabel], overlap: float) -> list[bool]:
+    """Whether each found event of a class is right, the most confident first; ``overlap`` is above 0."""
+    by_start = sorted(enumerate(true), key=_start)
+    longest = max(each.end_s - each.start_s for each in true)
     taken: set[int] = set()
     hits = []
-    for each in ordered:
+    for each in found:
+        # only these can share time with it; of twice the longest, lest a last bit matters
+        first = bisect_left(by_start, each.start_s - 2 * longest, key=_start)
+        last = bisect_left(by_start, each.end_s, key=_start)
         shares = [
             (intersection_over_union(each, other), -number)
-            for number, other in enumerate(true)
-            if other.label == each.label and number not in taken
+            for number, other in by_start[first:last]
+            if number not in taken
         ]
         best, number = max(shares, default=(0.0, 0))
         hits.append(best >= overlap)
         if best >= overlap:
             taken.add(-number)
     return hits
+
+
+def _start(numbered: tuple[int, TimedLabel]) -> float:
+    return numbered[1].start_s

@@ -32,18 +32,19 @@ class Lease:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._reads: set[str] = set()
+        self._reads: dict[Path, str] = {}  # artifact -> its name
         self._what = self._makes = ""
         self._ended = threading.Event()
 
     def take(self, what: str, artifacts: Iterable[Path], work: Path | None = None) -> None:
         """Read these artifacts too, from now on, to make ``what`` in the folder ``work``."""
-        reads = self._reads | {name_of(path) for path in artifacts}
+        more = {path: name_of(path) for path in artifacts if path not in self._reads}
         makes = name_of(work) if work else ""
-        if (what, makes, reads) == (self._what, self._makes, self._reads):
+        if not more and (what, makes) == (self._what, self._makes):
             return
         first = not self._what
-        self._what, self._makes, self._reads = what, makes, reads
+        self._what, self._makes = what, makes
+        self._reads = self._reads | more  # the heart may be writing the former ones
         self._write()
         if first:
             threading.Thread(target=self._beat, daemon=True).start()
@@ -63,10 +64,10 @@ class Lease:
                     self._write()
 
     def _write(self) -> None:
-        work = {"what": self._what, "makes": self._makes, "reads": sorted(self._reads)}
+        work = {"what": self._what, "makes": self._makes, "reads": [*self._reads.values()]}
         fields = {**work, **Process.current().fields}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, json.dumps(fields, indent=1).encode())
+        write_whole(self.path, json.dumps(fields).encode())
 
 
 class _Held(NamedTuple):

@@ -5,9 +5,9 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-from fsarctl.errors.nearest import nearest
+from fsarctl.errors.nearest import KnownNames
 
-__all__ = ["loosely", "nearest_label"]
+__all__ = ["loosely", "nearest_labels"]
 
 _CLOSE = 0.75
 
@@ -22,8 +22,9 @@ def loosely(label: str) -> str:
     return re.sub(r"[\s_\[\]-]+", "", unicodedata.normalize("NFKC", label).casefold())
 
 
-def nearest_label(label: str, labels: Iterable[str]) -> str | None:
-    """The label that this one may be a misspelling of; None if none is close."""
+def nearest_labels(asked: Iterable[str], labels: Iterable[str]) -> dict[str, str]:
+    """The label that each of those asked for may be a misspelling of; none for one that is close to none."""
     spelled = {loosely(each): each for each in labels}
-    found = nearest(loosely(label), spelled, cutoff=_CLOSE)
-    return spelled[found[0]] if found else None
+    known = KnownNames(spelled)
+    found = {label: known.nearest(loosely(label), cutoff=_CLOSE) for label in asked}
+    return {label: spelled[near[0]] for label, near in found.items() if near}

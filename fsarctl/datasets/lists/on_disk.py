@@ -105,7 +105,8 @@ def _without_beginnings(rows: Sequence[Row], disk: _Disk) -> tuple[list[str], st
     failures = 0
     for row in rows:
         parts = tuple(_plain_parts(row))
-        known = [len(each) for each in beginnings if parts[: len(each)] == each]
+        # the longest first, as they were found: where a shorter one is known, no longer one is tried
+        known = [n for n in range(min(len(parts), DEEPEST), 0, -1) if parts[:n] in beginnings]
         is_path = len(row.path) <= LONGEST and len(parts) <= DEEPEST
         lengths = known or (range(1, len(parts)) if is_path and failures < FAILURES else ())
         ends = ((length, disk.find("/".join((disk.base, *parts[length:])))) for length in lengths)

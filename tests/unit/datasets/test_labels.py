@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fsarctl.datasets.labels.label_list import read_labels
-from fsarctl.datasets.labels.spelling import nearest_label
+from fsarctl.datasets.labels.spelling import nearest_labels
 from fsarctl.errors import InputError
 
 
@@ -58,9 +58,8 @@ def test_quotes_around_a_whole_line_are_stripped_and_said(tmp_path: Path) -> Non
 
 def test_the_nearest_label_is_a_close_one() -> None:
     labels = ["long jump", "High_Jump", "bow"]
-    assert nearest_label("long jmup", labels) == "long jump"
-    assert nearest_label("highjumps", labels) == "High_Jump"
-    assert nearest_label("raising an arm", labels) is None
+    asked = ["long jmup", "raising an arm", "highjumps"]
+    assert nearest_labels(asked, labels) == {"long jmup": "long jump", "highjumps": "High_Jump"}
 
 
 def test_line_separators_inside_a_label_do_not_split_it(tmp_path: Path) -> None:
