@@ -12,7 +12,7 @@ from fsarctl.artifacts import Artifact, Outcome, Store, Unit
 from fsarctl.artifacts.command import Command, Option
 from fsarctl.config.setting_field import whole_number
 from fsarctl.config.settings import Settings, load_settings
-from fsarctl.errors import ConfigError, PartialError
+from fsarctl.errors import ConfigError, InputError, PartialError
 from fsarctl.execution.bars import Bars
 from fsarctl.execution.device import Machine
 from fsarctl.execution.job_schedule import Scheduler
@@ -175,7 +175,7 @@ class Project:
     def predict(
         self,
         support: Path | str,
-        clips: Iterable[Path | str],
+        clips: Path | str | Iterable[Path | str],
         *,
         shot: int | None = None,
         frozen: bool = False,
@@ -184,19 +184,19 @@ class Project:
         """Which class of the support set each clip shows; one that cannot be read says why.
 
         ``support`` is a folder of classes, or what `fsarctl predict --save-support` wrote; ``clips`` are
-        files or folders of them. ``shot`` chooses the adapters, ``frozen`` none. A clip may show none of the
+        files or folders of them, or one alone. ``shot`` chooses the adapters, ``frozen`` none. A clip may show none of the
         classes, unless one is ``always`` to be named.
 
         Raises:
             UpstreamError: nothing is trained with these settings; the message says what trains it.
-            InputError: the support is none.
+            InputError: the support is none, or there is no such clip, or none at all.
         """
         return list(self.predictions(support, clips, shot=shot, frozen=frozen, always=always))
 
     def predictions(
         self,
         support: Path | str,
-        clips: Iterable[Path | str],
+        clips: Path | str | Iterable[Path | str],
         *,
         shot: int | None = None,
         frozen: bool = False,
@@ -207,14 +207,14 @@ class Project:
 
         if shot is not None:
             shot = whole_number("shot", shot, 1)
-        files = clip_files([Path(each) for each in clips], self.reporter.note)
+        files = clip_files(_paths("clips", clips), self.reporter.note)
         ready = self._ready(support, shot=shot, frozen=frozen, always=always)
         yield from ready.predictor.predict(ready.support, files)
 
     def spot(
         self,
         support: Path | str,
-        videos: Iterable[Path | str],
+        videos: Path | str | Iterable[Path | str],
         *,
         lengths: Iterable[float] | None = None,
         stride: float | None = None,
@@ -227,7 +227,7 @@ class Project:
 
         Args:
             support: as of :meth:`predict`.
-            videos: files or folders of them.
+            videos: files or folders of them, or one alone.
             lengths: of windows, seconds; by default the quartiles of the examples' lengths.
             stride: from one window to the next, seconds; by default an eighth of each length.
             rules: how scores become events, see :class:`~fsarctl.predict.event_rules.EventRules`.
@@ -237,13 +237,14 @@ class Project:
 
         Raises:
             UpstreamError: nothing is trained with these settings; the message says what trains it.
-            InputError: the support is none, or there are no lengths and it is a saved one.
+            InputError: the support is none, there is no such video, or none at all, or there are no lengths
+                and the support is a saved one.
         """
         from fsarctl.datasets.clip_files import clip_files
         from fsarctl.predict.event_rules import EventRules
         from fsarctl.stages.spot import watch, window_sizes
 
-        files = clip_files([Path(each) for each in videos], self.reporter.note)
+        files = clip_files(_paths("videos", videos), self.reporter.note)
         sizes = window_sizes(Path(support), list(lengths) if lengths is not None else None, stride)
         ready = self._ready(support, shot=shot, frozen=frozen, always=always)
         return [
@@ -345,6 +346,21 @@ def _toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value)
+
+
+def _paths(name: str, given: Path | str | Iterable[Path | str]) -> list[Path]:
+    """One path or several.
+
+    Raises:
+        InputError: there is none, or one is empty.
+    """
+    paths: list[Path | str] = [given] if isinstance(given, (Path, str)) else [*given]
+    if not paths or "" in paths:
+        raise InputError(
+            f"{name} names no file" if not paths else f"{name} has an empty path",
+            next_step="Give a video file, a folder of them, or a list of these.",
+        )
+    return [Path(each) for each in paths]
 
 
 def _loaded(artifacts: Iterable[Artifact]) -> Results:

@@ -92,9 +92,9 @@ class Recogniser:
         """
         return self.answer([self.read(clip, name)])[0]
 
-    def predict_many(self, clips: Iterable[Clip]) -> list[Prediction]:
+    def predict_many(self, clips: Clip | Iterable[Clip]) -> list[Prediction]:
         """As :meth:`predict` of each, several at once: each is as if it were alone."""
-        given = list(clips)
+        given = [clips] if isinstance(clips, (Path, str, bytes)) else list(clips)
         with ThreadPoolExecutor(AT_ONCE) as threads:
             read = list(threads.map(self.read, given, [f"clip {n}" for n in range(1, len(given) + 1)]))
         parts = (read[start : start + AT_ONCE] for start in range(0, len(read), AT_ONCE))

@@ -48,7 +48,9 @@ def test_a_path_bytes_and_pictures_are_the_same_clip(recogniser: Recogniser, tmp
     (tmp_path / "50").write_text("50")
     (expected,) = recogniser.predictor.predict(recogniser.support, [ClipFile("x", tmp_path / "50")])
     given = [tmp_path / "50", str(tmp_path / "50"), b"50", made_frames(50)]
-    for prediction in [*map(recogniser.predict, given), *recogniser.predict_many(given)]:
+    alone = [found for each in given[:3] for found in recogniser.predict_many(each)]  # not letter by letter
+    assert len(alone) == 3
+    for prediction in [*map(recogniser.predict, given), *recogniser.predict_many(given), *alone]:
         assert scores(prediction) == pytest.approx(scores(expected), abs=1e-6)
         assert [each.label for each in prediction.classes] == [each.label for each in expected.classes]
     assert [each.name for each in temporary_folder().iterdir() if each.name.startswith("tmp")] == []

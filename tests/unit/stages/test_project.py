@@ -9,7 +9,7 @@ import pytest
 import fsarctl
 from fsarctl.datasets.shapes.classes import CLASSES
 from fsarctl.datasets.shapes.rendering import render_clip, write_video
-from fsarctl.errors import ConfigError
+from fsarctl.errors import ConfigError, InputError
 from fsarctl.execution.bars import Bars
 from fsarctl.progress import SILENT
 
@@ -75,6 +75,10 @@ def test_stages_results_and_predictions(folder: Path) -> None:
     assert len(predictions) == 4
     assert all(each.twin for each in predictions)
     assert all(len(each.classes) == 2 for each in predictions)
+    one = next(tests.rglob("*.mp4"))
+    for given in (one, str(one), [one]):
+        (found,) = project.predict(tests, given)
+        assert found == next(each for each in predictions if each.clip == found.clip)
 
 
 def test_overrides_are_settings(folder: Path) -> None:
@@ -126,3 +130,20 @@ def test_other_numbers_are_whole_too(folder: Path) -> None:
         fsarctl.Project(folder, workers=0, reporter=SILENT)
     with pytest.raises(ConfigError, match="shot is 0; it must be a whole number, 1 or more"):
         fsarctl.Project(folder, reporter=SILENT).predict(folder, [], shot=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([], "names no file"),
+        ("", "has an empty path"),
+        ([""], "has an empty path"),
+        ("/x.mp4", "there is no clip /x.mp4"),
+        (Path("x.mp4"), "there is no clip x.mp4"),
+    ],
+)
+def test_clips_are_a_path_or_several(folder: Path, given: Any, says: str) -> None:
+    project = fsarctl.Project(folder, reporter=SILENT)
+    for asked in (project.predict, project.spot):
+        with pytest.raises(InputError, match=says):
+            asked(folder / "clips" / "test", given)
