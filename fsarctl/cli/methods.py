@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fsarctl.cli.command.options import Json, Project, start_of
-from fsarctl.cli.terminal.console import echo, print_json, print_table, say, styled
+from fsarctl.cli.terminal.console import echo, keeping_stdout, print_json, print_table, say, styled
 from fsarctl.config.plugins import GROUPS
 from fsarctl.errors import ConfigError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["methods"]
 
 
+@keeping_stdout()
 def methods(
     name: Annotated[
         str | None,

@@ -1,6 +1,5 @@
 """`fsarctl watch`: names what a camera, a stream or a growing file shows, as it comes."""
 
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
@@ -12,7 +11,7 @@ import typer
 from fsarctl.cli.command.options import Device, Frozen, Support, TrainedFor
 from fsarctl.cli.command.recognition import require_one_model, require_seconds, setup_of
 from fsarctl.cli.command.session import Session, command
-from fsarctl.cli.terminal.console import echo, panel, print_json, say, styled
+from fsarctl.cli.terminal.console import echo, panel, print_json, say, stdout, styled
 from fsarctl.cli.terminal.signals import LAST_WORDS
 from fsarctl.errors import UsageError
 from fsarctl.errors.shown import brief
@@ -187,7 +186,7 @@ def _telling(*, as_json: bool) -> "Iterator[Callable[[Sight, str], None]]":
             best = sight.prediction.classes[0]
             echo(f"{clock(sight.end_s)}  {f'{brief(seen)}  {best.confidence:.2f}' if seen else NOTHING}")
 
-    if as_json or not sys.stdout.isatty():
+    if as_json or not stdout().isatty():
         yield line if as_json else change
         return
     with panel() as screen:

@@ -10,9 +10,8 @@ import ast
 import hashlib
 import importlib
 import importlib.util
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -97,8 +96,7 @@ class Part:
         """
         module, _, name = self.target.partition(":")
         advice = f"Try: python -c 'import {module}'."
-        # What it prints is not what a command was asked for.
-        with self.running("cannot be imported", next_step=advice), redirect_stdout(sys.stderr):
+        with self.running("cannot be imported", next_step=advice):
             found: Any = importlib.import_module(module)
         for each in name.split("."):
             if not hasattr(found, each):
@@ -268,8 +266,7 @@ def _source(group: str, target: str) -> Path:
     module = target.partition(":")[0]
     what = GROUPS[group][0]
     try:
-        with redirect_stdout(sys.stderr):
-            spec = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(module)
     except (Exception, SystemExit):  # a parent package that cannot be imported, in whatever way it fails
         spec = None
     if spec is None:

@@ -16,7 +16,7 @@ import typer
 
 from fsarctl.cli.command.options import Project, start_of
 from fsarctl.cli.command.variadic import VariadicCommand
-from fsarctl.cli.terminal.console import echo, make_reporter, print_json, say
+from fsarctl.cli.terminal.console import echo, keeping_stdout, make_reporter, print_json, say
 from fsarctl.cli.terminal.signals import LAST_WORDS
 from fsarctl.errors import InputError, UsageError
 
@@ -75,6 +75,7 @@ def command(
         own = list(inspect.signature(function).parameters.values())[1:]
         shared = list(inspect.signature(common).parameters.values())
 
+        @keeping_stdout()
         def run(**words: Any) -> None:
             options = {each.name: words.pop(each.name) for each in shared}
             try:

@@ -8,8 +8,8 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any, TextIO
 
 from fsarctl.errors import FsarctlError
 from fsarctl.errors.shown import brief, escaped, escaped_json, shown
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "echo",
+    "keeping_stdout",
     "make_reporter",
     "named",
     "panel",
@@ -34,12 +35,33 @@ __all__ = [
     "print_table",
     "say",
     "stderr",
+    "stdout",
     "styled",
 ]
 
 PLAIN_SECONDS = 10.0
 INDENT = 2
 COMMAND = "fsarctl "
+
+
+_KEPT: list[TextIO] = []
+"""The stdout of the command that is at work."""
+
+
+def stdout() -> TextIO:
+    """Where data goes."""
+    return _KEPT[-1] if _KEPT else sys.stdout
+
+
+@contextmanager
+def keeping_stdout() -> Iterator[None]:
+    """Within, stdout is for what leaves through here: what others' parts print goes to stderr."""
+    _KEPT.append(stdout())
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _KEPT.pop()
 
 
 _ABOVE: "list[Console]" = []
@@ -59,7 +81,7 @@ def panel() -> "Iterator[Live]":
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(highlight=False)
+    console = Console(file=stdout(), highlight=False)
     with Live(console=console, refresh_per_second=8) as screen:
         _ABOVE.append(console)
         try:
@@ -101,28 +123,28 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
     Without ``indent`` it is one line, for readers that take a line at a time.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write(escaped_json(text) + "\n")
-    sys.stdout.flush()
+    stdout().write(escaped_json(text) + "\n")
+    stdout().flush()
 
 
 def echo(*lines: str) -> None:
     """Plain lines on stdout."""
-    sys.stdout.write("".join(f"{shown(line)}\n" for line in lines))
-    sys.stdout.flush()
+    stdout().write("".join(f"{shown(line)}\n" for line in lines))
+    stdout().flush()
 
 
 def print_data(text: str) -> None:
     """A document on stdout: byte for byte into a pipe or a file, and harmless on a terminal."""
-    if sys.stdout.isatty():
+    if stdout().isatty():
         text = "\n".join(escaped(line) for line in text.split("\n"))
-    sys.stdout.write(text)
+    stdout().write(text)
 
 
 def print_line(text: "Text") -> None:
     """One styled line on stdout, never cut."""
     from rich.console import Console
 
-    Console(highlight=False).print(text, soft_wrap=True)
+    Console(file=stdout(), highlight=False).print(text, soft_wrap=True)
 
 
 def print_paragraph(text: "Text") -> None:
@@ -130,7 +152,7 @@ def print_paragraph(text: "Text") -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(file=stdout(), highlight=False)
     if not console.is_terminal:
         print_line(text)
         return
@@ -149,9 +171,9 @@ def print_table(table: "Table") -> None:
     """A table on stdout; piped, it is as wide as it needs to be."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(file=stdout(), highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, 160))
+        console = Console(file=stdout(), highlight=False, width=max(console.width, 160))
     console.print(table)
 
 

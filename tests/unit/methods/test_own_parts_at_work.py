@@ -351,16 +351,41 @@ def test_an_attribute_error_of_an_import_is_not_a_missing_name(write: Write) -> 
         part.load()
 
 
-def test_an_import_that_prints_or_ends_python_does_neither(
-    write: Write, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Standard output is a command's own: of a JSON document it made none, and ended one without a word."""
-    write(metrics="print('loading')\nown = 1\n", ends="import sys\nsys.exit(5)\n")
-    loaded, ends = (find_part("metrics", f"theirs.{module}:own", ()) for module in ("metrics", "ends"))
-    assert loaded is not None
+PRINTING = {
+    "metrics": """
+print("imported")
+
+
+def own(queries, prototypes):
+    print("called")
+    return queries.mean((-2, -1))[..., None] - prototypes.mean((-2, -1))[..., None, :]
+""",
+    "datasets": """
+def own(project, settings):
+    print("asked")
+    files = (project / settings["root"]).rglob("*.mp4")
+    return {"test": [(f"{each.parent.name}/{each.name}", each.parent.name, each) for each in files]}
+""",
+}
+
+
+def test_what_parts_print_gets_into_no_document(write: Write, project: Path) -> None:
+    kind = '--set=datasets.mine.kind="theirs.datasets:own"'
+    for words, printed in (
+        (("run", METRIC), ("imported", "called")),
+        (("data", "check", kind), ("asked",)),
+        (("methods",), ("imported",)),
+    ):
+        write(**PRINTING)  # what is imported already prints no more
+        said = type_in(project, *words, "--json", FSARCTL_MODEL_METRIC="theirs.metrics:own")
+        assert json.loads(said.stdout)
+        assert set(printed) <= set(said.stderr.split("\n"))
+
+
+def test_an_import_that_ends_python_is_named(write: Write) -> None:
+    write(ends="import sys\nsys.exit(5)\n")
+    ends = find_part("metrics", "theirs.ends:own", ())
     assert ends is not None
-    assert loaded.load() == 1
-    assert capsys.readouterr() == ("", "loading\n")
     with pytest.raises(InputError, match=r"cannot be imported: SystemExit: 5 \(theirs/ends.py:2\)"):
         ends.load()
 
