@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from fsarctl.config.model_table import ModelConfig, ScoreKind, SubActionUse, TrxShots
-from fsarctl.config.tables import ExtractConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods.protocol import FewShotMethod, QueryMode, Scores, WeightsFile, by_class
 from fsarctl.methods.task_adapter_plus_plus.adapter_file import load_adapter_file
@@ -79,23 +78,23 @@ class TaskAdapterPlusPlus(FewShotMethod):
         self,
         backbone: Backbone,
         *,
-        strategy: str = ModelConfig.strategy,
+        strategy: str = "task-adapter++",
         adapters: Sequence[str] | None = None,
-        visual_layers: int = ModelConfig.visual_layers,
-        visual_position: str = ModelConfig.visual_position,
-        task_position: str = ModelConfig.task_position,
-        text_layers: int = ModelConfig.text_layers,
-        text_position: str = ModelConfig.text_position,
-        order_position: str = ModelConfig.order_position,
-        sub_actions: str = ModelConfig.sub_actions,
-        alignment: str = ModelConfig.alignment,
-        alignment_layers: int = ModelConfig.alignment_layers,
-        frames: int = ExtractConfig.frames,
-        formulation: str = ModelConfig.formulation,
-        score: ScoreKind = ModelConfig.score,
-        trx_shots: TrxShots = ModelConfig.trx_shots,
-        logit_scale: float = ModelConfig.logit_scale,
-        precision: Precision = ModelConfig.precision,
+        visual_layers: int = 2,
+        visual_position: str = "top",
+        task_position: str = "after",
+        text_layers: int = 8,
+        text_position: str = "top",
+        order_position: str = "after",
+        sub_actions: str = "stages",
+        alignment: str = "attention",
+        alignment_layers: int = 1,
+        frames: int = 8,
+        formulation: str = "paper",
+        score: ScoreKind = "both",
+        trx_shots: TrxShots = "prototypes",
+        logit_scale: float = 64.0,
+        precision: Precision = "float32",
         generator: torch.Generator | None = None,
         **overrides: object,
     ) -> None:

@@ -1,12 +1,15 @@
 """The whole model: options of the formulation, scores, state, and what training may move."""
 
 from dataclasses import asdict, fields
+from inspect import signature
 
 import pytest
 import torch
 from small_model import episode, small_backbone, small_model
 from torch.testing import assert_close
 
+from fsarctl.config.model_table import ModelConfig
+from fsarctl.config.tables import ExtractConfig
 from fsarctl.errors import ConfigError, InputError
 from fsarctl.methods import PRESETS, Formulation, TaskAdapterPlusPlus
 from fsarctl.models.metrics import METRICS
@@ -20,6 +23,16 @@ def test_presets_differ_everywhere_but_in_the_norm():
     assert same == {"alignment_norm"}
     assert paper["video_metric"] in METRICS
     assert released["video_metric"] in METRICS
+
+
+def test_what_is_built_in_python_has_the_defaults_of_the_settings():
+    """The documents show those of the constructor, and so they stand there as values."""
+    parameters = signature(TaskAdapterPlusPlus).parameters.values()
+    built = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+    table = {each.name: each.default for each in fields(ModelConfig) if each.name in built}
+    wanted = {**table, "adapters": None, "frames": ExtractConfig.frames}
+    assert {name: built[name] for name in wanted} == wanted
+    assert len(wanted) == 17
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Formulation) if field.name != "crop"])
