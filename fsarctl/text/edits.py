@@ -41,7 +41,11 @@ def load_edits(root: Path) -> dict[str, SubActions]:
         raise InputError(
             f"{path} cannot be read: {error.strerror}", next_step="Make it readable, or move it away."
         ) from None
-    return parse_corpus(str(path), content)
+    try:
+        return parse_corpus(str(path), content)
+    except InputError as error:
+        error.next_step += " Correct it there, or delete that label, or the file, to have no such correction."
+        raise
 
 
 def keep_edit(root: Path, label: str, sub_actions: SubActions) -> Path:

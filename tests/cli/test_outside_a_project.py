@@ -179,12 +179,17 @@ def test_a_label_by_itself_is_shown_by_the_command_that_the_error_names(tmp_path
 
 
 def test_what_no_editor_could_write_may_be_written_where_the_error_says(tmp_path: Path) -> None:
-    said = type_in(
-        tmp_path, "fsarctl describe --edit 'flying a carpet'", expect=2, EDITOR="", VISUAL=""
-    ).stderr
-    found = re.search(r"write (\{.*\}) into (\S+)\.\n", said)
+    (tmp_path / "labels.txt").write_text("flying a carpet\nlong jump\n")
+    line = "fsarctl describe --edit 'flying a carpet' 'long jump'"
+    said = type_in(tmp_path, line, expect=2, EDITOR="", VISUAL="").stderr
+    found = re.search(r"write into (\S+), with sentences of your own for 'flying a carpet': (\{.*\})\n", said)
     assert found
-    written = found[1]
+    path, written = Path(found[1]), found[2]
+    path.write_text(written)  # as it stands, which the next error leads out of
+    said = type_in(tmp_path, "fsarctl describe --labels labels.txt", expect=3).stderr
+    assert "Correct it there, or delete that label, or the file" in said
+    path.unlink()
+    type_in(tmp_path, line, expect=2, EDITOR="", VISUAL="")
     for place, sentence in (
         ("beginning.", "A carpet lies."),
         ("process.", "It lifts."),
@@ -192,8 +197,17 @@ def test_what_no_editor_could_write_may_be_written_where_the_error_says(tmp_path
     ):
         assert f'"{place}"' in written
         written = written.replace(place, sentence)
-    Path(found[2]).write_text(written)
-    (tmp_path / "labels.txt").write_text("flying a carpet\n")
+    path.write_text(written)
+    type_in(tmp_path, "fsarctl describe --labels labels.txt")
+    assert set(json.loads(written)) == {"flying a carpet", "long jump"}
+    # what is described is written as it is; beside corrections it is added
+    line = "fsarctl describe --edit 'long jump' 'high jump'"
+    said = type_in(tmp_path, line, expect=2, EDITOR="", VISUAL="").stderr
+    found = re.search(r"add to the labels in (\S+): (.*)\n", said)
+    assert found
+    added = json.loads("{" + found[2] + "}")
+    assert list(added) == ["long jump", "high jump"]
+    path.write_text(json.dumps({**json.loads(written), **added}))
     type_in(tmp_path, "fsarctl describe --labels labels.txt")
 
 

@@ -52,7 +52,7 @@ def edit(
 
     if not labels:
         raise UsageError("--edit needs a label", next_step='For example: fsarctl describe --edit "long jump"')
-    _editor(labels[0], pipeline)
+    _editor(labels, pipeline)
     changed = []
     locks = _Locks(store.root / "locks", pipeline.root, reporter)
     for label in labels:
@@ -162,22 +162,34 @@ def _in_draft(error: FsarctlError, draft: "Draft", pipeline: "Pipeline") -> Fsar
 STAGES = ["beginning.", "process.", "end."]
 
 
-def _editor(label: str, pipeline: "Pipeline") -> str:
-    """The command of the person's editor."""
-    from fsarctl.text.edits import EDITS
-
+def _editor(labels: Sequence[str], pipeline: "Pipeline") -> str:
+    """The command of the person's editor, for descriptions of these labels."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("vi" if sys.stdin.isatty() else "")
     if not editor:
-        written = json.dumps({label: STAGES}, ensure_ascii=False)
         raise UsageError(
             "there is no editor: neither VISUAL nor EDITOR is set, and this is no terminal",
-            next_step=f"Set EDITOR, or write {written} into {pipeline.root / EDITS}.",
+            next_step=f"Set EDITOR, or {_by_hand(labels, pipeline)}",
         )
     return editor
 
 
+def _by_hand(labels: Sequence[str], pipeline: "Pipeline") -> str:
+    """What to write where, so that these labels are corrected without an editor."""
+    from fsarctl.text.edits import EDITS, load_edits
+
+    found = pipeline.sources().all(labels)
+    described = {label: list(each.sub_actions) for label, each in found.items() if each.source != "label"}
+    written = json.dumps({label: described.get(label, STAGES) for label in labels}, ensure_ascii=False)
+    blank = [label for label in labels if label not in described]
+    own = f", with sentences of your own for {', '.join(map(repr, blank))}" if blank else ""
+    path = pipeline.root / EDITS
+    if load_edits(pipeline.root):
+        return f"add to the labels in {path}{own}: {written[1:-1]}"
+    return f"write into {path}{own}: {written}"
+
+
 def _in_editor(draft: "Draft", label: str, pipeline: "Pipeline") -> None:
-    editor = _editor(label, pipeline)
+    editor = _editor([label], pipeline)
     try:
         status = _ended(shlex.split(editor), draft.path)
     except (OSError, ValueError) as error:
