@@ -71,15 +71,16 @@ class EpisodeSize:
             )
         if self.way > len(counts):
             raise InputError(
-                f"{source} has {len(counts)} classes, fewer than the {self.way} of a {self.way}-way episode",
-                next_step=f"Lower the way (--set {self.table}.way={max(len(counts), 2)}), or add classes.",
+                f"{source} has {counted(len(counts), 'class', 'es')}, fewer than the {self.way} of a"
+                f" {self.way}-way episode",
+                next_step=self._lower_way(len(counts)),
             )
         largest = max(Counter((sets or {}).get(label) for label in counts).values())
         if self.way > largest:
             raise InputError(
-                f"{source} has sets of at most {largest} classes that go together, fewer than the {self.way}"
-                f" of a {self.way}-way episode",
-                next_step=f"Lower the way: --set {self.table}.way={largest}.",
+                f"{source} has sets of at most {counted(largest, 'class', 'es')} that go together, fewer than"
+                f" the {self.way} of a {self.way}-way episode",
+                next_step=self._lower_way(largest),
             )
         small = self.small_classes(counts, groups)
         if small:
@@ -95,7 +96,13 @@ class EpisodeSize:
                     " the split, or do without groups.",
                 )
             raise InputError(
-                f"{source}: class {first.label!r} has {first.has} usable clips, and {self.shot} shot +"
-                f" {self.query} query need {self.clips}{others}",
+                f"{source}: class {first.label!r} has {counted(first.has, 'usable clip')}, and {self.shot}"
+                f" shot + {self.query} query need {self.clips}{others}",
                 next_step="Use fewer shots or queries, add clips, or leave the class out of the split.",
             )
+
+    def _lower_way(self, classes: int) -> str:
+        """What makes episodes of so few classes; of one there are none."""
+        if classes < 2:
+            return "Add classes: an episode has two or more."
+        return f"Lower the way (--set {self.table}.way={classes}), or add classes."

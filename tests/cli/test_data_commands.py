@@ -180,7 +180,9 @@ def test_check_as_json_has_every_name(project: Path) -> None:
     assert len(test["empty_classes"]) == 23
     # A dataset that is named is asked for what eval --dataset would ask.
     refused = json.loads(type_in(project, "data", "check", "k100", "--json", expect=3).stdout)
-    assert refused["errors"][0]["message"] == "k100/test has 1 classes, fewer than the 2 of a 2-way episode"
+    assert refused["errors"][0]["message"] == "k100/test has 1 class, fewer than the 2 of a 2-way episode"
+    said = type_in(project, "data", "check", "k100", expect=3).stderr
+    assert "Add classes: an episode has two or more." in said  # a way of 2 is the least
 
 
 def test_check_names_the_clips_that_decord_gives_otherwise(project: Path) -> None:

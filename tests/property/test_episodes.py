@@ -112,6 +112,16 @@ def test_impossible_episodes_are_refused() -> None:
     with pytest.raises(InputError, match="'class 0' has 3 usable clips, and 3 shot \\+ 1 query need 4"):
         EpisodeSize("eval", way=3, shot=3, query=1).check(counts, "mine/test")
     EpisodeSize("eval", way=3, shot=2, query=1).check(counts, "mine/test")
+    for way, sets in (
+        (2, None),
+        (3, {"class 0": "a", "class 1": "b", "class 2": "c"}),
+    ):  # no way is less than 2
+        few = counts if sets else {"class 1": 6}
+        with pytest.raises(InputError, match=f"1 class,? .*fewer than the {way}") as caught:
+            EpisodeSize("eval", way=way, shot=1, query=1).check(few, "mine/test", sets=sets)
+        assert caught.value.next_step == "Add classes: an episode has two or more."
+    with pytest.raises(InputError, match="'class 0' has 1 usable clip, and 1 shot"):
+        EpisodeSize("eval", way=2, shot=1, query=1).check({"class 0": 1, "class 1": 2}, "mine/test")
 
 
 def test_crops_cut_where_they_say() -> None:
