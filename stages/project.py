@@ -184,8 +184,8 @@ class Project:
         """Which class of the support set each clip shows; one that cannot be read says why.
 
         ``support`` is a folder of classes, or what `fsarctl predict --save-support` wrote; ``clips`` are
-        files or folders of them, or one alone. ``shot`` chooses the adapters, ``frozen`` none. A clip may show none of the
-        classes, unless one is ``always`` to be named.
+        files or folders of them, or one alone. ``shot`` chooses the adapters, ``frozen`` none. A clip may
+        show none of the classes, unless one is ``always`` to be named.
 
         Raises:
             UpstreamError: nothing is trained with these settings; the message says what trains it.
