@@ -56,12 +56,13 @@ def class_rows(found: Confusion, baseline: Confusion | None) -> list[dict[str, A
     ``low`` and ``high`` are the 95 % interval for other clips of the class; ``clips`` (or groups) it has.
     """
     rows = []
-    intervals = intervals_of_classes(found.predictions)
+    intervals, rates = intervals_of_classes(found.predictions), found.rates
+    of_baseline = dict(zip(baseline.labels, baseline.right, strict=True)) if baseline else {}
     for number, label in enumerate(found.labels):
         if not found.right[number]:
             continue
         hits, queries = sum(found.right[number]), len(found.right[number])
-        others = found.rates[number].copy()
+        others = rates[number].copy()
         others[number] = -1.0
         worst = int(others.argmax())
         taken = bool(found.given[number, worst]) and worst != number
@@ -73,7 +74,7 @@ def class_rows(found: Confusion, baseline: Confusion | None) -> list[dict[str, A
                 "low": intervals[label].low,
                 "high": intervals[label].high,
                 "clips": intervals[label].count,
-                "baseline": _mean(baseline, label),
+                "baseline": _mean(of_baseline.get(label, ())),
                 "taken_for": found.labels[worst] if taken else None,
                 "taken_for_rate": float(others[worst]) if taken else None,
             }
@@ -86,8 +87,5 @@ def as_document(found: Confusion) -> Mapping[str, Any]:
     return {"labels": list(found.labels), "given": found.given.tolist(), "met": found.met.tolist()}
 
 
-def _mean(found: Confusion | None, label: str) -> float | None:
-    if found is None or label not in found.labels:
-        return None
-    right: Sequence[int] = found.right[found.labels.index(label)]
+def _mean(right: Sequence[int]) -> float | None:
     return sum(right) / len(right) if right else None

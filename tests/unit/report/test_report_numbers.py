@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fsarctl.config.settings import load_settings
-from fsarctl.report.confusion import as_document, class_rows, confusion
+from fsarctl.report.confusion import Confusion, as_document, class_rows, confusion
 from fsarctl.report.episodes import choose_episodes, runner_up
 from fsarctl.report.paper import paper_numbers
 from fsarctl.results.predictions import Predictions
@@ -56,6 +56,21 @@ def test_confusion_counts_by_class_and_not_by_column() -> None:
     assert found.rates[1, 0] == 1.0
     assert found.rates[0, 3] == 1.0
     assert found.rates[2, 3] == 0.0  # never met
+
+
+def test_the_matrix_of_rates_is_made_once_for_all_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Confusion] = []
+    real = Confusion.rates.fget
+    assert real is not None
+
+    def rates(found: Confusion) -> Any:
+        made.append(found)
+        return real(found)
+
+    monkeypatch.setattr(Confusion, "rates", property(rates))
+    found = confusion(predictions([[0, 1, 2]] * 2, [[0, 1, 2]] * 2, [[chosen(0)] * 3] * 2))
+    assert [row["baseline"] for row in class_rows(found, found)] == [1.0, 0.0, 0.0]
+    assert made == [found]
 
 
 def test_class_rows_say_accuracy_and_the_likeliest_mistake() -> None:
