@@ -101,11 +101,6 @@ class DatasetConfig:
         return ("kind", *KIND_SETTINGS.get(self.kind, OWN_KIND_SETTINGS))
 
     @property
-    def grouped(self) -> bool:
-        """Whether its clips are in groups that an episode keeps apart."""
-        return bool(self.group or self.group_file or self.group_column)
-
-    @property
     def own_kind(self) -> Part | None:
         """The part that opens this dataset, if it is not fsarctl's."""
         return find_part("datasets", self.kind, KIND_SETTINGS)

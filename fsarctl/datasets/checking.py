@@ -196,9 +196,8 @@ def _check_split(
     unreadable = [Unreadable(clip.name, faults[clip.name]) for clip in clips if clip.name in faults]
     lost = Counter(clip.label for clip in clips if clip.name in faults)
     usable = {label: count - lost[label] for label, count in found.items() if count}
-    grouped = any(clip.group for clip in clips)
     sizes = group_sizes((clip.label, clip.group) for clip in clips if clip.name not in faults)
-    groups = sizes if grouped else None
+    groups = sizes if dataset.grouped else None
     refusals = []
     by_size = sorted(asked, key=lambda size: size.clips)
     for size in {size.table: size for size in by_size}.values():
@@ -224,7 +223,7 @@ def _check_split(
         ),
         empty_classes=tuple(dataset.empty_classes(split)),
         small_classes=tuple(sorted(small.values(), key=lambda each: (each.has, each.label))),
-        groups={label: len(each) for label, each in sorted(sizes.items())} if grouped else None,
+        groups={label: len(each) for label, each in sorted(sizes.items())} if dataset.grouped else None,
         refusals=tuple(refusals),
     )
 

@@ -12,7 +12,8 @@ class Clip:
 
     ``name`` identifies it within its dataset on any machine ("waving one hand/PS7A2P1T1.avi");
     ``file`` is where it is on this one: text, since 100,000 objects of Path take a second to make.
-    ``group`` is the person, camera or recording that it is of, "" where nobody asked.
+    ``group`` is the person, camera or recording that it is of, "" where nobody asked; all clips of
+    a dataset have one, or none.
     """
 
     name: str

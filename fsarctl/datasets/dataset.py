@@ -71,6 +71,11 @@ class Dataset:
         """The classes of a split all of whose clips are missing, sorted."""
         return [label for label, count in self.found.get(split, {}).items() if not count]
 
+    @property
+    def grouped(self) -> bool:
+        """Whether its clips are in groups that an episode keeps apart."""
+        return any(clip.group for some in self.clips.values() for clip in some)
+
     def group_sizes(self, split: str) -> dict[str, list[int]]:
         """Label -> how many clips each of its groups has, the largest first."""
         return group_sizes((clip.label, clip.group) for clip in self.clips.get(split, ()))

@@ -1,5 +1,6 @@
 """From a [datasets.NAME] table to its dataset: one function opens each kind."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from fsarctl.datasets.clips import Clip
 from fsarctl.datasets.dataset import Dataset
 from fsarctl.datasets.groups import with_groups
 from fsarctl.datasets.labels.spelling import nearest_labels
+from fsarctl.datasets.well_formed import require_well_formed
 from fsarctl.errors import InputError
 from fsarctl.progress import first_of
 
@@ -29,6 +31,8 @@ def open_dataset(name: str, config: DatasetConfig, project: Path) -> Dataset:
             somebody else's fails.
     """
     dataset = with_groups(name, config, project, _open(name, config, project))
+    part = config.own_kind
+    require_well_formed(f"dataset {name}: {part.called}" if part else f"dataset {name!r}", dataset)
     return replace(dataset, remarks=(*dataset.remarks, *_unknown_names(name, config, dataset)))
 
 
@@ -93,7 +97,7 @@ def _own(name: str, part: Part, config: DatasetConfig, project: Path) -> Dataset
         next_step="It gets the project's folder and the table's settings, and returns {split: clips}.",
     ):
         given = own(project, {key: value for key, value in settings.items() if value != ""})
-        clips = {split: [_clip(each) for each in some] for split, some in given.items()}
+        clips = {split: [_clip(part, name, each) for each in some] for split, some in given.items()}
     if unknown := sorted(set(clips) - set(SPLITS)):
         raise InputError(
             f"dataset {name}: {part.called} gives a split {unknown[0]!r}",
@@ -101,12 +105,20 @@ def _own(name: str, part: Part, config: DatasetConfig, project: Path) -> Dataset
         )
     found: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     missing: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    repeated: list[str] = []
     for split, some in clips.items():
-        for clip in some:
+        repeated += [repr(clip.name) for clip, times in Counter(some).items() if times > 1]
+        for clip in dict.fromkeys(some):
             (found if clip.path.exists() else missing)[split].append(clip)
-    return Dataset.of_clips(found, missing)
+    remarks = [f"clips that are given more than once, and count once: {first_of(repeated, 3)}"]
+    return Dataset.of_clips(found, missing, remarks=remarks if repeated else ())
 
 
-def _clip(given: Clip | Sequence[str]) -> Clip:
-    name, label, file, *group = astuple(given) if isinstance(given, Clip) else given
-    return Clip(str(name), str(label), str(file), *map(str, group[:1]))
+def _clip(part: Part, dataset: str, given: Clip | Sequence[str | None]) -> Clip:
+    words = astuple(given) if isinstance(given, Clip) else given
+    if isinstance(words, str) or not 3 <= len(words) <= 4:
+        raise InputError(
+            f"dataset {dataset}: {part.called} gives {given!r}, which is no clip",
+            next_step="A clip is (name, label, file), or (name, label, file, group).",
+        )
+    return Clip(*("" if each is None else str(each) for each in words))

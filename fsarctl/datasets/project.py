@@ -173,15 +173,14 @@ class ProjectData:
 
     def groups(self, name: str, split: str) -> dict[str, str] | None:
         """Clip -> its group, where support and query of an episode are to share none; else None."""
-        if not self._settings.dataset(name).grouped:
-            return None
-        return {clip.name: clip.group for clip in self.dataset(name).clips[split]}
+        dataset = self.dataset(name)
+        return {clip.name: clip.group for clip in dataset.clips[split]} if dataset.grouped else None
 
     def _require(self, name: str, split: str, episodes: Iterable[EpisodeSize]) -> None:
         self.require_labels(name, split)
         dataset = self.dataset(name)
         counts = {label: count for label, count in dataset.found[split].items() if count}
-        groups = dataset.group_sizes(split) if self._settings.dataset(name).grouped else None
+        groups = dataset.group_sizes(split) if dataset.grouped else None
         for size in episodes:
             size.check(counts, f"{name}/{split}", groups, dataset.sets.get(split))
 

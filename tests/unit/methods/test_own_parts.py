@@ -12,11 +12,13 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 from typed import type_in
 
+from fsarctl.config.dataset_table import DatasetConfig
 from fsarctl.config.json_schema import schema
 from fsarctl.config.model_table import ModelConfig
 from fsarctl.config.plugins import _entry_points, _source, find_part
 from fsarctl.config.settings import load_settings
 from fsarctl.datasets.kinds import open_dataset
+from fsarctl.datasets.project import ProjectData
 from fsarctl.datasets.shapes.classes import CLASSES
 from fsarctl.datasets.shapes.rendering import render_clip, write_video
 from fsarctl.episodes.batch_sampler import EpisodeSampler
@@ -321,6 +323,94 @@ def test_a_dataset_kind_that_fails(package: Path, tmp_path: Path) -> None:
     config = load_settings(tmp_path).dataset("mine")
     with pytest.raises(InputError, match=r"'theirs.datasets:broken' failed: TypeError"):
         open_dataset("mine", config, tmp_path)
+
+
+GIVEN = """
+from fsarctl.datasets.clips import Clip
+
+CLIP = ("0.mp4", "run", __file__)
+
+
+def named(*names, label="run", group=()):
+    return [(name, label, __file__, *group) for name in names]
+
+
+def shared(project, settings):
+    return {"train": named("a"), "test": named("b")}
+
+
+def nameless(project, settings):
+    return {"test": named("a", label=" ")}
+
+
+def same(project, settings):
+    return {"test": [*named("a"), ("a", "jump", __file__)]}
+
+
+def unnamed(project, settings):
+    return {"test": named(None)}
+
+
+def text(project, settings):
+    return {"test": ["abc"]}
+
+
+def long(project, settings):
+    return {"test": [(*CLIP, "anna", 5)]}
+
+
+def half(project, settings):
+    return {"test": [*named("a", group=["anna"]), *named("b")]}
+
+
+def twice(project, settings):
+    return {"test": [*named("a", "b", "a", group=[None]), Clip("b", "run", __file__)]}
+
+
+def grouped(project, settings):
+    return {"test": [*named("a", "b", group=["anna"]), *named("c", label="jump", group=["ben"])]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("shared", "class 'run' is in train and in test, and few-shot splits share no class"),
+        ("nameless", "a test class has no name"),
+        ("same", "have the same name, 'a'"),
+        ("unnamed", "has no name"),
+        ("text", "gives 'abc', which is no clip"),
+        ("long", "which is no clip"),
+        ("half", "'b' is in no group, and others are in one"),
+    ],
+)
+def test_a_dataset_kind_gives_what_every_dataset_is(
+    package: Path, tmp_path: Path, kind: str, words: str
+) -> None:
+    (package / "given.py").write_text(GIVEN)
+    with pytest.raises(InputError) as refused:
+        open_dataset("mine", DatasetConfig(kind=f"theirs.given:{kind}"), tmp_path)
+    assert f"dataset mine: dataset kind 'theirs.given:{kind}'" in refused.value.message
+    assert words in refused.value.message
+
+
+def test_a_clip_that_a_dataset_kind_gives_twice_counts_once(package: Path, tmp_path: Path) -> None:
+    (package / "given.py").write_text(GIVEN)
+    found = open_dataset("mine", DatasetConfig(kind="theirs.given:twice"), tmp_path)
+    assert found.found["test"] == {"run": 2}
+    assert "clips that are given more than once, and count once: 'a', 'b'" in found.remarks
+    assert not found.grouped
+
+
+def test_groups_that_a_dataset_kind_gives_are_kept_apart(package: Path, tmp_path: Path) -> None:
+    (package / "given.py").write_text(GIVEN)
+    (tmp_path / "fsarctl.toml").write_text(
+        '[datasets.mine]\nkind = "theirs.given:grouped"\n[eval]\nway = 2\nquery = 1\n'
+    )
+    datasets = ProjectData(load_settings(tmp_path), None, print, {}, lambda: False)
+    assert datasets.groups("mine", "test") == {"a": "anna", "b": "anna", "c": "ben"}
+    with pytest.raises(InputError, match="clips, and 1 shot"):
+        datasets.require_evaluation([1])
 
 
 def test_what_there_is_is_listed(installed: Path, tmp_path: Path) -> None:
