@@ -184,11 +184,18 @@ def method_class(part: Part) -> "Callable[..., FewShotMethod]":
             next_step="Let it inherit from FewShotMethod, which says what it has to define.",
         )
     for name in OF_CLASS:
-        if isinstance(getattr_static(own, name), property):
+        written = getattr_static(own, name)
+        if hasattr(written, "__get__"):
             raise ConfigError(
-                f"method {part.name!r}: {name} is a property, and it is read before a method is made",
+                f"method {part.name!r}: {name} is a {type(written).__name__}, and it is read before a method"
+                " is made",
                 next_step=f"Give {name} a plain value in the class.",
             )
+    if own.reads_text and own.text_features is FewShotMethod.text_features:
+        raise ConfigError(
+            f"method {part.name!r}: reads_text is True, and text_features is not defined",
+            next_step="Define text_features, or leave reads_text as it is.",
+        )
     kind = getattr(own, "Options", None)
     if kind is not None and not (isinstance(kind, type) and is_dataclass(kind)):
         raise ConfigError(

@@ -35,16 +35,18 @@ def checked_method(part: Part, make: Callable[[], FewShotMethod]) -> FewShotMeth
             if isinstance(each, property):
                 getattr(method, name)
             elif isinstance(each, FunctionType) and not name.startswith("_"):
-                setattr(method, name, _checked(part, name, getattr(method, name)))
+                setattr(method, name, _checked(part, name, getattr(method, name), method))
     return method
 
 
-def _checked(part: Part, name: str, own: Callable[..., Any]) -> Callable[..., Any]:
+def _checked(part: Part, name: str, own: Callable[..., Any], method: FewShotMethod) -> Callable[..., Any]:
     @wraps(own)
     def call(*given: Any, **named: Any) -> Any:
         with part.running():
             gave: Any = own(*given, **named)
         kind: Any = GIVES.get(name, object)
+        if name == "text_features" and method.reads_text:
+            kind = Tensor
         if not isinstance(gave, kind):
             wanted = "fsarctl.methods.Scores" if kind is Scores else "a Tensor"
             raise ConfigError(
@@ -55,6 +57,8 @@ def _checked(part: Part, name: str, own: Callable[..., Any]) -> Callable[..., An
             _require_shape(part, name, gave, (*given[0].shape[:-4], ...), "one for each clip")
         elif name == "alone":
             _require_shape(part, name, gave, (*given[0].shape[:1], ...), "one for each clip")
+        elif name in ("loss", "training_loss"):
+            _require_shape(part, name, gave, (), "one number")
         elif name == "score_features" and named.get("way") is not None:
             # A query's features are (..., queries, whatever they are).
             queries = given[1].shape[: max(1, gave.score.dim() - 1)]

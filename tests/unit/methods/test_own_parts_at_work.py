@@ -19,6 +19,7 @@ from fsarctl.datasets.shapes.rendering import render_clip, write_video
 from fsarctl.errors import ConfigError, FsarctlError, InputError
 from fsarctl.methods.build import build_model, text_use
 from fsarctl.methods.catalogue import describe
+from fsarctl.methods.protocol import Lesson, Scores
 from fsarctl.models.backbone import load_backbone
 from fsarctl.models.backbone_catalogue import architecture
 
@@ -571,6 +572,41 @@ def test_what_is_read_of_a_methods_class(write: Write) -> None:
             seed=0,
             device=torch.device("cpu"),
         )
+    write(methods=text + "\n    @classmethod\n    def reads_text(cls):\n        return False\n")
+    with pytest.raises(ConfigError, match="reads_text is a classmethod, and it is read before"):
+        text_use(ModelConfig(method="theirs.methods:Own"))
+    write(methods=text + "\n    reads_text = True\n")
+    with pytest.raises(
+        ConfigError, match=r"'theirs.methods:Own': reads_text is True, and text_features is not"
+    ):
+        text_use(ModelConfig(method="theirs.methods:Own"))
     write(methods=text + "\n    class Options:\n        pass\n")
     with pytest.raises(ConfigError, match="Options is no dataclass"):
         describe("theirs.methods:Own")
+
+
+UNFIT = """
+    reads_text = True
+
+    def text_features(self, tokens):
+        pass
+
+    def loss(self, scores, labels):
+        return scores.score.sum(-1)
+"""
+
+
+def test_a_loss_that_is_no_number_and_text_that_is_nothing(write: Write) -> None:
+    write(methods=documented("A method").replace("class Nearest", "class Own") + UNFIT)
+    table = ModelConfig(backbone="tiny", weights="shipped", method="theirs.methods:Own")
+    made = build_model(table, Path(), frames=2, adapters=True, seed=0, device=torch.device("cpu"))
+    scores = Scores(torch.zeros(3, 2))
+    lesson = Lesson(scores, torch.zeros(3).long(), torch.arange(2), None, torch.zeros(3, 2))
+    with pytest.raises(
+        ConfigError, match=r"method 'theirs.methods:Own': loss gave \(3,\), not \(\), one number"
+    ):
+        made.training_loss(lesson)
+    with pytest.raises(
+        ConfigError, match=r"'theirs.methods:Own': text_features gave a NoneType, not a Tensor"
+    ):
+        made.text_features(torch.zeros(2, 3, 77).long())
