@@ -194,7 +194,7 @@ def method_class(part: Part) -> "Callable[..., FewShotMethod]":
     if own.reads_text and own.text_features is FewShotMethod.text_features:
         raise ConfigError(
             f"method {part.name!r}: reads_text is True, and text_features is not defined",
-            next_step="Define text_features, or leave reads_text as it is.",
+            next_step="Define text_features, or leave reads_text out.",
         )
     kind = getattr(own, "Options", None)
     if kind is not None and not (isinstance(kind, type) and is_dataclass(kind)):
