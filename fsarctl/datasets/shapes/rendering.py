@@ -249,7 +249,7 @@ def _run(
             next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
         ) from error
     except RuntimeError as error:  # a broken pool
-        raise not_kept_alive(error) from error
+        raise not_kept_alive(error) from None
 
 
 def _write_clips(

@@ -89,10 +89,12 @@ def decode_all(
                 if not under_way:
                     return
                 place, row, future = under_way.popleft()
+                if not _done(future, pool):
+                    raise RuntimeError("all workers ended")
                 answer = _answer(future)
             except RuntimeError as error:  # a broken pool; workers that die idle break it
                 await_own_signal()
-                raise not_kept_alive(error) from error
+                raise not_kept_alive(error) from None
             yield row, answer if isinstance(answer, Failure) else replace(answer, frames=places[place])
 
 
@@ -124,9 +126,7 @@ class Decoders:
                 future = pool.schedule(
                     _attempt, args=(decode, path, frames, size), timeout=self._time_limit_s
                 )
-                while not future.done() and pool.active:
-                    wait([future], timeout=POLLED_S)
-                if future.done():
+                if _done(future, pool):
                     return _answer(future)
             except RuntimeError as error:  # workers that die idle break a pool
                 trouble = error
@@ -161,6 +161,13 @@ def _shared_memory(size: int) -> "ctypes.Array[ctypes.c_ubyte]":
         )
     memory: ctypes.Array[ctypes.c_ubyte] = RawArray("B", size)
     return memory
+
+
+def _done(future: Any, pool: ProcessPool) -> bool:
+    """Waits for an answer; False where the pool broke and none will come, which the future may not know."""
+    while not future.done() and pool.active:
+        wait([future], timeout=POLLED_S)
+    return bool(future.done())
 
 
 def _answer(future: Any) -> DecodedClip | Failure:

@@ -114,11 +114,26 @@ def worker_pool(
 
 def not_kept_alive(error: RuntimeError | None) -> FsarctlError:
     """What is said where workers cannot be had, or end whenever they begin, by which a pool is broken."""
+    if script := _unguarded():
+        return FsarctlError(
+            f"the worker processes ended as they began: each imports {script}, which starts workers itself",
+            next_step=f'Put what {Path(script).name} does under `if __name__ == "__main__":`.',
+        )
     return FsarctlError(
-        f"the worker processes could not be kept alive ({error}); a script must call this under"
-        ' `if __name__ == "__main__":`, since they import it',
+        f"the worker processes could not be kept alive ({error})",
         next_step="Run it again: it goes on where it stopped. Fewer --workers need less memory.",
     )
+
+
+def _unguarded() -> str:
+    """The script that is run, if nothing in it asks whether it is imported, as every worker does; else ""."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script is None:  # a notebook, or what a person types
+        return ""
+    try:
+        return "" if b"__main__" in Path(script).read_bytes() else script
+    except OSError:
+        return ""
 
 
 def await_own_signal(exit_code: int | None = None) -> None:
