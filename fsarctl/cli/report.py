@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
-PAGE = Kind("report", begins('<meta name="generator" content="fsarctl/report">'))
+BEFORE = "\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
+"""By which reports are known that earlier versions wrote."""
+PAGE = Kind("report", begins(f'<meta name="generator" content="fsarctl/report">|{BEFORE}'))
 NO_PICTURES = "Made without pictures: leave out --no-pictures."
 
 

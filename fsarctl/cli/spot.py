@@ -60,7 +60,9 @@ class EventLayout(StrEnum):
 
 PAGES = (".html", ".htm")
 """How a page's name ends, so that no video is taken for one and written over."""
-PAGE = Kind("page of events", begins('<meta name="generator" content="fsarctl/spot">'), "--html")
+BEFORE = "\"default-src 'none'; img-src data:; media-src 'self' file:; "
+"""By which pages are known that earlier versions wrote."""
+PAGE = Kind("page of events", begins(f'<meta name="generator" content="fsarctl/spot">|{BEFORE}'), "--html")
 
 Threshold = Annotated[
     float, typer.Option("--threshold", min=0, max=1, help="Confidence that an event has to reach.")

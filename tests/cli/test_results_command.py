@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -215,12 +216,21 @@ def test_nothing_is_written_over_but_what_the_command_wrote(ours: Path, tmp_path
         for _ in range(2):
             type_in(project, f"fsarctl {line} {name}")
         own = place.read_bytes()
-        for foreign in (b'{\n "clips": [\n  "a"\n ]\n}\n', b"\x89PNG\r\n\x1a\n", own[200:], b"my notes\n"):
+        for foreign in (
+            b'{\n "clips": [\n  "a"\n ]\n}\n',
+            b"\x89PNG\r\n\x1a\n",
+            own[len(own) // 2 :],
+            b"my notes\n",
+        ):
             place.write_bytes(foreign)
             assert not kind.is_one(place)
         said = " ".join(type_in(project, f"fsarctl {line} {name}", expect=3).stderr.split())
         assert f"{name} is there and is no {kind.name}: it would be lost" in said
         assert place.read_bytes() == foreign
+    type_in(project, "fsarctl report --no-pictures --output old.html")
+    page = (project / "old.html").read_text(encoding="utf-8")
+    (project / "old.html").write_text(re.sub(r".*generator.*\n", "", page), encoding="utf-8")
+    type_in(project, "fsarctl report --no-pictures --output old.html")  # which an earlier version wrote
     said = type_in(project, "fsarctl report --output fsarctl.toml", expect=3).stderr
     assert "is where a project has its settings" in " ".join(said.split())
     assert (project / "fsarctl.toml").read_text() == FILE
