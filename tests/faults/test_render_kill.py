@@ -74,14 +74,25 @@ def test_a_killed_worker_is_said_plainly(rendering: subprocess.Popen[str]) -> No
     assert said.strip() == "a process that renders videos was killed"
 
 
-def test_workers_that_cannot_begin_are_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("script", "words", "step"),
+    [
+        ("if __name__ == '__main__': render()", "could not be kept alive", "goes on where it stopped"),
+        ("render()", "each imports .*, which starts workers itself", 'under `if __name__ == "__main__":`'),
+    ],
+)
+def test_workers_that_cannot_begin_are_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str, step: str
+) -> None:
     """As those of a script that does not guard what it does when it is imported."""
+    (tmp_path / "script.py").write_text(script)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "script.py"), raising=False)
 
     class Broken:
         def schedule(self, *_: object, **__: object) -> None:
             raise BrokenProcessPool("All workers expired")
 
     monkeypatch.setattr(rendering_module, "worker_pool", lambda workers: nullcontext(Broken()))
-    with pytest.raises(FsarctlError, match='if __name__ == "__main__":') as caught:
+    with pytest.raises(FsarctlError, match=words) as caught:
         rendering_module.render_split(tmp_path, "test", 9, 0, 2, SILENT)
-    assert "goes on where it stopped" in caught.value.next_step
+    assert step in caught.value.next_step

@@ -8,4 +8,4 @@ from fsarctl import progress
 def test_the_examples_hold() -> None:
     found = doctest.testmod(progress)
     assert found.failed == 0
-    assert found.attempted == 6
+    assert found.attempted == 8

@@ -108,6 +108,21 @@ def test_a_removed_cache_needs_no_chmod(store, pipeline):
     assert [state.name for state in store.plan([pipeline.train()])] == ["missing", "waiting"]
 
 
+def test_the_manifest_changes_last(store, pipeline, monkeypatch):
+    """A file that is changed later than it was changed after publishing."""
+    changed, chmod = [], Path.chmod
+
+    def noted(path, mode):
+        changed.append(path)
+        chmod(path, mode)
+
+    monkeypatch.setattr(Path, "chmod", noted)
+    home = store.realise(pipeline.extract()).path
+    within = [each for each in changed if each.is_relative_to(home)]
+    assert {*within} == {home, *home.rglob("*")}
+    assert within[-1] == home / "manifest.json"
+
+
 def test_states_follow_the_graph(store, pipeline):
     assert names(store.plan([pipeline.evaluate()])) == [
         ("extract", "missing"),

@@ -4,6 +4,7 @@ import gzip
 import json
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,9 @@ def test_the_one_that_is_meant_is_chosen() -> None:
     assert choose_pair(several[1:2], several)[1].title == "Y"
     with pytest.raises(InputError, match="3 results, and which one is meant"):
         choose_pair(several, several)
+    of_three_shots = [replace(each, record={**each.record, "shot": 3}) for each in several[1:]]
+    with pytest.raises(InputError, match="3 results, and which one is meant"):
+        choose_pair(of_three_shots, several)
     with pytest.raises(InputError, match="B has no such result"):
         choose_pair(one, [])
 

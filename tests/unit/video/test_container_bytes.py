@@ -6,7 +6,7 @@ import pytest
 
 from fsarctl.video.container.first_bytes import content_of
 from fsarctl.video.container.packet_heads import _messages
-from fsarctl.video.container.truncation import ending_of
+from fsarctl.video.container.truncation import _indexed_bytes, ending_of
 
 
 def test_a_transport_stream_of_a_camcorder_is_known_by_its_content() -> None:
@@ -40,3 +40,16 @@ def test_messages_of_a_unit_end_before_its_last_byte() -> None:
     assert _messages(b"\x06" + recovery_point + bytes([5, 2, 7, 7]) + b"\x80") == {5, 6}
     assert _messages(b"\x06" + long + recovery_point + b"\x80") == {300, 6}
     assert _messages(b"\x4e\x01" + recovery_point + b"\x80") == {6}, "H.265 has two bytes before them"
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_segment_index_says_how_far_its_fragments_go(version: int) -> None:
+    """ISO/IEC 14496-12, 8.16.3: two numbers of 4 or 8 bytes, the second a distance; lengths of 31 bits."""
+    wide = 4 + 4 * version
+    head = bytes([version, 0, 0, 0]) + (1).to_bytes(4, "big") + (1000).to_bytes(4, "big")
+    times = (7).to_bytes(wide, "big") + (0x010203).to_bytes(wide, "big")
+    entries = b"".join(
+        (length | of_index << 31).to_bytes(4, "big") + bytes(8) for length, of_index in ((500, 0), (70, 1))
+    )
+    content = head + times + b"\x00\x00" + (2).to_bytes(2, "big") + entries + bytes(12)
+    assert _indexed_bytes(content) == 0x010203 + 570
