@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["LabelFile", "chosen_labels", "labels_of", "make", "show", "show_calls"]
 
 _SHOWN = 3
-_LARGEST = 2**26
+_LARGEST_CORPUS = 2**26  # bytes; what is larger is not read to see whether it is one
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ def _is_corpus(path: Path) -> bool:
     from fsarctl.text.corpus import parse_corpus
 
     try:
-        if path.stat().st_size > _LARGEST:
+        if path.stat().st_size > _LARGEST_CORPUS:
             return False
         parse_corpus(path.name, path.read_bytes())
     except (OSError, InputError):

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
-BEFORE = "\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
-"""By which reports are known that earlier versions wrote."""
-PAGE = Kind("report", begins(f'<meta name="generator" content="fsarctl/report">|{BEFORE}'))
+OF_EARLIER_VERSIONS = "\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
+"""How the pages of those that had no generator are known."""
+PAGE = Kind("report", begins(f'<meta name="generator" content="fsarctl/report">|{OF_EARLIER_VERSIONS}'))
 NO_PICTURES = "Made without pictures: leave out --no-pictures."
 
 

@@ -60,9 +60,13 @@ class EventLayout(StrEnum):
 
 PAGES = (".html", ".htm")
 """How a page's name ends, so that no video is taken for one and written over."""
-BEFORE = "\"default-src 'none'; img-src data:; media-src 'self' file:; "
-"""By which pages are known that earlier versions wrote."""
-PAGE = Kind("page of events", begins(f'<meta name="generator" content="fsarctl/spot">|{BEFORE}'), "--html")
+OF_EARLIER_VERSIONS = "\"default-src 'none'; img-src data:; media-src 'self' file:; "
+"""How the pages of those that had no generator are known."""
+PAGE = Kind(
+    "page of events",
+    begins(f'<meta name="generator" content="fsarctl/spot">|{OF_EARLIER_VERSIONS}'),
+    "--html",
+)
 
 Threshold = Annotated[
     float, typer.Option("--threshold", min=0, max=1, help="Confidence that an event has to reach.")
